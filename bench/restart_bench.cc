@@ -1,0 +1,289 @@
+// restart_bench: how fast a launcher brings a job back after a worker has died, and how surely.
+//
+//   restart_bench [--rounds=N] [--restarts=N] [--torchrun=PATH] [--json]
+//
+// Each round runs every case once (interleaved, so that a slow moment of the machine hits all): two workers, rank 1
+// dies by SIGKILL, the group is restarted. "started": from the death to the next attempt's first worker in its main.
+// "reduced": from the death, in the middle of a collective, to both ranks of the next attempt past their first
+// all-reduce. Then, with --restarts, one job for each kind of rank and start method that loses a worker in the middle
+// of a collective N times: how many attempts came up. --rounds=0 leaves the times out. torchrun is found beside the
+// Python peer of the tests; without it its rows are left out.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace {
+
+namespace fs = std::filesystem;
+using Command = std::vector<std::string>;
+
+struct Options {
+  int rounds = 7;
+  int restarts = 0;
+  std::string torchrun;
+  bool json = false;
+};
+
+struct Event {
+  std::string name;
+  int attempt;
+  int rank;
+  double milliseconds;
+};
+
+struct Case {
+  std::string name;
+  std::string until;  // the event that ends the measurement
+  Command launcher;   // up to the program
+  Command program;
+};
+
+std::string peer_python() {
+  if (const char* given = std::getenv("FERRUN_PEER_PYTHON")) return given;
+  const char* cache = std::getenv("FERRUN_CACHE");
+  const char* xdg = std::getenv("XDG_CACHE_HOME");
+  const char* home = std::getenv("HOME");
+  const fs::path base = cache != nullptr ? fs::path(cache)
+                        : xdg != nullptr ? fs::path(xdg) / "ferrun"
+                                         : fs::path(home != nullptr ? home : "/") / ".cache/ferrun";
+  return base / "peer-2.11.0/bin/python";
+}
+
+Options parse(int argc, char** argv) {
+  Options options;
+  options.torchrun = fs::path(peer_python()).replace_filename("torchrun");
+  for (int index = 1; index < argc; ++index) {
+    const std::string argument = argv[index];
+    const std::string value = argument.substr(std::min(argument.size(), argument.find('=') + 1));
+    if (argument.starts_with("--rounds=")) {
+      options.rounds = std::stoi(value);
+    } else if (argument.starts_with("--restarts=")) {
+      options.restarts = std::stoi(value);
+    } else if (argument.starts_with("--torchrun=")) {
+      options.torchrun = value;
+    } else if (argument == "--json") {
+      options.json = true;
+    } else {
+      std::fprintf(stderr, "usage: restart_bench [--rounds=N] [--restarts=N] [--torchrun=PATH] [--json]\n");
+      std::exit(2);
+    }
+  }
+  return options;
+}
+
+std::vector<Event> read_events(const fs::path& path) {
+  std::vector<Event> events;
+  std::ifstream file(path);
+  Event event;
+  double nanoseconds = 0;
+  while (file >> event.name >> event.attempt >> event.rank >> nanoseconds) {
+    event.milliseconds = nanoseconds / 1e6;
+    events.push_back(event);
+  }
+  return events;
+}
+
+// A job whose ranks never find each other is given up after so long without a new event. (torchrun's restarts are among
+// them: Gloo waits half an hour for the addresses of the dead.)
+constexpr std::chrono::seconds kPatience{60};
+
+void wait_or_give_up(pid_t launcher, const fs::path& events) {
+  const auto size = [&events] {
+    std::error_code none;
+    const uintmax_t bytes = fs::file_size(events, none);
+    return none ? 0 : bytes;
+  };
+  auto since = std::chrono::steady_clock::now();
+  uintmax_t seen = 0;
+  while (waitpid(launcher, nullptr, WNOHANG) == 0) {
+    usleep(10'000);
+    const auto now = std::chrono::steady_clock::now();
+    if (const uintmax_t written = size(); written != seen) {
+      seen = written;
+      since = now;
+    } else if (now - since > kPatience) {
+      kill(launcher, SIGTERM);  // it stops its ranks
+      waitpid(launcher, nullptr, 0);
+      return;
+    }
+  }
+}
+
+// Runs the command with its output in `log` and returns what its ranks wrote.
+std::vector<Event> run(Command command, const fs::path& folder) {
+  const fs::path events = folder / "events", log = folder / "log";
+  fs::remove(events);
+  const pid_t pid = fork();
+  if (pid == 0) {
+    setenv("RESTART_EVENTS", events.c_str(), 1);
+    setenv("OMP_NUM_THREADS", "1", 1);
+    if (std::freopen(log.c_str(), "w", stdout) == nullptr || dup2(STDOUT_FILENO, STDERR_FILENO) < 0) _exit(126);
+    std::vector<char*> arguments;
+    for (std::string& word : command) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    execv(arguments[0], arguments.data());
+    _exit(127);
+  }
+  wait_or_give_up(pid, events);
+  return read_events(events);
+}
+
+// Milliseconds from the death in attempt 0 to `until` in attempt 1: the first rank's start, or the last rank's
+// reduction.
+std::optional<double> latency(const std::vector<Event>& events, const std::string& until) {
+  std::optional<double> death;
+  std::vector<double> arrivals;
+  for (const Event& event : events) {
+    if (event.name == "dies" && event.attempt == 0) death = event.milliseconds;
+    if (event.name == until && event.attempt == 1) arrivals.push_back(event.milliseconds);
+  }
+  if (!death || arrivals.size() != 2) return std::nullopt;
+  std::sort(arrivals.begin(), arrivals.end());
+  return (until == "started" ? arrivals.front() : arrivals.back()) - *death;
+}
+
+// Attempts after the first in which both ranks got past their all-reduce.
+int attempts_that_came_up(const std::vector<Event>& events) {
+  std::map<int, int> reduced;
+  for (const Event& event : events) reduced[event.attempt] += event.name == "reduced" && event.attempt > 0;
+  return static_cast<int>(
+      std::count_if(reduced.begin(), reduced.end(), [](const auto& entry) { return entry.second == 2; }));
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t half = values.size() / 2;
+  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+Command operator+(Command left, const Command& right) {
+  left.insert(left.end(), right.begin(), right.end());
+  return left;
+}
+
+class Bench {
+ public:
+  explicit Bench(Options options) : options_(std::move(options)) {
+    std::string pattern = fs::temp_directory_path() / "restart-bench-XXXXXX";
+    if (mkdtemp(pattern.data()) == nullptr) throw fs::filesystem_error(pattern, std::error_code());
+    folder_ = pattern;
+    have_torchrun_ = access(options_.torchrun.c_str(), X_OK) == 0;
+    if (!have_torchrun_)
+      std::fprintf(stderr, "restart_bench: no torchrun at %s; its rows are left out\n", options_.torchrun.c_str());
+  }
+  ~Bench() { fs::remove_all(folder_); }
+
+  void latencies() {
+    const std::vector<Case> cases = all_cases();
+    std::vector<std::vector<double>> times(cases.size());
+    for (int round = 0; round < options_.rounds; ++round) {
+      for (size_t index = 0; index < cases.size(); ++index) {
+        const auto time = latency(run(cases[index].launcher + cases[index].program, folder_), cases[index].until);
+        if (time) times[index].push_back(*time);
+      }
+    }
+    for (size_t index = 0; index < cases.size(); ++index) show(cases[index], times[index]);
+  }
+
+  void reliability() {
+    const std::string count = std::to_string(options_.restarts);
+    for (const std::string method : {"spawn", "forkserver"}) {
+      for (const Command& program : reducing_programs()) {
+        // Python ranks have no fork point: ferrun says so, and spawns them.
+        const int came_up = attempts_that_came_up(run(ferrun(method, count) + program, folder_));
+        report(
+            {{"case", "restarts that came up, ferrun " + method + ", " + fs::path(program.back()).filename().string()},
+             {"came_up", came_up},
+             {"of", options_.restarts}});
+      }
+    }
+  }
+
+ private:
+  static std::string here(const std::string& name) { return std::string(FERRUN_BENCH_BIN_DIR) + "/" + name; }
+  static Command ferrun(const std::string& method, const std::string& restarts) {
+    return {here("ferrun"), "--nproc-per-node", "2", "--max-restarts", restarts, "--start-method", method};
+  }
+  Command torchrun() const {
+    return {options_.torchrun, "--standalone", "--nproc-per-node", "2", "--max-restarts", "1"};
+  }
+
+  std::vector<Command> reducing_programs() const {
+    std::vector<Command> programs;
+#ifdef FERRUN_WITH_TORCH
+    programs.push_back({here("allreduce_rank")});
+#endif
+    if (have_torchrun_) programs.push_back({peer_python(), FERRUN_SOURCE_DIR "/bench/allreduce_rank.py"});
+    return programs;
+  }
+
+  std::vector<Case> all_cases() const {
+    const Command rank = {here("restart_rank")}, python = {FERRUN_SOURCE_DIR "/bench/allreduce_rank.py"};
+    std::vector<Case> cases;
+    for (const std::string method : {"spawn", "forkserver"}) {
+      cases.push_back({"ferrun " + method, "started", ferrun(method, "1"), rank});
+#ifdef FERRUN_WITH_TORCH
+      cases.push_back({"ferrun " + method + ", C++", "reduced", ferrun(method, "1"), {here("allreduce_rank")}});
+#endif
+    }
+    if (have_torchrun_) {
+      cases.push_back({"ferrun spawn, Python", "reduced", ferrun("spawn", "1"), Command{peer_python()} + python});
+      cases.push_back({"torchrun", "started", torchrun() + Command{"--no-python"}, rank});
+      cases.push_back({"torchrun, Python", "reduced", torchrun(), python});
+    }
+    return cases;
+  }
+
+  void show(const Case& measured, const std::vector<double>& times) const {
+    nlohmann::json row = {{"case", "death to " + measured.until + ", " + measured.name},
+                          {"came_up", times.size()},
+                          {"of", options_.rounds}};
+    if (!times.empty()) {
+      row["median_ms"] = median(times);
+      row["min_ms"] = *std::min_element(times.begin(), times.end());
+      row["max_ms"] = *std::max_element(times.begin(), times.end());
+    }
+    report(row);
+  }
+
+  void report(const nlohmann::json& row) const {
+    if (options_.json) {
+      std::printf("%s\n", row.dump().c_str());
+    } else {
+      std::printf("%-62s %3d of %3d", row["case"].get<std::string>().c_str(), row["came_up"].get<int>(),
+                  row["of"].get<int>());
+      if (row.contains("median_ms")) {
+        std::printf("  median %8.1f ms  (%.1f to %.1f)", row["median_ms"].get<double>(), row["min_ms"].get<double>(),
+                    row["max_ms"].get<double>());
+      }
+      std::printf("\n");
+    }
+    std::fflush(stdout);
+  }
+
+  Options options_;
+  fs::path folder_;
+  bool have_torchrun_ = false;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const Options options = parse(argc, argv);
+  Bench bench(options);
+  if (options.rounds > 0) bench.latencies();
+  if (options.restarts > 0) bench.reliability();
+}

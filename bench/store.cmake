@@ -1,0 +1,6 @@
+if(FERRUN_WITH_TORCH)
+  add_executable(store_bench store_bench.cc)
+  target_compile_definitions(store_bench PRIVATE FERRUN_BENCH_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+  target_link_libraries(store_bench PRIVATE ferrun_torch ferrun_warnings nlohmann_json::nlohmann_json)
+  add_dependencies(store_bench ferrun)
+endif()

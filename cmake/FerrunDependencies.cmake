@@ -1,0 +1,28 @@
+# What the project uses from the distribution; scripts/setup installs it. DESIGN.md gives the reason for each.
+find_package(Threads REQUIRED)
+
+# Debian's libboost-dev is 1.74, without Boost.Process v2: 1.81 or newer is required, and its folder
+# is the same, so the version decides. Asio's compiled part is common/io/asio.cc, and Process gives
+# its handle's header alone: no Boost library is linked.
+find_package(Boost 1.81 REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(nlohmann_json 3.11 REQUIRED)
+find_package(spdlog REQUIRED)
+
+# libsodium's HMAC-SHA256, linked statically: a shared library would be one more to load at every start.
+find_path(FERRUN_SODIUM_INCLUDE_DIR sodium/crypto_auth_hmacsha256.h REQUIRED)
+find_library(FERRUN_SODIUM_LIBRARY libsodium.a REQUIRED)
+add_library(ferrun_sodium STATIC IMPORTED GLOBAL)
+set_target_properties(ferrun_sodium PROPERTIES
+  IMPORTED_LOCATION ${FERRUN_SODIUM_LIBRARY} INTERFACE_INCLUDE_DIRECTORIES ${FERRUN_SODIUM_INCLUDE_DIR})
+
+# The image decoders need no LibTorch, so they and their tests build without it.
+find_package(JPEG REQUIRED)
+find_package(PNG REQUIRED)
+
+if(FERRUN_BUILD_TESTS)
+  find_package(GTest REQUIRED)
+endif()
+if(FERRUN_WITH_TORCH)
+  include(FerrunTorch)
+endif()

@@ -1,0 +1,77 @@
+# cmake --install: programs, the libraries with their headers as the CMake package "ferrun", manual pages and documents.
+#
+# Headers of the libraries keep their places under include/ferrun/internal; programs include <ferrun/client.h> and
+# <ferrun/ddp.h>.
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+
+set(_ferrun_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/ferrun)
+set(_ferrun_internal_dir ${CMAKE_INSTALL_INCLUDEDIR}/ferrun/internal)
+
+# ferrun_export(TARGET NAME): installs the library and makes it known to find_package as ferrun::NAME. Its paths into the
+# source tree and its compiler warnings stay here.
+function(ferrun_export TARGET NAME)
+  get_target_property(folders ${TARGET} INTERFACE_INCLUDE_DIRECTORIES)
+  if(NOT folders)
+    set(folders "")
+  endif()
+  list(FILTER folders EXCLUDE REGEX "INSTALL_INTERFACE")
+  list(TRANSFORM folders REPLACE "^${PROJECT_SOURCE_DIR}.*" "$<BUILD_INTERFACE:\\0>")
+  get_target_property(libraries ${TARGET} INTERFACE_LINK_LIBRARIES)
+  if(libraries)
+    list(FILTER libraries EXCLUDE REGEX "ferrun_warnings")
+  else()
+    set(libraries "")
+  endif()
+  set_target_properties(${TARGET} PROPERTIES
+    EXPORT_NAME ${NAME}
+    INTERFACE_LINK_LIBRARIES "${libraries}"
+    INTERFACE_INCLUDE_DIRECTORIES
+      "${folders};$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR};${_ferrun_internal_dir}>")
+  install(TARGETS ${TARGET} EXPORT ferrun ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endfunction()
+
+# ferrun_install_headers(FOLDER...): the headers directly in these folders of the source tree.
+function(ferrun_install_headers)
+  foreach(folder IN LISTS ARGN)
+    file(GLOB headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.h)
+    install(FILES ${headers} DESTINATION ${_ferrun_internal_dir}/${folder})
+  endforeach()
+endfunction()
+
+install(TARGETS ferrun RUNTIME)
+ferrun_export(ferrun_common common)
+ferrun_export(ferrun_client client)
+ferrun_install_headers(common)
+install(DIRECTORY worker/client/ferrun DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+
+if(FERRUN_WITH_TORCH)
+  install(TARGETS worker RUNTIME)
+  ferrun_export(ferrun_checkpoint_format checkpoint_format)
+  ferrun_export(ferrun_checkpoint checkpoint)
+  ferrun_export(ferrun_sampler sampler)
+  ferrun_export(ferrun_optim optim)
+  ferrun_export(ferrun_ddp ddp)
+  ferrun_install_headers(worker/checkpoint worker/ddp)
+  install(DIRECTORY worker/ddp/ferrun DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+  if(TARGET ferrun_cuda)
+    install(TARGETS ferrun_cuda LIBRARY DESTINATION lib/ferrun)  # seen from the worker: ../lib/ferrun
+  endif()
+  install(FILES cmake/FerrunTorch.cmake DESTINATION ${_ferrun_package_dir})
+  install(DIRECTORY cmake/gloo_declarations DESTINATION ${_ferrun_package_dir})
+endif()
+
+configure_package_config_file(cmake/ferrun-config.cmake.in ${PROJECT_BINARY_DIR}/ferrun-config.cmake
+  INSTALL_DESTINATION ${_ferrun_package_dir} NO_SET_AND_CHECK_MACRO)
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/ferrun-config-version.cmake COMPATIBILITY SameMinorVersion)
+install(EXPORT ferrun NAMESPACE ferrun:: FILE ferrun-targets.cmake DESTINATION ${_ferrun_package_dir})
+install(FILES ${PROJECT_BINARY_DIR}/ferrun-config.cmake ${PROJECT_BINARY_DIR}/ferrun-config-version.cmake
+  DESTINATION ${_ferrun_package_dir})
+
+install(FILES man/ferrun.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+install(FILES man/ferrun-rendezvous.7 DESTINATION ${CMAKE_INSTALL_MANDIR}/man7)
+if(FERRUN_WITH_TORCH)
+  install(FILES man/worker.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+endif()
+install(FILES README.md DESIGN.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(DIRECTORY examples/ DESTINATION ${CMAKE_INSTALL_DATADIR}/ferrun/examples PATTERN examples/CMakeLists.txt EXCLUDE)

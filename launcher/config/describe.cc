@@ -1,0 +1,68 @@
+#include "launcher/config/describe.h"
+
+#include "launcher/config/values.h"
+#include "launcher/workers/log_layout.h"
+#include "launcher/workers/worker_environment.h"
+
+namespace ferrun {
+namespace {
+
+std::string method_name(StartMethod method) {
+  switch (method) {
+    case StartMethod::kSpawn: return "spawn";
+    case StartMethod::kFork: return "fork";
+    case StartMethod::kForkServer: return "forkserver";
+  }
+  return "";
+}
+
+std::string where_workers_meet(const JobConfig& config) {
+  const auto port_text = [](uint16_t port) {
+    return port == 0 ? std::string("chosen for every round") : std::to_string(port);
+  };
+  if (!config.rendezvous) {
+    const uint16_t port = config.meeting.port;
+    return "\nstore:     " + config.meeting.master_addr + ", port " +
+           (port == 0 ? "chosen by the kernel" : std::to_string(port));
+  }
+  const RendezvousConfig& nodes = *config.rendezvous;
+  std::string text = "\nnodes:     ";
+  if (nodes.min_nodes != nodes.max_nodes) text += std::to_string(nodes.min_nodes) + " to ";
+  text += std::to_string(nodes.max_nodes) + ", meeting at " + to_string(nodes.endpoint) + " as job " + nodes.job_id;
+  return text + "\nstore:     on the node of rank 0, port " + port_text(nodes.store_port);
+}
+
+// What ferrun changes in its own environment for the workers.
+std::string changed_variables(const Environment& environment, const Environment& inherited) {
+  std::string text;
+  for (const auto& [name, value] : environment.variables()) {
+    if (inherited.get(name) != value) text += "  " + name + "=" + shell_word(value) + "\n";
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string describe(const JobConfig& config) {
+  const WorkerPlace place{0,
+                          0,
+                          whole_job(config.workers, 0),
+                          {config.meeting.master_addr, config.meeting.port},
+                          "",
+                          worker_log_plan(config, 0, 0).error_file};
+  const SpawnRequest request = spawn_request(config, place);
+  std::string text = "command:  ";
+  for (const std::string& word : request.argv) text += " " + shell_word(word);
+  text += "\nworkers:   " + std::to_string(config.workers) + ", started by " + method_name(config.start_method);
+  text += "\nrestarts:  " + std::to_string(config.max_restarts);
+  text += where_workers_meet(config);
+  text += "\nlogs:      " + (config.output.wants_files() ? job_folder(config.output).string() : std::string("none"));
+  for (const std::string& line : config.warnings) text += "\nwarning:   " + line;
+  if (config.rendezvous) {
+    return text + "\nvariables of all workers, beside those of their round:\n" +
+           changed_variables(config.environment, config.inherited);
+  }
+  return text + "\nvariables of rank 0:\n" + changed_variables(request.environment, config.inherited);
+}
+
+}  // namespace ferrun

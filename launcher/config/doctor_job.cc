@@ -1,0 +1,37 @@
+#include "launcher/config/doctor_job.h"
+
+#include <utility>
+
+#include "launcher/config/job_token.h"
+#include "launcher/config/worker_count.h"
+
+namespace ferrun {
+
+Result<DoctorJob> make_doctor_job(const CommandLine& line, const HostFacts& facts) {
+  RawOptions options = line.options;
+  if (options.value("rdzv-endpoint").text.empty()) {
+    return Error{ErrorKind::kUsage, "ferrun doctor needs --rdzv-endpoint"};
+  }
+  DoctorJob job;
+  job.as_json = options.on("json");
+  if (const RawValue file = options.value("token-file"); !file.text.empty()) {
+    job.token_origin = file.origin + "=" + file.text;
+    job.token_file = file.text;
+  } else if (facts.environment.contains(kTokenVariable)) {
+    job.token_origin = kTokenVariable;
+  }
+  if (const Result<std::string> token = job_token(options, facts); !token) {
+    job.token_error = token.error().message;
+    options.set("token-file", RawValue{"", "--token-file"});
+  }
+  const RawValue workers = options.value("nproc-per-node");
+  const Result<int> count = worker_count(workers.text, facts);
+  if (!count) return Error{ErrorKind::kUsage, workers.origin + "=" + workers.text + ": " + count.error().message};
+  job.workers = count.value();
+  Result<RendezvousConfig> rendezvous = read_rendezvous(options, NodeRange{1, 2}, facts);
+  if (!rendezvous) return rendezvous.error();
+  job.rendezvous = std::move(*rendezvous);
+  return job;
+}
+
+}  // namespace ferrun

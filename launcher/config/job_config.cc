@@ -1,0 +1,295 @@
+#include "launcher/config/job_config.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "common/exit_status.h"
+#include "launcher/config/job_terms.h"
+#include "launcher/config/job_token.h"
+#include "launcher/config/meeting.h"
+#include "launcher/config/names.h"
+#include "launcher/config/worker_count.h"
+
+namespace ferrun {
+namespace {
+
+// More than any cluster has: a slip of the finger is caught before it waits for them.
+constexpr long kMostNodes = 1'000'000;
+
+// Reads each group of options into the configuration. Every method fails with the first bad value that it meets.
+class ConfigBuilder {
+ public:
+  ConfigBuilder(const CommandLine& line, const HostFacts& facts) : line_(line), options_(line.options), facts_(facts) {}
+
+  Result<JobConfig> build() {
+    config_.environment = facts_.environment;
+    config_.inherited = facts_.environment;
+    config_.parent_error_file = facts_.environment.get_or("TORCHELASTIC_ERROR_FILE", "");
+    config_.hostname = facts_.hostname;
+    using Step = Status (ConfigBuilder::*)();
+    for (const Step step :
+         {&ConfigBuilder::read_size, &ConfigBuilder::read_restarts, &ConfigBuilder::read_names,
+          &ConfigBuilder::read_meeting, &ConfigBuilder::read_output, &ConfigBuilder::read_log_level,
+          &ConfigBuilder::read_program, &ConfigBuilder::read_start_method, &ConfigBuilder::read_devices}) {
+      if (Status done = (this->*step)(); !done) return done.error();
+    }
+    set_job_wide_variables();
+    return std::move(config_);
+  }
+
+ private:
+  Result<int> whole_number(std::string_view name, int least) {
+    const RawValue value = options_.value(name);
+    const std::optional<long> number = parse_integer(value.text);
+    if (!number || *number < least || *number > std::numeric_limits<int>::max()) {
+      return bad_value(value, "expected a whole number, " + std::to_string(least) + " or more");
+    }
+    return static_cast<int>(*number);
+  }
+
+  Status read_size() {
+    const RawValue nodes = options_.value("nnodes");
+    const Result<NodeRange> range = parse_node_range(nodes.text);
+    if (!range) return bad_value(nodes, range.error().message);
+    if (range->most > kMostNodes) return bad_value(nodes, "expected at most " + std::to_string(kMostNodes) + " nodes");
+    nodes_ = *range;
+    const RawValue node_rank = options_.value("node-rank");
+    if (nodes_.most == 1 && !node_rank.text.empty() && parse_integer(node_rank.text) != 0) {
+      return bad_value(node_rank, "the only node of the job has rank 0");
+    }
+
+    const RawValue workers = options_.value("nproc-per-node");
+    const Result<int> count = worker_count(workers.text, facts_);
+    if (!count) return bad_value(workers, count.error().message);
+    config_.workers = *count;
+    return ok_status();
+  }
+
+  Status read_restarts() {
+    const Result<int> restarts = whole_number("max-restarts", 0);
+    if (!restarts) return restarts.error();
+    config_.max_restarts = *restarts;
+
+    const RawValue interval = options_.value("monitor-interval");
+    const std::optional<double> seconds = parse_decimal(interval.text);
+    if (!seconds || *seconds <= 0) return bad_value(interval, "expected seconds, more than 0");
+
+    if (Status grace = read_shutdown_timeout(); !grace) return grace;
+    const RawValue grace = options_.value("failure-grace");
+    const std::optional<Duration> short_grace = parse_seconds(grace.text);
+    if (!short_grace) return bad_value(grace, "expected seconds, 0 or more");
+    config_.failure_grace = *short_grace;
+    const RawValue style = options_.value("exit-code");
+    if (style.text != "cause" && style.text != "torchrun") return bad_value(style, "expected cause or torchrun");
+    config_.torchrun_exit_code = style.text == "torchrun";
+    return read_stop_signals();
+  }
+
+  Status read_shutdown_timeout() {
+    RawValue value = options_.value("shutdown-timeout");
+    const std::optional<std::string> variable = facts_.environment.get("TORCH_ELASTIC_SHUTDOWN_TIMEOUT");
+    if (options_.given("shutdown-timeout") == nullptr && variable) {
+      value = RawValue{*variable, "TORCH_ELASTIC_SHUTDOWN_TIMEOUT"};
+    }
+    const std::optional<long> seconds = parse_integer(value.text);
+    if (!seconds || *seconds < 0 || *seconds > 1'000'000) return bad_value(value, "expected whole seconds, 0 or more");
+    config_.shutdown_timeout = std::chrono::seconds(*seconds);
+    return ok_status();
+  }
+
+  Status read_stop_signals() {
+    const RawValue value = options_.value("signals-to-handle");
+    for (const std::string& item : split_list(value.text, ',')) {
+      const std::string name(strip_spaces(item));
+      if (name.empty()) continue;
+      const int signal = signal_number(name);
+      if (signal == 0) {
+        config_.warnings.push_back(value.origin + ": there is no signal '" + name + "'; it is left out");
+      } else if (name == "SIGKILL" || name == "SIGSTOP" || name == "SIGCHLD") {
+        config_.warnings.push_back(value.origin + ": " + name + " cannot be handled; it is left out");
+      } else if (std::ranges::find(config_.stop_signals, signal) == config_.stop_signals.end()) {
+        config_.stop_signals.push_back(signal);
+      }
+    }
+    config_.environment.set("TORCHELASTIC_SIGNALS_TO_HANDLE", value.text);
+    return ok_status();
+  }
+
+  Status read_names() {
+    config_.role = options_.value("role").text;
+    const RawValue id = options_.value("rdzv-id");
+    config_.run_id = id.text.empty() ? random_uuid(facts_.random[0], facts_.random[1]) : id.text;
+    config_.launch_id = make_launch_id(facts_);
+    return ok_status();
+  }
+
+  Status read_meeting() {
+    if (nodes_.most > 1) return read_nodes();
+    if (Status checked = check_rendezvous_values(options_); !checked) return checked;
+    Result<MeetingChoice> choice = choose_meeting(options_);
+    if (!choice) return choice.error();
+    config_.meeting = std::move(choice->meeting);
+    std::ranges::move(choice->warnings, std::back_inserter(config_.warnings));
+    return ok_status();
+  }
+
+  Status read_nodes() {
+    Result<RendezvousConfig> rendezvous = read_rendezvous(options_, nodes_, facts_);
+    if (!rendezvous) return rendezvous.error();
+    config_.rendezvous = std::move(*rendezvous);
+    config_.run_id = config_.rendezvous->job_id;
+    std::ranges::copy(config_.rendezvous->warnings, std::back_inserter(config_.warnings));
+    std::ranges::copy(config_.rendezvous->notes, std::back_inserter(config_.notes));
+    return ok_status();
+  }
+
+  Status read_output() {
+    OutputConfig& output = config_.output;
+    const RawValue redirects = options_.value("redirects");
+    Result<std::vector<StreamSet>> redirected = parse_stream_spec(redirects.text, config_.workers);
+    if (!redirected) return bad_value(redirects, redirected.error().message);
+    output.redirects = std::move(*redirected);
+    const RawValue tee = options_.value("tee");
+    Result<std::vector<StreamSet>> teed = parse_stream_spec(tee.text, config_.workers);
+    if (!teed) return bad_value(tee, teed.error().message);
+    output.tee = std::move(*teed);
+
+    if (const RawValue* filter = options_.given("local-ranks-filter"); filter != nullptr && !filter->text.empty()) {
+      Result<std::vector<int>> ranks = parse_rank_list(filter->text);
+      if (!ranks) return bad_value(*filter, ranks.error().message);
+      output.console = std::move(*ranks);
+    }
+    output.prefix_template = options_.value("log-line-prefix-template").text;
+    if (output.prefix_template.empty()) {
+      output.prefix_template = facts_.environment.get_or("TORCHELASTIC_LOG_LINE_PREFIX_TEMPLATE", "");
+    }
+    if (output.prefix_template.empty()) output.prefix_template = "[${role_name}${local_rank}]:";
+    choose_log_folder();
+    return ok_status();
+  }
+
+  void choose_log_folder() {
+    OutputConfig& output = config_.output;
+    const std::string folder = options_.value("log-dir").text;
+    if (folder == "/dev/null") return;
+    const std::string random = lower_case_name(facts_.random[3], 8);
+    output.temporary = folder.empty();
+    if (output.temporary) {
+      output.base = facts_.environment.get_or("TMPDIR", "/tmp");
+      if (output.base.empty()) output.base = "/tmp";
+      output.base /= "ferrun_" + random;
+    } else {
+      output.base = folder;
+    }
+    output.job_folder = file_name_of(config_.run_id) + "_" + random;
+  }
+
+  Status read_log_level() {
+    config_.log_level = log_level_of(options_, facts_.environment);
+    return ok_status();
+  }
+
+  Status read_program() {
+    const ProgramChoice choice{options_.on("module"), options_.on("no-python"), options_.on("run-path")};
+    if (choice.module && (choice.no_python || choice.run_path)) {
+      const std::string other = choice.no_python ? "--no-python" : "--run-path";
+      return Error{ErrorKind::kUsage, "-m runs a Python module, which " + other + " excludes: give one of them"};
+    }
+    if (line_.program.empty()) return Error{ErrorKind::kUsage, "no program given"};
+    Result<Program> program = resolve_program(line_.program, choice, facts_);
+    if (!program) return program.error();
+    config_.program = std::move(*program);
+    config_.expand_local_rank = options_.on("expand");
+    return ok_status();
+  }
+
+  Status read_start_method() {
+    const RawValue method = options_.value("start-method");
+    if (method.text == "fork") {
+      config_.start_method = StartMethod::kFork;
+    } else if (method.text == "forkserver") {
+      config_.start_method = StartMethod::kForkServer;
+    } else if (method.text != "spawn") {
+      return bad_value(method, "expected spawn, fork or forkserver");
+    }
+    if (config_.start_method != StartMethod::kSpawn && !facts_.files.has_fork_point(config_.program.argv.front())) {
+      config_.start_method = StartMethod::kSpawn;
+      config_.warnings.push_back(method.origin + "=" + method.text + ": " + config_.program.title +
+                                 " has no fork point (ferrun::client); its workers are spawned");
+    }
+    return ok_status();
+  }
+
+  Status read_devices() {
+    if (!options_.on("virtual-local-rank")) return ok_status();
+    const std::optional<std::string> visible = facts_.environment.get("CUDA_VISIBLE_DEVICES");
+    for (int rank = 0; rank < config_.workers; ++rank) {
+      config_.own_device.push_back(std::to_string(rank));
+    }
+    if (!visible) return ok_status();
+    const std::vector<std::string> devices = split_list(*visible, ',');
+    if (devices.size() < config_.own_device.size()) {
+      return Error{ErrorKind::kUsage, "--virtual-local-rank: CUDA_VISIBLE_DEVICES=" + *visible +
+                                          " names fewer devices than " + std::to_string(config_.workers) +
+                                          " workers need"};
+    }
+    for (size_t rank = 0; rank < config_.own_device.size(); ++rank) {
+      config_.own_device[rank] = strip_spaces(devices[rank]);
+    }
+    return ok_status();
+  }
+
+  void set_job_wide_variables() {
+    Environment& environment = config_.environment;
+    // As torchrun, and its reason: without it every worker's thread pool takes all cores.
+    if (config_.workers > 1 && !environment.contains("OMP_NUM_THREADS")) {
+      environment.set("OMP_NUM_THREADS", "1");
+      config_.notes.push_back("OMP_NUM_THREADS is not set: it is 1 for each of the " + std::to_string(config_.workers) +
+                              " workers");
+    }
+    if (!environment.contains("TORCH_NCCL_ASYNC_ERROR_HANDLING")) {
+      environment.set("TORCH_NCCL_ASYNC_ERROR_HANDLING", "1");
+    }
+    environment.set("FERRUN_LAUNCH_ID", config_.launch_id);
+    environment.erase(kTokenVariable);  // workers have no part in the agents' secret
+    if (!config_.rendezvous) return;
+    if (const std::string& interface = config_.rendezvous->interface; !interface.empty()) {
+      for (const char* name : {"GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"}) {
+        if (!environment.contains(name)) environment.set(name, interface);
+      }
+    }
+    append_job_terms(config_, line_, config_.rendezvous->terms);
+  }
+
+  const CommandLine& line_;
+  const RawOptions& options_;
+  const HostFacts& facts_;
+  NodeRange nodes_;
+  JobConfig config_;
+};
+
+}  // namespace
+
+bool OutputConfig::writes_streams() const {
+  const auto any = [](StreamSet streams) { return streams.out || streams.err; };
+  return std::ranges::any_of(redirects, any) || std::ranges::any_of(tee, any);
+}
+
+Result<JobConfig> make_job_config(const CommandLine& line, const HostFacts& facts) {
+  return ConfigBuilder(line, facts).build();
+}
+
+LogLevel log_level_of(const RawOptions& options, const Environment& environment) {
+  std::string level = environment.get_or("LOGLEVEL", "");
+  std::ranges::transform(level, level.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  if (level == "DEBUG" || level == "NOTSET") return LogLevel::kDebug;
+  if (level == "INFO" || options.on("verbose")) return LogLevel::kInfo;
+  if (level == "ERROR" || level == "CRITICAL") return LogLevel::kError;
+  return LogLevel::kWarning;
+}
+
+std::string make_launch_id(const HostFacts& facts) { return facts.start_stamp + "-" + hexadecimal(facts.random[2], 8); }
+
+}  // namespace ferrun

@@ -1,0 +1,85 @@
+// A job as ferrun will run it: validated, complete, immutable. Made once from the raw options and the host's facts;
+// nothing after it looks at options or at ferrun's environment again.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/environment.h"
+#include "common/result.h"
+#include "common/time.h"
+#include "launcher/cli/parse.h"
+#include "launcher/config/host_facts.h"
+#include "launcher/config/meeting.h"
+#include "launcher/config/program.h"
+#include "launcher/config/rendezvous_config.h"
+#include "launcher/config/values.h"
+#include "launcher/workers/spawn_request.h"
+
+namespace ferrun {
+
+enum class LogLevel { kDebug, kInfo, kWarning, kError };
+
+struct OutputConfig {
+  // Base folder; the job's own folder is made below it. Empty when neither logs nor error files are wanted (/dev/null).
+  std::filesystem::path base;
+  std::string job_folder;  // "<run id>_<random>"
+  bool temporary =
+      false;  // not the user's choice: left behind only if something was written, and done without if it cannot be
+  std::vector<StreamSet> redirects;         // by local rank
+  std::vector<StreamSet> tee;               // by local rank
+  std::optional<std::vector<int>> console;  // the local ranks shown on the terminal; none: all
+  std::string prefix_template;
+
+  bool wants_files() const { return !base.empty(); }
+  // Nothing was asked for: the only files that workers may leave are error files, all in the base folder. Six folders
+  // made and removed would be a quarter of the time that two short workers take.
+  bool wants_only_error_files() const { return temporary && wants_files() && !writes_streams(); }
+  // Whether any worker's stream goes to a file.
+  bool writes_streams() const;
+};
+
+struct JobConfig {
+  int workers = 1;
+  std::string role;
+  std::string run_id;
+  std::string launch_id;  // unique for this launch, the same through its restarts; sorts by start time
+  int max_restarts = 0;
+  Duration shutdown_timeout{};
+  Duration failure_grace{};  // with several nodes, after a failure
+  std::vector<int> stop_signals;
+  bool torchrun_exit_code = false;
+
+  Program program;
+  bool expand_local_rank = false;
+  StartMethod start_method = StartMethod::kSpawn;
+  // For each local rank its only CUDA device, as CUDA_VISIBLE_DEVICES; empty without --virtual-local-rank.
+  std::vector<std::string> own_device;
+
+  Meeting meeting;                             // on one node
+  std::optional<RendezvousConfig> rendezvous;  // with several nodes
+  OutputConfig output;
+  std::string hostname;
+  LogLevel log_level = LogLevel::kWarning;
+  // ferrun's own environment with the job-wide changes; worker_environment() adds what differs between workers.
+  Environment environment;
+  Environment inherited;  // as it was
+  // TORCHELASTIC_ERROR_FILE of ferrun itself: where its parent wants the root cause; empty: nowhere.
+  std::string parent_error_file;
+  // What the user should know about the options, one line each: an unused one, a program without a fork point.
+  std::vector<std::string> warnings;
+  // What ferrun decided by itself, for --verbose.
+  std::vector<std::string> notes;
+};
+
+// Fails with kUsage (exit status 2) or kUser, and one line that names the option or variable at fault.
+Result<JobConfig> make_job_config(const CommandLine& line, const HostFacts& facts);
+
+// --verbose and LOGLEVEL.
+LogLevel log_level_of(const RawOptions& options, const Environment& environment);
+// Unique for this start of ferrun; sorts by time.
+std::string make_launch_id(const HostFacts& facts);
+
+}  // namespace ferrun

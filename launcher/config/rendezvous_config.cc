@@ -1,0 +1,217 @@
+#include "launcher/config/rendezvous_config.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <iterator>
+#include <limits>
+#include <tuple>
+
+#include "launcher/config/job_token.h"
+#include "rendezvous/handshake.h"
+
+namespace ferrun {
+namespace {
+
+constexpr uint16_t kStaticPort = 29500;
+constexpr uint16_t kDynamicPort = 29400;
+
+Result<Duration> seconds_of(const RawOptions& options, const char* name, bool zero_allowed) {
+  const RawValue value = options.value(name);
+  const std::optional<Duration> seconds = parse_seconds(value.text);
+  if (seconds && (zero_allowed || *seconds > Duration::zero())) return *seconds;
+  return bad_value(value, zero_allowed ? "expected seconds, 0 or more" : "expected seconds, more than 0");
+}
+
+// Reads each option into the configuration. Every method fails with the first bad value that it meets.
+class RendezvousReader {
+ public:
+  RendezvousReader(const RawOptions& options, const HostFacts& facts) : options_(options), facts_(facts) {}
+
+  Result<RendezvousConfig> read(NodeRange nodes) {
+    config_.min_nodes = static_cast<int>(nodes.least);
+    config_.max_nodes = static_cast<int>(nodes.most);
+    config_.agent.value = std::max<uint64_t>(facts_.random[0], 1);
+    config_.state_file = options_.value("state-file").text;
+    config_.interface = options_.value("iface").text;
+    using Step = Status (RendezvousReader::*)();
+    for (const Step step :
+         {&RendezvousReader::read_backend, &RendezvousReader::read_job_id, &RendezvousReader::read_times,
+          &RendezvousReader::read_ports, &RendezvousReader::read_endpoint, &RendezvousReader::read_local_address,
+          &RendezvousReader::read_node_rank, &RendezvousReader::read_restarts, &RendezvousReader::read_conf,
+          &RendezvousReader::read_token}) {
+      if (Status done = (this->*step)(); !done) return done.error();
+    }
+    note_terms();
+    return std::move(config_);
+  }
+
+  Status check_values() {
+    for (const auto step : {&RendezvousReader::read_times, &RendezvousReader::read_ports}) {
+      if (Status done = (this->*step)(); !done) return done;
+    }
+    return ok_status();
+  }
+
+ private:
+  Status read_backend() {
+    const RawValue backend = options_.value("rdzv-backend");
+    if (backend.text == "etcd" || backend.text == "etcd-v2") return bad_value(backend, "etcd is not supported yet");
+    if (backend.text != "static" && backend.text != "c10d") return bad_value(backend, "expected static or c10d");
+    default_port_ = backend.text == "static" ? kStaticPort : kDynamicPort;
+    if (!options_.on("standalone")) return ok_status();
+    return Error{ErrorKind::kUsage,
+                 "--standalone is a job of this machine alone: it excludes --nnodes=" + options_.value("nnodes").text};
+  }
+
+  Status read_job_id() {
+    const RawValue id = options_.value("rdzv-id");
+    if (id.text.size() > kMaxJobIdBytes) {
+      return bad_value(id, "expected at most " + std::to_string(kMaxJobIdBytes) + " bytes");
+    }
+    config_.job_id = id.text.empty() ? "none" : id.text;
+    return ok_status();
+  }
+
+  Status read_times() {
+    const std::array<std::tuple<const char*, bool, Duration*>, 3> times = {
+        std::tuple{"coordinator-timeout", false, &config_.coordinator_timeout},
+        std::tuple{"min-uptime", true, &config_.min_uptime},
+        std::tuple{"scale-interval", true, &config_.scale_interval}};
+    for (const auto& [name, zero_allowed, into] : times) {
+      const Result<Duration> seconds = seconds_of(options_, name, zero_allowed);
+      if (!seconds) return seconds.error();
+      *into = *seconds;
+    }
+    return ok_status();
+  }
+
+  Status read_ports() {
+    const RawValue range = options_.value("port-range");
+    if (range.text.empty()) return ok_status();
+    const Result<PortRange> ports = parse_port_range(range.text);
+    if (!ports) return bad_value(range, ports.error().message);
+    config_.ports = *ports;
+    return ok_status();
+  }
+
+  Status read_endpoint() {
+    uint16_t port = default_port_;
+    if (const RawValue* given = options_.given("master-port")) {
+      const Result<uint16_t> number = parse_port(given->text);
+      if (!number) return bad_value(*given, number.error().message);
+      config_.store_port = *number;
+      if (*number != 0) port = *number;
+    }
+    const RawValue endpoint = options_.value("rdzv-endpoint");
+    const RawValue master = options_.value("master-addr");
+    const RawValue& source = endpoint.text.empty() ? master : endpoint;
+    const Result<Endpoint> parsed = parse_endpoint(source.text, port);
+    if (!parsed) return Error{ErrorKind::kUsage, source.origin + ": " + parsed.error().message};
+    config_.endpoint = *parsed;
+    if (config_.endpoint.port == 0) return bad_value(source, "nodes cannot meet at port 0: HOST:PORT");
+    if (endpoint.text.empty() && options_.given("master-addr") == nullptr) {
+      config_.warnings.push_back("no --rdzv-endpoint is given: agents meet at " + to_string(config_.endpoint) +
+                                 ", which only those on this machine reach");
+    }
+    return ok_status();
+  }
+
+  Status read_local_address() {
+    const RawValue local = options_.value("local-addr");
+    if (local.text.empty()) return ok_status();
+    const bool bare_v6 = local.text.find(':') != local.text.rfind(':') && !local.text.starts_with('[');
+    const Result<Endpoint> parsed = parse_endpoint(bare_v6 ? "[" + local.text + "]" : local.text, 0);
+    if (!parsed || parsed->port != 0) return bad_value(local, "expected the name or number of a host, without a port");
+    config_.local_address = parsed->host;
+    return ok_status();
+  }
+
+  Status read_node_rank() {
+    const RawValue rank = options_.value("node-rank");
+    if (rank.text.empty()) return ok_status();
+    const std::optional<long> number = parse_integer(rank.text);
+    if (!number || *number < 0 || *number >= config_.max_nodes) {
+      return bad_value(rank, "expected a node's rank, 0 to " + std::to_string(config_.max_nodes - 1));
+    }
+    config_.node_rank = static_cast<int>(*number);
+    return ok_status();
+  }
+
+  Status read_restarts() {
+    const RawValue value = options_.value("max-restarts");
+    const std::optional<long> number = parse_integer(value.text);
+    if (!number || *number < 0 || *number > std::numeric_limits<int>::max()) {
+      return bad_value(value, "expected a whole number, 0 or more");
+    }
+    config_.max_restarts = static_cast<int>(*number);
+    return ok_status();
+  }
+
+  Status read_conf() {
+    Result<RendezvousConf> conf = read_rendezvous_conf(options_);
+    if (!conf) return conf.error();
+    config_.conf = std::move(*conf);
+    std::ranges::copy(config_.conf.warnings, std::back_inserter(config_.warnings));
+    std::ranges::copy(config_.conf.notes, std::back_inserter(config_.notes));
+    return ok_status();
+  }
+
+  Status read_token() {
+    if (Result<std::string> token = job_token(options_, facts_); token) {
+      config_.token = std::move(*token);
+    } else {
+      return token.error();
+    }
+    if (config_.token.empty() && !is_loopback(config_.endpoint.host)) {
+      config_.warnings.push_back("no token is given (--token-file, FERRUN_TOKEN): whoever reaches " +
+                                 to_string(config_.endpoint) + " can take part in the job");
+    }
+    return ok_status();
+  }
+
+  void note_terms() {
+    const auto range = [](int least, int most) {
+      return least == most ? std::to_string(most) : std::to_string(least) + ":" + std::to_string(most);
+    };
+    const RendezvousConf& conf = config_.conf;
+    config_.terms = {{"--nnodes", range(config_.min_nodes, config_.max_nodes)},
+                     {"--max-restarts", std::to_string(config_.max_restarts)},
+                     {"--coordinator-timeout", seconds_text(config_.coordinator_timeout)},
+                     {"--min-uptime", seconds_text(config_.min_uptime)},
+                     {"--scale-interval", seconds_text(config_.scale_interval)},
+                     {"--rdzv-conf last_call_timeout", seconds_text(conf.last_call)},
+                     {"--rdzv-conf close_timeout", seconds_text(conf.close_timeout)},
+                     {"--rdzv-conf keep_alive_interval", seconds_text(conf.keep_alive_interval)},
+                     {"--rdzv-conf keep_alive_max_attempt", std::to_string(conf.keep_alive_attempts)}};
+  }
+
+  const RawOptions& options_;
+  const HostFacts& facts_;
+  uint16_t default_port_ = kStaticPort;
+  RendezvousConfig config_;
+};
+
+}  // namespace
+
+Result<RendezvousConfig> read_rendezvous(const RawOptions& options, NodeRange nodes, const HostFacts& facts) {
+  return RendezvousReader(options, facts).read(nodes);
+}
+
+Status check_rendezvous_values(const RawOptions& options) {
+  return RendezvousReader(options, HostFacts{}).check_values();
+}
+
+bool is_loopback(const std::string& host) {
+  return host == "localhost" || host == "::1" ||
+         (host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string::npos);
+}
+
+std::string seconds_text(Duration duration) {
+  std::array<char, 32> text{};
+  const double seconds = std::chrono::duration<double>(duration).count();
+  const auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), seconds);
+  return {text.data(), end};
+}
+
+}  // namespace ferrun

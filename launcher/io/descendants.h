@@ -1,0 +1,31 @@
+// The processes below this one. A subreaper (the agent, the sentinel) inherits every orphan among its descendants, so
+// killing its own children again and again, until it has none, ends the whole tree: a killed process forks no more, and
+// its children are re-parented before it can be reaped. Own children alone are ever signalled to end: their pids cannot
+// be recycled before this process reaps them.
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+#include <vector>
+
+namespace ferrun {
+
+// This process's children, zombies included. Needs /proc; without it the list is empty.
+std::vector<pid_t> own_children();
+
+// Sends `signal` to `root` and everything below it, parents first. Best effort: for signals that may miss a process
+// that is being born (SIGSTOP, SIGCONT), not for the kill guarantee.
+void signal_tree(pid_t root, int signal);
+
+// SIGKILL for every child, and for every orphan that this brings, until none is left and all are reaped. For a process
+// that waits for its children nowhere else (the sentinel).
+void kill_and_reap_all_children();
+
+// SIGKILL for every living child of `parent`, another process and a subreaper, and for every orphan that this brings,
+// until none is alive or 50 ms are over; the parent need not reap them. Each is held by a pidfd and asked for its
+// parent before it is signalled, so that no stranger with a recycled pid is hit. Asks `wanted` before each round of
+// signals, when the children are found already: none that is born later than an answer of false is hit.
+void kill_children_of(pid_t parent, const std::function<bool()>& wanted);
+
+}  // namespace ferrun

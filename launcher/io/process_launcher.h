@@ -1,0 +1,78 @@
+// Starts workers and reports their ends. Translates, never decides: when to start, stop or restart is the machines'
+// word.
+//
+// Every worker runs in a session of its own with SIGKILL as parent-death signal, default signal dispositions, an empty
+// signal mask, and no descriptor of ferrun's beyond 0, 1, 2. Ends are noticed through a pidfd on the event loop.
+// Ownership: owned by the agent driver. Thread rule: the thread that runs `io`.
+#pragma once
+
+#include <sys/types.h>
+
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "common/exit_status.h"
+#include "common/result.h"
+#include "launcher/workers/spawn_request.h"
+
+namespace ferrun {
+
+// Descriptors that become the worker's 1 and 2; -1 inherits ferrun's. Borrowed: the caller closes its copies.
+struct WorkerStdio {
+  int out = -1;
+  int err = -1;
+};
+
+class ProcessLauncher {
+ public:
+  struct Callbacks {
+    // Once for each worker that was started or forked, after its process is reaped.
+    std::function<void(int attempt, int local_rank, pid_t pid, ExitStatus)> exited;
+    // The fork template died after it was ready: no worker can be forked any more. One line for a person.
+    std::function<void(const std::string&)> template_lost;
+  };
+
+  // Makes this process a subreaper: orphans of the job become its children. The constructing thread has to live as
+  // long as the workers should (their parent-death signal is tied to it).
+  ProcessLauncher(boost::asio::io_context& io, Callbacks callbacks);
+  // Kills and reaps the template and whatever is left of the job; nothing is reported any more.
+  ~ProcessLauncher();
+  ProcessLauncher(const ProcessLauncher&) = delete;
+  ProcessLauncher& operator=(const ProcessLauncher&) = delete;
+
+  // fork and exec. Fails with kUser when the program cannot be executed (missing, a directory, no permission, no "#!"
+  // line, a missing interpreter), naming it; the exec error of the child is reported here, not as an exit.
+  Result<pid_t> start(const SpawnRequest& request, WorkerStdio stdio);
+
+  // Starts `argv` once with `environment` as the template from which ranks are forked (StartMethod::kFork and
+  // kForkServer), in place of an earlier one. `ready` is called once, from the event loop: with success when the
+  // template has reached its fork point, or with the reason why it never will.
+  void start_template(const std::vector<std::string>& argv, const Environment& environment,
+                      const std::function<void(Status)>& ready);
+  // Forks a rank from the ready template, whose command line request.argv must be: same promises as start(), and the
+  // rank is ferrun's own child as well. `forked` is called from the event loop with its pid, before any exit of it is
+  // reported, or with the reason why there is none.
+  void fork_from_template(const SpawnRequest& request, WorkerStdio stdio, std::function<void(Result<pid_t>)> forked);
+  bool template_running() const;
+
+  // Sends `signal` to the worker's whole process group. False when the worker itself had already ended, its end
+  // reported or not; what it left of its group is kill_descendants' matter, because its pid may be another process's by
+  // now.
+  bool signal_group(pid_t pid, int signal);
+  // SIGKILL for everything left of the job: workers, and any orphan that was re-parented to the agent (grandchildren
+  // with sessions of their own); returns when all of them are reaped. Workers' own ends still reach `exited`, from the
+  // event loop. The template is spared; a fork that it was asked for is waited for and killed as well.
+  void kill_descendants();
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;  // handlers on the loop hold it weakly
+};
+
+// True when the ELF file at `path` carries the note of ferrun's client library: it can serve as a fork template. A file
+// that cannot be read, is no ELF file or carries none gives false. Never executes the file.
+bool has_fork_point(const std::string& path);
+
+}  // namespace ferrun

@@ -1,0 +1,113 @@
+// ferrun: starts the workers of a distributed job and supervises them. The composition root: everything is made here
+// and passed down.
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "launcher/cli/help.h"
+#include "launcher/cli/parse.h"
+#include "launcher/config/coordinator_job.h"
+#include "launcher/config/describe.h"
+#include "launcher/config/descriptors.h"
+#include "launcher/config/doctor_job.h"
+#include "launcher/config/job_config.h"
+#include "launcher/doctor/finding.h"
+#include "launcher/exit_statuses.h"
+#include "launcher/io/agent_driver.h"
+#include "launcher/io/coordinator_process.h"
+#include "launcher/io/doctor.h"
+#include "launcher/io/host_facts.h"
+#include "launcher/io/node_driver.h"
+#include "launcher/io/open_files.h"
+#include "launcher/io/runtime_folder.h"
+#include "launcher/io/sentinel.h"
+#include "launcher/io/status_socket.h"
+#include "launcher/report/status_report.h"
+
+namespace {
+
+using namespace ferrun;
+
+int fail(const Error& error) {
+  const char* hint = error.kind == ErrorKind::kUsage ? " (see ferrun --help)" : "";
+  std::fprintf(stderr, "ferrun: %s%s\n", error.message.c_str(), hint);
+  return exit_status_of(error);
+}
+
+int print(const std::string& text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) return 0;
+  return fail({ErrorKind::kPlatform, std::string("cannot write to standard output: ") + std::strerror(errno)});
+}
+
+// Never returns in the process that the user started: that one becomes the sentinel.
+int supervise(JobConfig config) {
+  if (Status enough = ensure_open_files(descriptors_needed(config)); !enough) return fail(enough.error());
+  if (config.rendezvous) {
+    raise_open_files(descriptors_needed(config) +
+                     descriptors_for_all_nodes(config.rendezvous->max_nodes, config.workers));
+  }
+  std::signal(SIGPIPE, SIG_IGN);  // a closed console is the log router's to notice
+  const Guard guard = config.rendezvous ? Guard::kLeases : Guard::kProcesses;
+  const Result<SentinelLink> sentinel = become_agent_under_sentinel(guard);
+  if (!sentinel) return fail(sentinel.error());
+  return config.rendezvous ? NodeDriver(std::move(config), *sentinel).run()
+                           : AgentDriver(std::move(config), *sentinel).run();
+}
+
+int coordinate(const CommandLine& line, const HostFacts& facts) {
+  Result<CoordinatorJob> job = make_coordinator_job(line, facts);
+  if (!job) return fail(job.error());
+  raise_open_files(descriptors_for_all_nodes(job->rendezvous.max_nodes, 0));
+  std::signal(SIGPIPE, SIG_IGN);
+  return run_coordinator(std::move(*job));
+}
+
+int show_status(const CommandLine& line, const HostFacts& facts) {
+  constexpr std::chrono::seconds kPatience{5};
+  const RawValue* job = line.options.given("job");
+  const Result<std::string> report = status_report(ask_agents(runtime_folder(facts.environment), kPatience),
+                                                   job != nullptr ? job->text : "", line.options.on("json"));
+  if (report) return print(report.value());
+  fail(report.error());
+  return report.error().kind == ErrorKind::kUsage ? kExitUsage : 1;
+}
+
+int diagnose_machine(const CommandLine& line, const HostFacts& facts) {
+  const Result<DoctorJob> job = make_doctor_job(line, facts);
+  if (!job) return fail(job.error());
+  const std::vector<Finding> findings = examine(job.value());
+  const int printed = print(job.value().as_json ? findings_json(findings) : findings_text(findings));
+  return printed != 0 ? printed : static_cast<int>(any_failed(findings));
+}
+
+int run_program(const CommandLine& line, const HostFacts& facts) {
+  if (line.options.on("version")) return print("ferrun " FERRUN_VERSION "\n");
+  if (line.options.on("print-flags")) return print(flag_lines());
+  Result<JobConfig> config = make_job_config(line, facts);
+  if (!config) return fail(config.error());
+  if (line.options.on("dry-run")) return print(describe(*config));
+  return supervise(std::move(*config));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
+  const Verb verb = verb_of(arguments);
+  if (verb != Verb::kRun) arguments.erase(arguments.begin());
+  const HostFacts facts = read_host_facts();
+  const Result<CommandLine> line = parse_command_line(arguments, facts.environment, verb);
+  if (!line) return fail(line.error());
+  if (line->options.on("help")) return print(help_text(verb));
+  switch (verb) {
+    case Verb::kRun: return run_program(*line, facts);
+    case Verb::kCoordinator: return coordinate(*line, facts);
+    case Verb::kStatus: return show_status(*line, facts);
+    case Verb::kDoctor: return diagnose_machine(*line, facts);
+  }
+  return kExitInternal;
+}

@@ -1,0 +1,75 @@
+#include "launcher/report/error_file.h"
+
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+namespace ferrun {
+namespace {
+
+using nlohmann::json;
+
+ErrorFile unreadable(std::string problem) {
+  ErrorFile file;
+  file.state = ErrorFile::State::kUnreadable;
+  file.problem = std::move(problem);
+  return file;
+}
+
+// A number, or text that is one: torch writes its timestamps as text.
+std::optional<double> number_in(const json& object, const char* key) {
+  const auto found = object.find(key);
+  if (found == object.end()) return std::nullopt;
+  if (found->is_number()) return found->get<double>();
+  if (!found->is_string()) return std::nullopt;
+  const std::string& text = found->get_ref<const std::string&>();
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+std::string text_in(const json& object, const char* key) {
+  const auto found = object.find(key);
+  if (found == object.end()) return {};
+  return found->is_string() ? found->get<std::string>() : found->dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+bool is_structured(const json& root) {
+  return root.is_object() && root.contains("message") && root["message"].is_object();
+}
+
+}  // namespace
+
+ErrorFile parse_error_file(const std::optional<std::string>& bytes) {
+  if (!bytes || bytes->empty()) return {};
+  const json root = json::parse(*bytes, nullptr, /*allow_exceptions=*/false);
+  if (root.is_discarded()) return unreadable("it is not JSON, or was cut off");
+  if (!root.is_object() || !root.contains("message")) return unreadable("it has no \"message\"");
+  ErrorFile file;
+  file.state = ErrorFile::State::kRead;
+  const json& message = root["message"];
+  if (message.is_string()) {
+    file.message = message.get<std::string>();
+    file.timestamp = number_in(root, "timestamp");
+    return file;
+  }
+  if (!message.is_object()) return unreadable("its \"message\" is neither text nor an object");
+  file.message = text_in(message, "message");
+  if (const auto extra = message.find("extraInfo"); extra != message.end() && extra->is_object()) {
+    file.callstack = text_in(*extra, "py_callstack");
+    file.timestamp = number_in(*extra, "timestamp");
+  }
+  return file;
+}
+
+std::string error_file_for_parent(const std::optional<std::string>& bytes, const std::string& description,
+                                  int exit_code) {
+  json root = json::parse(bytes.value_or(""), nullptr, /*allow_exceptions=*/false);
+  if (root.is_discarded() || !root.is_object() || !root.contains("message")) {
+    root = {{"message", {{"message", description}, {"extraInfo", json::object()}}}};
+  }
+  if (is_structured(root)) root["message"]["errorCode"] = exit_code;
+  return root.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+}  // namespace ferrun

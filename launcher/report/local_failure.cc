@@ -1,0 +1,69 @@
+#include "launcher/report/local_failure.h"
+
+#include <utility>
+
+#include "common/printable_text.h"
+#include "launcher/exit_statuses.h"
+#include "launcher/report/failure_report.h"
+
+namespace ferrun {
+namespace {
+
+constexpr size_t kLongestLine = 500;
+constexpr std::string_view kLeftOut = "    (...)";
+
+// Longer lines lose their end, between two characters.
+void cut(std::string& line) {
+  if (line.size() <= kLongestLine) return;
+  size_t end = kLongestLine;
+  while (end > 0 && (static_cast<unsigned char>(line[end]) & 0xC0) == 0x80) --end;
+  line.resize(end);
+  line += "...";
+}
+
+// The first line, then as many of the last lines as there is room for: the end of a traceback says most.
+std::vector<std::string> fitting(std::vector<std::string> lines) {
+  size_t bytes = 0;
+  for (std::string& line : lines) {
+    cut(line);
+    bytes += line.size() + 1;
+  }
+  size_t skipped = 0;
+  while (bytes > LocalFailure::kReportBytes) {
+    if (skipped == 0) bytes += kLeftOut.size() + 1;
+    bytes -= lines[1 + skipped].size() + 1;
+    ++skipped;
+  }
+  if (skipped == 0) return lines;
+  lines[skipped] = kLeftOut;
+  lines.erase(lines.begin() + 1, lines.begin() + static_cast<std::ptrdiff_t>(skipped));
+  return lines;
+}
+
+}  // namespace
+
+LocalFailure local_failure(const WorkerRecord& record, const FailedWorker& left_behind, int first_rank, TimePoint now) {
+  LocalFailure failure;
+  failure.local_rank = record.local_rank;
+  failure.rank = first_rank + record.local_rank;
+  failure.kind = failure_kind(record, left_behind.evidence);
+  failure.status = record.status ? *record.status : ExitStatus::exited(exit_status_of(*record.start_error));
+  failure.age = now - record.ended_at;
+  std::vector<std::string> lines = {printable(describe_worker(record, first_rank))};
+  if (!record.start_error) {
+    for (std::string& line :
+         evidence_lines(left_behind.evidence, left_behind.stderr_file, left_behind.stderr_inherited)) {
+      lines.push_back(std::move(line));
+    }
+  }
+  failure.report = fitting(std::move(lines));
+  return failure;
+}
+
+LocalFailure start_failure(const Error& error, int first_rank) {
+  WorkerRecord never_started;
+  never_started.start_error = error;
+  return local_failure(never_started, {}, first_rank, never_started.ended_at);
+}
+
+}  // namespace ferrun

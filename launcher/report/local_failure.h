@@ -1,0 +1,27 @@
+// A worker's failure as its node tells it to the job: kind, age, and a report that fits a message. Pure.
+#pragma once
+
+#include <filesystem>
+
+#include "common/time.h"
+#include "launcher/report/root_cause.h"
+#include "rendezvous/failure.h"
+
+namespace ferrun {
+
+// What one failed worker left behind, as far as it can be read without waiting.
+struct FailedWorker {
+  int local_rank = 0;
+  WorkerEvidence evidence;
+  std::filesystem::path stderr_file;  // where its stderr went, if into a file
+  bool stderr_inherited = false;
+};
+
+// `record` is that of the same worker, which failed by itself; `first_rank` is the global rank of local rank 0. The
+// report has at most LocalFailure::kReportBytes: of the evidence the newest lines stay.
+LocalFailure local_failure(const WorkerRecord& record, const FailedWorker& left_behind, int first_rank, TimePoint now);
+
+// Of a node that could not even begin to start its workers.
+LocalFailure start_failure(const Error& error, int first_rank);
+
+}  // namespace ferrun

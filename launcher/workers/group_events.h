@@ -1,0 +1,78 @@
+// What a group machine is told and what it asks for.
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "common/exit_status.h"
+#include "common/result.h"
+#include "common/time.h"
+
+namespace ferrun {
+
+// --- Facts and orders. ---
+
+struct RankStarted {
+  int local_rank = 0;
+  pid_t pid = 0;
+};
+
+struct RankNotStarted {
+  int local_rank = 0;
+  Error error;
+};
+
+struct RankEnded {
+  int local_rank = 0;
+  ExitStatus status;
+};
+
+// A signal of SignalRank came too late: the worker had ended by itself. Told before or after its RankEnded.
+struct SignalMissed {
+  int local_rank = 0;
+  int signal = 0;
+};
+
+// Ask every worker to end, by `signal` (0: SIGTERM, unless they have been asked already); they have one common grace
+// for it, the group's unless another is given. When they are being stopped already the shorter time is left to them.
+struct StopGroup {
+  int signal = 0;
+  std::string reason;
+  std::optional<Duration> grace{};
+};
+
+// No more asking.
+struct KillGroup {
+  std::string reason;
+};
+
+// The deadline has come.
+struct GraceOver {};
+
+using GroupEvent = std::variant<RankStarted, RankNotStarted, RankEnded, SignalMissed, StopGroup, KillGroup, GraceOver>;
+
+// --- Effects, to be carried out in their order. ---
+
+// Answered by RankStarted or RankNotStarted.
+struct StartRank {
+  int local_rank = 0;
+};
+
+// Answered by SignalMissed when the worker had already ended.
+struct SignalRank {
+  int local_rank = 0;
+  pid_t pid = 0;
+  int signal = 0;
+};
+
+// A decision and its reason.
+struct TellUser {
+  std::string line;
+};
+
+using GroupEffect = std::variant<StartRank, SignalRank, TellUser>;
+
+}  // namespace ferrun

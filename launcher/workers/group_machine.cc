@@ -1,0 +1,146 @@
+#include "launcher/workers/group_machine.h"
+
+#include <algorithm>
+#include <csignal>
+#include <utility>
+
+namespace ferrun {
+namespace {
+
+using State = WorkerRecord::State;
+
+// "30 s", "250 ms".
+std::string duration_text(Duration duration) {
+  const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
+  return milliseconds % 1000 == 0 ? std::to_string(milliseconds / 1000) + " s" : std::to_string(milliseconds) + " ms";
+}
+
+}  // namespace
+
+GroupMachine::GroupMachine(int workers, Duration grace, int first_rank)
+    : grace_(grace), first_rank_(first_rank), workers_(static_cast<size_t>(workers)) {
+  for (int rank = 0; rank < workers; ++rank) worker(rank).local_rank = rank;
+  ask_for_next_start();
+}
+
+void GroupMachine::step(const GroupEvent& event, TimePoint now) {
+  std::visit([this, now](const auto& fact) { on(fact, now); }, event);
+  settle();
+}
+
+std::vector<GroupEffect> GroupMachine::take_effects() { return std::exchange(effects_, {}); }
+
+void GroupMachine::on(const RankStarted& event, TimePoint now) {
+  WorkerRecord& started = worker(event.local_rank);
+  if (started.state != State::kStarting) return;
+  started.state = State::kRunning;
+  started.pid = event.pid;
+  started.started_at = now;
+  if (phase_ == Phase::kStarting) ask_for_next_start();
+  // Its start was under way when the group was told to stop.
+  if (phase_ == Phase::kStopping) send(started, stop_signal_);
+  if (phase_ == Phase::kKilling) send(started, SIGKILL);
+}
+
+void GroupMachine::on(const RankNotStarted& event, TimePoint now) {
+  WorkerRecord& missing = worker(event.local_rank);
+  if (missing.state != State::kStarting) return;
+  missing.state = State::kFailedToStart;
+  missing.start_error = event.error;
+  missing.ended_at = now;
+  note_failure(event.local_rank, now);
+}
+
+void GroupMachine::on(const RankEnded& event, TimePoint now) {
+  WorkerRecord& ended = worker(event.local_rank);
+  if (ended.state != State::kRunning) return;
+  ended.state = State::kEnded;
+  ended.status = event.status;
+  ended.ended_at = now;
+  if (!event.status.success()) note_failure(event.local_rank, now);
+}
+
+// Told before the end was noticed or after: the record is right in the end.
+void GroupMachine::on(const SignalMissed& event, TimePoint) {
+  std::erase(worker(event.local_rank).sent_signals, event.signal);
+}
+
+void GroupMachine::on(const StopGroup& event, TimePoint now) {
+  if (ended() || phase_ == Phase::kKilling) return;
+  stop_asked_ = true;
+  effects_.emplace_back(TellUser{event.reason});
+  const Duration grace = event.grace.value_or(grace_);
+  if (phase_ != Phase::kStopping) return begin_stop(event.signal == 0 ? SIGTERM : event.signal, grace, now);
+  if (event.signal != 0) signal_running(event.signal);
+  if (now + grace >= *deadline_) return;  // the grace that was begun goes on
+  deadline_ = now + grace;
+  stop_grace_ = grace;
+}
+
+void GroupMachine::on(const KillGroup& event, TimePoint) {
+  if (ended()) return;
+  stop_asked_ = true;
+  effects_.emplace_back(TellUser{event.reason});
+  begin_kill();
+}
+
+void GroupMachine::on(const GraceOver&, TimePoint now) {
+  if (phase_ != Phase::kStopping || now < *deadline_) return;
+  std::string late;
+  for (const WorkerRecord& record : workers_) {
+    if (record.state == State::kRunning) late += (late.empty() ? "" : ", ") + rank_text(record.local_rank);
+  }
+  effects_.emplace_back(TellUser{late + " did not end within " + duration_text(stop_grace_) + ": sending SIGKILL"});
+  begin_kill();
+}
+
+void GroupMachine::note_failure(int local_rank, TimePoint now) {
+  if (stopping()) return;  // a victim, or a failure that the report ranks behind the first
+  first_failure_ = local_rank;
+  begin_stop(SIGTERM, grace_, now);
+}
+
+void GroupMachine::begin_stop(int signal, Duration grace, TimePoint now) {
+  phase_ = Phase::kStopping;
+  stop_signal_ = signal;
+  deadline_ = now + grace;
+  stop_grace_ = grace;
+  signal_running(signal);
+}
+
+void GroupMachine::begin_kill() {
+  phase_ = Phase::kKilling;
+  signal_running(SIGKILL);
+}
+
+void GroupMachine::signal_running(int signal) {
+  for (WorkerRecord& record : workers_) {
+    if (record.state == State::kRunning) send(record, signal);
+  }
+}
+
+void GroupMachine::send(WorkerRecord& record, int signal) {
+  record.sent_signals.push_back(signal);
+  effects_.emplace_back(SignalRank{record.local_rank, record.pid, signal});
+  // A stopped process takes no notice of a signal until it continues; SIGKILL alone reaches it.
+  if (signal != SIGKILL) effects_.emplace_back(SignalRank{record.local_rank, record.pid, SIGCONT});
+}
+
+void GroupMachine::ask_for_next_start() {
+  const auto next = std::ranges::find(workers_, State::kWaiting, &WorkerRecord::state);
+  if (next == workers_.end()) return;
+  next->state = State::kStarting;
+  effects_.emplace_back(StartRank{next->local_rank});
+}
+
+// Moves on when the last open question is answered.
+void GroupMachine::settle() {
+  const auto any = [this](State state) {
+    return std::ranges::find(workers_, state, &WorkerRecord::state) != workers_.end();
+  };
+  if (any(State::kStarting)) return;
+  if (phase_ == Phase::kStarting) phase_ = Phase::kRunning;
+  if (!any(State::kRunning)) phase_ = Phase::kEnded;
+}
+
+}  // namespace ferrun

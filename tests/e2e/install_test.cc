@@ -1,0 +1,113 @@
+// The programs and libraries as `cmake --install` leaves them: they have to work from there, without the build tree.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <sstream>
+#include <string>
+#include <vector>
+
+namespace ferrun {
+namespace {
+
+struct Outcome {
+  int code;
+  std::string output;
+};
+
+// Runs a shell command; stdout and stderr together.
+Outcome shell(const std::string& command) {
+  FILE* pipe = popen(("exec 2>&1; " + command).c_str(), "r");
+  if (pipe == nullptr) return {-1, "popen failed"};
+  std::string output;
+  char buffer[4096];
+  for (size_t count = 0; (count = fread(buffer, 1, sizeof buffer, pipe)) > 0;) output.append(buffer, count);
+  const int status = pclose(pipe);
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), output};
+}
+
+std::string quoted(const std::string& path) { return "'" + path + "'"; }
+
+std::vector<std::string> sorted_lines(const std::string& text) {
+  std::istringstream stream(text);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  std::ranges::sort(lines);
+  return lines;
+}
+
+class InstalledPrefix : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    std::string name = std::filesystem::temp_directory_path() / "ferrun-install-XXXXXX";
+    ASSERT_NE(mkdtemp(name.data()), nullptr);
+    folder_ = name;
+    const Outcome install = shell("cmake --install " + quoted(FERRUN_BUILD_DIR) + " --prefix " + quoted(prefix()));
+    ASSERT_EQ(install.code, 0) << install.output;
+  }
+  static void TearDownTestSuite() { std::filesystem::remove_all(folder_); }
+
+  static std::string prefix() { return folder_ + "/prefix"; }
+  static std::string ferrun() { return quoted(prefix() + "/bin/ferrun"); }
+
+  // Configures and builds a project against the installation; returns the path of its program.
+  static std::string build(const std::string& sources, const std::string& program) {
+    const std::string build = folder_ + "/" + program;
+    const Outcome made = shell("cmake -G Ninja -S " + quoted(sources) + " -B " + quoted(build) +
+                               " -DCMAKE_PREFIX_PATH=" + quoted(prefix()) + " && cmake --build " + quoted(build));
+    EXPECT_EQ(made.code, 0) << made.output;
+    return build + "/" + program;
+  }
+
+ private:
+  static inline std::string folder_;
+};
+
+TEST_F(InstalledPrefix, FerrunStartsWorkers) {
+  const Outcome run = shell(ferrun() + " --nproc-per-node=2 sh -c 'echo rank $RANK'");
+  EXPECT_EQ(run.code, 0);
+  EXPECT_EQ(sorted_lines(run.output), (std::vector<std::string>{"rank 0", "rank 1"}));
+}
+
+TEST_F(InstalledPrefix, HoldsManualPagesAndDocuments) {
+  for (const char* file : {"/share/man/man1/ferrun.1", "/share/doc/ferrun/README.md", "/share/doc/ferrun/LICENSE",
+                           "/share/ferrun/examples/hello_ranks/main.cc"}) {
+    EXPECT_TRUE(std::filesystem::exists(prefix() + file)) << file;
+  }
+}
+
+TEST_F(InstalledPrefix, ExampleBuildsFromTheInstallation) {
+  const std::string program = build(prefix() + "/share/ferrun/examples/hello_ranks", "hello_ranks");
+  for (const std::string method : {"spawn", "forkserver"}) {
+    const Outcome run = shell(ferrun() + " --nproc-per-node=2 --start-method=" + method + " " + quoted(program));
+    EXPECT_EQ(run.code, 0) << method;
+    const std::vector<std::string> lines = sorted_lines(run.output);
+    ASSERT_EQ(lines.size(), 2u) << run.output;
+    EXPECT_EQ(lines[0].rfind("hello from rank 0 of 2", 0), 0u) << run.output;
+    EXPECT_EQ(lines[1].rfind("hello from rank 1 of 2", 0), 0u) << run.output;
+  }
+}
+
+#ifdef FERRUN_HAS_TORCH
+TEST_F(InstalledPrefix, WorkerFindsLibTorchAndIsFoundBesideFerrun) {
+  const Outcome run = shell("cd / && env -u LD_LIBRARY_PATH " + ferrun() + " worker --version");
+  EXPECT_EQ(run.code, 0) << run.output;
+  EXPECT_EQ(run.output, "worker " FERRUN_VERSION "\n");
+}
+
+TEST_F(InstalledPrefix, FindPackageBuildsATrainingProgram) {
+  const std::string program = build(FERRUN_SOURCE_DIR "/tests/e2e/install/ddp_program", "ddp_program");
+  const Outcome run = shell(ferrun() + " --nproc-per-node=2 " + quoted(program));
+  EXPECT_EQ(run.code, 0) << run.output;
+  const std::vector<std::string> lines = sorted_lines(run.output);
+  ASSERT_EQ(lines.size(), 2u) << run.output;
+  EXPECT_EQ(lines[0].rfind("weights ", 0), 0u) << run.output;
+  EXPECT_EQ(lines[0], lines[1]);
+}
+#endif
+
+}  // namespace
+}  // namespace ferrun

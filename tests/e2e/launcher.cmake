@@ -1,0 +1,11 @@
+# The real ferrun, from its command line to its exit status.
+add_library(ferrun_launcher_run STATIC launcher_run.cc)
+target_include_directories(ferrun_launcher_run PUBLIC ${PROJECT_SOURCE_DIR})
+target_compile_definitions(ferrun_launcher_run PRIVATE FERRUN_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+target_link_libraries(ferrun_launcher_run PUBLIC ferrun_common GTest::gtest PRIVATE ferrun_warnings)
+
+foreach(part arguments error exit output restart signal)
+  ferrun_test(launcher_${part}_test SOURCES launcher_${part}_test.cc LIBS ferrun_launcher_run LABELS e2e TIMEOUT 300 DEPENDS ferrun)
+endforeach()
+ferrun_test(launcher_python_test SOURCES launcher_python_test.cc
+  LIBS ferrun_launcher_run ferrun_launcher nlohmann_json::nlohmann_json LABELS e2e parity TIMEOUT 600 DEPENDS ferrun)

@@ -1,0 +1,184 @@
+// Redirects, tee, log files, and the report at the end.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <nlohmann/json.hpp>
+#include <regex>
+
+#include "tests/e2e/launcher_run.h"
+
+namespace ferrun {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+const char* const kTalk = "echo out $RANK; echo err $RANK >&2";
+
+// The random part of the job's folder as "X".
+std::vector<std::string> files_of_job(const ScratchFolder& folder) {
+  std::vector<std::string> files;
+  for (const std::string& file : folder.files()) {
+    files.push_back(std::regex_replace(file, std::regex("job_[a-z0-9]{8}"), "job_X"));
+  }
+  return files;
+}
+
+std::string one_file(const ScratchFolder& folder, const std::string& ending) {
+  for (const std::string& file : folder.files()) {
+    if (file.ends_with(ending)) return folder.read(file);
+  }
+  ADD_FAILURE() << "no " << ending;
+  return "";
+}
+
+TEST(LauncherOutput, IsInheritedByDefault) {
+  const ScratchFolder folder;
+  const Finished run = ferrun(folder, {"--nproc-per-node=2", "sh", "-c", kTalk});
+  EXPECT_THAT(sorted_lines(run.out), ElementsAre("out 0", "out 1"));
+  EXPECT_THAT(sorted_lines(run.err), ElementsAre("err 0", "err 1"));
+}
+
+TEST(LauncherOutput, IsRedirectedToTorchrunsTree) {
+  const ScratchFolder folder;
+  const Finished run = ferrun(
+      folder, {"--nproc-per-node=2", "--log-dir=logs/deep", "--rdzv-id=job", "-r", "0:3,1:2", "sh", "-c", kTalk});
+  EXPECT_EQ(run.code(), 0);
+  EXPECT_EQ(run.out, "out 1\n");
+  EXPECT_EQ(run.err, "");
+  EXPECT_THAT(files_of_job(folder), ElementsAre("logs", "logs/deep", "logs/deep/job_X", "logs/deep/job_X/attempt_0",
+                                                "logs/deep/job_X/attempt_0/0", "logs/deep/job_X/attempt_0/0/stderr.log",
+                                                "logs/deep/job_X/attempt_0/0/stdout.log", "logs/deep/job_X/attempt_0/1",
+                                                "logs/deep/job_X/attempt_0/1/stderr.log"));
+  EXPECT_EQ(one_file(folder, "0/stdout.log"), "out 0\n");
+  EXPECT_EQ(one_file(folder, "1/stderr.log"), "err 1\n");
+}
+
+TEST(LauncherOutput, IsTeedWithAPrefixForEveryLine) {
+  const ScratchFolder folder;
+  const Finished run = ferrun(folder, {"--nproc-per-node=2", "--log-dir=logs", "-t3", "--role=tr", "sh", "-c",
+                                       "printf part; sleep 0.02; echo -whole $RANK; printf unfinished; echo err >&2"});
+  EXPECT_THAT(sorted_lines(run.out),
+              ElementsAre("[tr0]:part-whole 0", "[tr0]:unfinished", "[tr1]:part-whole 1", "[tr1]:unfinished"));
+  EXPECT_THAT(sorted_lines(run.err), ElementsAre("[tr0]:err", "[tr1]:err"));
+  EXPECT_EQ(one_file(folder, "1/stdout.log"), "part-whole 1\nunfinished");
+}
+
+TEST(LauncherOutput, KeepsTheFilesOfEveryAttempt) {
+  const ScratchFolder folder;
+  ferrun(folder, {"--log-dir=logs", "-r1", "--max-restarts=2", "sh", "-c", "echo $TORCHELASTIC_RESTART_COUNT; exit 1"});
+  for (const char* attempt : {"0", "1", "2"}) {
+    EXPECT_EQ(one_file(folder, std::string("attempt_") + attempt + "/0/stdout.log"), std::string(attempt) + "\n");
+  }
+}
+
+TEST(LauncherOutput, TheFilterHidesRanks) {
+  const ScratchFolder folder;
+  const Finished run = ferrun(folder, {"--nproc-per-node=3", "--local-ranks-filter=1", "sh", "-c", kTalk});
+  EXPECT_EQ(run.out, "out 1\n");
+  EXPECT_EQ(run.err, "err 1\n");
+}
+
+TEST(LauncherOutput, DevNullMeansNoFilesAtAll) {
+  const ScratchFolder folder;
+  const Finished run = ferrun(folder, {"--log-dir=/dev/null", "-r1", "-t2", "sh", "-c",
+                                       "echo o; echo e >&2; echo \"[$TORCHELASTIC_ERROR_FILE]\" >&2"});
+  EXPECT_EQ(run.out, "");
+  EXPECT_THAT(split_lines(run.err), ElementsAre("[default0]:e", "[default0]:[]"));
+  EXPECT_THAT(folder.files(), IsEmpty());
+}
+
+TEST(LauncherOutput, NothingIsLostAtTheEnd) {
+  const ScratchFolder folder;
+  const Finished run = ferrun(folder, {"--nproc-per-node=2", "-t1", "--log-dir=logs", "sh", "-c", "seq 1 20000"});
+  EXPECT_EQ(split_lines(run.out).size(), 40000u);
+  EXPECT_EQ(split_lines(one_file(folder, "0/stdout.log")).size(), 20000u);
+}
+
+TEST(LauncherReport, IsTheLastThingOnTheScreen) {
+  const ScratchFolder folder;
+  const Finished run =
+      ferrun(folder, {"--nproc-per-node=2", "-t2", "--log-dir=logs", "sh", "-c",
+                      "[ $RANK = 0 ] && exec sleep 60; for i in 1 2 3; do echo line $i >&2; done; exit 3"});
+  const std::vector<std::string> lines = split_lines(run.err);
+  ASSERT_GT(lines.size(), 5u);
+  EXPECT_EQ(lines.back(), std::string(78, '='));
+  const std::string report = run.err.substr(run.err.find("===="));
+  EXPECT_THAT(report, HasSubstr("ferrun: sh FAILED on "));
+  EXPECT_THAT(report,
+              ::testing::ContainsRegex("Root cause: rank 1 \\(local_rank 1, pid [0-9]+\\) exited with code 3\n"));
+  EXPECT_THAT(report,
+              ::testing::ContainsRegex("Stopped by ferrun because rank 1 failed:\n  rank 0 .* killed by SIGTERM"));
+  EXPECT_THAT(report, HasSubstr("    line 1\n    line 2\n    line 3\n"));
+  EXPECT_THAT(report, ::testing::ContainsRegex("log:    logs/.*/attempt_0/1/stderr.log"));
+  EXPECT_THAT(report, HasSubstr("Hint: --max-restarts=N"));
+  EXPECT_THAT(one_file(folder, "ferrun.log"), HasSubstr("Root cause: rank 1"));
+}
+
+TEST(LauncherReport, ShowsTheErrorFileOfEitherForm) {
+  const ScratchFolder folder;
+  const auto report_of = [&folder](const std::string& json) {
+    return ferrun(folder, {"sh", "-c", "printf '%s' '" + json + "' > $TORCHELASTIC_ERROR_FILE; exit 1"}).err;
+  };
+  EXPECT_THAT(report_of(R"({"message": "simple words", "timestamp": 1})"), HasSubstr("error:  simple words"));
+  EXPECT_THAT(
+      report_of(
+          R"({"message": {"message": "ValueError: x", "extraInfo": {"py_callstack": "Traceback", "timestamp": "1"}}})"),
+      HasSubstr("error:  ValueError: x\n  traceback:\n    Traceback\n"));
+  EXPECT_THAT(report_of(R"({"mess)"), HasSubstr("its error file cannot be read"));
+}
+
+TEST(LauncherReport, SurvivesBytesThatAreNoText) {
+  const ScratchFolder folder;
+  const Finished run = ferrun(folder, {"-r2", "sh", "-c", "printf 'bad \\377\\033[31m byte\\n' >&2; exit 1"});
+  EXPECT_EQ(run.code(), 1);
+  EXPECT_THAT(run.err, HasSubstr("    bad \xEF\xBF\xBD byte\n"));
+}
+
+TEST(LauncherReport, NamesTheFlagWhenTheStderrWasInherited) {
+  const ScratchFolder folder;
+  EXPECT_THAT(ferrun(folder, {"false"}).err, HasSubstr("--tee=2 or --redirects=2"));
+}
+
+TEST(LauncherReport, BlamesTheCrashNotTheWorkerThatLostItsPeer) {
+  const ScratchFolder folder;
+  const Finished run =
+      ferrun(folder, {"--nproc-per-node=2", "sh", "-c",
+                      "ulimit -c 0; if [ $RANK = 0 ]; then while [ ! -e up ]; do sleep 0.01; done; "
+                      "echo '{\"message\": \"Connection closed by peer\"}' > $TORCHELASTIC_ERROR_FILE; exit 1; fi; "
+                      "trap 'kill -ABRT $$' TERM; sleep 60 & touch up; wait"});
+  // Rank 1 is slow to die of a crash that cost rank 0 its connection; SIGTERM finds it on the way.
+  EXPECT_EQ(run.code(), 128 + SIGABRT);
+  EXPECT_THAT(run.err, HasSubstr("Root cause: rank 1"));
+  EXPECT_THAT(run.err, HasSubstr("rank 0 failed before it, but only lost its connection to a peer"));
+}
+
+TEST(LauncherReport, IsHandedToTheParentsErrorFile) {
+  const ScratchFolder folder;
+  const std::string mine = (folder.path() / "parent.json").string();
+  ferrun(folder,
+         {"sh", "-c", R"(echo '{"message": {"message": "m", "extraInfo": {}}}' > $TORCHELASTIC_ERROR_FILE; exit 5)"},
+         {{"TORCHELASTIC_ERROR_FILE", mine}});
+  const auto json = nlohmann::json::parse(folder.read("parent.json"));
+  EXPECT_EQ(json["message"]["message"], "m");
+  EXPECT_EQ(json["message"]["errorCode"], 5);
+  ferrun(folder, {"sh", "-c", "exit 6"}, {{"TORCHELASTIC_ERROR_FILE", mine}});
+  EXPECT_EQ(nlohmann::json::parse(folder.read("parent.json"))["message"]["errorCode"], 6);
+}
+
+TEST(LauncherReport, OwnLinesAreQuietUnlessAskedFor) {
+  const ScratchFolder folder;
+  EXPECT_EQ(ferrun(folder, {"--nproc-per-node=2", "true"}).err, "");
+  EXPECT_THAT(ferrun(folder, {"--nproc-per-node=2", "--verbose", "true"}).err, HasSubstr("OMP_NUM_THREADS is not set"));
+  EXPECT_THAT(ferrun(folder, {"true"}, {{"LOGLEVEL", "INFO"}}).err, HasSubstr("starting 1 worker, attempt 0"));
+  const Finished errors_only = ferrun(folder, {"--max-restarts=1", "false"}, {{"LOGLEVEL", "ERROR"}});
+  EXPECT_THAT(errors_only.err, Not(HasSubstr("starting all workers again")));
+  EXPECT_THAT(errors_only.err, HasSubstr("Root cause"));
+}
+
+}  // namespace
+}  // namespace ferrun

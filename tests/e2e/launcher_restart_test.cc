@@ -1,0 +1,104 @@
+// Failures, restarts, and what a new attempt sees.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/e2e/launcher_run.h"
+
+namespace ferrun {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+TEST(LauncherRestart, StartsTheWholeGroupAgainAndSucceeds) {
+  const ScratchFolder folder;
+  // Rank 1 dies when rank 0 has said its line.
+  const Finished run =
+      ferrun(folder, {"--nproc-per-node=2", "--max-restarts=3", "sh", "-c",
+                      "n=$TORCHELASTIC_RESTART_COUNT; echo attempt $n of $TORCHELASTIC_MAX_RESTARTS rank $RANK; "
+                      "[ $n = 2 ] && exit 0; [ $RANK = 0 ] && touch said$n && exec sleep 60; "
+                      "while [ ! -e said$n ]; do sleep 0.01; done; kill -9 $$"});
+  EXPECT_EQ(run.code(), 0);
+  EXPECT_THAT(sorted_lines(run.out),
+              ElementsAre("attempt 0 of 3 rank 0", "attempt 0 of 3 rank 1", "attempt 1 of 3 rank 0",
+                          "attempt 1 of 3 rank 1", "attempt 2 of 3 rank 0", "attempt 2 of 3 rank 1"));
+  EXPECT_THAT(run.err, HasSubstr("killed by SIGKILL (killed); starting all workers again (2 restarts left)"));
+  EXPECT_THAT(run.err, HasSubstr("starting all workers again (1 restart left)"));
+  EXPECT_THAT(run.err, Not(HasSubstr("FAILED")));
+}
+
+TEST(LauncherRestart, EndsWithTheLastAttemptsFailureWhenTheBudgetIsSpent) {
+  const ScratchFolder folder;
+  const Finished run = ferrun(folder, {"--max-restarts=2", "sh", "-c", "exit $((10 + TORCHELASTIC_RESTART_COUNT))"});
+  EXPECT_EQ(run.code(), 12);
+  EXPECT_THAT(run.err, HasSubstr("All 2 restarts (--max-restarts) are spent."));
+}
+
+TEST(LauncherRestart, KeepsLaunchAndRunIdButNotAPortThatTheKernelChose) {
+  const ScratchFolder folder;
+  const Finished run = ferrun(folder, {"--max-restarts=1", "--rdzv-id=mine", "sh", "-c",
+                                       "echo $FERRUN_LAUNCH_ID $TORCHELASTIC_RUN_ID; echo $MASTER_PORT >> ports; "
+                                       "exit $((1 - TORCHELASTIC_RESTART_COUNT))"});
+  EXPECT_EQ(run.code(), 0);
+  const std::vector<std::string> ids = split_lines(run.out);
+  ASSERT_EQ(ids.size(), 2u);
+  EXPECT_EQ(ids[0], ids[1]);
+  EXPECT_THAT(ids[0], ::testing::MatchesRegex("[0-9]{8}T[0-9]{6}-[0-9a-f]{8} mine"));
+  const std::vector<std::string> ports = split_lines(folder.read("ports"));
+  ASSERT_EQ(ports.size(), 2u);
+  EXPECT_NE(ports[0], ports[1]);
+}
+
+TEST(LauncherRestart, EveryLaunchHasAnIdOfItsOwn) {
+  const ScratchFolder folder;
+  const std::vector<std::string> show = {"sh", "-c", "echo $FERRUN_LAUNCH_ID $TORCHELASTIC_RUN_ID"};
+  EXPECT_NE(ferrun(folder, show).out, ferrun(folder, show).out);
+}
+
+TEST(LauncherRestart, WaitsUntilNothingOfTheOldAttemptIsLeft) {
+  const ScratchFolder folder;
+  // The grandchild leaves its session and its parent; the next attempt must not meet it.
+  const Finished run = ferrun(
+      folder,
+      {"--nproc-per-node=2", "--max-restarts=1", "sh", "-c",
+       "if [ $TORCHELASTIC_RESTART_COUNT = 0 ]; then setsid sh -c 'echo $$ > pid.tmp; mv pid.tmp pid; exec sleep 300' & "
+       "while [ ! -e pid ]; do sleep 0.01; done; [ $RANK = 0 ] && exit 1; sleep 300; fi; "
+       "[ -e /proc/$(cat pid) ] && echo still there; exit 0"});
+  EXPECT_EQ(run.code(), 0);
+  EXPECT_EQ(run.out, "");
+}
+
+TEST(LauncherRestart, LeavesNoGrandchildBehindAfterSuccessEither) {
+  const ScratchFolder folder;
+  const Finished run = ferrun(folder, {"sh", "-c", "setsid sleep 300 & echo $! > pid"});
+  EXPECT_EQ(run.code(), 0);
+  const std::string pid = split_lines(folder.read("pid")).at(0);
+  EXPECT_FALSE(std::filesystem::exists("/proc/" + pid)) << pid;
+}
+
+TEST(LauncherRestart, AFixedPortServesEveryAttempt) {
+  const ScratchFolder folder;
+  // The kernel's choice for one job is the fixed port of the next: free, and known to be usable.
+  const Finished probe = ferrun(folder, {"sh", "-c", "echo $MASTER_PORT"});
+  const std::string port = split_lines(probe.out).at(0);
+  const Finished run = ferrun(folder, {"--master-port=" + port, "--max-restarts=2", "sh", "-c",
+                                       "echo $MASTER_ADDR:$MASTER_PORT; [ $TORCHELASTIC_RESTART_COUNT = 2 ]"});
+  EXPECT_EQ(run.code(), 0);
+  const std::string expected = "127.0.0.1:" + port;
+  EXPECT_THAT(split_lines(run.out), ElementsAre(expected, expected, expected));
+}
+
+TEST(LauncherRestart, TheGraceOfAFailureIsTheShutdownTimeout) {
+  const ScratchFolder folder;
+  const Finished run =
+      ferrun(folder, {"--nproc-per-node=2", "--shutdown-timeout=1", "sh", "-c",
+                      "trap '' TERM; [ $RANK = 0 ] && { while [ ! -e up ]; do sleep 0.01; done; exit 4; }; "
+                      "touch up; while :; do sleep 0.05; done"});
+  EXPECT_EQ(run.code(), 4);
+  EXPECT_THAT(run.err, HasSubstr("rank 1 did not end within 1 s: sending SIGKILL"));
+  EXPECT_THAT(run.err, HasSubstr("Stopped by ferrun because rank 0 failed:\n  rank 1"));
+}
+
+}  // namespace
+}  // namespace ferrun

@@ -1,0 +1,194 @@
+// What a person at the terminal reads of a job with several nodes: refusals by name, explained waiting, ferrun status,
+// ferrun doctor.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+
+#include "tests/e2e/nodes_run.h"
+
+namespace ferrun::testing {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+class NodesWords : public Nodes {
+ protected:
+  // All agents of a job run the same.
+  const Words script_ = shell("touch $DIR/up; sleep 3600");
+
+  std::unique_ptr<Program> first_agent(const std::string& nnodes, Words options = {}) const {
+    options.push_back("--verbose");
+    auto started = agent(nnodes, options, script_);
+    EXPECT_TRUE(started->wait_for_output("this agent coordinates the job")) << started->err();
+    return started;
+  }
+  std::pair<int, std::string> run(const Words& words, const Words& variables = {}) const {
+    const auto program = ferrun(words, variables);
+    const int code = program->wait().shell_code();
+    return {code, program->out() + program->err()};
+  }
+  std::pair<int, std::string> run_agent(const std::string& nnodes, const Words& options) const {
+    const auto program = agent(nnodes, options, script_);
+    const int code = program->wait().shell_code();
+    return {code, program->err()};
+  }
+};
+
+TEST_F(NodesWords, AWrongTokenIsRefusedByName) {
+  std::ofstream(file("secret")) << "right\n";
+  const auto first = first_agent("2", {"--token-file=" + file("secret")});
+  std::ofstream(file("other")) << "wrong\n";
+  const auto [code, text] = run_agent("2", {"--token-file=" + file("other")});
+  EXPECT_EQ(code, 2);
+  EXPECT_THAT(text, HasSubstr("token"));
+  const auto [code_without, text_without] = run_agent("2", {});
+  EXPECT_EQ(code_without, 2);
+  EXPECT_THAT(text_without, HasSubstr("token"));
+}
+
+TEST_F(NodesWords, TheRightTokenIsAsGoodAsNone) {
+  std::ofstream(file("secret")) << "right\n";
+  const Words no_secret = shell("[ -z \"$FERRUN_TOKEN\" ]");
+  const auto first = agent("2", {"--token-file=" + file("secret")}, no_secret);
+  const auto second = agent("2", {}, no_secret, {"FERRUN_TOKEN=right"});
+  EXPECT_EQ(second->wait(), ExitStatus::exited(0)) << second->err();
+  EXPECT_EQ(first->wait(), ExitStatus::exited(0)) << first->err();
+}
+
+TEST_F(NodesWords, AnotherJobIsRefusedByName) {
+  const auto first = first_agent("2", {"--rdzv-id=one"});
+  const auto [code, text] = run_agent("2", {"--rdzv-id=two"});
+  EXPECT_EQ(code, 2);
+  EXPECT_THAT(text, AllOf(HasSubstr("one"), HasSubstr("two")));
+}
+
+TEST_F(NodesWords, OtherTermsAreRefusedWithBothValues) {
+  const auto first = first_agent("2", {"--max-restarts=3"});
+  const auto [code, text] = run_agent("2", {"--max-restarts=0"});
+  EXPECT_EQ(code, 2);
+  EXPECT_THAT(text, AllOf(HasSubstr("--max-restarts is"), HasSubstr("3"), HasSubstr("0")));
+  const auto [code_size, text_size] = run_agent("3", {"--max-restarts=3"});
+  EXPECT_EQ(code_size, 2);
+  EXPECT_THAT(text_size, HasSubstr("--nnodes"));
+}
+
+TEST_F(NodesWords, AnotherProgramIsRefusedByName) {
+  const auto first = first_agent("2");
+  const auto other = agent("2", {}, {"sleep", "3600"});
+  EXPECT_EQ(other->wait(), ExitStatus::exited(2));
+  EXPECT_THAT(other->err(), AllOf(HasSubstr("the program is"), HasSubstr("sleep 3600 here")));
+}
+
+TEST_F(NodesWords, ATakenRankIsRefusedWhileItsHolderAnswers) {
+  const Words options = {"--node-rank=1", "--rdzv-conf=join_timeout=1"};
+  const auto first = first_agent("2", {"--node-rank=1", "--rdzv-conf=join_timeout=600"});
+  const auto [code, text] = run_agent("2", options);
+  EXPECT_EQ(code, 75);
+  EXPECT_THAT(text, HasSubstr("rank 1"));
+}
+
+TEST_F(NodesWords, AnUnknownNameIsExplained) {
+  const auto [code, text] =
+      run({"--nnodes=2", "--rdzv-endpoint=no-such-host.invalid:29400", "--rdzv-conf=join_timeout=1", "true"});
+  EXPECT_EQ(code, 75);
+  EXPECT_THAT(text, HasSubstr("no-such-host.invalid"));
+  EXPECT_THAT(text, HasSubstr("became part of no group within 1 s"));
+}
+
+TEST_F(NodesWords, TooFewNodesAreExplained) {
+  const auto [code, text] = run_agent("3", {"--rdzv-conf=join_timeout=1"});
+  EXPECT_EQ(code, 75);
+  EXPECT_THAT(text, HasSubstr("waiting for 2 of 3 nodes"));
+}
+
+TEST_F(NodesWords, AnInterfaceThatIsNotThereIsNamed) {
+  const auto [code, text] = run_agent("2", {"--iface=nowhere0"});
+  EXPECT_EQ(code, 2);
+  EXPECT_THAT(text, AllOf(HasSubstr("--iface=nowhere0"), HasSubstr("lo")));
+}
+
+TEST_F(NodesWords, StatusTellsOfTheJob) {
+  const auto first = first_agent("2", {"--rdzv-id=run7"});
+  const auto second = agent("2", {"--rdzv-id=run7"}, script_);
+  ASSERT_TRUE(eventually_exists("up"));
+  const auto [code, text] = run({"status"});
+  EXPECT_EQ(code, 0);
+  EXPECT_THAT(text,
+              AllOf(StartsWith("job run7\n"), HasSubstr("round 1, running"), HasSubstr("2 nodes of 2, 2 workers")));
+  const auto [json_code, json] = run({"status", "--json", "--job=run7"});
+  EXPECT_EQ(json_code, 0);
+  EXPECT_THAT(json, AllOf(StartsWith("{\"job\":\"run7\",\"status\":{"), HasSubstr("\"phase\":\"running\"")));
+  const auto [other_code, other] = run({"status", "--job=run8"});
+  EXPECT_EQ(other_code, 1);
+  EXPECT_THAT(other, HasSubstr("no job 'run8' runs here; there is run7"));
+}
+
+TEST_F(NodesWords, StatusTellsOfAJobWithoutACoordinatorToo) {
+  const auto lonely = agent("2:3", {"--rdzv-conf=is_host=0", "--max-restarts=5"}, shell("true"));
+  ASSERT_TRUE(eventually([&] { return run({"status"}).first == 0; }));
+  EXPECT_THAT(run({"status"}).second,
+              AllOf(HasSubstr("seeking"), HasSubstr("1 node of 2 to 3"), HasSubstr("0 of 5 restarts spent")));
+}
+
+TEST_F(NodesWords, StatusSaysThatThereIsNoJob) {
+  const auto [code, text] = run({"status"});
+  EXPECT_EQ(code, 1);
+  EXPECT_THAT(text, HasSubstr("no job with several nodes runs on this machine"));
+}
+
+TEST_F(NodesWords, NothingIsLeftInTheRuntimeFolder) {
+  const auto only = agent("1:2", {"--rdzv-conf=last_call_timeout=0.1"}, shell("ls $XDG_RUNTIME_DIR/ferrun"));
+  EXPECT_EQ(only->wait(), ExitStatus::exited(0)) << only->err();
+  EXPECT_THAT(only->out(),
+              AllOf(HasSubstr("agent-"), HasSubstr("coordinator-" + std::to_string(port) + "-none.state")));
+  EXPECT_TRUE(std::filesystem::is_empty(file("ferrun")));
+}
+
+TEST_F(NodesWords, DoctorFindsAFreePort) {
+  const auto [code, text] = run({"doctor", "--rdzv-endpoint=" + endpoint()});
+  EXPECT_EQ(code, 0) << text;
+  EXPECT_THAT(text, AllOf(HasSubstr("ok    name "), HasSubstr("this machine coordinates the job"),
+                          HasSubstr("only this machine reaches the endpoint")));
+}
+
+TEST_F(NodesWords, DoctorAsksTheCoordinator) {
+  const auto first = first_agent("2");
+  const auto [code, text] = run({"doctor", "--rdzv-endpoint=" + endpoint()});
+  EXPECT_EQ(code, 0) << text;
+  EXPECT_THAT(text, AllOf(HasSubstr("the coordinator answers at 127.0.0.1"), HasSubstr("the coordinator's, give or")));
+  const auto [wrong_code, wrong] = run({"doctor", "--rdzv-endpoint=" + endpoint(), "--json"}, {"FERRUN_TOKEN=x"});
+  EXPECT_EQ(wrong_code, 1);
+  EXPECT_THAT(wrong, AllOf(StartsWith("{\"failed\":true,"), HasSubstr("token")));
+}
+
+TEST_F(NodesWords, DoctorFailsForAnUnknownName) {
+  const auto [code, text] = run({"doctor", "--rdzv-endpoint=no-such-host.invalid"});
+  EXPECT_EQ(code, 1);
+  EXPECT_THAT(text, HasSubstr("FAIL  name "));
+}
+
+TEST_F(NodesWords, AVerbIsAWordOnlyInTheFirstPlace) {
+  std::ofstream(file("status")) << "#!/bin/sh\necho the program\n";
+  std::filesystem::permissions(file("status"), std::filesystem::perms::owner_all);
+  const std::string path = "PATH=" + directory.path().string() + ":/usr/bin:/bin";
+  EXPECT_EQ(run({"--", "status"}, {path}), std::pair(0, std::string("the program\n")));
+  EXPECT_EQ(run({"--nproc-per-node=1", "status"}, {path}), std::pair(0, std::string("the program\n")));
+  EXPECT_EQ(run({file("status")}), std::pair(0, std::string("the program\n")));
+}
+
+TEST_F(NodesWords, ACoordinatorSaysWhatItNeedsAndWhyItCannotRun) {
+  EXPECT_THAT(run({"coordinator"}).second, HasSubstr("ferrun coordinator needs --nnodes"));
+  const auto first = first_agent("2");
+  const auto [code, text] = run({"coordinator", "--nnodes=2", "--rdzv-endpoint=" + endpoint(), "--state-file=s"});
+  EXPECT_EQ(code, 75);
+  EXPECT_THAT(text, AllOf(HasSubstr("is in use"), HasSubstr("pid ")));
+}
+
+}  // namespace
+}  // namespace ferrun::testing

@@ -1,0 +1,88 @@
+// Whatever ends a training run early, continuing it gives what an undisturbed run gives, bit for bit.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <random>
+
+#include "tests/e2e/train_support.h"
+
+namespace ferrun::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+class ExactResume : public Training, public ::testing::WithParamInterface<int> {};
+INSTANTIATE_TEST_SUITE_P(Ranks, ExactResume, ::testing::Values(1, 2, 3));
+
+// One worker after another is killed, in every epoch and at a moment of the machine's choosing.
+TEST_P(ExactResume, AfterAWorkerWasKilledInEveryEpoch) {
+  const int ranks = GetParam();
+  run(job(ranks, "calm"));
+  Program disturbed(job(ranks, "disturbed", {}, {"--max-restarts", "3"}), options());
+  for (int epoch = 1; epoch <= 3; ++epoch) {
+    if (epoch > 1) {
+      ASSERT_TRUE(disturbed.wait_for_output("epoch " + std::to_string(epoch - 1) + "/3")) << disturbed.err();
+    }
+    kill(worker_pid(epoch % ranks, epoch - 1), SIGKILL);
+  }
+  EXPECT_TRUE(disturbed.wait().success()) << disturbed.out() << disturbed.err();
+  expect_equal_outputs("calm", "disturbed");
+}
+
+// With a checkpoint after every step the restarted ranks begin within an epoch.
+TEST_P(ExactResume, WithinAnEpochAfterAKill) {
+  const int ranks = GetParam();
+  run(job(ranks, "calm"));
+  Program disturbed(job(ranks, "disturbed", {"--save-every", "1"}, {"--max-restarts", "2"}), options());
+  for (int kills = 0; kills < 2; ++kills) {
+    const pid_t victim = worker_pid((kills + 1) % ranks, kills);
+    const std::string last = path("disturbed", "last_model.pt");
+    const auto written = [&] {
+      std::error_code ignored;
+      return std::filesystem::last_write_time(last, ignored);
+    };
+    // A few checkpoints into the attempt.
+    for (int saves = 0; saves < 3; ++saves) {
+      const auto before = written();
+      ASSERT_TRUE(eventually([&] { return written() != before; }));
+    }
+    kill(victim, SIGKILL);
+  }
+  EXPECT_TRUE(disturbed.wait().success()) << disturbed.out() << disturbed.err();
+  EXPECT_THAT(disturbed.out(), HasSubstr("continuing after epoch"));
+  expect_equal_outputs("calm", "disturbed");
+}
+
+TEST_P(ExactResume, AfterTheJobWasAskedToStop) {
+  const int ranks = GetParam();
+  run(job(ranks, "calm"));
+  Program stopped(job(ranks, "stopped"), options());
+  ASSERT_TRUE(stopped.wait_for_output("epoch 1/3")) << stopped.err();
+  stopped.signal(SIGTERM);
+  EXPECT_EQ(stopped.wait().shell_code(), 128 + SIGTERM) << stopped.err();
+  EXPECT_THAT(stopped.out(), HasSubstr("stopped by SIGTERM after 1 epochs"));
+  EXPECT_THAT(run(job(ranks, "stopped", {"--resume"})), HasSubstr("continuing after epoch 1"));
+  expect_equal_outputs("calm", "stopped");
+}
+
+using TrainingRun = Training;
+
+TEST_F(TrainingRun, WithTheSameSeedGivesTheSameFiles) {
+  run(job(2, "first"));
+  run(job(2, "second", {"--num-workers", "3"}));
+  expect_equal_outputs("first", "second");
+  EXPECT_FALSE(read_file(path("first", "accuracy_and_loss.png")).empty());
+  run(job(2, "other", {"--seed", "43"}));
+  EXPECT_NE(read_file(path("first", "metrics.csv")), read_file(path("other", "metrics.csv")));
+}
+
+TEST_F(TrainingRun, ContinuesAFinishedRunWithMoreEpochs) {
+  run(job(2, "long"));
+  run(job(2, "short", {"--epochs", "1"}));
+  run(job(2, "short", {"--resume"}));
+  expect_equal_outputs("long", "short");
+}
+
+}  // namespace
+}  // namespace ferrun::testing

@@ -1,0 +1,54 @@
+// What ferrun coordinator and ferrun doctor are told.
+#include "launcher/config/coordinator_job.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "launcher/config/doctor_job.h"
+#include "tests/launcher/config/host_fixture.h"
+
+namespace ferrun {
+namespace {
+
+using ::testing::HasSubstr;
+
+class VerbConfigTest : public ::testing::Test {
+ protected:
+  Result<CoordinatorJob> coordinator(const std::vector<std::string>& words) {
+    const Result<CommandLine> line = parse_command_line(words, host_.facts().environment, Verb::kCoordinator);
+    if (!line) return line.error();
+    return make_coordinator_job(*line, host_.facts());
+  }
+  Result<DoctorJob> doctor(const std::vector<std::string>& words) {
+    const Result<CommandLine> line = parse_command_line(words, host_.facts().environment, Verb::kDoctor);
+    if (!line) return line.error();
+    return make_doctor_job(*line, host_.facts());
+  }
+  FakeHost host_;
+};
+
+TEST_F(VerbConfigTest, ACoordinatorNeedsSizeEndpointAndStateFile) {
+  EXPECT_EQ(coordinator({}).error().message, "ferrun coordinator needs --nnodes");
+  EXPECT_EQ(coordinator({"--nnodes=2"}).error().message, "ferrun coordinator needs --rdzv-endpoint");
+  EXPECT_EQ(coordinator({"--nnodes=2", "--rdzv-endpoint=n"}).error().message, "ferrun coordinator needs --state-file");
+  EXPECT_THAT(coordinator({"--nnodes=x", "--rdzv-endpoint=n", "--state-file=f"}).error().message, HasSubstr("MIN:MAX"));
+  const auto job = coordinator({"--nnodes=2:4", "--rdzv-endpoint=n", "--state-file=f", "--max-restarts=3"});
+  ASSERT_TRUE(job) << job.error().message;
+  EXPECT_EQ(job.value().rendezvous.max_nodes, 4);
+  EXPECT_EQ(job.value().rendezvous.max_restarts, 3);
+  EXPECT_EQ(job.value().rendezvous.state_file, "f");
+}
+
+TEST_F(VerbConfigTest, ADoctorNeedsAnEndpointAndTakesASecretThatCannotBeReadForAFinding) {
+  EXPECT_EQ(doctor({}).error().message, "ferrun doctor needs --rdzv-endpoint");
+  const auto job = doctor({"--rdzv-endpoint=node0", "--token-file=/gone", "--nproc-per-node=cpu", "--json"});
+  ASSERT_TRUE(job) << job.error().message;
+  EXPECT_EQ(job.value().workers, 6);
+  EXPECT_TRUE(job.value().as_json);
+  EXPECT_EQ(job.value().token_error, "--token-file=/gone: No such file or directory");
+  EXPECT_EQ(job.value().token_origin, "--token-file=/gone");
+  EXPECT_THAT(doctor({"--rdzv-endpoint=n", "--nproc-per-node=none"}).error().message, HasSubstr("expected a number"));
+}
+
+}  // namespace
+}  // namespace ferrun

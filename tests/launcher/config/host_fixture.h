@@ -1,0 +1,83 @@
+// A machine as a table: what the configuration is told of its files, devices and environment.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+
+#include "launcher/config/host_facts.h"
+
+namespace ferrun {
+
+class FakeHost {
+ public:
+  FakeHost() {
+    facts_.environment.set("PATH", "/usr/bin:/opt/bin");
+    facts_.hostname = "node7";
+    facts_.ferrun_folder = "/opt/ferrun/bin";
+    facts_.start_stamp = "20261123T183455";
+    facts_.random = {1, 2, 0xABCDEF0123456789, 4};
+    facts_.files.kind = [this](const std::filesystem::path& path) {
+      const auto found = kinds_.find(path.string());
+      return found == kinds_.end() ? FileQueries::Kind::kMissing : found->second;
+    };
+    facts_.files.executable = [this](const std::filesystem::path& path) {
+      return executables_.contains(path.string());
+    };
+    facts_.files.has_fork_point = [this](const std::filesystem::path& path) {
+      return fork_points_.contains(path.string());
+    };
+    facts_.files.beginning = [this](const std::filesystem::path& path) -> Result<std::string> {
+      const auto found = contents_.find(path.string());
+      if (found == contents_.end()) return Error{ErrorKind::kUser, "No such file or directory"};
+      return found->second;
+    };
+    facts_.usable_cores = [] { return 6; };
+    facts_.gpu_uuids = [this] { return gpus_; };
+    program("/usr/bin/python3");
+  }
+  FakeHost(const FakeHost&) = delete;
+  FakeHost& operator=(const FakeHost&) = delete;
+
+  FakeHost& program(const std::string& path) {
+    executables_.insert(path);
+    return file(path);
+  }
+  FakeHost& file(const std::string& path) {
+    kinds_[path] = FileQueries::Kind::kFile;
+    return *this;
+  }
+  FakeHost& file(const std::string& path, const std::string& content) {
+    contents_[path] = content;
+    return file(path);
+  }
+  FakeHost& directory(const std::string& path) {
+    kinds_[path] = FileQueries::Kind::kDirectory;
+    executables_.insert(path);  // as access(2) says of folders
+    return *this;
+  }
+  FakeHost& fork_point(const std::string& path) {
+    fork_points_.insert(path);
+    return program(path);
+  }
+  FakeHost& gpus(std::vector<std::string> uuids) {
+    gpus_ = std::move(uuids);
+    return *this;
+  }
+  FakeHost& variable(const std::string& name, const std::string& value) {
+    facts_.environment.set(name, value);
+    return *this;
+  }
+
+  const HostFacts& facts() const { return facts_; }
+
+ private:
+  HostFacts facts_;
+  std::map<std::string, FileQueries::Kind> kinds_;
+  std::map<std::string, std::string> contents_;
+  std::set<std::string> executables_;
+  std::set<std::string> fork_points_;
+  std::optional<std::vector<std::string>> gpus_;
+};
+
+}  // namespace ferrun

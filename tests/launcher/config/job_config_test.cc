@@ -1,0 +1,227 @@
+#include "launcher/config/job_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+
+#include "launcher/config/describe.h"
+#include "launcher/config/descriptors.h"
+#include "tests/launcher/config/host_fixture.h"
+
+namespace ferrun {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::MatchesRegex;
+using ::testing::StartsWith;
+
+class JobConfigTest : public ::testing::Test {
+ protected:
+  JobConfigTest() { host_.program("/usr/bin/prog").fork_point("/usr/bin/forker"); }
+
+  Result<JobConfig> make(std::vector<std::string> words) {
+    words.push_back("prog");
+    return make_from(words);
+  }
+  Result<JobConfig> make_from(const std::vector<std::string>& words) {
+    const Result<CommandLine> line = parse_command_line(words, host_.facts().environment);
+    if (!line) return line.error();
+    return make_job_config(*line, host_.facts());
+  }
+  std::string refusal(const std::vector<std::string>& words) {
+    const Result<JobConfig> config = make(words);
+    return config ? "accepted" : config.error().message;
+  }
+
+  FakeHost host_;
+};
+
+TEST_F(JobConfigTest, HasDefaultsForEverything) {
+  const auto config = make({});
+  ASSERT_TRUE(config);
+  EXPECT_EQ(config->workers, 1);
+  EXPECT_EQ(config->role, "default");
+  EXPECT_EQ(config->max_restarts, 0);
+  EXPECT_EQ(config->shutdown_timeout, std::chrono::seconds(30));
+  EXPECT_THAT(config->stop_signals, ElementsAre(SIGTERM, SIGINT, SIGHUP, SIGQUIT));
+  EXPECT_EQ(config->start_method, StartMethod::kSpawn);
+  EXPECT_EQ(config->meeting.master_addr, "127.0.0.1");
+  EXPECT_EQ(config->meeting.listen_address, "127.0.0.1");
+  EXPECT_EQ(config->meeting.port, 0);
+  EXPECT_THAT(config->run_id, MatchesRegex("[0-9a-f-]{36}"));
+  EXPECT_EQ(config->launch_id, "20261123T183455-23456789");
+  EXPECT_TRUE(config->output.temporary);
+  EXPECT_THAT(config->output.base.string(), MatchesRegex("/tmp/ferrun_[a-z0-9]{8}"));
+  EXPECT_EQ(config->log_level, LogLevel::kWarning);
+  EXPECT_THAT(config->warnings, IsEmpty());
+}
+
+TEST_F(JobConfigTest, CountsWorkersAsAsked) {
+  EXPECT_EQ(make({"--nproc-per-node=3"})->workers, 3);
+  EXPECT_EQ(make({"--nproc-per-node= +3 "})->workers, 3);
+  EXPECT_EQ(make({"--nproc-per-node=cpu"})->workers, 6);
+  EXPECT_EQ(make({"--nproc-per-node=auto"})->workers, 6);
+  EXPECT_EQ(refusal({"--nproc-per-node=gpu"}),
+            "--nproc-per-node=gpu: CUDA would see no device: no NVIDIA driver is loaded on this machine");
+  host_.gpus({"GPU-a", "GPU-b"});
+  EXPECT_EQ(make({"--nproc-per-node=gpu"})->workers, 2);
+  EXPECT_EQ(make({"--nproc-per-node=auto"})->workers, 2);
+  host_.variable("CUDA_VISIBLE_DEVICES", "1");
+  EXPECT_EQ(make({"--nproc-per-node=gpu"})->workers, 1);
+  host_.variable("CUDA_VISIBLE_DEVICES", "");
+  EXPECT_THAT(refusal({"--nproc-per-node=gpu"}), HasSubstr("CUDA_VISIBLE_DEVICES= leaves none of the 2 devices"));
+  EXPECT_EQ(make({"--nproc-per-node=auto"})->workers, 6);
+  host_.gpus({});
+  EXPECT_THAT(refusal({"--nproc-per-node=gpu"}), HasSubstr("the NVIDIA driver offers no device"));
+}
+
+TEST_F(JobConfigTest, NamesTheBadValueAndItsOrigin) {
+  EXPECT_EQ(refusal({"--max-restarts=abc"}), "--max-restarts=abc: expected a whole number, 0 or more");
+  EXPECT_THAT(refusal({"--max-restarts=-1"}), HasSubstr("0 or more"));
+  EXPECT_THAT(refusal({"--max-restarts=99999999999"}), HasSubstr("0 or more"));
+  EXPECT_THAT(refusal({"--nproc-per-node=0"}), StartsWith("--nproc-per-node=0: expected a number from 1"));
+  EXPECT_THAT(refusal({"--nproc-per-node=two"}), HasSubstr("expected a number, auto, cpu or gpu"));
+  EXPECT_THAT(refusal({"--monitor-interval=0"}), HasSubstr("expected seconds, more than 0"));
+  EXPECT_THAT(refusal({"--monitor-interval=soon"}), HasSubstr("expected seconds, more than 0"));
+  EXPECT_THAT(refusal({"--shutdown-timeout=-1"}), HasSubstr("expected whole seconds"));
+  EXPECT_THAT(refusal({"--start-method=clone"}), HasSubstr("expected spawn, fork or forkserver"));
+  EXPECT_THAT(refusal({"--redirects=4"}), HasSubstr("expected 0, 1, 2 or 3"));
+  EXPECT_THAT(refusal({"--tee=x"}), StartsWith("--tee=x: expected 0, 1, 2 or 3"));
+  EXPECT_THAT(refusal({"--local-ranks-filter=x"}), HasSubstr("expected local ranks"));
+  EXPECT_THAT(refusal({"--exit-code=9"}), HasSubstr("expected cause or torchrun"));
+  EXPECT_THAT(refusal({"--nnodes=1:2:3"}), HasSubstr("expected N or MIN:MAX"));
+  EXPECT_THAT(refusal({"--node-rank=1"}), HasSubstr("rank 0"));
+  host_.variable("PET_MAX_RESTARTS", "abc");
+  EXPECT_EQ(refusal({}), "PET_MAX_RESTARTS=abc: expected a whole number, 0 or more");
+  host_.variable("PET_MAX_RESTARTS", "");
+  EXPECT_EQ(refusal({}), "PET_MAX_RESTARTS=: expected a whole number, 0 or more");
+}
+
+TEST_F(JobConfigTest, TheGraceComesFromOptionThenVariableThenDefault) {
+  host_.variable("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "7");
+  EXPECT_EQ(make({})->shutdown_timeout, std::chrono::seconds(7));
+  EXPECT_EQ(make({"--shutdown-timeout=0"})->shutdown_timeout, std::chrono::seconds(0));
+  host_.variable("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "soon");
+  EXPECT_THAT(refusal({}), StartsWith("TORCH_ELASTIC_SHUTDOWN_TIMEOUT=soon"));
+}
+
+TEST_F(JobConfigTest, LeavesOutSignalsThatCannotBeHandled) {
+  const auto config = make({"--signals-to-handle=SIGUSR1, TERM,SIGKILL,SIGFOO,,TERM"});
+  ASSERT_TRUE(config);
+  EXPECT_THAT(config->stop_signals, ElementsAre(SIGUSR1, SIGTERM));
+  EXPECT_THAT(config->warnings, ElementsAre(HasSubstr("SIGKILL cannot be handled"), HasSubstr("no signal 'SIGFOO'")));
+  EXPECT_EQ(config->environment.get("TORCHELASTIC_SIGNALS_TO_HANDLE"), "SIGUSR1, TERM,SIGKILL,SIGFOO,,TERM");
+}
+
+TEST_F(JobConfigTest, MeetsWhereItIsTold) {
+  const auto meeting = [this](std::vector<std::string> words) { return make(std::move(words))->meeting; };
+  EXPECT_EQ(meeting({"--master-port=23450"}).port, 23450);
+  EXPECT_EQ(meeting({"--master-addr=10.0.0.7"}).listen_address, "10.0.0.7");
+  EXPECT_EQ(meeting({"--master-addr=node7"}).master_addr, "node7");
+  EXPECT_EQ(meeting({"--master-addr=node7"}).listen_address, "");
+  EXPECT_EQ(meeting({"--master-addr=localhost"}).listen_address, "127.0.0.1");
+  EXPECT_EQ(meeting({"--master-addr=[::1]"}).master_addr, "::1");
+  EXPECT_EQ(meeting({"--master-addr=::1"}).listen_address, "::1");
+  EXPECT_EQ(meeting({"--local-addr=10.0.0.8"}).master_addr, "10.0.0.8");
+  EXPECT_EQ(meeting({"--local-addr=10.0.0.8", "--master-addr=10.0.0.9"}).master_addr, "10.0.0.9");
+  EXPECT_EQ(meeting({"--rdzv-endpoint=node7:29400"}).port, 29400);
+  EXPECT_EQ(meeting({"--rdzv-endpoint=node7:29400"}).master_addr, "node7");
+  EXPECT_EQ(meeting({"--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"}).master_addr, "127.0.0.1");
+  EXPECT_EQ(meeting({"--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"}).port, 0);
+}
+
+TEST_F(JobConfigTest, StandaloneSaysWhatItIgnores) {
+  const auto config = make({"--standalone", "--master-port=23450", "--rdzv-id=mine"});
+  ASSERT_TRUE(config);
+  EXPECT_EQ(config->meeting.port, 0);
+  EXPECT_EQ(config->run_id, "mine");
+  EXPECT_THAT(config->warnings, ElementsAre(HasSubstr("--master-port=23450 is ignored")));
+}
+
+TEST_F(JobConfigTest, ChecksTheRendezvousOptionsThatOneNodeDoesNotNeed) {
+  EXPECT_THAT(refusal({"--rdzv-backend=etcd-v2"}), HasSubstr("etcd is not supported yet"));
+  EXPECT_THAT(refusal({"--rdzv-backend=zeus"}), HasSubstr("expected static or c10d"));
+  EXPECT_THAT(refusal({"--rdzv-endpoint=node7"}), HasSubstr("needs a port"));
+  EXPECT_THAT(refusal({"--rdzv-endpoint=a b:1"}), StartsWith("--rdzv-endpoint: "));
+  EXPECT_THAT(refusal({"--rdzv-conf=timeout"}), HasSubstr("expected key=value"));
+  EXPECT_THAT(refusal({"--master-port=70000"}), HasSubstr("a port from 0 to 65535"));
+  EXPECT_THAT(refusal({"--master-addr=node7:80"}), HasSubstr("without a port"));
+  // PyTorch's own tests pass quote characters here.
+  const auto quoted = make({"--rdzv-conf='join_timeout=5,last_call_timeout=1,timeout=5'"});
+  ASSERT_TRUE(quoted);
+  EXPECT_THAT(quoted->warnings, ElementsAre(HasSubstr("''join_timeout' is no setting")));
+}
+
+TEST_F(JobConfigTest, DoesNotMixUpTheWaysToRunPython) {
+  EXPECT_THAT(refusal({"-m", "--no-python"}), HasSubstr("excludes"));
+  EXPECT_THAT(refusal({"-m", "--run-path"}), HasSubstr("excludes"));
+  EXPECT_EQ(make_from({"--standalone"}).error().message, "no program given");
+}
+
+TEST_F(JobConfigTest, ForksOnlyProgramsWithAForkPoint) {
+  EXPECT_EQ(make_from({"--start-method=forkserver", "forker"})->start_method, StartMethod::kForkServer);
+  EXPECT_EQ(make_from({"--start-method=fork", "forker"})->start_method, StartMethod::kFork);
+  const auto spawned = make({"--start-method=forkserver"});
+  EXPECT_EQ(spawned->start_method, StartMethod::kSpawn);
+  EXPECT_THAT(
+      spawned->warnings,
+      ElementsAre("--start-method=forkserver: prog has no fork point (ferrun::client); its workers are spawned"));
+}
+
+TEST_F(JobConfigTest, SetsJobWideVariablesOnlyWhereTheUserHasNot) {
+  EXPECT_EQ(make({})->environment.get("OMP_NUM_THREADS"), std::nullopt);
+  EXPECT_EQ(make({"--nproc-per-node=2"})->environment.get("OMP_NUM_THREADS"), "1");
+  EXPECT_THAT(make({"--nproc-per-node=2"})->notes, ElementsAre(HasSubstr("OMP_NUM_THREADS")));
+  EXPECT_EQ(make({})->environment.get("TORCH_NCCL_ASYNC_ERROR_HANDLING"), "1");
+  EXPECT_EQ(make({})->environment.get("FERRUN_LAUNCH_ID"), "20261123T183455-23456789");
+  host_.variable("OMP_NUM_THREADS", "8").variable("TORCH_NCCL_ASYNC_ERROR_HANDLING", "0");
+  EXPECT_EQ(make({"--nproc-per-node=2"})->environment.get("OMP_NUM_THREADS"), "8");
+  EXPECT_EQ(make({})->environment.get("TORCH_NCCL_ASYNC_ERROR_HANDLING"), "0");
+}
+
+TEST_F(JobConfigTest, GivesEveryVirtualRankItsOwnDevice) {
+  EXPECT_THAT(make({"--virtual-local-rank", "--nproc-per-node=2"})->own_device, ElementsAre("0", "1"));
+  host_.variable("CUDA_VISIBLE_DEVICES", "3, 5,7");
+  EXPECT_THAT(make({"--virtual-local-rank", "--nproc-per-node=2"})->own_device, ElementsAre("3", "5"));
+  EXPECT_THAT(refusal({"--virtual-local-rank", "--nproc-per-node=4"}), HasSubstr("names fewer devices than 4 workers"));
+}
+
+TEST_F(JobConfigTest, ChoosesTheLogFolder) {
+  EXPECT_EQ(make({"--log-dir=/logs"})->output.base, "/logs");
+  EXPECT_FALSE(make({"--log-dir=/logs"})->output.temporary);
+  EXPECT_THAT(make({"--log-dir=/logs", "--rdzv-id=a/b"})->output.job_folder, MatchesRegex("a_b_[a-z0-9]{8}"));
+  EXPECT_FALSE(make({"--log-dir=/dev/null"})->output.wants_files());
+  host_.variable("TMPDIR", "/scratch");
+  EXPECT_THAT(make({})->output.base.string(), StartsWith("/scratch/ferrun_"));
+}
+
+TEST_F(JobConfigTest, ReadsTheLogLevel) {
+  EXPECT_EQ(make({"--verbose"})->log_level, LogLevel::kInfo);
+  host_.variable("LOGLEVEL", "debug");
+  EXPECT_EQ(make({})->log_level, LogLevel::kDebug);
+  EXPECT_EQ(make({"--verbose"})->log_level, LogLevel::kDebug);
+  host_.variable("LOGLEVEL", "ERROR");
+  EXPECT_EQ(make({})->log_level, LogLevel::kError);
+}
+
+TEST_F(JobConfigTest, IsDescribedByADryRun) {
+  const std::string text =
+      describe(*make_from({"--nproc-per-node=2", "--max-restarts=3", "prog", "two words", "it's"}));
+  EXPECT_THAT(text, HasSubstr("command:   /usr/bin/prog 'two words' 'it'\\''s'\n"));
+  EXPECT_THAT(text, HasSubstr("workers:   2, started by spawn\n"));
+  EXPECT_THAT(text, HasSubstr("  WORLD_SIZE=2\n"));
+  EXPECT_THAT(text, ::testing::Not(HasSubstr("  PATH=")));
+}
+
+TEST_F(JobConfigTest, NeedsMoreOpenFilesForMoreWorkersAndStreams) {
+  const size_t plain = descriptors_needed(*make({"--nproc-per-node=10"}));
+  EXPECT_GE(descriptors_needed(*make({"--nproc-per-node=20"})), plain + 10 * 5);
+  EXPECT_GE(descriptors_needed(*make({"--nproc-per-node=10", "--tee=3"})), plain + 10 * 4);
+  EXPECT_LT(descriptors_needed(*make({"--nproc-per-node=64", "--tee=3"})), 1024u);
+}
+
+}  // namespace
+}  // namespace ferrun

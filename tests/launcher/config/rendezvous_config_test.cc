@@ -1,0 +1,279 @@
+#include "launcher/config/rendezvous_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "launcher/config/describe.h"
+#include "launcher/config/job_config.h"
+#include "tests/launcher/config/host_fixture.h"
+
+namespace ferrun {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::StartsWith;
+using namespace std::chrono_literals;
+
+class RendezvousConfigTest : public ::testing::Test {
+ protected:
+  RendezvousConfigTest() { host_.program("/usr/bin/prog"); }
+
+  Result<JobConfig> make(std::vector<std::string> words, std::vector<std::string> program = {"prog"}) {
+    words.insert(words.end(), program.begin(), program.end());
+    const Result<CommandLine> line = parse_command_line(words, host_.facts().environment);
+    if (!line) return line.error();
+    return make_job_config(*line, host_.facts());
+  }
+  // The part of a job with several nodes that starts with --nnodes=4 --rdzv-endpoint=node0 and these words.
+  RendezvousConfig nodes(std::vector<std::string> words = {}) {
+    words.insert(words.begin(), {"--nnodes=4", "--rdzv-endpoint=node0"});
+    const Result<JobConfig> config = make(words);
+    EXPECT_TRUE(config) << config.error().message;
+    return *config->rendezvous;
+  }
+  std::string refusal(std::vector<std::string> words) {
+    words.insert(words.begin(), {"--nnodes=4", "--rdzv-endpoint=node0"});
+    const Result<JobConfig> config = make(words);
+    return config ? "accepted" : config.error().message;
+  }
+  std::string term(const std::vector<Term>& terms, const std::string& name) {
+    for (const Term& term : terms) {
+      if (term.name == name) return term.value;
+    }
+    return "no such term";
+  }
+
+  FakeHost host_;
+};
+
+TEST_F(RendezvousConfigTest, IsThereForSeveralNodesAlone) {
+  EXPECT_FALSE(make({})->rendezvous);
+  EXPECT_FALSE(make({"--nnodes=1:1", "--rdzv-endpoint=node0:29400"})->rendezvous);
+  EXPECT_TRUE(make({"--nnodes=1:2"})->rendezvous);
+}
+
+TEST_F(RendezvousConfigTest, HasDefaultsForEverything) {
+  const RendezvousConfig config = nodes();
+  EXPECT_EQ(config.min_nodes, 4);
+  EXPECT_EQ(config.max_nodes, 4);
+  EXPECT_EQ(config.job_id, "none");
+  EXPECT_EQ(config.token, "");
+  EXPECT_EQ(config.conf.join_timeout, 600s);
+  EXPECT_EQ(config.conf.last_call, 30s);
+  EXPECT_EQ(config.conf.close_timeout, 30s);
+  EXPECT_EQ(config.keep_alive(), 5s);
+  EXPECT_EQ(config.conf.is_host, std::nullopt);
+  EXPECT_EQ(config.coordinator_timeout, 60s);
+  EXPECT_EQ(config.min_uptime, 30s);
+  EXPECT_EQ(config.scale_interval, 30s);
+  EXPECT_EQ(config.node_rank, std::nullopt);
+  EXPECT_EQ(config.store_port, 0);
+  EXPECT_FALSE(config.ports.given());
+  EXPECT_EQ(make({"--nnodes=2"})->failure_grace, 1s);
+  EXPECT_EQ(make({"--nnodes=2"})->run_id, "none");
+}
+
+TEST_F(RendezvousConfigTest, ReadsTheSizeAsARange) {
+  const Result<JobConfig> config = make({"--nnodes=2:4", "--rdzv-endpoint=node0"});
+  EXPECT_EQ(config->rendezvous->min_nodes, 2);
+  EXPECT_EQ(config->rendezvous->max_nodes, 4);
+  EXPECT_THAT(refusal({"--nnodes=4:2"}), HasSubstr("0 < MIN <= MAX"));
+  EXPECT_THAT(refusal({"--nnodes=0:2"}), HasSubstr("0 < MIN <= MAX"));
+  EXPECT_THAT(refusal({"--nnodes=9999999"}), HasSubstr("expected at most 1000000 nodes"));
+}
+
+TEST_F(RendezvousConfigTest, MeetsAtTheEndpointOrAtTheMastersAddress) {
+  const auto endpoint = [this](std::vector<std::string> words) {
+    words.insert(words.begin(), "--nnodes=2");
+    return to_string(make(words)->rendezvous->endpoint);
+  };
+  EXPECT_EQ(endpoint({"--rdzv-endpoint=node0:4000"}), "node0:4000");
+  EXPECT_EQ(endpoint({"--rdzv-endpoint=node0"}), "node0:29500");
+  EXPECT_EQ(endpoint({"--rdzv-endpoint=node0", "--rdzv-backend=c10d"}), "node0:29400");
+  EXPECT_EQ(endpoint({"--rdzv-endpoint=[fd00::1]:4000"}), "[fd00::1]:4000");
+  EXPECT_EQ(endpoint({"--master-addr=node1"}), "node1:29500");
+  EXPECT_EQ(endpoint({"--master-addr=node1", "--master-port=4001"}), "node1:4001");
+  EXPECT_EQ(endpoint({"--rdzv-endpoint=node0:4000", "--master-port=4001"}), "node0:4000");
+  EXPECT_EQ(endpoint({}), "127.0.0.1:29500");
+  EXPECT_EQ(endpoint({"--rdzv-backend=c10d"}), "127.0.0.1:29400");
+}
+
+TEST_F(RendezvousConfigTest, TheStoresPortIsFixedByMasterPortAlone) {
+  EXPECT_EQ(nodes({"--master-port=4001"}).store_port, 4001);
+  EXPECT_EQ(nodes({"--rdzv-endpoint=node0:4000"}).store_port, 0);
+}
+
+TEST_F(RendezvousConfigTest, SaysThatLoopbackIsForOneMachine) {
+  EXPECT_THAT(
+      make({"--nnodes=2"})->warnings,
+      ElementsAre("no --rdzv-endpoint is given: agents meet at 127.0.0.1:29500, which only those on this machine "
+                  "reach"));
+  EXPECT_THAT(make({"--nnodes=2", "--rdzv-endpoint=localhost"})->warnings, IsEmpty());
+}
+
+TEST_F(RendezvousConfigTest, ReadsTheSettingsOfTorchrun) {
+  const RendezvousConf conf = nodes({"--rdzv-conf=join_timeout=90, last_call_timeout=0.5,close_timeout=3,"
+                                     "keep_alive_interval=2,keep_alive_max_attempt=4,is_host=Yes,store_type=tcp"})
+                                  .conf;
+  EXPECT_EQ(conf.join_timeout, 90s);
+  EXPECT_EQ(conf.last_call, 500ms);
+  EXPECT_EQ(conf.close_timeout, 3s);
+  EXPECT_EQ(conf.keep_alive_interval, 2s);
+  EXPECT_EQ(conf.keep_alive_attempts, 4);
+  EXPECT_EQ(conf.is_host, true);
+  EXPECT_EQ(nodes({"--rdzv-conf=is_host=0"}).conf.is_host, false);
+  EXPECT_THAT(conf.warnings, IsEmpty());
+}
+
+TEST_F(RendezvousConfigTest, TheStaticTimeoutIsTheTimeToJoin) {
+  EXPECT_EQ(nodes({"--rdzv-conf=timeout=70"}).conf.join_timeout, 70s);
+  EXPECT_EQ(nodes({"--rdzv-conf=timeout=70,join_timeout=80"}).conf.join_timeout, 80s);
+  EXPECT_EQ(nodes({"--rdzv-backend=c10d", "--rdzv-conf=timeout=70"}).conf.join_timeout, 600s);
+}
+
+TEST_F(RendezvousConfigTest, WarnsOfSettingsThatAreNone) {
+  EXPECT_THAT(
+      nodes({"--rdzv-conf=jion_timeout=3,read_timeout=3"}).warnings,
+      ElementsAre("--rdzv-conf: 'jion_timeout' is no setting of the rendezvous; ignored", HasSubstr("no token")));
+  EXPECT_THAT(nodes({"--rdzv-conf=read_timeout=3,heartbeat_timeout=3"}).notes,
+              ElementsAre(HasSubstr("heartbeat_timeout has no effect"), HasSubstr("read_timeout has no effect")));
+}
+
+TEST_F(RendezvousConfigTest, RefusesSettingsThatMakeNoSense) {
+  EXPECT_EQ(refusal({"--rdzv-conf=join_timeout=0"}), "--rdzv-conf: join_timeout=0: expected seconds, more than 0");
+  EXPECT_THAT(refusal({"--rdzv-conf=last_call_timeout=-1"}), HasSubstr("expected seconds, more than 0"));
+  EXPECT_THAT(refusal({"--rdzv-conf=close_timeout=soon"}), HasSubstr("expected seconds, more than 0"));
+  EXPECT_THAT(refusal({"--rdzv-conf=keep_alive_interval=x"}), HasSubstr("expected seconds, more than 0"));
+  EXPECT_THAT(refusal({"--rdzv-conf=keep_alive_max_attempt=0"}), HasSubstr("expected a whole number, 1 or more"));
+  EXPECT_THAT(refusal({"--rdzv-conf=is_host=maybe"}), HasSubstr("expected 1 or 0"));
+  EXPECT_THAT(refusal({"--rdzv-conf=store_type=file"}), HasSubstr("only tcp is supported"));
+  EXPECT_THAT(refusal({"--rdzv-conf=endpoint=node1"}), HasSubstr("there is an option for it"));
+  EXPECT_THAT(refusal({"--rdzv-conf=join_timeout"}), HasSubstr("expected key=value"));
+}
+
+TEST_F(RendezvousConfigTest, RefusesOptionsThatMakeNoSense) {
+  EXPECT_EQ(refusal({"--coordinator-timeout=0"}), "--coordinator-timeout=0: expected seconds, more than 0");
+  EXPECT_THAT(refusal({"--min-uptime=-1"}), HasSubstr("expected seconds, 0 or more"));
+  EXPECT_THAT(refusal({"--scale-interval=often"}), HasSubstr("expected seconds, 0 or more"));
+  EXPECT_THAT(refusal({"--failure-grace=-1"}), HasSubstr("expected seconds, 0 or more"));
+  EXPECT_THAT(refusal({"--port-range=30000"}), HasSubstr("expected FIRST-LAST"));
+  EXPECT_THAT(refusal({"--port-range=30001-30000"}), HasSubstr("expected FIRST-LAST"));
+  EXPECT_THAT(refusal({"--port-range=0-70000"}), HasSubstr("expected FIRST-LAST"));
+  EXPECT_THAT(refusal({"--node-rank=4"}), HasSubstr("a node's rank, 0 to 3"));
+  EXPECT_THAT(refusal({"--node-rank=-1"}), HasSubstr("a node's rank, 0 to 3"));
+  EXPECT_THAT(refusal({"--rdzv-endpoint=node0:0"}), HasSubstr("cannot meet at port 0"));
+  EXPECT_THAT(refusal({"--rdzv-endpoint=a b:1"}), StartsWith("--rdzv-endpoint: "));
+  EXPECT_THAT(refusal({"--master-port=70000"}), HasSubstr("a port from 0 to 65535"));
+  EXPECT_THAT(refusal({"--local-addr=node1:80"}), HasSubstr("without a port"));
+  EXPECT_THAT(refusal({"--rdzv-backend=etcd"}), HasSubstr("etcd is not supported yet"));
+  EXPECT_THAT(refusal({"--rdzv-backend=zeus"}), HasSubstr("expected static or c10d"));
+  EXPECT_THAT(refusal({"--rdzv-id=" + std::string(513, 'x')}), HasSubstr("expected at most 512 bytes"));
+  EXPECT_THAT(refusal({"--standalone"}), HasSubstr("it excludes --nnodes=4"));
+  EXPECT_THAT(refusal({"--max-restarts=-1"}), HasSubstr("0 or more"));
+}
+
+TEST_F(RendezvousConfigTest, OneNodeChecksTheValuesToo) {
+  const auto one_node = [this](const std::string& word) {
+    const Result<JobConfig> config = make({word});
+    return config ? "accepted" : config.error().message;
+  };
+  EXPECT_THAT(one_node("--coordinator-timeout=0"), HasSubstr("more than 0"));
+  EXPECT_THAT(one_node("--port-range=x"), HasSubstr("expected FIRST-LAST"));
+  EXPECT_THAT(one_node("--failure-grace=x"), HasSubstr("0 or more"));
+  EXPECT_EQ(one_node("--token-file=/nowhere"), "accepted");
+}
+
+TEST_F(RendezvousConfigTest, TheSecretComesFromTheFileThenFromTheVariable) {
+  host_.variable("FERRUN_TOKEN", "from the variable").file("/token", "from the file\n").file("/empty", " \n");
+  EXPECT_EQ(nodes().token, "from the variable");
+  EXPECT_EQ(nodes({"--token-file=/token"}).token, "from the file");
+  EXPECT_EQ(refusal({"--token-file=/empty"}), "--token-file=/empty: there is no token in it");
+  EXPECT_EQ(refusal({"--token-file=/gone"}), "--token-file=/gone: No such file or directory");
+  EXPECT_EQ(make({"--nnodes=2"})->environment.get("FERRUN_TOKEN"), std::nullopt) << "workers need not know it";
+}
+
+TEST_F(RendezvousConfigTest, WarnsOnceWithoutASecretWhereOthersCanReachIt) {
+  EXPECT_THAT(
+      nodes().warnings,
+      ElementsAre("no token is given (--token-file, FERRUN_TOKEN): whoever reaches node0:29500 can take part in "
+                  "the job"));
+  EXPECT_THAT(nodes({"--rdzv-endpoint=127.0.0.2:4000"}).warnings, IsEmpty());
+  EXPECT_THAT(nodes({"--rdzv-endpoint=[::1]:4000"}).warnings, IsEmpty());
+  EXPECT_THAT(nodes({"--rdzv-endpoint=127.example.org:4000"}).warnings, ElementsAre(HasSubstr("no token")));
+  host_.variable("FERRUN_TOKEN", "secret");
+  EXPECT_THAT(nodes().warnings, IsEmpty());
+}
+
+TEST_F(RendezvousConfigTest, EveryOptionHasItsVariable) {
+  host_.variable("PET_NNODES", "2:3").variable("PET_RDZV_ENDPOINT", "node9:1234").variable("PET_NODE_RANK", "2");
+  host_.variable("PET_COORDINATOR_TIMEOUT", "7").variable("PET_STATE_FILE", "/state").variable("PET_IFACE", "ib0");
+  host_.variable("PET_PORT_RANGE", "30000-30010").variable("PET_MIN_UPTIME", "1").variable("PET_SCALE_INTERVAL", "2");
+  host_.variable("PET_FAILURE_GRACE", "3").variable("PET_LOCAL_ADDR", "10.0.0.3");
+  host_.file("/secret", "s").variable("PET_TOKEN_FILE", "/secret");
+  const Result<JobConfig> config = make({});
+  ASSERT_TRUE(config) << config.error().message;
+  const RendezvousConfig& nodes = *config->rendezvous;
+  EXPECT_EQ(nodes.max_nodes, 3);
+  EXPECT_EQ(to_string(nodes.endpoint), "node9:1234");
+  EXPECT_EQ(nodes.node_rank, 2);
+  EXPECT_EQ(nodes.coordinator_timeout, 7s);
+  EXPECT_EQ(nodes.min_uptime, 1s);
+  EXPECT_EQ(nodes.scale_interval, 2s);
+  EXPECT_EQ(config->failure_grace, 3s);
+  EXPECT_EQ(nodes.state_file, "/state");
+  EXPECT_EQ(nodes.interface, "ib0");
+  EXPECT_EQ(nodes.local_address, "10.0.0.3");
+  EXPECT_EQ(nodes.ports, (PortRange{30000, 30010}));
+  EXPECT_EQ(nodes.token, "s");
+}
+
+TEST_F(RendezvousConfigTest, AnInterfaceIsForTheWorkersTooUnlessTheyHaveOne) {
+  host_.variable("NCCL_SOCKET_IFNAME", "ib1");
+  const Result<JobConfig> config = make({"--nnodes=2", "--iface=eth1"});
+  EXPECT_EQ(config->environment.get("GLOO_SOCKET_IFNAME"), "eth1");
+  EXPECT_EQ(config->environment.get("NCCL_SOCKET_IFNAME"), "ib1");
+  EXPECT_EQ(make({"--iface=eth1"})->environment.get("GLOO_SOCKET_IFNAME"), std::nullopt) << "one node needs none";
+}
+
+TEST_F(RendezvousConfigTest, TermsAreWhatAllAgentsHaveToShare) {
+  const Result<JobConfig> config =
+      make({"--nnodes=2:4", "--max-restarts=3", "--failure-grace=0.5", "--role=reader", "--node-rank=1"},
+           {"prog", "--epochs=100", "two words"});
+  ASSERT_TRUE(config);
+  const std::vector<Term>& terms = config->rendezvous->terms;
+  EXPECT_EQ(term(terms, "--nnodes"), "2:4");
+  EXPECT_EQ(term(terms, "--max-restarts"), "3");
+  EXPECT_EQ(term(terms, "--failure-grace"), "0.5");
+  EXPECT_EQ(term(terms, "--shutdown-timeout"), "30");
+  EXPECT_EQ(term(terms, "--coordinator-timeout"), "60");
+  EXPECT_EQ(term(terms, "--rdzv-conf keep_alive_max_attempt"), "5");
+  EXPECT_EQ(term(terms, "--master-port"), "free");
+  EXPECT_EQ(term(terms, "the program"), "prog --epochs=100 'two words'");
+  EXPECT_EQ(term(terms, "--role"), "no such term");
+  EXPECT_EQ(term(terms, "--node-rank"), "no such term");
+}
+
+TEST_F(RendezvousConfigTest, ALongCommandLineIsATermOfBoundedLength) {
+  const auto program = [this](const std::string& last) {
+    return term(make({"--nnodes=2"}, {"prog", std::string(5000, 'x'), last})->rendezvous->terms, "the program");
+  };
+  EXPECT_THAT(program("a"), StartsWith("prog xxxx"));
+  EXPECT_LT(program("a").size(), 300u);
+  EXPECT_NE(program("a"), program("b"));
+  EXPECT_EQ(program("a"), program("a"));
+}
+
+TEST_F(RendezvousConfigTest, IsDescribedByADryRun) {
+  host_.variable("FERRUN_TOKEN", "secret");
+  const std::string text = describe(*make({"--nnodes=2:4", "--rdzv-endpoint=node0:29400", "--rdzv-id=run7"}));
+  EXPECT_THAT(text, HasSubstr("nodes:     2 to 4, meeting at node0:29400 as job run7\n"));
+  EXPECT_THAT(text, HasSubstr("store:     on the node of rank 0, port chosen for every round\n"));
+  EXPECT_THAT(text, Not(HasSubstr("secret")));
+}
+
+}  // namespace
+}  // namespace ferrun

@@ -1,0 +1,5 @@
+# The model, its optimizer, its scaler and its checkpoints against Python's.
+ferrun_test(model_parity_test
+            SOURCES adam_test.cc checkpoint_test.cc model_comparison.cc model_reference_test.cc model_test.cc peer_values.cc
+                    scaler_test.cc
+            LIBS ferrun_model ferrun_optim nlohmann_json::nlohmann_json LABELS parity TIMEOUT 600)

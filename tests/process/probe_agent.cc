@@ -1,0 +1,126 @@
+// The smallest agent: a sentinel above it, COUNT workers that do the given actions, and the end that ferrun would give
+// them.
+//
+//   probe_agent COUNT ACTION…
+//
+// Ends with the highest shell code of its workers; on INT or TERM kills them and ends with 128 + signal; when its
+// sentinel dies, kills them and ends with 70. With PROBE_REPORT set it writes a line to stderr for each worker that
+// ended; PROBE_WORKER names another copy of probe_worker. With PROBE_LEASE=MILLISECONDS its workers may live that long
+// without it: the lease is renewed twenty times in that time. Each port in PROBE_PEERS is connected to on the loopback
+// address, in turn, and the connection shared with the sentinel.
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <csignal>
+#include <cstdlib>
+#include <iostream>
+#include <optional>
+#include <sstream>
+
+#include "common/io/clock.h"
+#include "launcher/io/lease_guard.h"
+#include "launcher/io/process_launcher.h"
+#include "launcher/io/sentinel.h"
+
+namespace {
+
+using namespace ferrun;
+namespace asio = boost::asio;
+using asio::ip::tcp;
+
+class Lease {
+ public:
+  Lease(asio::io_context& io, LeaseGuard& guard, Duration length) : timer_(io), guard_(guard), length_(length) {
+    renew();
+  }
+
+ private:
+  void renew() {
+    guard_.hold(boottime_now() + length_);
+    timer_.expires_after(length_ / 20);
+    timer_.async_wait([this](const boost::system::error_code& error) {
+      if (!error) renew();
+    });
+  }
+
+  asio::steady_timer timer_;
+  LeaseGuard& guard_;
+  Duration length_;
+};
+
+// Keeps its own end of the last connection alone.
+std::optional<tcp::socket> share_connections(asio::io_context& io, LeaseGuard& guard, const std::string& ports) {
+  std::optional<tcp::socket> last;
+  std::istringstream in(ports);
+  for (uint16_t port = 0; in >> port;) {
+    last.emplace(io);
+    last->connect({asio::ip::address_v4::loopback(), port});
+    if (const Status shared = guard.share(last->native_handle()); !shared) std::cerr << shared.error().message << '\n';
+  }
+  return last;
+}
+
+int run(const SentinelLink& link, int count, const std::vector<std::string>& actions) {
+  asio::io_context io;
+  int result = 0;
+  int running = count;
+  const bool report = std::getenv("PROBE_REPORT") != nullptr;
+  const char* program = std::getenv("PROBE_WORKER");
+  ProcessLauncher launcher(io, {.exited =
+                                    [&](int, int, pid_t, ExitStatus status) {
+                                      if (report) std::cerr << "a worker " << status.describe() << std::endl;
+                                      result = std::max(result, status.shell_code());
+                                      if (--running == 0) io.stop();
+                                    },
+                                .template_lost = [](const std::string&) {}});
+  asio::signal_set stop(io, SIGINT, SIGTERM);
+  stop.async_wait([&](const boost::system::error_code&, int signal) {
+    result = 128 + signal;
+    io.stop();
+  });
+  asio::posix::stream_descriptor sentinel(io, link.sentinel_pidfd);
+  sentinel.async_wait(asio::posix::stream_descriptor::wait_read, [&](const boost::system::error_code&) {
+    result = kExitInternal;
+    io.stop();
+  });
+  std::optional<LeaseGuard> guard;
+  std::optional<Lease> lease;
+  std::optional<tcp::socket> connection;
+  if (link.page != nullptr) {
+    guard.emplace(link);
+    lease.emplace(io, *guard, std::chrono::milliseconds(std::atoi(std::getenv("PROBE_LEASE"))));
+    if (const char* ports = std::getenv("PROBE_PEERS")) connection = share_connections(io, *guard, ports);
+  }
+  SpawnRequest request;
+  request.argv = {program != nullptr ? program : FERRUN_TEST_BIN_DIR "/probe_worker"};
+  request.argv.insert(request.argv.end(), actions.begin(), actions.end());
+  for (int rank = 0; rank < count; ++rank) {
+    request.local_rank = rank;
+    request.environment = Environment::from_block(environ);
+    request.environment.set("RANK", std::to_string(rank));
+    if (const Result<pid_t> started = launcher.start(request, {}); !started) {
+      std::cerr << started.error().message << '\n';
+      return kExitInternal;
+    }
+  }
+  io.run();
+  launcher.kill_descendants();
+  return result;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const bool leases = std::getenv("PROBE_LEASE") != nullptr;
+  const Result<SentinelLink> link = become_agent_under_sentinel(leases ? Guard::kLeases : Guard::kProcesses);
+  if (!link) {
+    std::cerr << link.error().message << '\n';
+    return kExitInternal;
+  }
+  return run(*link, std::atoi(argv[1]), {argv + 2, argv + argc});
+}

@@ -1,0 +1,42 @@
+// A deliberate mistake: it stands between a machine and the world and distorts what the machine is told, told to be, or
+// does, as a wrong line in the machine would. The invariants have to notice. Shipped code knows nothing of it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "launcher/node_machine.h"
+#include "rendezvous/coordinator_machine.h"
+
+namespace ferrun::sim {
+
+class Mutant {
+ public:
+  virtual ~Mutant() = default;
+  virtual void configure(CoordinatorConfig&) {}
+  // May change the event; false: the machine does not hear it.
+  virtual bool coordinator_hears(CoordinatorEvent&) { return true; }
+  virtual bool node_hears(uint32_t /*agent*/, NodeEvent&) { return true; }
+  // What the machine does, and what it is told at once as if the world had answered.
+  virtual void coordinator_does(std::vector<CoordinatorEffect>&, std::vector<CoordinatorEvent>& /*answers*/) {}
+  virtual void node_does(uint32_t /*agent*/, std::vector<NodeEffect>&, std::vector<NodeEvent>& /*answers*/) {}
+  virtual bool guardian_works() const { return true; }
+  // Whether a new coordinator reads what an earlier one saved.
+  virtual bool reads_state() const { return true; }
+};
+
+struct NamedMutant {
+  std::string name;
+  std::string mistake;    // one line
+  std::string invariant;  // by which it has to be caught
+  std::function<std::unique_ptr<Mutant>()> make;
+};
+std::vector<NamedMutant> coordinator_mutants();
+std::vector<NamedMutant> node_mutants();
+const std::vector<NamedMutant>& all_mutants();
+// None when there is no such mutant.
+std::unique_ptr<Mutant> make_mutant(const std::string& name);
+
+}  // namespace ferrun::sim

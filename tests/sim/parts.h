@@ -1,0 +1,53 @@
+// What everything in the simulated world shares.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/sim/checker.h"
+#include "tests/sim/coverage.h"
+#include "tests/sim/event_queue.h"
+#include "tests/sim/job_plan.h"
+#include "tests/sim/mutant.h"
+#include "tests/sim/network.h"
+#include "tests/sim/random.h"
+#include "tests/sim/trace.h"
+
+namespace ferrun::sim {
+
+// The store of one round, as its node serves it.
+struct SimStore {
+  HostIndex host = 0;
+  uint16_t port = 0;
+  bool open = false;
+};
+
+struct Parts {
+  // Without a seed nothing is left to chance.
+  Parts(const JobPlan& job, std::optional<uint64_t> seed, Trace& lines, Coverage* counted, Mutant* mistake);
+
+  const JobPlan& plan;
+  TrueTime now{};
+  EventQueue queue;
+  Random random;
+  Network network;
+  Checker checker;
+  Trace& trace;
+  Coverage* coverage;  // may be null
+  Mutant* mutant;      // null: none
+  std::vector<HostClock> clocks;
+  std::map<RoundId, SimStore> stores;
+  int next_pid = 1000;
+  bool finishing = false;       // workers that are started end with 0 soon
+  std::vector<uint32_t> ended;  // agents whose node machine has ended in this step
+
+  TimePoint local(HostIndex host) const { return clocks[host].at(now); }
+};
+
+std::string address_of(HostIndex host);
+// kNone for an address of no host.
+HostIndex host_of(const std::string& address);
+
+}  // namespace ferrun::sim

@@ -1,0 +1,186 @@
+#include "worker/data/transforms.h"
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <set>
+
+#include "tests/worker/data/test_pictures.h"
+#include "worker/data/resize.h"
+#include "worker/data/rotation.h"
+
+namespace ferrun::data {
+namespace {
+
+using ::testing::ElementsAre;
+
+// Values by Pillow 13, so that these hold without Python too.
+Image golden_source(int width, int height, int step) {
+  Image image{width, height, {}};
+  for (int i = 0; i < width * height * 3; ++i) image.pixels.push_back(static_cast<uint8_t>(i * step % 256));
+  return image;
+}
+
+TEST(Resize, EnlargesAsPillow) {
+  EXPECT_THAT(resize(golden_source(4, 3, 37), 6, 5).pixels,
+              ElementsAre(0, 37, 74, 56, 93, 130, 130, 124, 161, 203, 27, 64, 150, 59, 96, 77, 114, 151, 75, 112, 47,
+                          80, 117, 103, 103, 114, 151, 176, 85, 122, 123, 83, 120, 50, 87, 124, 188, 225, 6, 116, 153,
+                          62, 62, 99, 136, 135, 172, 209, 82, 119, 156, 9, 46, 83, 147, 184, 119, 152, 112, 98, 149, 58,
+                          95, 120, 131, 168, 118, 155, 115, 122, 159, 42, 120, 157, 194, 176, 85, 122, 207, 31, 68, 110,
+                          104, 141, 142, 179, 88, 197, 234, 15));
+}
+
+TEST(Resize, ShrinksWithAntialiasAsPillow) {
+  EXPECT_THAT(resize(golden_source(4, 3, 37), 2, 2).pixels,
+              ElementsAre(95, 109, 105, 119, 87, 124, 147, 116, 111, 125, 139, 108));
+}
+
+TEST(Resize, TakesColumnsFirstWhereTheHeightShrinksMore) {
+  EXPECT_THAT(resize(golden_source(2, 9, 53), 4, 2).pixels,
+              ElementsAre(114, 134, 140, 118, 128, 128, 125, 115, 103, 128, 109, 90, 159, 140, 121, 147, 134, 125, 122,
+                          121, 132, 109, 115, 135));
+}
+
+TEST(Resize, TheSameSizeIsACopy) { EXPECT_EQ(resize(test_picture(17, 9), 17, 9), test_picture(17, 9)); }
+
+TEST(Resize, AWindowIsThatPartOfTheWhole) {
+  const int sizes[][4] = {{48, 48, 73, 73}, {90, 60, 40, 50}, {20, 200, 30, 31},
+                          {31, 40, 31, 25}, {31, 40, 20, 40}, {25, 25, 25, 25}};
+  for (const auto& [from_width, from_height, width, height] : sizes) {
+    const Image image = test_picture(from_width, from_height);
+    const Image whole = resize(image, width, height);
+    const Window window{3, 5, width - 7, height - 9};
+    std::vector<uint8_t> part(static_cast<size_t>(window.width * window.height * 3 + kPixelSlack));
+    ResizePlan(from_width, from_height, width, height).run(image, window, part.data());
+    for (int y = 0; y < window.height; ++y) {
+      const auto* expected = &whole.pixels[static_cast<size_t>(3 * ((window.top + y) * width + window.left))];
+      EXPECT_TRUE(std::equal(expected, expected + 3 * window.width, &part[static_cast<size_t>(3 * y * window.width)]))
+          << width << " row " << y;
+    }
+  }
+}
+
+std::vector<int> rotated_five(double degrees) {
+  std::vector<int> out(25, 0);
+  const Rotation rotation(degrees, 5, 5);
+  for (int y = 0; y < 5; ++y) {
+    const Rotation::Row row = rotation.row(y);
+    for (int x = row.begin; x < row.end; ++x) {
+      const int from = 5 * ((row.y0 + x * row.dy) >> 16) + ((row.x0 + x * row.dx) >> 16);
+      out[static_cast<size_t>(5 * y + x)] = 10 + 7 * from;
+    }
+  }
+  return out;
+}
+
+TEST(Rotation, TakesPillowsNearestPixels) {
+  EXPECT_THAT(rotated_five(15.0), ElementsAre(17, 24, 31, 31, 73, 45, 52, 59, 66, 108, 45, 87, 94, 101, 143, 80, 122,
+                                              129, 136, 143, 115, 157, 157, 164, 171));
+  EXPECT_THAT(rotated_five(-37.3), ElementsAre(0, 45, 17, 24, 0, 80, 87, 52, 59, 31, 115, 122, 94, 66, 73, 157, 129,
+                                               136, 101, 108, 0, 164, 171, 143, 0));
+}
+
+TEST(Rotation, RowsNeverLeaveThePicture) {
+  for (double degrees = -180.0; degrees <= 180.0; degrees += 3.7) {
+    for (const auto& [width, height] : {std::pair(1, 1), std::pair(224, 224), std::pair(3, 70)}) {
+      const Rotation rotation(degrees, width, height);
+      for (int y = 0; y < height; ++y) {
+        const Rotation::Row row = rotation.row(y);
+        ASSERT_LE(0, row.begin);
+        ASSERT_LE(row.end, width);
+        for (int x = 0; x < width; ++x) {
+          const int from_x = (row.x0 + x * row.dx) >> 16, from_y = (row.y0 + x * row.dy) >> 16;
+          const bool inside = from_x >= 0 && from_x < width && from_y >= 0 && from_y < height;
+          ASSERT_EQ(inside, x >= row.begin && x < row.end) << degrees << " " << x << "," << y;
+        }
+      }
+    }
+  }
+}
+
+TEST(Transform, NormalisesAsTorchInEveryBit) {
+  Image image{5, 5, {}};
+  for (const int value : {0, 1, 127, 200, 255})
+    image.pixels.insert(image.pixels.end(), 15, static_cast<uint8_t>(value));
+  std::vector<float> out(75);
+  Transform::validation(5).apply(image, 0, /*channels_last=*/true, out.data());
+  const auto row = [&](int value) {
+    return std::vector<float>(out.begin() + 15 * value, out.begin() + 15 * value + 3);
+  };
+  EXPECT_THAT(row(0), ElementsAre(-0x1.0f177ap+1f, -0x1.049248p+1f, -0x1.cdf012p+0f));
+  EXPECT_THAT(row(1), ElementsAre(-0x1.0ce656p+1f, -0x1.02549ep+1f, -0x1.c979d4p+0f));
+  EXPECT_THAT(row(2), ElementsAre(0x1.d2734cp-5f, 0x1.805bc8p-3f, 0x1.a2e17ap-2f));
+  EXPECT_THAT(row(3), ElementsAre(0x1.4e9a9ep+0f, 0x1.773738p+0f, 0x1.ae6fdep+0f));
+  EXPECT_THAT(row(4), ElementsAre(0x1.1fdc3ap+1f, 0x1.36db6ep+1f, 0x1.51eb86p+1f));
+}
+
+TEST(Transform, TheRecipesSizes) {
+  EXPECT_EQ(Transform::train(224).resize, 256);
+  EXPECT_EQ(Transform::train(64).resize, 73);
+  EXPECT_EQ(Transform::train(64).crop, 64);
+  EXPECT_EQ(Transform::validation(64).resize, 64);
+  EXPECT_FALSE(Transform::validation(64).augment);
+}
+
+TEST(Transform, BothMemoryOrdersHoldTheSameValues) {
+  const Transform transform = Transform::train(64);
+  const Image image = test_picture(48, 48);
+  for (uint64_t seed = 0; seed < 8; ++seed) {
+    std::vector<float> first(3 * 64 * 64), last(3 * 64 * 64);
+    transform.apply(image, seed, false, first.data());
+    transform.apply(image, seed, true, last.data());
+    for (size_t i = 0; i < last.size(); ++i) ASSERT_EQ(last[i], first[i % 3 * 64 * 64 + i / 3]) << seed << " " << i;
+  }
+}
+
+TEST(Transform, AFlipTwiceIsThePictureAgain) {
+  const Transform transform{.resize = 20, .crop = 20};
+  const Image image = test_picture(20, 20);
+  std::vector<float> straight(1200), flipped(1200);
+  transform.apply(image, Augmentation{}, true, straight.data());
+  transform.apply(image, Augmentation{.flip_horizontally = true, .flip_vertically = true}, true, flipped.data());
+  for (size_t pixel = 0; pixel < 400; ++pixel) {
+    for (size_t c = 0; c < 3; ++c) ASSERT_EQ(flipped[3 * pixel + c], straight[3 * (399 - pixel) + c]);
+  }
+}
+
+TEST(Transform, DrawsCoverTheirRangesAndDependOnTheSeedAlone) {
+  const Transform transform = Transform::train(64);
+  std::set<int> lefts, tops;
+  int horizontal = 0, vertical = 0;
+  double lowest = 0, highest = 0;
+  for (uint64_t i = 0; i < 4000; ++i) {
+    const uint64_t seed = sample_seed(42, 1, static_cast<int64_t>(i));
+    const Augmentation drawn = transform.draw(seed), again = transform.draw(seed);
+    EXPECT_EQ(drawn.degrees, again.degrees);
+    EXPECT_EQ(drawn.left, again.left);
+    lefts.insert(drawn.left);
+    tops.insert(drawn.top);
+    horizontal += drawn.flip_horizontally;
+    vertical += drawn.flip_vertically;
+    lowest = std::min(lowest, drawn.degrees);
+    highest = std::max(highest, drawn.degrees);
+  }
+  EXPECT_EQ(lefts.size(), 10u);  // 0 … 73 − 64
+  EXPECT_EQ(*lefts.rbegin(), 9);
+  EXPECT_EQ(tops.size(), 10u);
+  EXPECT_NEAR(horizontal, 2000, 200);
+  EXPECT_NEAR(vertical, 2000, 200);
+  EXPECT_GE(lowest, -15.0);
+  EXPECT_LT(lowest, -14.5);
+  EXPECT_LT(highest, 15.0);
+  EXPECT_GT(highest, 14.5);
+}
+
+TEST(SampleSeed, EveryArgumentMatters) {
+  std::set<uint64_t> seeds;
+  for (uint64_t seed = 0; seed < 10; ++seed) {
+    for (int64_t epoch = 0; epoch < 10; ++epoch) {
+      for (int64_t index = 0; index < 10; ++index) seeds.insert(sample_seed(seed, epoch, index));
+    }
+  }
+  EXPECT_EQ(seeds.size(), 1000u);
+}
+
+}  // namespace
+}  // namespace ferrun::data

@@ -1,0 +1,1 @@
+ferrun_test(optim_test SOURCES optim_adam_test.cc optim_precision_test.cc LIBS ferrun_optim LABELS unit)

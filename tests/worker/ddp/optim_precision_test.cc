@@ -1,0 +1,109 @@
+// The gradient scaler's order of calls and autocast's scope.
+#include <ATen/autocast_mode.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/ones.h>
+#include <c10/core/GradMode.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "worker/ddp/autocast.h"
+#include "worker/ddp/grad_scaler.h"
+
+namespace ferrun::ddp {
+namespace {
+
+struct Tiny {
+  at::Tensor weight = at::ones({2}).set_requires_grad(true);
+  Adam adam{{weight}, {}};
+
+  void set_gradient(double value) { weight.mutable_grad() = at::ones({2}).mul(value); }
+};
+
+TEST(GradScaler, DividesGradientsOnce) {
+  Tiny tiny;
+  GradScaler scaler(at::kCPU, {.init_scale = 8});
+  tiny.set_gradient(16);
+  scaler.unscale({tiny.weight});
+  EXPECT_EQ(tiny.weight.grad().sum().item<float>(), 4.0f);
+  EXPECT_TRUE(scaler.step(tiny.adam, {tiny.weight}));
+  EXPECT_EQ(tiny.weight.grad().sum().item<float>(), 4.0f);
+}
+
+TEST(GradScaler, SkipsInfiniteAndUndefinedGradientsAndBacksOff) {
+  for (double bad : {std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
+    Tiny tiny;
+    GradScaler scaler(at::kCPU, {.init_scale = 8});
+    tiny.set_gradient(bad);
+    EXPECT_FALSE(scaler.step(tiny.adam, {tiny.weight}));
+    scaler.update();
+    EXPECT_EQ(scaler.scale_value(), 4.0);
+    EXPECT_TRUE(tiny.weight.detach().equal(at::ones({2})));
+    tiny.set_gradient(1);
+    EXPECT_TRUE(scaler.step(tiny.adam, {tiny.weight}));
+  }
+}
+
+TEST(GradScaler, CallsOutOfOrderThrow) {
+  Tiny tiny;
+  GradScaler scaler(at::kCPU);
+  tiny.set_gradient(1);
+  EXPECT_THROW(scaler.update(), c10::Error);
+  scaler.unscale({tiny.weight});
+  EXPECT_THROW(scaler.unscale({tiny.weight}), c10::Error);
+  scaler.step(tiny.adam, {tiny.weight});
+  EXPECT_THROW(scaler.step(tiny.adam, {tiny.weight}), c10::Error);
+  scaler.update();
+}
+
+TEST(GradScaler, DisabledItPassesEverythingThrough) {
+  Tiny tiny;
+  GradScaler scaler(at::kCPU, {.enabled = false});
+  const at::Tensor loss = at::ones({});
+  EXPECT_TRUE(scaler.scale(loss).is_same(loss));
+  tiny.set_gradient(1);
+  EXPECT_TRUE(scaler.step(tiny.adam, {tiny.weight}));
+  scaler.update();
+  EXPECT_EQ(scaler.scale_value(), 1.0);
+  EXPECT_TRUE(scaler.state_dict().get<checkpoint::Dict>()->empty());
+}
+
+TEST(GradScaler, AnIncompleteStateIsRefusedAndChangesNothing) {
+  GradScaler scaler(at::kCPU, {.init_scale = 8});
+  const Status loaded = scaler.load_state_dict(checkpoint::Dict{{"scale", 2.0}});
+  ASSERT_FALSE(loaded.ok());
+  EXPECT_EQ(scaler.scale_value(), 8.0);
+}
+
+at::ScalarType type_of_product(const at::Tensor& weight) { return at::linear(at::ones({1, 2}), weight).scalar_type(); }
+
+TEST(AutocastGuard, CastsInItsScopeOnly) {
+  const at::Tensor weight = at::ones({2, 2});
+  {
+    const AutocastGuard outer(at::kCPU, at::kBFloat16);
+    EXPECT_EQ(type_of_product(weight), at::kBFloat16);
+    {
+      const AutocastGuard inner(at::kCPU, at::kHalf, /*enabled=*/false);
+      EXPECT_EQ(type_of_product(weight), at::kFloat);
+    }
+    EXPECT_EQ(type_of_product(weight), at::kBFloat16);
+  }
+  EXPECT_EQ(type_of_product(weight), at::kFloat);
+  EXPECT_FALSE(at::autocast::is_autocast_enabled(at::kCPU));
+}
+
+// Casts of parameters are remembered within a scope. Were they kept beyond it, the next step would use old weights.
+TEST(AutocastGuard, SeesWeightsThatChangedBetweenScopes) {
+  at::Tensor weight = at::ones({1, 2}).set_requires_grad(true);
+  for (float value : {1.0f, 3.0f}) {
+    {
+      const c10::NoGradGuard no_grad;
+      weight.fill_(value);
+    }
+    const AutocastGuard autocast(at::kCPU, at::kBFloat16);
+    EXPECT_EQ(at::linear(at::ones({1, 2}), weight).item<float>(), 2 * value);
+  }
+}
+
+}  // namespace
+}  // namespace ferrun::ddp

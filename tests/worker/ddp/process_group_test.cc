@@ -1,0 +1,170 @@
+#include "worker/ddp/process_group.h"
+
+#include <ATen/ops/full.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "tests/worker/ddp/rank_harness.h"
+
+namespace ferrun::ddp {
+namespace {
+
+using ::testing::Each;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::RankHarness;
+
+GroupOptions with_timeout(std::chrono::seconds timeout) {
+  GroupOptions options;
+  options.timeout = timeout;
+  return options;
+}
+
+std::shared_ptr<ProcessGroup> join(const GroupAddress& address,
+                                   std::chrono::seconds timeout = std::chrono::seconds(60)) {
+  auto group = ProcessGroup::create(address, with_timeout(timeout));
+  if (!group) {
+    throw std::runtime_error(group.error().message);
+  }
+  return *group;
+}
+
+TEST(ProcessGroup, OfOneRankNeedsNoStore) {
+  const auto group = ProcessGroup::create(GroupAddress(), GroupOptions());
+  ASSERT_TRUE(group.ok());
+  at::Tensor tensor = at::full({2}, 3.0);
+  (*group)->all_reduce_sum(tensor);
+  (*group)->broadcast(tensor);
+  (*group)->barrier();
+  EXPECT_EQ(tensor.sum().item<double>(), 6.0);
+  EXPECT_EQ((*group)->all_gather(tensor).size(), 1U);
+  EXPECT_EQ((*group)->broadcast_bytes("x"), "x");
+  EXPECT_EQ((*group)->c10d_group().get(), nullptr);
+  (*group)->shut_down();
+}
+
+std::string use_every_collective(const GroupAddress& address) {
+  const auto group = join(address);
+  const double sum_of_ranks = group->world_size() * (group->world_size() - 1) / 2.0;
+  at::Tensor tensor = at::full({3}, double(group->rank()));
+  group->all_reduce_sum(tensor);
+  if (tensor.sum().item<double>() != 3 * sum_of_ranks) return "wrong all-reduce";
+
+  at::Tensor other = at::full({3}, double(group->rank()));
+  const Wait wait = group->start_all_reduce_sum(other);
+  wait();
+  if (!other.equal(tensor)) return "wrong asynchronous all-reduce";
+
+  at::Tensor mine = at::full({1}, double(group->rank()));
+  const std::vector<at::Tensor> all = group->all_gather(mine);
+  for (int rank = 0; rank < group->world_size(); ++rank) {
+    if (all.at(size_t(rank)).item<double>() != rank) return "wrong all-gather";
+  }
+  group->broadcast(mine, group->world_size() - 1);
+  if (mine.item<double>() != group->world_size() - 1) return "wrong broadcast";
+  if (group->broadcast_bytes(group->rank() == 0 ? std::string("a\0b", 3) : "longer than that") !=
+      std::string("a\0b", 3)) {
+    return "wrong bytes";
+  }
+  if (!group->broadcast_bytes(group->rank() == 0 ? "" : "x").empty()) return "wrong empty bytes";
+  group->barrier();
+  group->shut_down();
+  return "";
+}
+
+TEST(ProcessGroup, ConnectsTheRanksThatTheEnvironmentNames) {
+  for (const int world_size : {2, 3}) {
+    RankHarness ranks;
+    EXPECT_THAT(ranks.run(world_size, use_every_collective), Each(IsEmpty()));
+  }
+}
+
+std::string failure_of_all_reduce(const GroupAddress& address, std::chrono::seconds timeout) {
+  const auto group = join(address, timeout);
+  group->set_activity("epoch 2, step 7");
+  at::Tensor tensor = at::full({1}, 1.0);
+  try {
+    group->all_reduce_sum(tensor);
+    return "no failure";
+  } catch (const std::exception& failure) {
+    const Failure explained = group->explain(failure);
+    const char* const causes[] = {"silent: ", "lost: ", "other: "};
+    return causes[int(explained.cause)] + explained.message;
+  }
+}
+
+TEST(ProcessGroup, NamesARankThatIsStopped) {
+  RankHarness ranks;
+  const auto stopped = [](const GroupAddress& address) {
+    const auto group = join(address);
+    raise(SIGSTOP);
+    return std::string();
+  };
+  const auto waiting = [](const GroupAddress& address) {
+    return failure_of_all_reduce(address, std::chrono::seconds(3));
+  };
+  ranks.start(0, 3, waiting);
+  ranks.start(1, 3, stopped);
+  ranks.start(2, 3, waiting);
+  const std::string named = "rank 1 (pid " + std::to_string(ranks.pid(1)) + " on ";
+  const std::vector<std::string> outcomes{ranks.outcome(0), ranks.outcome(2)};
+  // The first to notice names the rank; the other may lose the connection to it while it asks.
+  EXPECT_THAT(outcomes, ::testing::Contains(HasSubstr(named)));
+  EXPECT_THAT(outcomes, ::testing::Contains(HasSubstr("silent: ")));
+  EXPECT_THAT(outcomes, ::testing::Contains(HasSubstr("did not answer for 3 s")));
+}
+
+TEST(ProcessGroup, TellsWhatAnotherRankIsDoingWhenAllAreAlive) {
+  RankHarness ranks;
+  const auto busy = [](const GroupAddress& address) {
+    const auto group = join(address);
+    group->set_activity("reading pictures");
+    pause();
+    return std::string();
+  };
+  ranks.start(0, 2,
+              [](const GroupAddress& address) { return failure_of_all_reduce(address, std::chrono::seconds(2)); });
+  ranks.start(1, 2, busy);
+  EXPECT_THAT(ranks.outcome(0), ::testing::AllOf(HasSubstr("other: "), HasSubstr("every rank is alive"),
+                                                 HasSubstr("at reading pictures")));
+}
+
+TEST(ProcessGroup, CallsItselfACasualtyWhenAPeerDies) {
+  RankHarness ranks;
+  const auto dying = [](const GroupAddress& address) {
+    const auto group = join(address);
+    raise(SIGKILL);
+    return std::string();
+  };
+  ranks.start(0, 2,
+              [](const GroupAddress& address) { return failure_of_all_reduce(address, std::chrono::seconds(60)); });
+  ranks.start(1, 2, dying);
+  EXPECT_THAT(ranks.outcome(0), HasSubstr("lost: lost the connection to another rank"));
+}
+
+TEST(ProcessGroup, NamesARankThatNeverJoins) {
+  RankHarness ranks;
+  const auto body = [](const GroupAddress& address) {
+    const auto group = ProcessGroup::create(address, with_timeout(std::chrono::seconds(2)));
+    return group ? std::string("joined") : group.error().message;
+  };
+  ranks.start(0, 2, body);
+  EXPECT_THAT(ranks.outcome(0), HasSubstr("rank 1 of 2 did not join within 2 s"));
+}
+
+TEST(ProcessGroup, SaysWhichStoreCannotBeReached) {
+  RankHarness ranks;
+  const auto body = [](const GroupAddress& given) {
+    GroupAddress address = given;
+    address.master_port = 1;  // nobody listens on tcpmux
+    const auto group = ProcessGroup::create(address, with_timeout(std::chrono::seconds(1)));
+    return group ? std::string("joined") : group.error().message;
+  };
+  ranks.start(0, 2, body);
+  EXPECT_THAT(ranks.outcome(0), HasSubstr("cannot reach the job's store at 127.0.0.1:1 "));
+}
+
+}  // namespace
+}  // namespace ferrun::ddp

@@ -1,0 +1,180 @@
+#include "worker/train/command_line.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <regex>
+#include <set>
+#include <sstream>
+
+namespace ferrun::train {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+template <typename Options>
+Options parsed(const std::vector<std::string>& words) {
+  const Result<Command> command = parse_command_line(words);
+  EXPECT_TRUE(command.ok()) << command.error().message;
+  const auto* const options = command ? std::get_if<Options>(&*command) : nullptr;
+  EXPECT_NE(options, nullptr);
+  return options != nullptr ? *options : Options();
+}
+
+std::string refusal(const std::vector<std::string>& words) {
+  const Result<Command> command = parse_command_line(words);
+  EXPECT_FALSE(command.ok());
+  if (command) return "";
+  EXPECT_EQ(command.error().kind, ErrorKind::kUsage);
+  EXPECT_EQ(command.error().message.find('\n'), std::string::npos) << command.error().message;
+  return command.error().message;
+}
+
+std::string help(const std::vector<std::string>& words) {
+  const Result<Command> command = parse_command_line(words);
+  return command.ok() && std::holds_alternative<Answer>(*command) ? std::get<Answer>(*command).text : "";
+}
+
+TEST(CommandLine, DefaultsAreTheRecipes) {
+  const auto options = parsed<TrainOptions>({});
+  EXPECT_EQ(options.epochs, 120);
+  EXPECT_EQ(options.batch_size, 128);
+  EXPECT_EQ(options.lr, 1e-3);
+  EXPECT_EQ(options.step_size, 10);
+  EXPECT_EQ(options.gamma, 0.1);
+  EXPECT_EQ(options.patience, 20);
+  EXPECT_EQ(options.seed, 42U);
+  EXPECT_EQ(options.optimizer, OptimizerChoice::kAdam);
+  EXPECT_EQ(options.amp, AmpChoice::kOff);
+  EXPECT_TRUE(options.channels_last);
+  EXPECT_EQ(options.data.size(), 64) << "drawn faces";
+  EXPECT_EQ(parsed<TrainOptions>({"--data", "x"}).data.size(), 224);
+  EXPECT_EQ(parsed<TrainOptions>({"--data", "x", "--image-size", "96"}).data.size(), 96);
+}
+
+TEST(CommandLine, TakesUnderscoresForDashesInNamesAlone) {
+  const auto options =
+      parsed<TrainOptions>({"--batch_size=64", "--output_dir=my_runs", "--num_workers", "0", "--no_channels_last"});
+  EXPECT_EQ(options.batch_size, 64);
+  EXPECT_EQ(options.output_dir, "my_runs");
+  EXPECT_EQ(options.data.num_workers, 0);
+  EXPECT_FALSE(options.channels_last);
+}
+
+TEST(CommandLine, TakesTheLastOfRepeatedOptions) {
+  EXPECT_EQ(parsed<TrainOptions>({"--epochs", "1", "--epochs=7"}).epochs, 7);
+}
+
+TEST(CommandLine, ReadsMixedPrecision) {
+  EXPECT_EQ(parsed<TrainOptions>({"--amp"}).amp, AmpChoice::kDeviceDefault);
+  EXPECT_EQ(parsed<TrainOptions>({"--amp", "--epochs", "2"}).amp, AmpChoice::kDeviceDefault);
+  EXPECT_EQ(parsed<TrainOptions>({"--amp", "--epochs", "2"}).epochs, 2);
+  EXPECT_EQ(parsed<TrainOptions>({"--amp", "bf16"}).amp, AmpChoice::kBFloat16);
+  EXPECT_EQ(parsed<TrainOptions>({"--amp=fp16"}).amp, AmpChoice::kFloat16);
+  EXPECT_EQ(parsed<TrainOptions>({"--amp=off"}).amp, AmpChoice::kOff);
+  EXPECT_THAT(refusal({"--amp=fp8"}), HasSubstr("off|bf16|fp16"));
+}
+
+TEST(CommandLine, ReadsResumeWithAndWithoutAPath) {
+  EXPECT_EQ(parsed<TrainOptions>({}).resume, std::nullopt);
+  EXPECT_EQ(parsed<TrainOptions>({"--resume", "x.pt"}).resume, "x.pt");
+  EXPECT_EQ(parsed<TrainOptions>({"--resume", "--output-dir", "d"}).resume, "");
+  EXPECT_THAT(refusal({"--resume"}), HasSubstr("--output-dir"));
+}
+
+TEST(CommandLine, HasCommands) {
+  EXPECT_EQ(parsed<TrainOptions>({"train", "--epochs", "3"}).epochs, 3);
+  const auto predict =
+      parsed<PredictOptions>({"predict", "--checkpoint", "c.pt", "--classes", "a,b", "x.png", "y.jpg", "--json"});
+  EXPECT_EQ(predict.checkpoint, "c.pt");
+  EXPECT_THAT(predict.classes, ElementsAre("a", "b"));
+  EXPECT_THAT(predict.images, ElementsAre("x.png", "y.jpg"));
+  EXPECT_TRUE(predict.json);
+  EXPECT_EQ(parsed<EvalOptions>({"eval", "--checkpoint", "c.pt", "--data", "d"}).data.directory, "d");
+  const auto made = parsed<MakeDataOptions>({"make-data", "dir", "--faces", "9"});
+  EXPECT_EQ(made.directory, "dir");
+  EXPECT_EQ(made.faces_per_class, 9);
+}
+
+TEST(CommandLine, NamesWhatIsWrong) {
+  const std::pair<std::vector<std::string>, const char*> cases[] = {
+      {{"--bogus"}, "there is no option --bogus"},
+      {{"--bogus=3", "x"}, "there is no option --bogus=3"},
+      {{"-x"}, "there is no option -x"},
+      {{"--epochs"}, "--epochs needs a value"},
+      {{"--epochs="}, "--epochs needs a value"},
+      {{"--epochs", "0"}, "--epochs: '0' is not a whole number of at least 1"},
+      {{"--epochs", "1.5"}, "--epochs: '1.5' is not a whole number"},
+      {{"--epochs", "1e3"}, "--epochs: '1e3' is not a whole number"},
+      {{"--epochs", "0x10"}, "--epochs: '0x10' is not a whole number"},
+      {{"--epochs", "99999999999999999999"}, "is not a whole number"},
+      {{"--lr", "x"}, "--lr: 'x' is not a number of at least 0"},
+      {{"--lr", "nan"}, "--lr: 'nan' is not a number"},
+      {{"--lr", "1e-3x"}, "--lr: '1e-3x' is not a number"},
+      {{"--weight-decay", "-1"}, "--weight-decay: '-1' is not a number of at least 0"},
+      {{"--num-workers", "-1"}, "--num-workers: '-1' is not a whole number from 0 to 256"},
+      {{"--seed", "-1"}, "--seed: '-1' is not a whole number from 0"},
+      {{"--seed", "18446744073709551616"}, "--seed: '18446744073709551616' is not"},
+      {{"--overwrite=maybe"}, "--overwrite takes no value"},
+      {{"--no-channels-last=3"}, "--no-channels-last takes no value"},
+      {{"--optimizer", "sgd"}, "'sgd' is not one of adam|adamw"},
+      {{"--device", "tpu"}, "'tpu' is not one of auto|cpu|cuda"},
+      {{"--bad-images", "maybe"}, "fail|skip"},
+      {{"predict", "x.png"}, "--checkpoint is required"},
+      {{"predict", "--checkpoint", "c"}, "the argument 'images' is missing"},
+      {{"make-data"}, "the argument 'directory' is missing"},
+      {{"make-data", "a", "b"}, "'b' is one argument too many"},
+      {{"foo"}, "'foo' is not a command"},
+      {{"train", "stray"}, "stray"},
+  };
+  for (const auto& [words, named] : cases) {
+    EXPECT_THAT(refusal(words), HasSubstr(named));
+    EXPECT_THAT(refusal(words), HasSubstr("--help"));
+  }
+}
+
+TEST(CommandLine, HelpIsGroupedAndTellsTheDefaults) {
+  const std::string text = help({"--help"});
+  for (const char* command : {"train", "predict", "eval", "make-data"}) {
+    const std::string page = help({command, "--help"});
+    for (const char* raw : {"TEXT", "INT", "REQUIRED", "Positionals", "OPTIONS", "[]", "\n\n\n"}) {
+      EXPECT_EQ(page.find(raw), std::string::npos) << raw << " in\n" << page;
+    }
+  }
+  for (const char* part : {"--amp [off|bf16|fp16]", "--resume [PATH]",
+                           "Data:", "Recipe:", "Device and speed:", "Checkpoints and output:", "make-data",
+                           "--epochs N=120", "--batch-size N=128", "default: 224; drawn"}) {
+    EXPECT_THAT(text, HasSubstr(part));
+  }
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    EXPECT_LE(line.size(), 130U) << line;
+    EXPECT_TRUE(line.empty() || line.back() != ' ') << line;
+  }
+  EXPECT_THAT(help({"predict", "--help"}), HasSubstr("--json"));
+  EXPECT_THAT(help({"--version"}), HasSubstr("worker "));
+}
+
+// The manual page and the program know the same options.
+TEST(CommandLine, IsDescribedInTheManual) {
+  std::ifstream file(FERRUN_SOURCE_DIR "/man/worker.1");
+  ASSERT_TRUE(file.is_open());
+  std::string manual((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  manual = std::regex_replace(manual, std::regex(R"(\\-)"), "-");
+  const std::regex option("--[a-z][a-z-]+");
+  std::set<std::string> known;
+  for (const char* command : {"train", "predict", "eval", "make-data"}) {
+    const std::string text = help({command, "--help"});
+    for (std::sregex_iterator match(text.begin(), text.end(), option), end; match != end; ++match) {
+      known.insert(match->str());
+    }
+  }
+  for (const std::string& name : known) {
+    EXPECT_NE(manual.find(name), std::string::npos) << name << " is missing in man/worker.1";
+  }
+}
+
+}  // namespace
+}  // namespace ferrun::train

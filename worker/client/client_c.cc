@@ -1,0 +1,55 @@
+#include "ferrun/client_c.h"
+
+#include <exception>
+#include <optional>
+
+#include "ferrun/client.h"
+
+// No exception may leave a C function; the only one that is expected is a contradictory environment.
+namespace {
+
+int field(int ferrun::client::Context::*member) noexcept try {
+  return ferrun::client::context_from_environment().*member;
+} catch (const std::exception&) {
+  return -1;
+}
+
+}  // namespace
+
+extern "C" {
+
+int ferrun_rank() { return field(&ferrun::client::Context::rank); }
+int ferrun_local_rank() { return field(&ferrun::client::Context::local_rank); }
+int ferrun_world_size() { return field(&ferrun::client::Context::world_size); }
+int ferrun_local_world_size() { return field(&ferrun::client::Context::local_world_size); }
+int ferrun_group_rank() { return field(&ferrun::client::Context::group_rank); }
+int ferrun_restart_count() { return field(&ferrun::client::Context::restart_count); }
+int ferrun_max_restarts() { return field(&ferrun::client::Context::max_restarts); }
+
+const char* ferrun_environment_error() {
+  thread_local std::string reason;
+  reason.clear();
+  try {
+    ferrun::client::context_from_environment();
+  } catch (const std::exception& error) {
+    reason = error.what();
+  }
+  return reason.c_str();
+}
+
+const char* ferrun_launch_id() {
+  thread_local std::string id;
+  id.clear();
+  try {
+    id = ferrun::client::context_from_environment().launch_id;
+  } catch (const std::exception&) {
+    return "";  // ferrun_environment_error says why
+  }
+  return id.c_str();
+}
+
+int ferrun_report_error(const char* message) {
+  return ferrun::client::report_error(message != nullptr ? message : "") ? 1 : 0;
+}
+
+}  // extern "C"

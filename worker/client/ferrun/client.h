@@ -1,0 +1,41 @@
+// What a program under ferrun may ask of its launcher: who am I, and where do errors go. Free of LibTorch and Boost;
+// plain C ABI in client_c.h. A program that links ferrun::client and calls FERRUN_FORK_POINT first thing in main can be
+// started once and forked for every rank (ferrun --start-method=fork or forkserver).
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace ferrun::client {
+
+// The worker's place in the job, from the environment that ferrun and torchrun set. Without a launcher: a world of one.
+struct Context {
+  int rank = 0;
+  int local_rank = 0;
+  int world_size = 1;
+  int local_world_size = 1;
+  int group_rank = 0;
+  int restart_count = 0;
+  int max_restarts = 0;
+  std::string run_id;  // TORCHELASTIC_RUN_ID, "" without a launcher
+  // Unique for one launch, equal on all its ranks and through all its restarts (FERRUN_LAUNCH_ID; under torchrun made
+  // from the run id and the agent's pid and start time). Empty without a launcher.
+  std::string launch_id;
+  std::optional<std::string> error_file;  // TORCHELASTIC_ERROR_FILE
+};
+// A variable that is not a number, or ranks outside their world, throw std::invalid_argument naming the variable.
+Context context_from_environment();
+
+// Writes `message` (one or more lines) to the error file that ferrun reads for its report, with the time. Does nothing
+// without one; never throws. Returns whether a file was written.
+bool report_error(const std::string& message) noexcept;
+
+// In an ordinary run returns at once. In ferrun's fork template it serves fork requests and returns only in the forked
+// ranks, each with its own session, streams, environment and affinity; the template itself never returns.
+// No thread may have been started before.
+void fork_point();
+
+}  // namespace ferrun::client
+
+// Marks the program by an ELF note and stops at the fork point. Exactly one use in a program, first thing in main.
+#define FERRUN_FORK_POINT() ::ferrun::client::fork_point()

@@ -1,0 +1,38 @@
+/* What a program under ferrun may ask of its launcher, for C and for every language that calls C. client.h is the C++
+ * form and says more. Link the static library: fork_point marks the program itself. */
+#ifndef FERRUN_CLIENT_C_H_
+#define FERRUN_CLIENT_C_H_
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The worker's place in the job; without a launcher a world of one. -1 when the environment contradicts itself (a rank
+ * outside its world, a variable that is not a number): ferrun_environment_error says which variable. */
+int ferrun_rank(void);
+int ferrun_local_rank(void);
+int ferrun_world_size(void);
+int ferrun_local_world_size(void);
+int ferrun_group_rank(void);
+int ferrun_restart_count(void);
+int ferrun_max_restarts(void);
+
+/* What is wrong with the environment, "" when nothing is. Valid until the calling thread calls again. */
+const char* ferrun_environment_error(void);
+
+/* Unique for one launch, equal on all its ranks and through its restarts; "" without a launcher. Valid until the
+ * calling thread calls again. */
+const char* ferrun_launch_id(void);
+
+/* Writes the message to the error file that ferrun reads for its report. Returns 1 when a file was written, else 0. */
+int ferrun_report_error(const char* message);
+
+/* First thing in main: in ferrun's fork template it serves fork requests and returns only in the forked ranks; in an
+ * ordinary run it returns at once. No thread may have been started before. */
+void ferrun_fork_point(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* FERRUN_CLIENT_C_H_ */

@@ -1,0 +1,131 @@
+#include "worker/data/image_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <string_view>
+
+#include "worker/data/codecs.h"
+
+namespace ferrun::data {
+namespace {
+
+// A thread keeps its file buffer up to this size; a rare huge file does not stay in memory.
+constexpr size_t kKeptBytes = size_t{4} << 20;
+
+struct Magic {
+  std::string_view bytes;
+  const char* type;
+};
+
+// The types that torchvision's ImageFolder lists or that people give such names to.
+constexpr std::array<Magic, 6> kOtherTypes = {{{"GIF8", "a GIF"},
+                                               {"BM", "a BMP"},
+                                               {std::string_view("II*\0", 4), "a TIFF"},
+                                               {std::string_view("MM\0*", 4), "a TIFF"},
+                                               {"RIFF", "a WebP"},
+                                               {"<", "text (HTML or XML)"}}};
+
+bool starts_with(std::span<const uint8_t> bytes, std::string_view magic) {
+  return bytes.size() >= magic.size() && std::memcmp(bytes.data(), magic.data(), magic.size()) == 0;
+}
+
+Error unknown_type(std::span<const uint8_t> bytes) {
+  for (const Magic& other : kOtherTypes) {
+    if (starts_with(bytes, other.bytes))
+      return bad_picture(std::string("the file is ") + other.type + "; convert it to JPEG or PNG");
+  }
+  return bad_picture("the file is neither a JPEG nor a PNG");
+}
+
+// Closes on every way out.
+class File {
+ public:
+  // O_NONBLOCK: opening a named pipe must not wait for a writer; it means nothing for regular files.
+  explicit File(const std::string& path) : descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}
+  ~File() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  bool is_open() const { return descriptor_ >= 0; }
+  int descriptor() const { return descriptor_; }
+
+ private:
+  int descriptor_;
+};
+
+// What the picture itself is to blame for is kUser (and may be skipped); what the machine is, never.
+Error system_error(const char* what, int code) {
+  const bool own_fault =
+      code == ENOENT || code == EACCES || code == EPERM || code == ELOOP || code == ENOTDIR || code == ENAMETOOLONG;
+  return Error{own_fault ? ErrorKind::kUser : ErrorKind::kPlatform, std::string(what) + ": " + std::strerror(code)};
+}
+
+Status read_file(const std::string& path, const ImageLimits& limits, std::vector<uint8_t>& bytes) {
+  const File file(path);
+  if (!file.is_open()) return system_error("cannot be opened", errno);
+  struct stat facts {};
+  if (::fstat(file.descriptor(), &facts) != 0) return system_error("cannot be read", errno);
+  if (S_ISDIR(facts.st_mode)) return bad_picture("is a directory, not a picture");
+  if (!S_ISREG(facts.st_mode)) return bad_picture("is not a regular file");
+  if (facts.st_size > limits.max_file_bytes) {
+    return bad_picture("the file has " + std::to_string(facts.st_size) + " bytes; at most " +
+                       std::to_string(limits.max_file_bytes) + " are read");
+  }
+  bytes.resize(static_cast<size_t>(facts.st_size));
+  size_t filled = 0;
+  while (filled < bytes.size()) {
+    const ssize_t count = ::read(file.descriptor(), bytes.data() + filled, bytes.size() - filled);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return system_error("cannot be read", errno);
+    if (count == 0) break;  // it shrank meanwhile: the decoder says what is missing
+    filled += static_cast<size_t>(count);
+  }
+  bytes.resize(filled);
+  return ok_status();
+}
+
+}  // namespace
+
+Status allocate_pixels(uint32_t width, uint32_t height, const ImageLimits& limits, Image& image) {
+  const uint64_t pixels = uint64_t{width} * height;
+  if (pixels == 0) return bad_picture("the picture has no pixels");
+  if (pixels > static_cast<uint64_t>(limits.max_pixels)) {
+    return bad_picture("the picture has " + std::to_string(width) + " x " + std::to_string(height) +
+                       " pixels; at most " + std::to_string(limits.max_pixels) + " are read");
+  }
+  image.width = static_cast<int>(width);
+  image.height = static_cast<int>(height);
+  image.pixels.resize(pixels * 3);
+  return ok_status();
+}
+
+Status decode_image(std::span<const uint8_t> bytes, Image& image, const ImageLimits& limits) {
+  if (bytes.empty()) return bad_picture("the file is empty");
+  if (starts_with(bytes, "\xff\xd8\xff")) return decode_jpeg(bytes, image, limits);
+  if (starts_with(bytes, "\x89PNG\r\n\x1a\n")) return decode_png(bytes, image, limits);
+  return unknown_type(bytes);
+}
+
+Status read_image(const std::string& path, Image& image, const ImageLimits& limits) {
+  thread_local std::vector<uint8_t> bytes;
+  Status status = read_file(path, limits, bytes);
+  if (status) status = decode_image(bytes, image, limits);
+  if (bytes.capacity() > kKeptBytes) std::vector<uint8_t>().swap(bytes);
+  if (!status) return Error{status.error().kind, path + ": " + status.error().message};
+  return status;
+}
+
+Result<Image> read_image(const std::string& path) {
+  Image image;
+  if (Status read = read_image(path, image); !read) return read.error();
+  return image;
+}
+
+}  // namespace ferrun::data

@@ -1,0 +1,65 @@
+// Data-parallel training of any LibTorch module, as torch.nn.parallel.DistributedDataParallel does it for Python:
+//
+//   auto group = ferrun::ddp::ProcessGroup::create(address, {}).value();
+//   ferrun::ddp::DistributedDataParallel<Net> net(Net(10), group);
+//   net.zero_grad();
+//   loss(net.forward(inputs), targets).backward();   // gradients are averaged over the ranks when this returns
+//   optimizer.step();
+//
+// Every rank must take the same number of steps. Thread rule: one thread.
+#pragma once
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "worker/ddp/gradient_reducer.h"
+#include "worker/ddp/process_group.h"
+
+namespace ferrun::ddp {
+
+// `Holder` is a TORCH_MODULE (anything whose `->` gives a torch::nn::Module with a forward method that returns a
+// tensor).
+template <typename Holder>
+class DistributedDataParallel {
+ public:
+  // Every rank continues with rank 0's weights and buffers.
+  DistributedDataParallel(Holder module, std::shared_ptr<ProcessGroup> group, DdpOptions options = {})
+      : module_(std::move(module)), reducer_(*module_, std::move(group), options) {}
+
+  template <typename... Inputs>
+  at::Tensor forward(Inputs&&... inputs) {
+    reducer_.before_forward();
+    at::Tensor output = module_->forward(std::forward<Inputs>(inputs)...);
+    reducer_.before_backward({output});
+    return output;
+  }
+
+  // Gradients of backward passes within this scope stay on the rank and add up; the first pass after it reduces the
+  // sum.
+  class NoSync {
+   public:
+    explicit NoSync(GradientReducer& reducer) : reducer_(reducer), before_(reducer.synchronizing()) {
+      reducer_.set_synchronizing(false);
+    }
+    ~NoSync() { reducer_.set_synchronizing(before_); }
+    NoSync(const NoSync&) = delete;
+    NoSync& operator=(const NoSync&) = delete;
+
+   private:
+    GradientReducer& reducer_;
+    bool before_;
+  };
+  [[nodiscard]] NoSync no_sync() { return NoSync(reducer_); }
+
+  void zero_grad() { reducer_.zero_grad(); }
+  void broadcast_buffers() { reducer_.broadcast_buffers(); }
+
+  Holder& module() { return module_; }
+
+ private:
+  Holder module_;
+  GradientReducer reducer_;
+};
+
+}  // namespace ferrun::ddp

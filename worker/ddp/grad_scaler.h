@@ -1,0 +1,56 @@
+// torch.amp.GradScaler for C++: constants, order of operations and state of PyTorch.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+#include "common/result.h"
+#include "worker/checkpoint/value.h"
+#include "worker/ddp/adam.h"
+
+namespace ferrun::ddp {
+
+struct GradScalerOptions {
+  double init_scale = 65536.0;
+  double growth_factor = 2.0;
+  double backoff_factor = 0.5;
+  int64_t growth_interval = 2000;
+  bool enabled = true;
+};
+
+// An iteration: scale(loss).backward(), unscale if the gradients are looked at or clipped, step, update. Calls out of
+// this order throw c10::Error. Disabled, every call passes through. Not thread-safe.
+class GradScaler {
+ public:
+  GradScaler(at::Device device, GradScalerOptions options = {});
+
+  // loss × scale (loss itself when disabled).
+  at::Tensor scale(const at::Tensor& loss);
+  // Divides the gradients by the scale in place and notes whether any is not finite. After the DDP all-reduce every
+  // rank sees the same gradients, so all ranks skip alike without a collective of their own.
+  void unscale(const std::vector<at::Tensor>& parameters);
+  // Steps the optimizer unless a gradient was not finite. Returns whether it stepped. Calls unscale if it was not
+  // called.
+  bool step(Adam& optimizer, const std::vector<at::Tensor>& parameters);
+  // Grows or backs off the scale. Once an iteration, last.
+  void update();
+
+  double scale_value() const;
+  bool enabled() const { return options_.enabled; }
+  // scale, growth_factor, backoff_factor, growth_interval, _growth_tracker; {} when disabled.
+  checkpoint::Value state_dict() const;
+  // Takes over all five entries. All or nothing. Disabled, it takes nothing and succeeds, as in Python.
+  Status load_state_dict(const checkpoint::Value& state);
+
+ private:
+  enum class Stage { kReady, kUnscaled, kStepped };
+
+  GradScalerOptions options_;
+  at::Tensor scale_;           // one float on the device
+  at::Tensor growth_tracker_;  // one int: iterations since the last growth or back-off
+  at::Tensor found_inf_;       // one float: not 0 when a gradient of this iteration was not finite
+  Stage stage_ = Stage::kReady;
+};
+
+}  // namespace ferrun::ddp

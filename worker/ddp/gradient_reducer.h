@@ -1,0 +1,73 @@
+// The part of DistributedDataParallel that does not depend on the module's type: c10d::Reducer and what belongs around
+// it.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <torch/nn/module.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "worker/ddp/process_group.h"
+
+namespace c10d {
+class Reducer;
+}
+
+namespace ferrun::ddp {
+
+struct DdpOptions {
+  // Gradients are reduced in buckets of about this size while the backward pass goes on. Small ones suit a CPU, where
+  // the reduction competes with the computation; the first is smaller so that the reduction starts early.
+  int64_t first_bucket_bytes = 1 << 20;
+  int64_t bucket_bytes = 4 << 20;
+  // Set when some parameters get no gradient in some steps; costs a walk over the graph and a small all-reduce a step.
+  bool find_unused_parameters = false;
+  // The averaged gradients are views of the buckets: they need not be copied back out.
+  bool gradient_as_bucket_view = true;
+  // Buffers (BatchNorm's running statistics) come from rank 0 before every forward pass, as in Python.
+  bool broadcast_buffers = true;
+};
+
+// Keeps one bucket layout from the first step to the last, in reverse order of registration. Python's DDP rebuilds its
+// buckets after the first step in the order in which gradients arrived; a run that resumes would then add its numbers
+// in another order than the run it continues. Here both are equal, bit for bit.
+class GradientReducer {
+ public:
+  // Checks that all ranks have the same parameters and gives every rank rank 0's parameters and buffers. The
+  // parameters' strides, types and devices must be final. Throws as c10d does.
+  GradientReducer(const torch::nn::Module& module, std::shared_ptr<ProcessGroup> group, const DdpOptions& options);
+  ~GradientReducer();
+
+  void before_forward();
+  // `outputs`: the tensors that backward() will start from; looked at only with find_unused_parameters.
+  void before_backward(const std::vector<at::Tensor>& outputs);
+
+  // While off, backward() accumulates into the rank's own gradients and nothing is reduced.
+  void set_synchronizing(bool on) { synchronizing_ = on; }
+  bool synchronizing() const { return synchronizing_; }
+
+  // Drops the gradients. Not zeros in place: the Reducer divides a gradient that lies in its bucket by the world size,
+  // but multiplies one that it copies there by the reciprocal. Since a process's first gradients are always copied, a
+  // resumed run of three ranks would differ from an undisturbed one; dropped each time, all gradients are treated
+  // alike.
+  void zero_grad();
+
+  // Rank 0's buffers to all ranks. Before an evaluation or a save, without a forward pass.
+  void broadcast_buffers();
+
+ private:
+  void verify_and_broadcast_parameters();
+  void build_reducer();
+
+  std::shared_ptr<ProcessGroup> group_;
+  DdpOptions options_;
+  std::vector<at::Tensor> parameters_;  // those that require gradients
+  std::vector<at::Tensor> frozen_;
+  std::vector<at::Tensor> buffers_;
+  std::unique_ptr<c10d::Reducer> reducer_;  // null in a world of one
+  bool synchronizing_ = true;
+};
+
+}  // namespace ferrun::ddp

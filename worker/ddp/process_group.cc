@@ -1,0 +1,253 @@
+#include "worker/ddp/process_group.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <c10/util/Exception.h>
+
+#include <cstring>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+#include <utility>
+
+#include "worker/ddp/roll_call.h"
+
+namespace ferrun::ddp {
+namespace {
+
+using std::chrono::milliseconds;
+
+// c10's messages carry a C++ stack behind the first line.
+std::string first_line(const std::exception& failure) {
+  const auto* const error = dynamic_cast<const c10::Error*>(&failure);
+  const std::string whole = error != nullptr ? error->what_without_backtrace() : failure.what();
+  return whole.substr(0, whole.find('\n'));
+}
+
+bool mentions(const std::string& text, std::initializer_list<const char*> phrases) {
+  for (const char* phrase : phrases) {
+    if (text.find(phrase) != std::string::npos) {
+      return true;
+    }
+  }
+  return false;
+}
+
+std::string seconds(milliseconds time) {
+  const auto whole = time.count() / 1000;
+  return time.count() % 1000 == 0 ? std::to_string(whole) + " s" : std::to_string(time.count()) + " ms";
+}
+
+c10::intrusive_ptr<c10d::Store> open_store(const GroupAddress& address, milliseconds timeout) {
+  c10d::TCPStoreOptions options;
+  options.port = address.master_port;
+  options.isServer = address.rank == 0 && !address.agent_serves_store;
+  options.numWorkers = static_cast<size_t>(address.world_size);
+  options.timeout = timeout;
+  options.multiTenant = !address.agent_serves_store;
+  return c10::make_intrusive<c10d::TCPStore>(address.master_addr, options);
+}
+
+std::shared_ptr<gloo::transport::Device> gloo_device(const GroupAddress& address, const std::string& interface) {
+  const bool lazy = c10d::getDefaultGlooLazyInit();
+  if (!interface.empty()) {
+    return c10d::ProcessGroupGloo::createDeviceForInterface(interface, lazy);
+  }
+  if (address.on_loopback()) {
+    // The default asks the resolver for this machine's name, which fails or gives a foreign address in many containers.
+    return c10d::ProcessGroupGloo::createDeviceForHostname("127.0.0.1", lazy);
+  }
+  return c10d::ProcessGroupGloo::createDefaultDevice(lazy);
+}
+
+std::string list(const std::vector<std::string>& words) {
+  std::string joined;
+  for (size_t i = 0; i < words.size(); ++i) {
+    joined += (i == 0 ? "" : i + 1 == words.size() ? " and " : ", ") + words[i];
+  }
+  return joined;
+}
+
+}  // namespace
+
+ProcessGroup::ProcessGroup(GroupAddress address, GroupOptions options)
+    : address_(std::move(address)), options_(std::move(options)) {}
+
+ProcessGroup::~ProcessGroup() = default;
+
+Result<std::shared_ptr<ProcessGroup>> ProcessGroup::create(const GroupAddress& address, const GroupOptions& options) {
+  std::shared_ptr<ProcessGroup> group(new ProcessGroup(address, options));
+  if (address.alone()) {
+    return group;
+  }
+  const std::string where = address.master_addr + ":" + std::to_string(address.master_port);
+  try {
+    group->store_ = open_store(address, options.timeout);
+    group->roll_call_ = std::make_unique<RollCall>(group->store_, address.rank, address.world_size);
+  } catch (const std::exception& failure) {
+    return Error{ErrorKind::kPlatform,
+                 "cannot reach the job's store at " + where + " (MASTER_ADDR:MASTER_PORT): " + first_line(failure)};
+  }
+  try {
+    group->connect();
+  } catch (const std::exception& failure) {
+    return Error{ErrorKind::kPlatform, group->explain_no_connection(failure)};
+  }
+  return group;
+}
+
+void ProcessGroup::connect() {
+  // The names under which Python's init_process_group() connects the default group's CPU backend.
+  const auto group_store = c10::make_intrusive<c10d::PrefixStore>("default_pg", store_);
+  const auto named_store = c10::make_intrusive<c10d::PrefixStore>("0/", group_store);
+  const auto cpu_store = c10::make_intrusive<c10d::PrefixStore>("cpu/", named_store);
+
+  auto gloo_options = c10d::ProcessGroupGloo::Options::create(options_.timeout);
+  gloo_options->devices.push_back(gloo_device(address_, options_.interface));
+  const auto gloo =
+      c10::make_intrusive<c10d::ProcessGroupGloo>(cpu_store, address_.rank, address_.world_size, gloo_options);
+
+  group_ = c10::make_intrusive<c10d::ProcessGroup>(named_store, address_.rank, address_.world_size);
+  group_->setBackend(c10::DeviceType::CPU, c10d::ProcessGroup::BackendType::GLOO,
+                     std::optional<c10::intrusive_ptr<c10d::Backend>>(gloo));
+  group_->setDefaultBackend(c10d::ProcessGroup::BackendType::GLOO);
+  if (options_.attach) {
+    options_.attach(*group_, named_store);
+  }
+  group_->setGroupName("0");
+}
+
+void ProcessGroup::all_reduce_sum(at::Tensor& tensor) { start_all_reduce_sum(tensor)(); }
+
+Wait ProcessGroup::start_all_reduce_sum(at::Tensor& tensor) {
+  if (alone()) {
+    return [] {};
+  }
+  std::vector<at::Tensor> tensors{tensor};
+  return [work = group_->allreduce(tensors)] { work->wait(); };
+}
+
+void ProcessGroup::broadcast(at::Tensor& tensor, int root) {
+  if (alone()) {
+    return;
+  }
+  c10d::BroadcastOptions options;
+  options.rootRank = root;
+  std::vector<at::Tensor> tensors{tensor};
+  group_->broadcast(tensors, options)->wait();
+}
+
+std::string ProcessGroup::broadcast_bytes(std::string bytes, int root) {
+  if (alone()) {
+    return bytes;
+  }
+  at::Tensor size = at::empty({1}, at::kLong);
+  *size.mutable_data_ptr<int64_t>() = static_cast<int64_t>(bytes.size());
+  broadcast(size, root);
+  bytes.resize(static_cast<size_t>(*size.const_data_ptr<int64_t>()));
+  if (bytes.empty()) {
+    return bytes;
+  }
+  at::Tensor data = at::empty({static_cast<int64_t>(bytes.size())}, at::kByte);
+  std::memcpy(data.mutable_data_ptr(), bytes.data(), bytes.size());
+  broadcast(data, root);
+  std::memcpy(bytes.data(), data.const_data_ptr(), bytes.size());
+  return bytes;
+}
+
+std::vector<at::Tensor> ProcessGroup::all_gather(const at::Tensor& tensor) {
+  if (alone()) {
+    return {tensor};
+  }
+  std::vector<std::vector<at::Tensor>> gathered(1);
+  for (int rank = 0; rank < world_size(); ++rank) {
+    gathered[0].push_back(at::empty_like(tensor));
+  }
+  std::vector<at::Tensor> own{tensor};
+  group_->allgather(gathered, own)->wait();
+  return gathered[0];
+}
+
+void ProcessGroup::barrier() {
+  if (!alone()) {
+    group_->barrier()->wait();
+  }
+}
+
+void ProcessGroup::set_activity(std::string activity) {
+  if (roll_call_) {
+    roll_call_->set_activity(std::move(activity));
+  }
+}
+
+Failure ProcessGroup::explain(const std::exception& failure) {
+  const std::string line = first_line(failure);
+  if (alone()) {
+    return {FailureCause::kOther, line};
+  }
+  if (mentions(line, {"Timed out waiting", "wait timeout", "Socket Timeout", "timed out"})) {
+    return explain_timeout();
+  }
+  if (mentions(line, {"Connection closed by peer", "Connection reset by peer", "Broken pipe", "Connection refused"})) {
+    return {FailureCause::kLostPeer, "lost the connection to another rank, which ended first"};
+  }
+  return {FailureCause::kOther, line};
+}
+
+Failure ProcessGroup::explain_timeout() {
+  constexpr std::chrono::seconds kPatience(5);
+  const std::string waited = seconds(options_.timeout);
+  std::vector<RankSign> signs;
+  try {
+    signs = roll_call_->ask(kPatience);
+  } catch (const std::exception& failure) {
+    return {FailureCause::kSilentRank, "a collective timed out after " + waited + ", and the job's store at " +
+                                           address_.master_addr + " does not answer: " + first_line(failure)};
+  }
+  std::vector<std::string> silent;
+  std::vector<std::string> busy;
+  for (const RankSign& sign : signs) {
+    if (!sign.answered) {
+      silent.push_back(sign.who);
+    } else if (sign.rank != rank()) {
+      busy.push_back(sign.who + " at " + sign.activity);
+    }
+  }
+  if (!silent.empty()) {
+    return {FailureCause::kSilentRank,
+            list(silent) + " did not answer for " + waited + ": stopped, or its machine cannot be reached"};
+  }
+  return {FailureCause::kOther, "a collective timed out after " + waited + " though every rank is alive: " +
+                                    list(busy) + "; a longer --collective-timeout helps if a rank is only slow"};
+}
+
+std::string ProcessGroup::explain_no_connection(const std::exception& failure) {
+  std::vector<std::string> missing;
+  try {
+    for (const RankSign& sign : roll_call_->joined()) {
+      if (!sign.joined) {
+        missing.push_back(sign.who);
+      }
+    }
+  } catch (const std::exception&) {
+    // The store is gone as well; the first failure is the one to tell.
+  }
+  if (!missing.empty()) {
+    return list(missing) + " of " + std::to_string(world_size()) + " did not join within " + seconds(options_.timeout);
+  }
+  return "cannot connect the ranks: " + first_line(failure);
+}
+
+void ProcessGroup::shut_down() {
+  if (alone()) {
+    return;
+  }
+  barrier();
+  roll_call_.reset();
+  group_->shutdown();
+  group_.reset();
+  store_.reset();
+}
+
+}  // namespace ferrun::ddp

@@ -1,0 +1,122 @@
+#include "worker/ddp/roll_call.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <exception>
+#include <string_view>
+#include <torch/csrc/distributed/c10d/Store.hpp>
+
+namespace ferrun::ddp {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr std::string_view kLeave = "leave";
+constexpr std::string_view kAnswer = "answer";
+
+std::vector<uint8_t> bytes(std::string_view text) { return {text.begin(), text.end()}; }
+std::string text(const std::vector<uint8_t>& bytes) { return {bytes.begin(), bytes.end()}; }
+
+std::string key(std::string_view kind, int rank) { return "ferrun/" + std::string(kind) + "/" + std::to_string(rank); }
+
+std::string this_process() {
+  char host[256] = "";
+  gethostname(host, sizeof host - 1);
+  return "pid " + std::to_string(getpid()) + " on " + host;
+}
+
+// Waits for the key until the deadline. The store reports both a timeout and its own end by an exception.
+bool appears(c10d::Store& store, const std::string& wanted, steady_clock::time_point deadline) {
+  const auto left = std::chrono::duration_cast<milliseconds>(deadline - steady_clock::now());
+  try {
+    if (left <= milliseconds(0)) {
+      return store.check({wanted});
+    }
+    store.wait({wanted}, left);
+    return true;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
+}  // namespace
+
+RollCall::RollCall(const c10::intrusive_ptr<c10d::Store>& store, int rank, int world_size)
+    : asking_(store->clone()), answering_(store->clone()), rank_(rank), world_size_(world_size) {
+  asking_->set(key("member", rank_), bytes(this_process()));
+  thread_ = std::thread([this] { answer_when_called(); });
+}
+
+RollCall::~RollCall() {
+  try {
+    asking_->setTimeout(std::chrono::seconds(2));
+    asking_->set(key("call", rank_), bytes(kLeave));
+    thread_.join();
+  } catch (const std::exception&) {
+    // The store is gone, and with it the connection in which the thread sleeps: it is ending by itself.
+    thread_.join();
+  }
+}
+
+void RollCall::set_activity(std::string activity) {
+  const std::lock_guard lock(mutex_);
+  activity_ = std::move(activity);
+}
+
+void RollCall::answer_when_called() {
+  // The longest wait that fits the store's millisecond arithmetic; no run is without a call or an end for so long.
+  constexpr milliseconds kForever = std::chrono::hours(24 * 20);
+  try {
+    answering_->wait({key("call", rank_)}, kForever);
+    if (text(answering_->get(key("call", rank_))) == kLeave) {
+      return;
+    }
+    std::string activity;
+    {
+      const std::lock_guard lock(mutex_);
+      activity = activity_;
+    }
+    answering_->set(key("here", rank_), bytes(activity));
+  } catch (const std::exception&) {
+    // The store has gone: the launcher or rank 0 ended the job, and nobody is left who could ask.
+  }
+}
+
+std::vector<RankSign> RollCall::joined() {
+  std::vector<RankSign> signs;
+  for (int rank = 0; rank < world_size_; ++rank) {
+    RankSign sign;
+    sign.rank = rank;
+    sign.who = "rank " + std::to_string(rank);
+    sign.joined = asking_->check({key("member", rank)});
+    if (sign.joined) {
+      sign.who += " (" + text(asking_->get(key("member", rank))) + ")";
+    }
+    signs.push_back(std::move(sign));
+  }
+  return signs;
+}
+
+std::vector<RankSign> RollCall::ask(milliseconds patience) {
+  asking_->setTimeout(patience);
+  const auto deadline = steady_clock::now() + patience;
+  std::vector<RankSign> signs = joined();
+  for (RankSign& sign : signs) {
+    if (sign.rank != rank_ && sign.joined) {
+      asking_->set(key("call", sign.rank), bytes(kAnswer));
+    }
+  }
+  for (RankSign& sign : signs) {
+    if (sign.rank == rank_) {
+      sign.answered = true;
+    } else if (sign.joined && appears(*asking_, key("here", sign.rank), deadline)) {
+      sign.answered = true;
+      sign.activity = text(asking_->get(key("here", sign.rank)));
+    }
+  }
+  return signs;
+}
+
+}  // namespace ferrun::ddp

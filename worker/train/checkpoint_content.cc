@@ -1,0 +1,136 @@
+#include "worker/train/checkpoint_content.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+
+#include <mutex>
+
+#include "worker/checkpoint/module_state.h"
+#include "worker/train/value_fields.h"
+
+namespace ferrun::train {
+namespace {
+
+using checkpoint::Dict;
+using checkpoint::List;
+using checkpoint::Value;
+
+Error unusable(const std::string& why) { return Error{ErrorKind::kUser, why}; }
+
+std::string words(const std::vector<std::string>& list) {
+  std::string text;
+  for (const std::string& word : list) {
+    text += (text.empty() ? "" : ", ") + word;
+  }
+  return text;
+}
+
+Status check_classes(const Value& checkpoint, const RunIdentity& identity) {
+  if (checkpoint.find("classes") == nullptr) {
+    return ok_status();  // a Python checkpoint; the model's shapes will tell
+  }
+  const Result<std::vector<std::string>> classes = texts_field(checkpoint, "classes");
+  if (!classes) return classes.error();
+  if (*classes != identity.classes) {
+    return unusable("it was trained on the classes " + words(*classes) + ", but the data has " +
+                    words(identity.classes));
+  }
+  return ok_status();
+}
+
+// An option of which the checkpoint knows another value. The schedule's are kept from the checkpoint, as PyTorch does.
+std::vector<std::string> differing_options(const Value& checkpoint, const RunIdentity& identity) {
+  std::vector<std::string> warnings;
+  const Value* const saved = checkpoint.find("options");
+  if (saved == nullptr) {
+    return warnings;
+  }
+  for (const auto& [key, value] : identity.options) {
+    const std::string name = *key.get<std::string>();
+    const Value* const before = saved->find(name);
+    if (before != nullptr && value_text(*before) != value_text(value)) {
+      warnings.push_back(name + " was " + value_text(*before) + " and is " + value_text(value) + " now");
+    }
+  }
+  return warnings;
+}
+
+Status restore_parts(const Value& checkpoint, const RunParts& parts) {
+  const Value* const model = checkpoint.find("model_state_dict");
+  if (model == nullptr) return unusable("it has no model_state_dict");
+  if (Status loaded = checkpoint::load_module_state(*parts.model, *model); !loaded) return loaded.error();
+  const Value* const optimizer = checkpoint.find("optimizer_state_dict");
+  if (optimizer == nullptr) return unusable("it has no optimizer_state_dict, so training cannot continue from it");
+  if (Status loaded = parts.optimizer.load_state_dict(*optimizer); !loaded) return loaded.error();
+  if (const Value* const schedule = checkpoint.find("scheduler_state_dict")) {
+    if (Status loaded = parts.schedule.load_state_dict(*schedule); !loaded) return loaded.error();
+  }
+  const Value* const scaler = checkpoint.find("scaler_state_dict");
+  if (scaler != nullptr && parts.scaler.enabled()) {
+    const Dict* const entries = scaler->get<Dict>();
+    if (entries != nullptr && !entries->empty()) {
+      if (Status loaded = parts.scaler.load_state_dict(*scaler); !loaded) return loaded.error();
+    }
+  }
+  return read_state(checkpoint, parts.state);
+}
+
+Status restore_random_state(const Value& checkpoint, int rank) {
+  const Value* const entry = checkpoint.find("rng_states");
+  const List* const states = entry == nullptr ? nullptr : entry->get<List>();
+  if (states == nullptr || static_cast<size_t>(rank) >= states->size()) {
+    return ok_status();  // another world size, or a Python checkpoint: the generator stays as seeded
+  }
+  const at::Tensor* const state = (*states)[static_cast<size_t>(rank)].get<at::Tensor>();
+  if (state == nullptr) return unusable("its random state is not a tensor");
+  at::Generator generator = at::detail::getDefaultCPUGenerator();
+  const std::lock_guard lock(generator.mutex());
+  try {
+    generator.set_state(*state);
+  } catch (const c10::Error&) {
+    return unusable("its random state does not fit this LibTorch");
+  }
+  return ok_status();
+}
+
+}  // namespace
+
+Value checkpoint_value(const RunParts& parts, const RunIdentity& identity, const std::vector<at::Tensor>& rng_states,
+                       bool launch) {
+  Dict dict;
+  add_state(dict, parts.state);
+  dict.emplace_back("model_state_dict", checkpoint::module_state(*parts.model));
+  dict.emplace_back("optimizer_state_dict", parts.optimizer.state_dict(parts.schedule.initial_lr()));
+  dict.emplace_back("scheduler_state_dict", parts.schedule.state_dict());
+  dict.emplace_back("scaler_state_dict", parts.scaler.state_dict());
+  List states;
+  for (const at::Tensor& state : rng_states) {
+    states.emplace_back(state);
+  }
+  dict.emplace_back("rng_states", std::move(states));
+  List classes;
+  for (const std::string& name : identity.classes) {
+    classes.emplace_back(name);
+  }
+  dict.emplace_back("classes", std::move(classes));
+  dict.emplace_back("options", identity.options);
+  dict.emplace_back("world_size", int64_t{identity.world_size});
+  if (launch) {
+    dict.emplace_back("launch_id", identity.launch_id);
+  }
+  return dict;
+}
+
+std::string launch_of(const Value& checkpoint) {
+  const Value* const launch = checkpoint.find("launch_id");
+  const std::string* const text = launch == nullptr ? nullptr : launch->get<std::string>();
+  return text == nullptr ? "" : *text;
+}
+
+Result<Restored> restore(const Value& checkpoint, const RunParts& parts, const RunIdentity& identity, int rank) {
+  if (Status classes = check_classes(checkpoint, identity); !classes) return classes.error();
+  if (Status restored = restore_parts(checkpoint, parts); !restored) return restored.error();
+  if (Status random = restore_random_state(checkpoint, rank); !random) return random.error();
+  return Restored{differing_options(checkpoint, identity)};
+}
+
+}  // namespace ferrun::train

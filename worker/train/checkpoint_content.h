@@ -1,0 +1,51 @@
+// What a training checkpoint holds, as a value: made from the parts of a run, and put back into them.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "common/result.h"
+#include "worker/checkpoint/value.h"
+#include "worker/ddp/adam.h"
+#include "worker/ddp/grad_scaler.h"
+#include "worker/ddp/step_lr.h"
+#include "worker/model/emotion_net.h"
+#include "worker/train/training_state.h"
+
+namespace ferrun::train {
+
+// The parts of a run that a checkpoint is made from and restored into. Not owned.
+struct RunParts {
+  model::EmotionNet& model;
+  ddp::Adam& optimizer;
+  ddp::StepLr& schedule;
+  ddp::GradScaler& scaler;
+  TrainingState& state;
+};
+
+// What a run is, apart from how far it got.
+struct RunIdentity {
+  std::vector<std::string> classes;
+  checkpoint::Dict options;  // what the numbers depend on: seed, batch size, world size, …
+  std::string launch_id;
+  int world_size = 1;
+};
+
+// `rng_states`: the default generator's state of every rank, by rank. With `launch` the checkpoint says which launch
+// wrote it; best_model.pt does without, so that equal runs write equal files.
+checkpoint::Value checkpoint_value(const RunParts& parts, const RunIdentity& identity,
+                                   const std::vector<at::Tensor>& rng_states, bool launch);
+
+// The launch that wrote the checkpoint; empty when it does not say.
+std::string launch_of(const checkpoint::Value& checkpoint);
+
+struct Restored {
+  std::vector<std::string> warnings;  // what makes this run's numbers differ from an undisturbed one's
+};
+
+// Puts a checkpoint into the parts. A checkpoint of another model, with other classes or without what a resume needs is
+// refused in one line; the parts are then unspecified and the run must not start.
+Result<Restored> restore(const checkpoint::Value& checkpoint, const RunParts& parts, const RunIdentity& identity,
+                         int rank);
+
+}  // namespace ferrun::train

@@ -1,0 +1,75 @@
+#include "worker/train/device.h"
+
+#include <ATen/Parallel.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <string>
+
+namespace ferrun::train {
+namespace {
+
+constexpr const char* kDriverFile = "/dev/nvidiactl";
+
+int usable_cores() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) {
+    return std::max(1, CPU_COUNT(&set));
+  }
+  return 1;
+}
+
+Result<ComputeDevice> choose_gpu(int local_rank) {
+  const Result<const CudaPlugin*> plugin = load_cuda_plugin();
+  if (!plugin) {
+    return plugin.error();
+  }
+  const int count = (*plugin)->device_count();
+  if (local_rank >= count) {
+    return Error{ErrorKind::kUsage, "--device cuda: local rank " + std::to_string(local_rank) +
+                                        " needs a GPU of its own, but " +
+                                        (count == 0 ? "none can" : "only " + std::to_string(count) + " can") +
+                                        " be used here; start fewer workers or use --device cpu"};
+  }
+  (*plugin)->use_device(local_rank);
+  return ComputeDevice{c10::Device(c10::DeviceType::CUDA, static_cast<c10::DeviceIndex>(local_rank)), *plugin};
+}
+
+}  // namespace
+
+Result<ComputeDevice> choose_device(DeviceChoice choice, int local_rank) {
+  if (choice == DeviceChoice::kCuda) {
+    return choose_gpu(local_rank);
+  }
+  if (choice == DeviceChoice::kAuto && access(kDriverFile, F_OK) == 0) {
+    Result<ComputeDevice> gpu = choose_gpu(local_rank);
+    if (gpu) {
+      return gpu;
+    }
+  }
+  return ComputeDevice{};
+}
+
+std::optional<c10::ScalarType> autocast_type(AmpChoice amp, const ComputeDevice& device) {
+  switch (amp) {
+    case AmpChoice::kOff: return std::nullopt;
+    case AmpChoice::kBFloat16: return c10::ScalarType::BFloat16;
+    case AmpChoice::kFloat16: return c10::ScalarType::Half;
+    case AmpChoice::kDeviceDefault: return device.is_cuda() ? c10::ScalarType::Half : c10::ScalarType::BFloat16;
+  }
+  return std::nullopt;
+}
+
+int set_compute_threads(int requested, int local_world_size) {
+  at::set_num_interop_threads(1);
+  if (requested > 0) {
+    at::set_num_threads(requested);
+  } else if (std::getenv("OMP_NUM_THREADS") == nullptr) {
+    at::set_num_threads(std::max(1, usable_cores() / std::max(1, local_world_size)));
+  }
+  return at::get_num_threads();
+}
+
+}  // namespace ferrun::train

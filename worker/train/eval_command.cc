@@ -1,0 +1,86 @@
+#include <cstdio>
+
+#include "worker/train/channels_last.h"
+#include "worker/train/commands.h"
+#include "worker/train/evaluation.h"
+#include "worker/train/job.h"
+#include "worker/train/loaded_model.h"
+#include "worker/train/source_data.h"
+
+namespace ferrun::train {
+namespace {
+
+constexpr uint64_t kDrawingSeed = 42;  // the faces that `worker` draws by default
+
+Status check_classes(const LoadedModel& loaded, const data::Dataset& dataset, const std::string& checkpoint) {
+  const auto classes = static_cast<int64_t>(dataset.classes().size());
+  if (classes != loaded.outputs) {
+    return Error{ErrorKind::kUser, checkpoint + " tells " + std::to_string(loaded.outputs) +
+                                       " classes apart, but the data has " + std::to_string(classes)};
+  }
+  if (!loaded.classes.empty() && loaded.classes != dataset.classes()) {
+    return Error{ErrorKind::kUser, checkpoint + " was trained on other classes than the data has"};
+  }
+  return ok_status();
+}
+
+// Opens data and model; a failure of either is the rank's.
+Status open_both(const EvalOptions& options, int world_size, data::Split& split, LoadedModel& loaded) {
+  Result<LoadedModel> model = load_model(options.checkpoint);
+  if (!model) return model.error();
+  loaded = std::move(*model);
+  Result<data::Split> data = open_data(options.data, kDrawingSeed);
+  if (!data) return data.error();
+  split = std::move(*data);
+  if (Status checked = check_sizes(options.data.image_size.value_or(loaded.image_size.value_or(options.data.size())),
+                                   options.batch_size, world_size);
+      !checked) {
+    return checked;
+  }
+  return check_classes(loaded, *split.val, options.checkpoint);
+}
+
+}  // namespace
+
+Ending run_eval(const EvalOptions& options, CommandContext& context) {
+  std::variant<Job, Ending> opened = open_job(context, options.device, options.threads, options.collective_timeout);
+  if (Ending* const failure = std::get_if<Ending>(&opened)) {
+    return *failure;
+  }
+  const Job& job = std::get<Job>(opened);
+  const int world_size = job.group->world_size();
+  data::Split split;
+  LoadedModel loaded;
+  if (std::optional<Ending> failure = agree(*job.group, open_both(options, world_size, split, loaded))) {
+    return *failure;
+  }
+  const int size = options.data.image_size.value_or(loaded.image_size.value_or(options.data.size()));
+  data::LoaderOptions loader_options;
+  loader_options.batch_size = options.batch_size / world_size;
+  loader_options.threads = options.data.num_workers;
+  loader_options.channels_last = options.channels_last;
+  loader_options.bad_images = options.data.bad_images;
+  data::Loader loader(split.val, data::Transform::validation(size), loader_options);
+  ddp::DistributedSampler sampler;
+  sampler.dataset_size = split.val->size();
+  sampler.world_size = world_size;
+  sampler.rank = job.group->rank();
+  sampler.shuffle = false;
+  loaded.model->to(job.device.device);
+  if (options.channels_last) {
+    use_channels_last(*loaded.model);
+  }
+  const Arithmetic arithmetic{job.device, autocast_type(options.amp, job.device), options.channels_last};
+  const Result<SampleSums> sums =
+      evaluate(loaded.model, loader, sampler, loader_options.batch_size, arithmetic, *job.group);
+  if (!sums) {
+    return Ending::failure(sums.error());
+  }
+  if (job.group->rank() == 0) {
+    std::printf("loss %.6f  accuracy %.6f  (%.0f pictures at %dx%d)\n", sums->mean_loss(), sums->accuracy(),
+                sums->count, size, size);
+  }
+  return Ending::success();
+}
+
+}  // namespace ferrun::train

@@ -1,0 +1,20 @@
+// The common beginning of the commands that run on all ranks.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <variant>
+
+#include "worker/train/commands.h"
+#include "worker/train/trainer.h"
+
+namespace ferrun::train {
+
+// Chooses the device, connects the ranks (context.group) and sets the computing threads.
+std::variant<Job, Ending> open_job(CommandContext& context, DeviceChoice device, int threads,
+                                   std::chrono::seconds timeout);
+
+// The options that the model and the world size restrict: picture size and batch size.
+Status check_sizes(int image_size, int64_t batch_size, int world_size);
+
+}  // namespace ferrun::train

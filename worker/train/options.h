@@ -1,0 +1,95 @@
+// What the user asked of the worker, validated: one struct for each command. The defaults are the recipe's.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "worker/data/loader.h"
+
+namespace ferrun::train {
+
+enum class DeviceChoice { kAuto, kCpu, kCuda };
+enum class Precision { kFloat32, kBFloat16, kFloat16 };
+// `--amp` without a value: the device decides (bf16 on the CPU, fp16 on CUDA).
+enum class AmpChoice { kOff, kDeviceDefault, kBFloat16, kFloat16 };
+enum class OptimizerChoice { kAdam, kAdamW };
+
+constexpr int kDefaultImageSize = 224;
+constexpr int kDefaultDrawnFaceSize = 64;
+
+struct DataOptions {
+  std::string directory;          // an ImageFolder; empty: faces drawn by the program
+  std::optional<int> image_size;  // see image_size()
+  int64_t faces_per_class = 600;  // of the drawn training set; a fifth of it to validate
+  int num_workers = 1;            // loader threads of a rank; 0: none, pictures are read between steps
+  data::BadImages bad_images = data::BadImages::kFail;
+
+  int size() const { return image_size.value_or(directory.empty() ? kDefaultDrawnFaceSize : kDefaultImageSize); }
+};
+
+struct TrainOptions {
+  DataOptions data;
+
+  int64_t epochs = 120;
+  int64_t batch_size = 128;  // of the job; every rank takes its share
+  double lr = 1e-3;
+  int64_t step_size = 10;  // epochs between two reductions of the learning rate
+  double gamma = 0.1;
+  int64_t patience = 20;  // epochs without a better validation accuracy before the run ends; 0: never ends early
+  uint64_t seed = 42;
+  OptimizerChoice optimizer = OptimizerChoice::kAdam;
+  std::optional<double> weight_decay;  // default: PyTorch's, 0 for Adam and 0.01 for AdamW
+
+  DeviceChoice device = DeviceChoice::kAuto;
+  AmpChoice amp = AmpChoice::kOff;
+  bool channels_last = true;
+  int threads = 0;  // of a rank's computation; 0: OMP_NUM_THREADS, else the cores divided by the node's ranks
+  std::chrono::seconds collective_timeout{300};
+
+  std::string output_dir;  // empty: a new directory below runs/
+  // `--resume`: a checkpoint or a directory that holds one; empty text: the one in output_dir.
+  std::optional<std::string> resume;
+  bool overwrite = false;
+  int64_t save_every = 0;  // steps between two checkpoints within an epoch; 0: at the epoch's end alone
+};
+
+struct PredictOptions {
+  std::string checkpoint;
+  std::vector<std::string> images;
+  std::vector<std::string> classes;
+  std::optional<int> image_size;  // default: the checkpoint's, else the recipe's
+  bool json = false;
+  DeviceChoice device = DeviceChoice::kAuto;
+};
+
+struct EvalOptions {
+  std::string checkpoint;
+  DataOptions data;
+  int64_t batch_size = 128;
+  DeviceChoice device = DeviceChoice::kAuto;
+  AmpChoice amp = AmpChoice::kOff;
+  bool channels_last = true;
+  int threads = 0;
+  std::chrono::seconds collective_timeout{300};
+};
+
+struct MakeDataOptions {
+  std::string directory;
+  int image_size = kDefaultDrawnFaceSize;
+  int64_t faces_per_class = 600;
+  uint64_t seed = 42;
+  bool overwrite = false;
+};
+
+// Text for standard output instead of work: --help, --version.
+struct Answer {
+  std::string text;
+};
+
+using Command = std::variant<TrainOptions, PredictOptions, EvalOptions, MakeDataOptions, Answer>;
+
+}  // namespace ferrun::train

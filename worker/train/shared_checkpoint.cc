@@ -1,0 +1,130 @@
+#include "worker/train/shared_checkpoint.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "worker/checkpoint/reader.h"
+#include "worker/train/checkpoint_content.h"
+
+namespace ferrun::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+class DiskFacts final : public OutputFacts {
+ public:
+  bool is_directory(const std::string& path) const override {
+    std::error_code ignored;
+    return fs::is_directory(path, ignored);
+  }
+  bool exists(const std::string& path) const override {
+    std::error_code ignored;
+    return fs::exists(path, ignored);
+  }
+  bool same_file(const std::string& a, const std::string& b) const override {
+    std::error_code ignored;
+    return fs::equivalent(a, b, ignored);
+  }
+  std::string launch_of(const std::string& checkpoint) const override {
+    if (!exists(checkpoint)) {
+      return "";
+    }
+    const Result<checkpoint::Value> read = checkpoint::read(checkpoint);
+    return read ? train::launch_of(*read) : "";
+  }
+};
+
+Status make_directory(const std::string& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error || access(path.c_str(), W_OK) != 0) {
+    return Error{ErrorKind::kUser,
+                 "--output-dir: cannot write to " + path + ": " + (error ? error.message() : std::strerror(errno))};
+  }
+  return ok_status();
+}
+
+Result<OutputPlan> decide(const OutputRequest& request) {
+  Result<OutputPlan> plan = plan_output(request, DiskFacts());
+  if (plan) {
+    if (Status made = make_directory(plan->directory); !made) return made.error();
+  }
+  return plan;
+}
+
+// A file without a name, for a reader that wants a path.
+Result<checkpoint::Value> read_from_memory(const std::string& bytes, const std::string& name) {
+  const int file = memfd_create("checkpoint", MFD_CLOEXEC);
+  size_t written = 0;
+  while (file >= 0 && written < bytes.size()) {
+    const ssize_t count = write(file, bytes.data() + written, bytes.size() - written);
+    if (count <= 0) break;
+    written += static_cast<size_t>(count);
+  }
+  if (file < 0 || written < bytes.size()) {
+    return Error{ErrorKind::kPlatform, name + ": no memory for the checkpoint: " + std::strerror(errno)};
+  }
+  Result<checkpoint::Value> value = checkpoint::read("/proc/self/fd/" + std::to_string(file));
+  close(file);
+  return value;
+}
+
+std::string file_bytes(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream bytes;
+  bytes << file.rdbuf();
+  return std::move(bytes).str();
+}
+
+}  // namespace
+
+std::variant<SharedStart, Ending> share_start(const OutputRequest& request, ddp::ProcessGroup& group) {
+  const bool decides = group.rank() == 0;
+  SharedStart start;
+  Status status = ok_status();
+  if (decides) {
+    Result<OutputPlan> plan = decide(request);
+    if (plan) {
+      start.plan = *plan;
+    } else {
+      status = plan.error();
+    }
+    if (plan && !plan->checkpoint.empty()) {
+      Result<checkpoint::Value> value = checkpoint::read(plan->checkpoint);
+      if (value) {
+        start.checkpoint = std::move(*value);
+      } else {
+        status = value.error();
+      }
+    }
+  }
+  if (std::optional<Ending> failure = agree(group, status)) {
+    return *failure;
+  }
+  start.plan.directory = group.broadcast_bytes(start.plan.directory);
+  start.plan.checkpoint = group.broadcast_bytes(start.plan.checkpoint);
+  if (start.plan.checkpoint.empty()) {
+    return start;
+  }
+  const std::string bytes = group.broadcast_bytes(decides ? file_bytes(start.plan.checkpoint) : "");
+  if (!decides) {
+    Result<checkpoint::Value> value = read_from_memory(bytes, start.plan.checkpoint);
+    if (value) {
+      start.checkpoint = std::move(*value);
+    } else {
+      status = value.error();
+    }
+  }
+  if (std::optional<Ending> failure = agree(group, status)) {
+    return *failure;
+  }
+  return start;
+}
+
+}  // namespace ferrun::train

@@ -1,0 +1,18 @@
+// The pictures that the options name.
+#pragma once
+
+#include <string>
+
+#include "common/result.h"
+#include "worker/data/dataset.h"
+#include "worker/train/options.h"
+
+namespace ferrun::train {
+
+// An ImageFolder's split, or drawn faces. `seed` drives the drawing.
+Result<data::Split> open_data(const DataOptions& options, uint64_t seed);
+
+// "1400 drawn faces", "28709 pictures of /data/fer".
+std::string describe_data(const DataOptions& options, const data::Split& split);
+
+}  // namespace ferrun::train

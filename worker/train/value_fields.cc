@@ -1,0 +1,82 @@
+#include "worker/train/value_fields.h"
+
+#include <cstdio>
+
+namespace ferrun::train {
+namespace {
+
+using checkpoint::Value;
+
+Error bad_field(const std::string& key, const char* wanted) {
+  return Error{ErrorKind::kUser, "its entry '" + key + "' is missing or not " + wanted};
+}
+
+}  // namespace
+
+Result<int64_t> integer_field(const Value& dict, const std::string& key) {
+  const Value* const entry = dict.find(key);
+  const int64_t* const value = entry == nullptr ? nullptr : entry->get<int64_t>();
+  if (value == nullptr) {
+    return bad_field(key, "an integer");
+  }
+  return *value;
+}
+
+Result<double> number_field(const Value& dict, const std::string& key) {
+  const Value* const entry = dict.find(key);
+  if (entry != nullptr) {
+    if (const double* const value = entry->get<double>()) {
+      return *value;
+    }
+    if (const int64_t* const value = entry->get<int64_t>()) {
+      return static_cast<double>(*value);
+    }
+  }
+  return bad_field(key, "a number");
+}
+
+Result<std::string> text_field(const Value& dict, const std::string& key) {
+  const Value* const entry = dict.find(key);
+  const std::string* const value = entry == nullptr ? nullptr : entry->get<std::string>();
+  if (value == nullptr) {
+    return bad_field(key, "a text");
+  }
+  return *value;
+}
+
+Result<std::vector<std::string>> texts_field(const Value& dict, const std::string& key) {
+  const Value* const entry = dict.find(key);
+  const checkpoint::List* const list = entry == nullptr ? nullptr : entry->get<checkpoint::List>();
+  if (list == nullptr) {
+    return bad_field(key, "a list");
+  }
+  std::vector<std::string> texts;
+  for (const Value& item : *list) {
+    const std::string* const text = item.get<std::string>();
+    if (text == nullptr) {
+      return bad_field(key, "a list of texts");
+    }
+    texts.push_back(*text);
+  }
+  return texts;
+}
+
+std::string value_text(const Value& value) {
+  if (const std::string* const text = value.get<std::string>()) {
+    return *text;
+  }
+  if (const bool* const flag = value.get<bool>()) {
+    return *flag ? "on" : "off";
+  }
+  if (const int64_t* const number = value.get<int64_t>()) {
+    return std::to_string(*number);
+  }
+  if (const double* const number = value.get<double>()) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%g", *number);
+    return text;
+  }
+  return value.is_none() ? "nothing" : "something else";
+}
+
+}  // namespace ferrun::train

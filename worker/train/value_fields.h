@@ -1,0 +1,21 @@
+// Reads typed entries of a checkpoint's dict; an entry that is missing or of another type is named in the error.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "common/result.h"
+#include "worker/checkpoint/value.h"
+
+namespace ferrun::train {
+
+Result<int64_t> integer_field(const checkpoint::Value& dict, const std::string& key);
+// Integers count as numbers.
+Result<double> number_field(const checkpoint::Value& dict, const std::string& key);
+Result<std::string> text_field(const checkpoint::Value& dict, const std::string& key);
+Result<std::vector<std::string>> texts_field(const checkpoint::Value& dict, const std::string& key);
+
+// For messages: "128", "1e-05", "adam"; the kind of value for anything that is no scalar.
+std::string value_text(const checkpoint::Value& value);
+
+}  // namespace ferrun::train
