@@ -10,6 +10,8 @@
 //     told        until the last worker of the other nodes has SIGTERM
 //     regrouped   from then, when the workers end at once, to the last worker of the group of four
 //   return        an agent is started in its place; until a group of six
+//   silent        everything of that agent is stopped, as a machine that hangs; until a group of four
+//     noticed     until the last worker of the other nodes has SIGTERM
 //   host lost     the agent that hosts the rendezvous is killed and started again; until a group of six
 // A story that does not come to its end within the patience is counted as never. torchrun is found beside the Python
 // peer of the tests; without it its rows are left out.
@@ -126,13 +128,14 @@ class Job {
     }
   }
 
-  // The agent and everything below it, as a machine that loses power.
+  // The agent and everything below it, as a machine that hangs.
+  void stop_agent(int agent) const { signal_all(agents_.at(agent), SIGSTOP); }
+
+  // The same, as a machine that loses power.
   void kill_agent(int agent) {
     const pid_t pid = agents_[agent];
     if (pid == 0) return;
-    std::vector<pid_t> all = {pid};
-    for (const ProcessMemory& process : process_tree(pid)) all.push_back(process.pid);
-    for (const pid_t each : all) kill(each, SIGKILL);
+    signal_all(pid, SIGKILL);
     waitpid(pid, nullptr, 0);
     agents_[agent] = 0;
   }
@@ -172,6 +175,12 @@ class Job {
   const std::vector<Started>& group() const { return group_; }
 
  private:
+  static void signal_all(pid_t root, int signal) {
+    std::vector<pid_t> all = {root};
+    for (const ProcessMemory& process : process_tree(root)) all.push_back(process.pid);
+    for (const pid_t each : all) kill(each, signal);
+  }
+
   std::vector<Started> read() const {
     std::vector<Started> all;
     std::ifstream in(journal_);
@@ -189,7 +198,8 @@ class Job {
 
 using Results = std::map<std::string, std::vector<std::optional<double>>>;
 
-const std::vector<std::string> kStories = {"form", "failure", "loss", "  told", "  regrouped", "return", "host lost"};
+const std::vector<std::string> kStories = {"form",   "failure", "loss",      "  told",   "  regrouped",
+                                           "return", "silent",  "  noticed", "host lost"};
 
 void play(Job& job, Results& results) {
   // The first one hosts the rendezvous: on one machine any of them could.
@@ -215,6 +225,14 @@ void play(Job& job, Results& results) {
   since = now_ns();
   job.start_agent(2);
   results["return"].push_back(job.wait_for_group(kAgents * kWorkers, since));
+
+  since = now_ns();
+  job.stop_agent(2);
+  results["silent"].push_back(job.wait_for_group((kAgents - 1) * kWorkers, since));
+  results["  noticed"].push_back(job.told(since));
+  job.kill_agent(2);
+  job.start_agent(2);
+  job.wait_for_group(kAgents * kWorkers, since);
 
   since = now_ns();
   job.kill_agent(0);

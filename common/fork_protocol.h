@@ -3,13 +3,15 @@
 // the template carries a version.
 //
 //   template → agent   ForkHello, once, at its fork point
-//   agent → template   ForkRequest, with kForkDescriptors descriptors (SCM_RIGHTS): a memory file with the environment
-//   block
+//   agent → template   ForkRequest, with kForkDescriptors descriptors (SCM_RIGHTS): a memory file with the environment,
 //                      ("NAME=value\0" after one another; a file, because no message can carry hundreds of kilobytes),
 //                      and the rank's stdout and stderr
-//   template → agent   ForkReply, in the order of the requests
+//   rank → agent       ForkReply with its pid, once it is a child of the agent
+//   template → agent   ForkReply with the error, where there is no rank
 //
-// The rank is forked twice, so that it becomes the child of the agent (the nearest subreaper above) before the reply.
+// Replies come in the order of the requests. A rank that is killed before the template knows that it has told of itself
+// is refused as well: an agent ignores a refusal of what has been answered. The rank is forked twice, so that it
+// becomes the child of the agent (the nearest subreaper above) before the reply.
 #pragma once
 
 #include <cstdint>

@@ -212,6 +212,25 @@ TEST_F(ForkTemplateTest, ANewTemplateReplacesALostOne) {
   EXPECT_EQ(harness.exits[0].status, ExitStatus::exited(4));
 }
 
+TEST_F(ForkTemplateTest, ARefusalAfterTheRanksOwnAnswerChangesNothing) {
+  SpawnRequest request = harness.fork_request({});
+  request.argv = {FERRUN_TEST_BIN_DIR "/late_refusal_probe"};
+  ASSERT_TRUE(harness.start_template(request));
+  for (const int rank : {0, 1, 2}) {
+    request.local_rank = rank;
+    harness.fork(request);
+    // Its refusal comes while nothing is asked.
+    if (rank == 0) {
+      ASSERT_TRUE(harness.run_until_exits(1));
+    }
+  }
+  ASSERT_TRUE(harness.run_until_exits(3));
+  for (const int rank : {0, 1, 2}) EXPECT_TRUE(harness.forked.at(rank)) << rank;
+  EXPECT_THAT(harness.forked_order, ElementsAre(0, 1, 2));
+  EXPECT_TRUE(harness.launcher.template_running());
+  EXPECT_THAT(harness.lost_templates, IsEmpty());
+}
+
 TEST_F(ForkTemplateTest, SaysWhenTheProgramEndsBeforeItsForkPoint) {
   SpawnRequest request = harness.request({"exit", "3"});  // the probe without a fork point
   const Status status = harness.start_template(request);
