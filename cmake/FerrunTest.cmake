@@ -14,7 +14,7 @@ function(ferrun_test NAME)
   set_target_properties(${NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   target_include_directories(${NAME} PRIVATE ${PROJECT_SOURCE_DIR})
   # What is tested is optimized as it is shipped; of the tests themselves only the building takes time.
-  target_compile_options(${NAME} PRIVATE $<$<CONFIG:Release>:-O1>)
+  target_compile_options(${NAME} PRIVATE $<$<CONFIG:Release>:-O0>)
   target_compile_definitions(${NAME} PRIVATE
     FERRUN_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}" FERRUN_SOURCE_DIR="${PROJECT_SOURCE_DIR}" FERRUN_TEST_BIN_DIR="${CMAKE_BINARY_DIR}/tests")
   target_link_libraries(${NAME} PRIVATE ${ARG_LIBS} ferrun_warnings GTest::gmock GTest::gtest GTest::gtest_main)

@@ -8,7 +8,6 @@
 #include <set>
 
 #include "rendezvous/member_machine.h"
-#include "tests/seeds.h"
 
 namespace ferrun {
 namespace {
@@ -284,7 +283,8 @@ class RandomMember {
 TEST(MemberMachineAtRandom, KeepsItsPromisesAndAnswersEveryEventInEveryPhase) {
   constexpr size_t kSaid = 2;  // CoordinatorSaid: by its message
   std::set<Meeting> seen;
-  for (uint64_t seed = 1; seed <= seeds_to_try(5000); ++seed) {
+  // All of them under sanitizers, too: fewer do not meet every phase with every event.
+  for (uint64_t seed = 1; seed <= 5000; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     RandomMember member(seed, seen);
     member.run(400);
