@@ -17,6 +17,11 @@ if(FERRUN_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
     ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${FERRUN_CCACHE})
 endif()
 
+# Most of what the launcher holds in memory is its own code: what is not called is left out, and only what runs for every
+# byte or message is worth space. Code that calculates keeps -O3.
+set(FERRUN_SMALL_CODE "$<$<CONFIG:Release>:-Os;-ffunction-sections;-fdata-sections>")
+set(FERRUN_QUICK_CODE "$<$<CONFIG:Release>:-O2;-ffunction-sections;-fdata-sections>")
+
 add_library(ferrun_warnings INTERFACE)
 target_compile_options(ferrun_warnings INTERFACE -Wall -Wextra -Werror -Wshadow -Wnon-virtual-dtor -Wold-style-cast)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
