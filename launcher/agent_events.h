@@ -28,7 +28,7 @@ struct AttemptSwept {
   int attempt = 0;
 };
 
-// RankStarted, RankNotStarted, RankEnded or SignalMissed of the attempt's group.
+// RankStarted, RankNotStarted, RankNotForked, RankEnded or SignalMissed of the attempt's group.
 struct WorkerFact {
   int attempt = 0;
   GroupEvent event;
@@ -79,7 +79,7 @@ struct PrepareAttempt {
   bool with_template = false;
 };
 
-// Answered by RankStarted or RankNotStarted.
+// Answered by RankStarted or RankNotStarted; from the template also by RankNotForked.
 struct StartWorker {
   int attempt = 0;
   int local_rank = 0;

@@ -21,7 +21,7 @@ template <typename Effect>
 void append_group_effects(GroupMachine& group, int attempt, bool from_template, std::vector<Effect>& effects) {
   for (const GroupEffect& effect : group.take_effects()) {
     if (const auto* start = std::get_if<StartRank>(&effect)) {
-      effects.emplace_back(StartWorker{attempt, start->local_rank, from_template});
+      effects.emplace_back(StartWorker{attempt, start->local_rank, from_template && !start->afresh});
     } else if (const auto* send = std::get_if<SignalRank>(&effect)) {
       effects.emplace_back(SignalWorker{attempt, send->local_rank, send->pid, send->signal});
     } else {

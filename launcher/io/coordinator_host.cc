@@ -14,6 +14,7 @@
 #include "rendezvous/host_election.h"
 #include "rendezvous/io/local_addresses.h"
 #include "rendezvous/io/state_file.h"
+#include "rendezvous/saved_state_policy.h"
 
 namespace ferrun {
 
@@ -112,19 +113,16 @@ void CoordinatorHost::host(std::unique_ptr<AgentListener> listener, const std::s
   callbacks_.decided(Outcome::kHosting, why);
 }
 
-// An agent that comes back soon finds its job again. One that is started a day later under the same job id begins a new
-// one: nobody waits for a lost coordinator longer than --coordinator-timeout.
 Result<std::optional<CoordinatorState>> CoordinatorHost::earlier_state() const {
   if (options_.state_file.empty()) return std::optional<CoordinatorState>();
-  if (options_.state_is_private) {
-    const std::optional<Duration> age = age_of(options_.state_file);
-    const bool awaited = age && *age <= options_.rendezvous.coordinator_timeout + options_.rendezvous.keep_alive();
-    if (!awaited) return std::optional<CoordinatorState>();
+  const RendezvousConfig& rendezvous = options_.rendezvous;
+  if (options_.state_is_private &&
+      !is_still_awaited(age_of(options_.state_file), rendezvous.coordinator_timeout, rendezvous.keep_alive())) {
+    return std::optional<CoordinatorState>();
   }
   Result<std::optional<CoordinatorState>> state = load_state(options_.state_file);
   if (!state) return Error{ErrorKind::kUser, state.error().message + "; remove it to begin a new job"};
-  // Who starts agents again after the end means another job; a service that is started again has to tell how it ended.
-  if (!options_.own_process && *state && state.value()->closed) return std::optional<CoordinatorState>();
+  if (*state && !goes_on(**state, options_.own_process)) return std::optional<CoordinatorState>();
   return state;
 }
 

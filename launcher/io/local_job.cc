@@ -23,8 +23,10 @@ constexpr Duration kCloseTime = std::chrono::seconds(3);
 
 LogRouter::Options router_options() { return {}; }
 
+}  // namespace
+
 // A worker's descriptors, closed when nobody needs them any more.
-struct HeldStdio {
+struct LocalJob::HeldStdio {
   explicit HeldStdio(WorkerStdio given) : stdio(given) {}
   HeldStdio(const HeldStdio&) = delete;
   HeldStdio& operator=(const HeldStdio&) = delete;
@@ -35,8 +37,6 @@ struct HeldStdio {
   }
   const WorkerStdio stdio;
 };
-
-}  // namespace
 
 LocalJob::LocalJob(asio::io_context& io, JobConfig config, const SentinelLink& sentinel, std::function<void(Fact)> tell)
     : config_(std::move(config)),
@@ -110,19 +110,16 @@ void LocalJob::start_template(int attempt) {
 }
 
 void LocalJob::start(const StartWorker& start, WorkerPlace place) {
-  const Result<WorkerStdio> stdio = open_streams(start.attempt, start.local_rank, place.assignment.first_rank);
-  if (!stdio) {
-    started(start, stdio.error());
-    return;
-  }
+  const Result<std::shared_ptr<HeldStdio>> streams = streams_for(start, place.assignment.first_rank);
+  if (!streams) return started(start, streams.error());
   place.error_file = worker_log_plan(config_, start.attempt, start.local_rank).error_file;
   const SpawnRequest request = spawn_request(config_, place);
-  const auto held = std::make_shared<HeldStdio>(*stdio);
+  const std::shared_ptr<HeldStdio> held = *streams;
   if (!start.from_template) return started(start, processes_.start(request, held->stdio));
-  // A rank that the template did not fork does not run: a template that dies meanwhile costs no attempt.
-  processes_.fork_from_template(request, held->stdio, [this, start, request, held](Result<pid_t> pid) {
-    if (!pid) pid = processes_.start(request, held->stdio);
-    started(start, std::move(pid));
+  processes_.fork_from_template(request, held->stdio, [this, start, held](const Result<pid_t>& pid) {
+    if (pid) return started(start, *pid);
+    unforked_[{start.attempt, start.local_rank}] = held;
+    tell_(WorkerFact{start.attempt, RankNotForked{start.local_rank}});
   });
 }
 
@@ -140,6 +137,7 @@ void LocalJob::signal(const SignalWorker& send) {
 }
 
 void LocalJob::sweep(const SweepAttempt& sweep) {
+  unforked_.clear();  // nobody starts these any more
   processes_.kill_descendants();
   router_.drain(sweep.attempt, monotonic_now() + kDrainTime, [this, sweep] { tell_(AttemptSwept{sweep.attempt}); });
 }
@@ -153,6 +151,13 @@ Status LocalJob::make_folders() {
   log_.say(LogLevel::kWarning, made.error().message + "; workers have no error files");
   config_.output.base.clear();
   return ok_status();
+}
+
+Result<std::shared_ptr<LocalJob::HeldStdio>> LocalJob::streams_for(const StartWorker& start, int first_rank) {
+  if (const auto kept = unforked_.extract({start.attempt, start.local_rank})) return kept.mapped();
+  const Result<WorkerStdio> opened = open_streams(start.attempt, start.local_rank, first_rank);
+  if (!opened) return opened.error();
+  return std::make_shared<HeldStdio>(*opened);
 }
 
 Result<WorkerStdio> LocalJob::open_streams(int attempt, int local_rank, int first_rank) {

@@ -9,7 +9,10 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <functional>
+#include <map>
+#include <memory>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -47,7 +50,7 @@ class LocalJob {
 
   // Folders and, when asked for, the template: AttemptReady or AttemptNotReady.
   void prepare(const PrepareAttempt& prepare);
-  // `place` without its error file, which is found here: RankStarted or RankNotStarted, and RankEnded.
+  // `place` without its error file, which is found here: RankStarted, RankNotStarted or RankNotForked, and RankEnded.
   void start(const StartWorker& start, WorkerPlace place);
   // SignalMissed when the worker had ended.
   void signal(const SignalWorker& send);
@@ -64,6 +67,8 @@ class LocalJob {
   void await_signal();
   void watch_sentinel();
   Status make_folders();
+  struct HeldStdio;
+  Result<std::shared_ptr<HeldStdio>> streams_for(const StartWorker& start, int first_rank);
   Result<WorkerStdio> open_streams(int attempt, int local_rank, int first_rank);
   void started(const StartWorker& start, Result<pid_t> pid);
   void start_template(int attempt);
@@ -75,6 +80,8 @@ class LocalJob {
   LogRouter router_;
   AgentLog log_;
   ProcessLauncher processes_;
+  // Of ranks that were not forked: each is about to be started afresh, by its attempt and local rank.
+  std::map<std::pair<int, int>, std::shared_ptr<HeldStdio>> unforked_;
   boost::asio::signal_set signals_;
   boost::asio::posix::stream_descriptor sentinel_;
 };

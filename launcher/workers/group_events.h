@@ -25,6 +25,11 @@ struct RankNotStarted {
   Error error;
 };
 
+// The template did not fork it, so it does not run.
+struct RankNotForked {
+  int local_rank = 0;
+};
+
 struct RankEnded {
   int local_rank = 0;
   ExitStatus status;
@@ -52,13 +57,15 @@ struct KillGroup {
 // The deadline has come.
 struct GraceOver {};
 
-using GroupEvent = std::variant<RankStarted, RankNotStarted, RankEnded, SignalMissed, StopGroup, KillGroup, GraceOver>;
+using GroupEvent =
+    std::variant<RankStarted, RankNotStarted, RankNotForked, RankEnded, SignalMissed, StopGroup, KillGroup, GraceOver>;
 
 // --- Effects, to be carried out in their order. ---
 
-// Answered by RankStarted or RankNotStarted.
+// Answered by RankStarted or RankNotStarted; unless `afresh`, also by RankNotForked.
 struct StartRank {
   int local_rank = 0;
+  bool afresh = false;  // not from a template
 };
 
 // Answered by SignalMissed when the worker had already ended.

@@ -51,6 +51,17 @@ void GroupMachine::on(const RankNotStarted& event, TimePoint now) {
   note_failure(event.local_rank, now);
 }
 
+// A template that dies, or cannot fork just now, is no worker that fails: it costs no attempt.
+void GroupMachine::on(const RankNotForked& event, TimePoint) {
+  WorkerRecord& missing = worker(event.local_rank);
+  if (missing.state != State::kStarting) return;
+  if (stopping()) {
+    missing.state = State::kWaiting;
+  } else {
+    effects_.emplace_back(StartRank{event.local_rank, /*afresh=*/true});
+  }
+}
+
 void GroupMachine::on(const RankEnded& event, TimePoint now) {
   WorkerRecord& ended = worker(event.local_rank);
   if (ended.state != State::kRunning) return;

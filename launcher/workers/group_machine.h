@@ -71,6 +71,7 @@ class GroupMachine {
  private:
   void on(const RankStarted& event, TimePoint now);
   void on(const RankNotStarted& event, TimePoint now);
+  void on(const RankNotForked& event, TimePoint now);
   void on(const RankEnded& event, TimePoint now);
   void on(const SignalMissed& event, TimePoint now);
   void on(const StopGroup& event, TimePoint now);

@@ -219,6 +219,18 @@ TEST(AgentMachine, ForksFromTheTemplateUntilItIsLost) {
   EXPECT_THAT(story.effects(), IsEmpty()) << "said once";
 }
 
+TEST(AgentMachine, ARankThatWasNotForkedIsSpawnedAndTheNextOneForked) {
+  AgentConfig forking = config(2, 0);
+  forking.with_template = true;
+  AgentStory story(forking);
+  story.step(AttemptReady{0});
+  story.effects();
+  story.step(WorkerFact{0, RankNotForked{0}});
+  EXPECT_THAT(story.effects(), ElementsAre("start 0/0"));
+  story.started(0);
+  EXPECT_THAT(story.effects(), ElementsAre("fork 0/1"));
+}
+
 TEST(AgentMachine, ATemplateThatCannotStartMeansSpawning) {
   AgentConfig forking = config(1, 0);
   forking.with_template = true;

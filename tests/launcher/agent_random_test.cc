@@ -121,6 +121,7 @@ class RandomWorld {
     if (chance(3)) {
       return later(WorkerFact{start.attempt, RankNotStarted{start.local_rank, Error{ErrorKind::kUser, "no"}}}, 1s);
     }
+    if (start.from_template && chance(5)) return later(WorkerFact{start.attempt, RankNotForked{start.local_rank}}, 1s);
     const WorkerFact started{start.attempt, RankStarted{start.local_rank, next_pid_++}};
     if (start.from_template) return later(started, 1s);  // a spawn has its answer at once, a fork later
     note_start(started);

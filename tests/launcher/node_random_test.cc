@@ -159,6 +159,7 @@ class RandomNode {
       own_failure_[start.local_rank] = true;
       return later(WorkerFact{start.attempt, RankNotStarted{start.local_rank, Error{ErrorKind::kUser, "no"}}}, 1s);
     }
+    if (start.from_template && chance(5)) return later(WorkerFact{start.attempt, RankNotForked{start.local_rank}}, 1s);
     const WorkerFact fact{start.attempt, RankStarted{start.local_rank, next_pid_++}};
     if (start.from_template) return later(fact, 1s);
     note_start(fact);

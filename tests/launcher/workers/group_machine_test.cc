@@ -27,7 +27,7 @@ class Group {
     std::vector<std::string> texts;
     for (const GroupEffect& effect : machine.take_effects()) {
       if (const auto* start = std::get_if<StartRank>(&effect))
-        texts.push_back("start " + std::to_string(start->local_rank));
+        texts.push_back("start " + std::to_string(start->local_rank) + (start->afresh ? " afresh" : ""));
       if (const auto* send = std::get_if<SignalRank>(&effect)) {
         EXPECT_EQ(send->pid, kFirstPid + send->local_rank);
         if (send->signal == SIGCONT) continue;  // follows every signal that a stopped process would not take
@@ -261,6 +261,31 @@ TEST(GroupMachine, EndsAtOnceWhenTheFirstStartFails) {
   EXPECT_FALSE(group.machine.succeeded());
 }
 
+TEST(GroupMachine, StartsAfreshWhatTheTemplateDidNotFork) {
+  Group group(2);
+  group.effects();
+  group.step(RankNotForked{0});
+  EXPECT_THAT(group.effects(), ElementsAre("start 0 afresh"));
+  EXPECT_EQ(group.machine.phase(), GroupPhase::kStarting);
+  group.started(0);
+  EXPECT_THAT(group.effects(), ElementsAre("start 1"));
+  group.step(RankNotForked{0});
+  EXPECT_THAT(group.effects(), IsEmpty()) << "it runs";
+}
+
+TEST(GroupMachine, LeavesWhatWasNotForkedWhenItIsStopped) {
+  Group group(2);
+  group.started(0);
+  group.step(StopGroup{SIGTERM, "enough"});
+  group.effects();
+  group.step(RankNotForked{1});
+  EXPECT_THAT(group.effects(), IsEmpty());
+  EXPECT_EQ(group.state(1), State::kWaiting);
+  group.ended(0, ExitStatus::signaled(SIGTERM));
+  EXPECT_TRUE(group.machine.ended());
+  EXPECT_EQ(group.machine.first_failure(), std::nullopt);
+}
+
 TEST(GroupMachine, SignalsAWorkerWhoseStartWasUnderWay) {
   Group group(2);
   group.started(0);
@@ -310,7 +335,7 @@ TEST(GroupMachine, IgnoresFactsThatDoNotFit) {
   group.exited(0, 7);  // ended already
   group.exited(1, 0);
   for (const GroupEvent& event :
-       std::vector<GroupEvent>{RankStarted{0, 5}, RankEnded{1, ExitStatus::exited(1)}, GraceOver{},
+       std::vector<GroupEvent>{RankStarted{0, 5}, RankNotForked{0}, RankEnded{1, ExitStatus::exited(1)}, GraceOver{},
                                StopGroup{SIGTERM, "late"}, KillGroup{"late"}, RankNotStarted{1, Error{}}}) {
     group.step(event);
   }
