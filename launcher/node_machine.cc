@@ -90,7 +90,8 @@ void NodeMachine::carry_out(const StartWorkers& start, TimePoint now) {
 
 void NodeMachine::carry_out(const StopWorkers& stop, TimePoint now) {
   if (drop_unbegun(now) || state_ != Attempt::kRunning) return;
-  const Duration grace = stop.kind == StopKind::kFailure ? config_.failure_grace : config_.shutdown_timeout;
+  const bool together = stop.kind == StopKind::kMembership || stop.kind == StopKind::kEnd;  // all are there to save
+  const Duration grace = together ? config_.shutdown_timeout : config_.failure_grace;
   const bool asked = group_->phase() == GroupMachine::Phase::kStopping && stop.signal == asked_with_;
   asked_with_ = stop.signal;
   step_group(StopGroup{asked ? 0 : stop.signal,

@@ -33,6 +33,7 @@ struct CoordinatorMachine::Impl {
     bool reached = false;  // the store
     bool finished = false;
     bool awaited = false;  // is to acknowledge the stop
+    bool reaped = false;   // its workers have ended since the stop began
   };
 
   // The newest round, from its preparation until all its workers are gone; afterwards as a memory of it.

@@ -158,14 +158,14 @@ void CoordinatorMachine::Impl::settle_old_place(Member& member, bool recovered) 
   const bool seated = member.seat.has_value();
   const bool told_with_the_others = seated && phase_ == Phase::kRunning && member.held == round_->id;
   if (member.held && !told_with_the_others) {
-    tell(member, Stop{*member.held, stopping_ ? stopping_->kind : StopKind::kMembership,
+    tell(member, Stop{*member.held, stopping_ ? stopping_->kind : StopKind::kLoss,
                       stopping_ ? stopping_->reason : "the job goes on without this node's round"});
   }
   if (!seated) return;
   if (phase_ == Phase::kPreparing) {
     fail_preparation(member.host + " connected anew", {&member});
   } else if (phase_ == Phase::kRunning && recovered) {
-    begin_stop(StopKind::kMembership, member.host + " came back without running workers", false);
+    begin_stop(StopKind::kLoss, member.host + " came back without running workers", false);
   } else if (phase_ == Phase::kRunning) {
     lose_workers(member, "its connection broke, and its workers do not run any more");
   } else if (phase_ == Phase::kStopping && !member.held) {
@@ -218,7 +218,7 @@ void CoordinatorMachine::Impl::recover_saved(const std::vector<CoordinatorState:
 
 void CoordinatorMachine::Impl::recover_reported(const MemberPast& past) {
   if (round_) {
-    tell_round(Stop{round_->id, StopKind::kMembership, "a newer round has begun"});
+    tell_round(Stop{round_->id, StopKind::kLoss, "a newer round has begun"});
     vacate_all();
   }
   const int nodes = past.assignment.group_world;
@@ -273,7 +273,7 @@ void CoordinatorMachine::Impl::end_recovery_if_over() {
   if (complete) {
     say(RendezvousLevel::kInfo, "all nodes of round " + to_string(round_->id) + " are back: it goes on");
   } else {
-    begin_stop(StopKind::kMembership, absent + " did not come back to the new coordinator", false);
+    begin_stop(StopKind::kLoss, absent + " did not come back to the new coordinator", false);
   }
 }
 

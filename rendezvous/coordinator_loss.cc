@@ -84,11 +84,16 @@ void CoordinatorMachine::Impl::lose_seat(Member& member, const std::string& why)
     case Phase::kPreparing: return fail_preparation(member.host + " was lost: " + why, {});
     case Phase::kRunning:
       if (seat.finished || member.leaving) break;
-      begin_stop(StopKind::kMembership, member.host + " was lost: " + why, true);
+      begin_stop(StopKind::kLoss, member.host + " was lost: " + why, true);
       acknowledge(seat);
       see_loss(seat, rank, member.last_arrival, why);
       break;
     case Phase::kStopping:
+      // Workers that the others may be waiting for are gone.
+      if (stopping_->kind == StopKind::kMembership && !seat.reaped && !member.leaving && !seat.finished) {
+        stopping_->kind = StopKind::kLoss;
+        tell_round(Stop{round_->id, StopKind::kLoss, member.host + " was lost: " + why});
+      }
       acknowledge(seat);
       if (stopping_->cause_wanted && !member.leaving && !seat.finished) see_loss(seat, rank, member.last_arrival, why);
       break;
@@ -101,7 +106,7 @@ void CoordinatorMachine::Impl::lose_seat(Member& member, const std::string& why)
 void CoordinatorMachine::Impl::lose_workers(Member& member, const std::string& why) {
   note_flap(member);
   const Seat& seat = round_->seats[static_cast<size_t>(*member.seat)];
-  begin_stop(StopKind::kMembership, member.host + " dropped out: " + why, true);
+  begin_stop(StopKind::kLoss, member.host + " dropped out: " + why, true);
   see_loss(seat, *member.seat, now_ - config_.heartbeat_interval, why);
 }
 

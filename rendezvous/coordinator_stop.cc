@@ -111,6 +111,7 @@ void CoordinatorMachine::Impl::hear(Member& member, const NodeReaped& news) {
   if (member.held == news.round) members_.release(member);
   if (Seat* seat = seat_of(member, news.round, Phase::kStopping)) {
     acknowledge(*seat);
+    seat->reaped = true;
   } else if (const Seat* running = seat_of(member, news.round, Phase::kRunning); running && !running->finished) {
     lose_workers(member, "its workers are gone, and nobody had asked for that");
   }

@@ -100,7 +100,7 @@ void MemberMachine::Impl::expire_lease() {
   }
   if (stop_at_ && *stop_at_ <= now_) {
     stop_at_.reset();
-    stop_workers(StopKind::kMembership, 0, "the coordinator at " + coordinator_ + " is out of reach");
+    stop_workers(StopKind::kLoss, 0, "the coordinator at " + coordinator_ + " is out of reach");
   }
 }
 

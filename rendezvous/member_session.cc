@@ -69,7 +69,7 @@ void MemberMachine::Impl::on(const CoordinatorGone& event) {
     stop_at_ = now_ + config_.reset_grace;
     say(RendezvousLevel::kWarning, line + "; connecting again");
   } else if (work_.state == Work::kRunning) {
-    stop_workers(StopKind::kMembership, 0, line);
+    stop_workers(StopKind::kLoss, 0, line);
   } else if (lost_since_ == now_) {
     say(RendezvousLevel::kWarning, line + "; waiting for it to come back");
   }
@@ -115,7 +115,7 @@ void MemberMachine::Impl::hear(const Welcome& welcome) {
   launch_id_ = welcome.launch_id;
   lease_.begin(welcome, session_->joined, now_);
   if (work_.state == Work::kRunning && !welcome.resumed) {
-    stop_workers(StopKind::kMembership, 0, "the job goes on without this node's round");
+    stop_workers(StopKind::kLoss, 0, "the job goes on without this node's round");
   }
   if (work_.state == Work::kFinished && !welcome.resumed) {
     work_.state = Work::kReaped;  // what its workers have done counts no more
@@ -141,7 +141,7 @@ void MemberMachine::Impl::hear(const Refused& refused) {
   if (refusal_ != line) say(RendezvousLevel::kWarning, line);
   refusal_ = line;
   retry_at_ = now_ + (refused.after > Duration::zero() ? std::clamp(refused.after, kLeastRetry, kMostRetry) : kRetry);
-  stop_workers(StopKind::kMembership, 0, line);
+  stop_workers(StopKind::kLoss, 0, line);
 }
 
 void MemberMachine::Impl::hear(const HeartbeatAnswer& answer) { lease_.answered(answer.number); }

@@ -196,9 +196,10 @@ struct Go {
 };
 
 enum class StopKind {
-  kFailure,     // somewhere: --failure-grace between SIGTERM and SIGKILL
-  kMembership,  // a node came or went, or a round was prepared in vain: --shutdown-timeout
+  kFailure,     // of a worker somewhere: --failure-grace between SIGTERM and SIGKILL
+  kMembership,  // a node comes or leaves, or a round was prepared in vain: --shutdown-timeout
   kEnd,         // the job ends: --shutdown-timeout
+  kLoss,        // a node is gone, so that nothing that workers do together comes to an end: --failure-grace
 };
 
 // The round is over: stop its workers. Answered by StopAcknowledged at once and by NodeReaped when they are gone. Also

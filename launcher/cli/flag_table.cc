@@ -36,7 +36,8 @@ constexpr std::array kFlags = {
          "Grace between the signal that asks workers to stop and SIGKILL, shared by all of them; 0 kills at once. "
          "Without the option TORCH_ELASTIC_SHUTDOWN_TIMEOUT counts."},
     Flag{"failure-grace", 0, kValue, kRestarts, "SECONDS", "1", true,
-         "With several nodes: what workers have in place of --shutdown-timeout when a worker anywhere has failed."},
+         "With several nodes: what workers have in place of --shutdown-timeout when a worker anywhere has failed or a "
+         "node is gone."},
     Flag{"monitor-interval", 0, kValue, kRestarts, "SECONDS", "0.1", true,
          "Accepted and checked for torchrun's sake. The end of a worker is an event: it is never waited for."},
     Flag{"signals-to-handle", 0, kValue, kRestarts, "NAMES", "SIGTERM,SIGINT,SIGHUP,SIGQUIT", true,

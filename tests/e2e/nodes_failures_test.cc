@@ -82,6 +82,23 @@ TEST_F(NodesFailures, NobodyJoinsOnceAWorkerHasSucceededAndLateNodesEndWellWithT
 
 // --- Lost nodes. ---
 
+TEST_F(NodesFailures, WorkersThatWaitForALostNodeAreKilledAfterTheGraceOfAFailure) {
+  const Words options = {"--min-uptime=0", "--failure-grace=0.2", "--shutdown-timeout=600",
+                         "--rdzv-conf=last_call_timeout=600", "--verbose"};
+  // As in a collective with a peer that is gone: no signal ends it.
+  const auto waiting = shell(
+      "trap : TERM; echo  >> $DIR/up; "
+      "while [ $GROUP_WORLD_SIZE = 2 ] || [ ! -e $DIR/go ]; do sleep 0.02; done");
+  const auto first = agent("1:2", options, waiting);
+  ASSERT_TRUE(first->wait_for_output("this agent coordinates the job")) << first->err();
+  const auto second = agent("1:2", options, waiting);
+  ASSERT_TRUE(eventually_lines("up", 2)) << first->err() << second->err();
+  kill(agent_of(*second), SIGKILL);
+  ASSERT_TRUE(eventually_lines("up", 3)) << first->err();
+  touch("go");
+  EXPECT_EQ(first->wait(), ExitStatus::exited(0)) << first->err();
+}
+
 TEST_F(NodesFailures, AFixedJobWaitsForAReplacementAndSpendsNoRestart) {
   const Words options = {"--min-uptime=0"};
   const auto first = coordinating_agent("2", options);

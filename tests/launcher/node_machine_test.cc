@@ -145,6 +145,7 @@ TEST(NodeMachine, GivesEveryStopItsGrace) {
     return *story.machine.group()->next_deadline() - story.now;
   };
   EXPECT_EQ(grace_of(StopKind::kFailure), 1s);
+  EXPECT_EQ(grace_of(StopKind::kLoss), 1s);
   EXPECT_EQ(grace_of(StopKind::kMembership), 30s);
   EXPECT_EQ(grace_of(StopKind::kEnd), 30s);
 }

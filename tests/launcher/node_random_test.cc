@@ -82,7 +82,8 @@ class RandomNode {
     if (chance(1)) later(StatusAsked{3}, 1s);
     if (chance(1)) silent_until_ = now_ + std::chrono::milliseconds(pick(0, 9000));
     if (connected_ && chance(1)) lose(static_cast<LossKind>(pick(0, 2)));
-    if (connected_ && started_ && chance(2)) stop(chance(50) ? StopKind::kFailure : StopKind::kMembership);
+    if (connected_ && started_ && chance(2))
+      stop(chance(50) ? StopKind::kMembership : chance(50) ? StopKind::kFailure : StopKind::kLoss);
     if (chance(3)) {  // facts of an attempt that is not the current one
       const int other = machine_.attempt() + (chance(50) ? 1 : -1);
       machine_.step(WorkerFact{other, RankEnded{0, ExitStatus::exited(1)}}, now_);

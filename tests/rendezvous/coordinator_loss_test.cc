@@ -31,7 +31,7 @@ TEST(CoordinatorLoss, FormsANewRoundAtOnceWhenANodeHasGoneWithItsWorkers) {
   story.kill("node1");
   EXPECT_EQ(story.phase(), Phase::kRunning);
   EXPECT_EQ(story.round().number, 2u);
-  EXPECT_EQ(story.last<Stop>("node0").kind, StopKind::kMembership);
+  EXPECT_EQ(story.last<Stop>("node0").kind, StopKind::kLoss);
   EXPECT_EQ(story.last<Stop>("node0").reason, "node1 was lost: its connection ended");
   EXPECT_EQ(story.rank("node0"), 0);
   EXPECT_EQ(story.rank("node2"), 1) << "the highest rank moves down";
@@ -195,6 +195,18 @@ TEST(CoordinatorLoss, EndsTheJobOnALossSoonAfterTheStartWhenNoRestartIsLeft) {
   EXPECT_EQ(story.done->end.kind, JobEnd::Kind::kFailed);
   EXPECT_EQ(story.done->end.exit_status, kExitRendezvous);
   EXPECT_EQ(story.done->end.report.back(), "root cause: node1 was lost: its connection ended");
+}
+
+TEST(CoordinatorLoss, ShortensAStopUnderWayWhenANodeIsLost) {
+  CoordinatorStory story = three_of_two_to_three();
+  for (const char* name : {"node0", "node1", "node2"}) story.node(name).answers = false;
+  story.say("node2", Goodbye{0, ""});
+  EXPECT_EQ(story.last<Stop>("node0").kind, StopKind::kMembership);
+  story.kill("node2");
+  EXPECT_EQ(story.last<Stop>("node0").kind, StopKind::kMembership) << "it had said that it leaves";
+  story.kill("node1");
+  EXPECT_EQ(story.last<Stop>("node0").kind, StopKind::kLoss);
+  EXPECT_EQ(story.last<Stop>("node0").reason, "node1 was lost: its connection ended");
 }
 
 TEST(CoordinatorLoss, BlamesALostNodeForConnectionsThatOthersLost) {

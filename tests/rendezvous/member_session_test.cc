@@ -134,7 +134,7 @@ TEST(MemberSession, AMembersCoordinatorTakesTheWorkersAlong) {
   story.join();
   story.run_round(1);
   story.lose(LossKind::kEndOfStream);
-  EXPECT_THAT(story.effects(), ElementsAre("stop 1 (membership, SIGTERM)", "dial"));
+  EXPECT_THAT(story.effects(), ElementsAre("stop 1 (loss, SIGTERM)", "dial"));
   EXPECT_EQ(story.machine.reason(), "the coordinator at node0 (10.0.0.1) is gone (end of stream)");
   story.step(WorkersGone{kFirstRound});
   story.reach();
@@ -169,7 +169,7 @@ TEST(MemberSession, AResetConnectionThatIsNotResumedStopsTheWorkers) {
   story.run_round(1);
   story.lose(LossKind::kReset);
   story.pass(250ms);
-  EXPECT_THAT(story.effects(), Contains("stop 1 (membership, SIGTERM)"));
+  EXPECT_THAT(story.effects(), Contains("stop 1 (loss, SIGTERM)"));
   story.reach();
   EXPECT_EQ(story.last_join->past.work, Work::kStopping);
   story.hear(MemberStory::hosted());
@@ -186,7 +186,7 @@ TEST(MemberSession, WithoutItsOldPlaceItStopsItsWorkers) {
   story.reach();
   story.effects();
   story.hear(MemberStory::hosted());
-  EXPECT_THAT(story.effects(), Contains("stop 1 (membership, SIGTERM)"));
+  EXPECT_THAT(story.effects(), Contains("stop 1 (loss, SIGTERM)"));
 }
 
 TEST(MemberSession, UnderACoordinatorOfItsOwnWorkersRunOnUntilTheLeaseEnds) {
@@ -359,7 +359,7 @@ TEST(MemberSession, TriesAgainAfterARefusalThatMayPass) {
   story.join();
   story.run_round(1);
   story.hear(Refused{"node1 is barred", true, 80s});
-  EXPECT_THAT(story.effects(), ElementsAre(HasSubstr("node1 is barred"), "stop 1 (membership, SIGTERM)"));
+  EXPECT_THAT(story.effects(), ElementsAre(HasSubstr("node1 is barred"), "stop 1 (loss, SIGTERM)"));
   story.step(WorkersGone{kFirstRound});
   story.lose(LossKind::kEndOfStream);
   EXPECT_THAT(story.effects(), ElementsAre("no lease"));

@@ -109,7 +109,7 @@ class MemberStory {
            std::to_string(start.store.port);
   }
   std::string describe(const StopWorkers& stop) {
-    constexpr const char* kKinds[] = {"failure", "membership", "end"};
+    constexpr const char* kKinds[] = {"failure", "membership", "end", "loss"};
     return "stop " + to_string(stop.round) + " (" + kKinds[static_cast<int>(stop.kind)] + ", " +
            signal_name(stop.signal) + ")";
   }

@@ -75,7 +75,7 @@ inline std::vector<CoordinatorMessage> of_coordinators() {
           Prepare{assignment(), true, {"10.0.0.1", "10.0.0.2"}},
           DialStore{round, {"10.0.0.1"}, 29401},
           Go{round, "node3 joined"},
-          Stop{round, StopKind::kMembership, "node2 was lost"},
+          Stop{round, StopKind::kLoss, "node2 was lost"},
           Close{{JobEnd::Kind::kFailed, 139, {"rank 5 was killed"}}},
           StatusReply{3, "{}"}};
 }

@@ -215,7 +215,7 @@ void Checker::note_cause(Round& round, const Stop& message, const CoordinatorEve
   const bool newcomer = said != nullptr && std::holds_alternative<Join>(said->message) &&
                         find(round, agent_of(said->connection)) == nullptr;
   const bool joiner = newcomer || (std::holds_alternative<CoordinatorDeadline>(cause) && !loss_is_plausible(round));
-  if (!joiner || message.kind == StopKind::kEnd) return;
+  if (!joiner || message.kind != StopKind::kMembership) return;
   if (round.success_reported) fail("SuccessKeepsRound", describe(CoordinatorMessage(message)));
   if (last_scaling_ && now_ < *last_scaling_ + plan_.coordinator.scale_interval * 0.98) {
     fail("DisturbsRarely", describe(CoordinatorMessage(message)));

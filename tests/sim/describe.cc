@@ -32,6 +32,7 @@ const char* name(StopKind kind) {
     case StopKind::kFailure: return "failure";
     case StopKind::kMembership: return "membership";
     case StopKind::kEnd: return "end";
+    case StopKind::kLoss: return "loss";
   }
   return "?";
 }
