@@ -23,5 +23,6 @@ function(ferrun_test NAME)
   endif()
   # One word: CTest matches parts of it, and the discovery script would take a second one for a property.
   string(REPLACE ";" "-" labels "${ARG_LABELS}")
-  gtest_discover_tests(${NAME} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${labels}")
+  # Programs with LibTorch take their time to list their cases on a machine that is busy.
+  gtest_discover_tests(${NAME} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${labels}")
 endfunction()
