@@ -3,8 +3,8 @@
 // the template carries a version.
 //
 //   template → agent   ForkHello, once, at its fork point
-//   agent → template   ForkRequest, with kForkDescriptors descriptors (SCM_RIGHTS): a memory file with the environment,
-//                      ("NAME=value\0" after one another; a file, because no message can carry hundreds of kilobytes),
+//   agent → template   ForkRequest, with kForkDescriptors descriptors (SCM_RIGHTS): a memory file with the environment:
+//                      "NAME=value\0" after one another (a file, because no message can carry hundreds of kilobytes),
 //                      and the rank's stdout and stderr
 //   rank → agent       ForkReply with its pid, once it is a child of the agent
 //   template → agent   ForkReply with the error, where there is no rank

@@ -90,8 +90,7 @@ void NodeMachine::carry_out(const StartWorkers& start, TimePoint now) {
 
 void NodeMachine::carry_out(const StopWorkers& stop, TimePoint now) {
   if (drop_unbegun(now) || state_ != Attempt::kRunning) return;
-  const bool together = stop.kind == StopKind::kMembership || stop.kind == StopKind::kEnd;  // all are there to save
-  const Duration grace = together ? config_.shutdown_timeout : config_.failure_grace;
+  const Duration grace = has_failure_grace(stop.kind) ? config_.failure_grace : config_.shutdown_timeout;
   const bool asked = group_->phase() == GroupMachine::Phase::kStopping && stop.signal == asked_with_;
   asked_with_ = stop.signal;
   step_group(StopGroup{asked ? 0 : stop.signal,

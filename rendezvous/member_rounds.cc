@@ -16,11 +16,7 @@ bool makes_sense(const Assignment& assignment, int workers) {
          assignment.role_world <= assignment.world && assignment.restart_count >= 0;
 }
 
-// Whether workers get less time for the one than for the other.
-bool stricter(StopKind kind, StopKind than) {
-  const auto short_grace = [](StopKind each) { return each == StopKind::kFailure || each == StopKind::kLoss; };
-  return short_grace(kind) && !short_grace(than);
-}
+bool stricter(StopKind kind, StopKind than) { return has_failure_grace(kind) && !has_failure_grace(than); }
 
 }  // namespace
 

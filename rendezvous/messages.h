@@ -202,6 +202,9 @@ enum class StopKind {
   kLoss,        // a node is gone, so that nothing that workers do together comes to an end: --failure-grace
 };
 
+// Whether workers have --failure-grace between SIGTERM and SIGKILL; else --shutdown-timeout, to save what they have.
+constexpr bool has_failure_grace(StopKind kind) { return kind == StopKind::kFailure || kind == StopKind::kLoss; }
+
 // The round is over: stop its workers. Answered by StopAcknowledged at once and by NodeReaped when they are gone. Also
 // for a round that was only prepared.
 struct Stop {

@@ -87,7 +87,7 @@ TEST_F(NodesFailures, WorkersThatWaitForALostNodeAreKilledAfterTheGraceOfAFailur
                          "--rdzv-conf=last_call_timeout=600", "--verbose"};
   // As in a collective with a peer that is gone: no signal ends it.
   const auto waiting = shell(
-      "trap : TERM; echo  >> $DIR/up; "
+      "trap : TERM; echo up >> $DIR/up; "
       "while [ $GROUP_WORLD_SIZE = 2 ] || [ ! -e $DIR/go ]; do sleep 0.02; done");
   const auto first = agent("1:2", options, waiting);
   ASSERT_TRUE(first->wait_for_output("this agent coordinates the job")) << first->err();
