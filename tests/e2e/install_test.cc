@@ -6,9 +6,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <vector>
+
+#include "tests/temporary_directory.h"
 
 namespace ferrun {
 namespace {
@@ -42,20 +45,18 @@ std::vector<std::string> sorted_lines(const std::string& text) {
 class InstalledPrefix : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    std::string name = std::filesystem::temp_directory_path() / "ferrun-install-XXXXXX";
-    ASSERT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
+    directory_.emplace();
     const Outcome install = shell("cmake --install " + quoted(FERRUN_BUILD_DIR) + " --prefix " + quoted(prefix()));
     ASSERT_EQ(install.code, 0) << install.output;
   }
-  static void TearDownTestSuite() { std::filesystem::remove_all(folder_); }
+  static void TearDownTestSuite() { directory_.reset(); }
 
-  static std::string prefix() { return folder_ + "/prefix"; }
+  static std::string prefix() { return directory_->file("prefix"); }
   static std::string ferrun() { return quoted(prefix() + "/bin/ferrun"); }
 
   // Configures and builds a project against the installation; returns the path of its program.
   static std::string build(const std::string& sources, const std::string& program) {
-    const std::string build = folder_ + "/" + program;
+    const std::string build = directory_->file(program);
     const Outcome made = shell("cmake -G Ninja -S " + quoted(sources) + " -B " + quoted(build) +
                                " -DCMAKE_PREFIX_PATH=" + quoted(prefix()) + " && cmake --build " + quoted(build));
     EXPECT_EQ(made.code, 0) << made.output;
@@ -63,7 +64,7 @@ class InstalledPrefix : public ::testing::Test {
   }
 
  private:
-  static inline std::string folder_;
+  static inline std::optional<testing::TemporaryDirectory> directory_;
 };
 
 TEST_F(InstalledPrefix, FerrunStartsWorkers) {

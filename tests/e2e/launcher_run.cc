@@ -36,19 +36,8 @@ size_t count(const std::string& text, const std::string& part) {
 
 }  // namespace
 
-ScratchFolder::ScratchFolder() {
-  std::string pattern = (fs::temp_directory_path() / "ferrun-test-XXXXXX").string();
-  if (mkdtemp(pattern.data()) == nullptr) ADD_FAILURE() << "cannot make " << pattern;
-  path_ = pattern;
-}
-
-ScratchFolder::~ScratchFolder() {
-  std::error_code error;
-  fs::remove_all(path_, error);
-}
-
 fs::path ScratchFolder::write(const std::string& name, const std::string& text, bool executable) const {
-  const fs::path file = path_ / name;
+  const fs::path file = path() / name;
   std::ofstream(file) << text;
   if (executable) fs::permissions(file, fs::perms::owner_all);
   return file;
@@ -56,15 +45,15 @@ fs::path ScratchFolder::write(const std::string& name, const std::string& text, 
 
 std::vector<std::string> ScratchFolder::files() const {
   std::vector<std::string> found;
-  for (const auto& entry : fs::recursive_directory_iterator(path_))
-    found.push_back(fs::relative(entry.path(), path_).string());
+  for (const auto& entry : fs::recursive_directory_iterator(path()))
+    found.push_back(fs::relative(entry.path(), path()).string());
   std::ranges::sort(found);
   return found;
 }
 
 std::string ScratchFolder::read(const fs::path& relative) const {
   std::ostringstream text;
-  text << std::ifstream(path_ / relative).rdbuf();
+  text << std::ifstream(path() / relative).rdbuf();
   return text.str();
 }
 

@@ -10,25 +10,21 @@
 #include <vector>
 
 #include "common/exit_status.h"
+#include "tests/temporary_directory.h"
 
 namespace ferrun {
 
 // A folder of its own below the test's temporary folder, removed at the end.
 class ScratchFolder {
  public:
-  ScratchFolder();
-  ~ScratchFolder();
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-
-  const std::filesystem::path& path() const { return path_; }
+  const std::filesystem::path& path() const { return directory_.path(); }
   std::filesystem::path write(const std::string& name, const std::string& text, bool executable = false) const;
   // Every file below, relative to the folder, sorted.
   std::vector<std::string> files() const;
   std::string read(const std::filesystem::path& relative) const;
 
  private:
-  std::filesystem::path path_;
+  const testing::TemporaryDirectory directory_;
 };
 
 struct Finished {

@@ -4,12 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <sstream>
 
+#include "tests/peer_python.h"
 #include "tests/process/process_test_support.h"
 
 namespace ferrun::testing {
@@ -19,16 +19,6 @@ namespace fs = std::filesystem;
 
 // Every line of the script carries this, so that lines of the launchers are told apart.
 constexpr const char* kMark = "said by rank";
-
-std::string peer_python() {
-  const auto variable = [](const char* name) { return std::string(std::getenv(name) ? std::getenv(name) : ""); };
-  if (!variable("FERRUN_PEER_PYTHON").empty()) return variable("FERRUN_PEER_PYTHON");
-  std::string cache = variable("FERRUN_CACHE");
-  if (cache.empty())
-    cache =
-        (variable("XDG_CACHE_HOME").empty() ? variable("HOME") + "/.cache" : variable("XDG_CACHE_HOME")) + "/ferrun";
-  return cache + "/peer-2.11.0/bin/python";
-}
 
 struct Outcome {
   std::map<std::string, std::string> files;  // below the job's folder
@@ -57,11 +47,7 @@ std::vector<std::string> marked_lines(const std::string& text) {
 
 class LogsParity : public ::testing::TestWithParam<std::vector<std::string>> {
  protected:
-  void SetUp() override {
-    if (fs::exists(peer_python())) return;
-    if (std::getenv("FERRUN_REQUIRE_PEER") != nullptr) FAIL() << "no Python peer at " << peer_python();
-    GTEST_SKIP() << "no Python peer at " << peer_python() << "; scripts/setup --peer installs it";
-  }
+  void SetUp() override { FERRUN_NEEDS_PEER(); }
 
   Outcome run(std::vector<std::string> launcher, const std::string& name) {
     const std::string logs = directory_.file(name);

@@ -1,5 +1,6 @@
 """A plain DDP training script, written for torchrun: nothing in it knows of ferrun."""
 import argparse
+import os
 import sys
 
 import torch
@@ -46,6 +47,9 @@ def main():
     # One write: unbuffered, print() would give the line and its end apart, and the ranks share their stdout.
     sys.stdout.write(f"rank {rank} of {world}: trained {len(losses)} epochs\n")
     dist.destroy_process_group()
+    # A thread of Gloo may still hold a tensor, which aborts an interpreter that ends (pytorch/pytorch#179291).
+    sys.stdout.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,12 @@ def say(line):
     os.write(1, (line + "\n").encode())
 
 
+def leave():
+    dist.destroy_process_group()
+    # A thread of Gloo may still hold a tensor, which aborts an interpreter that ends (pytorch/pytorch#179291).
+    os._exit(0)
+
+
 def main(mode):
     dist.init_process_group("gloo")
     rank, world = dist.get_rank(), dist.get_world_size()
@@ -20,8 +26,7 @@ def main(mode):
         dist.all_reduce(tensor)
         say(f"rank {rank} of {world}: sum {int(tensor.item())}")
         dist.barrier()  # store_rank.cc does the same: nobody closes a connection that another still uses
-        dist.destroy_process_group()
-        return
+        leave()
     attempt, last = (int(os.environ["TORCHELASTIC_" + name]) for name in ("RESTART_COUNT", "MAX_RESTARTS"))
     tensor = torch.ones(1)
     dist.all_reduce(tensor)
@@ -29,8 +34,7 @@ def main(mode):
     say(f"up {attempt} {rank} {time.monotonic_ns()}")
     if attempt == last:
         dist.barrier()
-        dist.destroy_process_group()
-        return
+        leave()
     work = dist.all_reduce(torch.ones(4 << 20), async_op=True)
     if rank == attempt % world:
         say(f"kill {attempt} {rank} {time.monotonic_ns()}")

@@ -12,8 +12,8 @@
 namespace ferrun {
 namespace {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 // Importing torch on a busy machine takes its time.
 constexpr std::chrono::seconds kPatience{240};

@@ -1,25 +1,16 @@
 #include "tests/net/cluster.h"
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
-#include <stdexcept>
 
 namespace ferrun::testing {
 
 namespace fs = std::filesystem;
 
 Cluster::Cluster(int hosts, std::optional<RelayOptions> relay) : network_(hosts, relay) {
-  folder_ = "/tmp/ferrun-cluster-XXXXXX";
-  if (mkdtemp(folder_.data()) == nullptr) throw std::runtime_error("no folder for the job");
-  program_ = {std::string(FERRUN_TEST_BIN_DIR) + "/journal_rank", folder_};
+  program_ = {std::string(FERRUN_TEST_BIN_DIR) + "/journal_rank", folder()};
   agents_.resize(static_cast<size_t>(hosts));
-}
-
-Cluster::~Cluster() {
-  agents_.clear();
-  fs::remove_all(folder_);
 }
 
 HostProgram& Cluster::start(int host, const std::string& nodes, const HostProgram::Variables& variables) {
@@ -28,10 +19,10 @@ HostProgram& Cluster::start(int host, const std::string& nodes, const HostProgra
   argv.insert(argv.end(), options_.begin(), options_.end());
   argv.insert(argv.end(), program_.begin(), program_.end());
   HostProgram::Variables all = variables;
-  all.try_emplace("XDG_RUNTIME_DIR", folder_ + "/run-" + TestNetwork::name(host));
+  all.try_emplace("XDG_RUNTIME_DIR", folder() + "/run-" + TestNetwork::name(host));
   fs::create_directories(all["XDG_RUNTIME_DIR"]);
   auto& place = agents_[static_cast<size_t>(host)];
-  place = std::make_unique<HostProgram>(network_, host, argv, folder_, all);
+  place = std::make_unique<HostProgram>(network_, host, argv, folder(), all);
   return *place;
 }
 
@@ -40,9 +31,9 @@ void Cluster::wait_for_group(const std::vector<int>& hosts, int world, int worke
   for (const int host : hosts) agent(host).wait_for(text, workers_per_host * times);
 }
 
-void Cluster::finish() { std::ofstream(folder_ + "/finish") << "now\n"; }
+void Cluster::finish() { std::ofstream(folder() + "/finish") << "now\n"; }
 
-void Cluster::fail_rank(int rank) { std::ofstream(folder_ + "/fail-" + std::to_string(rank)) << "now\n"; }
+void Cluster::fail_rank(int rank) { std::ofstream(folder() + "/fail-" + std::to_string(rank)) << "now\n"; }
 
 std::vector<int> Cluster::wait_for(const std::vector<int>& hosts) {
   std::vector<int> statuses;
@@ -52,7 +43,7 @@ std::vector<int> Cluster::wait_for(const std::vector<int>& hosts) {
 
 std::string Cluster::violations() const {
   std::ostringstream text;
-  text << std::ifstream(folder_ + "/violations").rdbuf();
+  text << std::ifstream(folder() + "/violations").rdbuf();
   return text.str();
 }
 

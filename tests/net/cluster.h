@@ -9,13 +9,13 @@
 
 #include "tests/net/host_program.h"
 #include "tests/net/test_network.h"
+#include "tests/temporary_directory.h"
 
 namespace ferrun::testing {
 
 class Cluster {
  public:
   explicit Cluster(int hosts, std::optional<RelayOptions> relay = std::nullopt);
-  ~Cluster();
 
   TestNetwork& network() { return network_; }
   // Options of every agent that is started from now on, beside --nnodes and the endpoint at node0.
@@ -39,11 +39,11 @@ class Cluster {
   // Workers of one group that met a living one of another.
   std::string violations() const;
 
-  std::string folder() const { return folder_; }
+  std::string folder() const { return directory_.path(); }
 
  private:
   TestNetwork network_;
-  std::string folder_;
+  const TemporaryDirectory directory_;
   std::vector<std::string> options_;
   std::vector<std::string> program_;
   std::vector<std::unique_ptr<HostProgram>> agents_;

@@ -60,6 +60,8 @@ def train(rank, world, port):
         save(f"ranks{world}.pt", record)
     dist.barrier()
     dist.destroy_process_group()
+    # A thread of Gloo may still hold a tensor, which aborts an interpreter that ends (pytorch/pytorch#179291).
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <random>
 #include <sstream>
@@ -53,18 +54,6 @@ std::vector<pid_t> JobMarker::processes() const {
     if (read_file(entry.path() / "environ").find(variable_) != std::string::npos) found.push_back(std::stoi(name));
   }
   return found;
-}
-
-TemporaryDirectory::TemporaryDirectory() {
-  std::string pattern = std::filesystem::temp_directory_path() / "ferrun-test-XXXXXX";
-  if (mkdtemp(pattern.data()) == nullptr)
-    throw std::filesystem::filesystem_error(pattern, std::error_code(errno, std::generic_category()));
-  path_ = pattern;
-}
-
-TemporaryDirectory::~TemporaryDirectory() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
 }
 
 Program::Program(const std::vector<std::string>& argv, const ProgramOptions& options) {

@@ -15,9 +15,9 @@ namespace {
 
 using boost::asio::ip::tcp;
 using Outcome = AgentListener::Outcome;
-using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::IsEmpty;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 IpAddress ip(std::string_view text) { return parse_ip_address(text).value(); }
 
@@ -27,7 +27,7 @@ HostElection on(const std::vector<std::string>& addresses) {
   return election;
 }
 
-class AgentListenerTest : public testing::Test {
+class AgentListenerTest : public ::testing::Test {
  protected:
   AgentListener::Callbacks callbacks(bool with_store = true) {
     AgentListener::Callbacks made;

@@ -2,11 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
-#include <filesystem>
 #include <future>
 #include <thread>
 
@@ -17,21 +15,22 @@
 #include "rendezvous/message_codec.h"
 #include "tests/rendezvous/member_fleet.h"
 #include "tests/rendezvous/raw_client.h"
+#include "tests/temporary_directory.h"
 
 namespace ferrun {
 namespace {
 
 using namespace std::chrono_literals;
 using boost::asio::ip::tcp;
-using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::UnorderedElementsAre;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::UnorderedElementsAre;
 
 std::shared_ptr<const JobSecret> job(const std::string& token = "token") {
   return std::make_shared<JobSecret>("job", token);
 }
 
-class CoordinatorServerTest : public testing::Test {
+class CoordinatorServerTest : public ::testing::Test {
  protected:
   void serve(int nodes, const std::function<void(CoordinatorServer::Options&)>& adjust = nullptr) {
     CoordinatorServer::Options options;
@@ -127,16 +126,14 @@ TEST_F(CoordinatorServerTest, EndsTheJobWhenItsOwnProcessIsToldTo) {
 }
 
 TEST_F(CoordinatorServerTest, SavesTheStateBeforeARoundStarts) {
-  std::string folder = (std::filesystem::temp_directory_path() / "ferrun_server_XXXXXX").string();
-  ASSERT_NE(::mkdtemp(folder.data()), nullptr);
-  serve(2, [&](CoordinatorServer::Options& options) { options.state_file = folder + "/state"; });
+  const testing::TemporaryDirectory directory;
+  serve(2, [&](CoordinatorServer::Options& options) { options.state_file = directory.file("state"); });
   add_members(2);
   run_until([&] { return fleet.running() > 0; });
-  const auto state = load_state(folder + "/state");
+  const auto state = load_state(directory.file("state"));
   ASSERT_TRUE(state.ok()) << state.error().message;
   EXPECT_EQ((*state)->newest, (RoundId{1, 1}));
   EXPECT_EQ((*state)->members.size(), 2U);
-  std::filesystem::remove_all(folder);
 }
 
 TEST_F(CoordinatorServerTest, AnswersWhoAsksForTheStatus) {
@@ -241,7 +238,7 @@ TEST_F(CoordinatorServerTest, HearsWhatHasArrivedBeforeItJudges) {
   serve(3, [](CoordinatorServer::Options& options) {
     options.config.own_process = true;
     options.config.heartbeat_interval = 20ms;
-    options.config.silence = 1s;  // longer than a loaded machine keeps this thread waiting
+    options.config.silence = 3s;  // longer than a loaded machine keeps this thread waiting
     options.config.lease = 60s;
   });
   for (uint64_t i = 1; i <= 3; ++i) others.add(link_options(i));
@@ -250,8 +247,8 @@ TEST_F(CoordinatorServerTest, HearsWhatHasArrivedBeforeItJudges) {
     elsewhere.run_one_for(1ms);
   };
   while (server->machine().phase() != CoordinatorMachine::Phase::kRunning) both_run();
-  for (int stall = 0; stall < 3; ++stall) {
-    elsewhere.run_for(1300ms);
+  for (int stall = 0; stall < 2; ++stall) {
+    elsewhere.run_for(3300ms);
     const auto end_of_stall = std::chrono::steady_clock::now();
     while (std::chrono::steady_clock::now() - end_of_stall < 200ms) both_run();
     EXPECT_EQ(server->machine().phase(), CoordinatorMachine::Phase::kRunning) << server->machine().reason();

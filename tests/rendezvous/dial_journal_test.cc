@@ -9,7 +9,7 @@ using namespace std::chrono_literals;
 
 IpAddress dialled(std::string_view text) { return parse_ip_address(text).value(); }
 
-class DialJournalTest : public testing::Test {
+class DialJournalTest : public ::testing::Test {
  protected:
   std::string taken() {
     const std::optional<DialNote> note = journal.take_note(now);

@@ -6,9 +6,9 @@
 namespace ferrun {
 namespace {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::IsEmpty;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 IpAddress own(std::string_view text) { return parse_ip_address(text).value(); }
 

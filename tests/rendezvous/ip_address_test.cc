@@ -6,7 +6,7 @@
 namespace ferrun {
 namespace {
 
-using testing::ElementsAre;
+using ::testing::ElementsAre;
 
 IpAddress parsed(std::string_view text) {
   const std::optional<IpAddress> address = parse_ip_address(text);

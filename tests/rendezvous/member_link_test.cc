@@ -18,9 +18,9 @@ namespace ferrun {
 namespace {
 
 using boost::asio::ip::tcp;
-using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::IsEmpty;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 IpAddress link_ip(std::string_view text) { return parse_ip_address(text).value(); }
 
@@ -83,7 +83,7 @@ class Host final : public SessionConnection::Owner {
   std::vector<LossKind> losses;
 };
 
-class MemberLinkTest : public testing::Test {
+class MemberLinkTest : public ::testing::Test {
  protected:
   MemberLink& link_to(const std::string& name, uint16_t port, std::vector<std::string> addresses = {},
                       std::shared_ptr<const JobSecret> secret = link_job()) {

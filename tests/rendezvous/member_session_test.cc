@@ -239,7 +239,7 @@ TEST(MemberSession, GivesUpWhenTheCoordinatorDoesNotComeBack) {
   story.effects();
   story.pass(60s);
   const std::vector<std::string> effects = story.effects();
-  ASSERT_THAT(effects, SizeIs(testing::Ge(2u)));
+  ASSERT_THAT(effects, SizeIs(::testing::Ge(2u)));
   EXPECT_EQ(effects.back(), "done 75");
   EXPECT_EQ(effects[effects.size() - 2], "hang up");
   EXPECT_EQ(story.end->kind, JobEnd::Kind::kRendezvous);

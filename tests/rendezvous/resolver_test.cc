@@ -10,7 +10,7 @@
 namespace ferrun {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 constexpr std::chrono::seconds kPatience{60};
 

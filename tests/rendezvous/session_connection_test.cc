@@ -30,7 +30,7 @@ class Recorder final : public SessionConnection::Owner {
 };
 
 // A session's connection on the loop's side, and a plain client at its other end.
-class SessionConnectionTest : public testing::Test {
+class SessionConnectionTest : public ::testing::Test {
  protected:
   SessionConnectionTest() {
     const auto accept = [this](tcp::socket socket, const tcp::endpoint&) {

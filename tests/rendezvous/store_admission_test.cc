@@ -13,14 +13,14 @@ namespace {
 
 namespace msg = store_messages;
 using boost::asio::ip::tcp;
-using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::IsEmpty;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 tcp::endpoint from(const std::string& address) { return {boost::asio::ip::make_address(address), 4711}; }
 
 // Accepts connections of this machine and gives them to a store server as if they came from elsewhere.
-class StoreAdmission : public testing::Test {
+class StoreAdmission : public ::testing::Test {
  protected:
   StoreAdmission() {
     StoreServerOptions options;

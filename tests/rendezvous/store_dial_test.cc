@@ -13,12 +13,12 @@ namespace ferrun {
 namespace {
 
 using boost::asio::ip::tcp;
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 constexpr Duration kPatience = std::chrono::seconds(60);
 constexpr Duration kShort = std::chrono::milliseconds(100);
 
-class StoreDialTest : public testing::Test {
+class StoreDialTest : public ::testing::Test {
  protected:
   // On this address of the loopback network; port 0 takes one that the others may share.
   void serve(const std::string& address, uint16_t at = 0) {

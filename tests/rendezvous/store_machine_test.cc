@@ -17,7 +17,7 @@ constexpr StoreConnectionId kA = 1, kB = 2, kC = 3, kD = 4;
 const std::string kNothing;
 const std::string kReady(1, '\0'), kNotReady(1, '\1'), kStopWaiting(1, '\0'), kCanceled(1, '\1');
 
-class StoreMachineTest : public testing::Test {
+class StoreMachineTest : public ::testing::Test {
  protected:
   std::string value_of(const std::string& key) { return store.ask(kProbe, msg::get(key)); }
 

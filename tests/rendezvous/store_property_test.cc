@@ -250,7 +250,7 @@ TEST(StoreProperties, GiveEveryClientTheBytesOfANaiveModel) {
     for (int i = 0; i < 400; ++i) {
       pair.step();
       pair.compare();
-      if (testing::Test::HasFailure()) FAIL() << "after " << i + 1 << " requests";
+      if (::testing::Test::HasFailure()) FAIL() << "after " << i + 1 << " requests";
     }
   }
 }

@@ -17,11 +17,11 @@ namespace ferrun {
 namespace {
 
 namespace msg = store_messages;
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 const std::string kStopWaiting(1, '\0'), kCanceled(1, '\1');
 
-class StoreServerTest : public testing::Test {
+class StoreServerTest : public ::testing::Test {
  protected:
   RawClient client() { return RawClient::greeted(server.port()); }
 

@@ -1,7 +1,6 @@
 #include "worker/checkpoint/atomic_file.h"
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -9,6 +8,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "tests/temporary_directory.h"
 #include "tests/worker/checkpoint/archives.h"
 
 namespace ferrun::checkpoint {
@@ -57,14 +57,6 @@ class FaultyFileSystem final : public FileSystem {
 
 class AtomicFileTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "ferrun-atomic-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
-    path_ = (folder_ / "best.pt").string();
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   static std::string content(const fs::path& path) {
     std::ifstream file(path, std::ios::binary);
     return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
@@ -82,8 +74,9 @@ class AtomicFileTest : public ::testing::Test {
     return file.commit(previous);
   }
 
-  fs::path folder_;
-  std::string path_;
+  const testing::TemporaryDirectory directory_;
+  const fs::path& folder_ = directory_.path();
+  std::string path_ = (folder_ / "best.pt").string();
   const std::string old_ = "the old content";
   const std::string new_ = std::string(200000, 'n');  // more than the buffer
 };

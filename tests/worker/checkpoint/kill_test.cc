@@ -2,7 +2,6 @@
 // over the file-size limit. The path must always hold the old checkpoint or the new one, whole.
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -13,6 +12,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "tests/temporary_directory.h"
 #include "tests/worker/checkpoint/archives.h"
 #include "worker/checkpoint/archive_reader.h"
 #include "worker/checkpoint/atomic_file.h"
@@ -42,15 +42,6 @@ std::vector<uint8_t> content(const fs::path& path) {
 
 class InterruptedSave : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "ferrun-kill-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
-    path_ = (folder_ / "last.pt").string();
-    previous_ = (folder_ / "last.previous.pt").string();
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   void put_old() const {
     std::ofstream file(path_, std::ios::binary);
     file.write(reinterpret_cast<const char*>(old_.data()), static_cast<std::streamsize>(old_.size()));
@@ -82,9 +73,10 @@ class InterruptedSave : public ::testing::Test {
     return WIFSIGNALED(status);
   }
 
-  fs::path folder_;
-  std::string path_;
-  std::string previous_;
+  const testing::TemporaryDirectory directory_;
+  const fs::path& folder_ = directory_.path();
+  std::string path_ = (folder_ / "last.pt").string();
+  std::string previous_ = (folder_ / "last.previous.pt").string();
   const std::vector<uint8_t> old_ = small_checkpoint(1, std::vector<float>(1000, 1.0f));
   const std::vector<uint8_t> new_ = small_checkpoint(2, std::vector<float>(50000, 2.0f));
 };

@@ -5,12 +5,12 @@
 #include <ATen/ops/zeros.h>
 #include <caffe2/serialize/inline_container.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 
+#include "tests/temporary_directory.h"
 #include "worker/checkpoint/archive_writer.h"
 #include "worker/checkpoint/reader.h"
 #include "worker/checkpoint/writer.h"
@@ -23,14 +23,6 @@ namespace fs = std::filesystem;
 
 class ReadWrite : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "ferrun-checkpoint-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
-    path_ = (folder_ / "a.pt").string();
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   Value round_trip(const Value& value) const {
     const Status wrote = write_atomically(path_, value);
     EXPECT_TRUE(wrote.ok()) << wrote.error().message;
@@ -43,8 +35,9 @@ class ReadWrite : public ::testing::Test {
     return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   }
 
-  fs::path folder_;
-  std::string path_;
+  const testing::TemporaryDirectory directory_;
+  const fs::path& folder_ = directory_.path();
+  std::string path_ = (folder_ / "a.pt").string();
 };
 
 TEST_F(ReadWrite, TensorsOfEveryTypeComeBackBitForBit) {

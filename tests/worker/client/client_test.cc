@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "ferrun/client_c.h"
+#include "tests/temporary_directory.h"
 #include "worker/client/json_string.h"
 
 namespace ferrun::client {
@@ -35,12 +36,9 @@ class ClientTest : public ::testing::Test {
  protected:
   ClientTest() {
     for (const char* name : kVariables) unsetenv(name);
-    std::string pattern = std::filesystem::temp_directory_path() / "ferrun-client-XXXXXX";
-    folder = mkdtemp(pattern.data());
   }
   ~ClientTest() override {
     for (const char* name : kVariables) unsetenv(name);
-    std::filesystem::remove_all(folder);
   }
   static void set(const char* name, const std::string& value) { setenv(name, value.c_str(), 1); }
   static void set_world(const std::string& rank, const std::string& size) {
@@ -60,7 +58,8 @@ class ClientTest : public ::testing::Test {
     text << std::ifstream(file, std::ios::binary).rdbuf();
     return text.str();
   }
-  std::filesystem::path folder;
+  const testing::TemporaryDirectory directory;
+  const std::filesystem::path& folder = directory.path();
 };
 
 TEST_F(ClientTest, WithoutALauncherTheWorldIsOne) {

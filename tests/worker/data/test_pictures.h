@@ -2,7 +2,6 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <cstdint>
 #include <filesystem>
@@ -10,42 +9,32 @@
 #include <string>
 #include <vector>
 
+#include "tests/temporary_directory.h"
 #include "worker/data/image_file.h"
 
 namespace ferrun::data {
 
 class TestFolder {
  public:
-  TestFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "ferrun-data-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("cannot make " + pattern);
-    path_ = pattern;
-  }
-  ~TestFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TestFolder(const TestFolder&) = delete;
-  TestFolder& operator=(const TestFolder&) = delete;
-
   std::string path(const std::string& name = "") const {
-    return name.empty() ? path_.string() : (path_ / name).string();
+    return name.empty() ? directory_.path().string() : directory_.file(name);
   }
 
   // Writes a file, making the folders above it.
   std::string write(const std::string& name, const std::vector<uint8_t>& bytes) const {
-    std::filesystem::create_directories((path_ / name).parent_path());
-    std::ofstream file(path_ / name, std::ios::binary);
+    const std::filesystem::path whole = path(name);
+    std::filesystem::create_directories(whole.parent_path());
+    std::ofstream file(whole, std::ios::binary);
     file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    return path(name);
+    return whole;
   }
   std::string make_folder(const std::string& name) const {
-    std::filesystem::create_directories(path_ / name);
+    std::filesystem::create_directories(path(name));
     return path(name);
   }
 
  private:
-  std::filesystem::path path_;
+  const testing::TemporaryDirectory directory_;
 };
 
 // A smooth picture; `shade` tells several apart.
