@@ -24,6 +24,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/statistics.h"
 #include "worker/data/image_folder.h"
 #include "worker/data/loader.h"
 #include "worker/data/make_data.h"
@@ -31,6 +32,7 @@
 namespace {
 
 using namespace ferrun::data;  // NOLINT: a program about this one namespace
+using ferrun::bench::median;
 
 struct Options {
   std::string data;  // empty: draw some
@@ -137,11 +139,6 @@ std::string find_python() {
         (variable("XDG_CACHE_HOME").empty() ? variable("HOME") + "/.cache" : variable("XDG_CACHE_HOME")) + "/ferrun";
   const std::string python = cache + "/peer-2.11.0/bin/python";
   return ::access(python.c_str(), X_OK) == 0 ? python : "";
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 Options read_options(int argc, char** argv) {

@@ -22,6 +22,7 @@
 #include <thread>
 
 #include "bench/launch_bench_process.h"
+#include "bench/statistics.h"
 
 namespace ferrun::bench {
 namespace {
@@ -83,12 +84,6 @@ std::vector<Launcher> installed_launchers(const Options& options) {
     like_mpi("Open MPI", {path, "--allow-run-as-root", "--oversubscribe"});
   }
   return launchers;
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t middle = values.size() / 2;
-  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
 struct Series {

@@ -135,6 +135,8 @@ def main():
     print(f"rank {rank} peak memory {own / 1024:.0f} MB, a loader process {loader / 1024:.0f} MB", flush=True)
     if world > 1:
         dist.destroy_process_group()
+        # A thread of Gloo may still hold a tensor, which aborts an interpreter that ends (pytorch/pytorch#179291).
+        os._exit(0)
 
 
 if __name__ == "__main__":

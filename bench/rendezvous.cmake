@@ -1,3 +1,2 @@
 add_executable(rendezvous_bench rendezvous_bench.cc rendezvous_bench_process.cc)
-target_include_directories(rendezvous_bench PRIVATE ${PROJECT_SOURCE_DIR})
 target_link_libraries(rendezvous_bench PRIVATE ferrun_rendezvous_io ferrun_warnings nlohmann_json::nlohmann_json)

@@ -1,6 +1,5 @@
 # How fast and how surely a job comes back after a worker's death.
 add_executable(restart_rank ${CMAKE_CURRENT_LIST_DIR}/restart_rank.cc)
-target_include_directories(restart_rank PRIVATE ${PROJECT_SOURCE_DIR})
 target_link_libraries(restart_rank PRIVATE ferrun_client ferrun_warnings)
 
 add_executable(restart_bench ${CMAKE_CURRENT_LIST_DIR}/restart_bench.cc)

@@ -25,9 +25,12 @@
 #include <string>
 #include <vector>
 
+#include "bench/statistics.h"
+
 namespace {
 
 namespace fs = std::filesystem;
+using ferrun::bench::median;
 using Command = std::vector<std::string>;
 
 struct Options {
@@ -161,12 +164,6 @@ int attempts_that_came_up(const std::vector<Event>& events) {
   for (const Event& event : events) reduced[event.attempt] += event.name == "reduced" && event.attempt > 0;
   return static_cast<int>(
       std::count_if(reduced.begin(), reduced.end(), [](const auto& entry) { return entry.second == 2; }));
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
 Command operator+(Command left, const Command& right) {

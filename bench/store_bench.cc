@@ -27,8 +27,11 @@
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #include <vector>
 
+#include "bench/statistics.h"
+
 namespace {
 
+using ferrun::bench::median;
 using Clock = std::chrono::steady_clock;
 
 struct Options {
@@ -148,12 +151,6 @@ Measured measure(const ServerProcess& server, const std::vector<Client>& clients
   const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
   const double requests = static_cast<double>(done);
   return {requests / seconds, (server.cpu_us() - cpu_before) / requests};
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
 struct Row {
