@@ -25,6 +25,8 @@
 #include <vector>
 
 #include "bench/statistics.h"
+#include "tests/peer_path.h"
+#include "tests/temporary_directory.h"
 #include "worker/data/image_folder.h"
 #include "worker/data/loader.h"
 #include "worker/data/make_data.h"
@@ -126,21 +128,6 @@ class Torchvision {
   std::FILE* output_;
 };
 
-// The peer's interpreter; empty when there is none.
-std::string find_python() {
-  const auto variable = [](const char* name) {
-    const char* value = std::getenv(name);
-    return std::string(value ? value : "");
-  };
-  if (!variable("FERRUN_PEER_PYTHON").empty()) return variable("FERRUN_PEER_PYTHON");
-  std::string cache = variable("FERRUN_CACHE");
-  if (cache.empty())
-    cache =
-        (variable("XDG_CACHE_HOME").empty() ? variable("HOME") + "/.cache" : variable("XDG_CACHE_HOME")) + "/ferrun";
-  const std::string python = cache + "/peer-2.11.0/bin/python";
-  return ::access(python.c_str(), X_OK) == 0 ? python : "";
-}
-
 Options read_options(int argc, char** argv) {
   Options options;
   for (int i = 1; i < argc; ++i) {
@@ -168,21 +155,13 @@ Options read_options(int argc, char** argv) {
 class DrawnFolder {
  public:
   DrawnFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "ferrun-bench-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("cannot make " + pattern);
-    path_ = pattern;
-    value_or_exit(write_image_folder(path_ + "/faces", {.train_per_class = 40, .val_per_class = 1, .size = 48}));
+    value_or_exit(
+        write_image_folder(directory_.file("faces"), {.train_per_class = 40, .val_per_class = 1, .size = 48}));
   }
-  ~DrawnFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  DrawnFolder(const DrawnFolder&) = delete;
-  DrawnFolder& operator=(const DrawnFolder&) = delete;
-  std::string train() const { return path_ + "/faces/train"; }
+  std::string train() const { return directory_.file("faces/train"); }
 
  private:
-  std::string path_;
+  const ferrun::testing::TemporaryDirectory directory_;
 };
 
 void report(const Options& options, const std::vector<Pass>& ours, const std::vector<Pass>& theirs) {
@@ -213,7 +192,7 @@ void report(const Options& options, const std::vector<Pass>& ours, const std::ve
 }
 
 int run(const Options& options) {
-  const std::string python = find_python();
+  const std::string python = ferrun::peer_python();
   if (python.empty()) {
     std::fprintf(
         stderr,

@@ -23,6 +23,8 @@
 
 #include "bench/launch_bench_process.h"
 #include "bench/statistics.h"
+#include "tests/peer_path.h"
+#include "tests/temporary_directory.h"
 
 namespace ferrun::bench {
 namespace {
@@ -160,17 +162,8 @@ double time_of(const Command& command) {
 // A file that workers append to, empty for every run.
 class RecordFile {
  public:
-  RecordFile() {
-    std::string folder = (std::filesystem::temp_directory_path() / "launch_bench_XXXXXX").string();
-    if (mkdtemp(folder.data()) == nullptr) std::exit(1);
-    folder_ = folder;
-  }
-  ~RecordFile() { std::filesystem::remove_all(folder_); }
-  RecordFile(const RecordFile&) = delete;
-  RecordFile& operator=(const RecordFile&) = delete;
-
-  std::string path() const { return folder_ / "records"; }
-  std::string log_folder() const { return folder_ / "logs"; }
+  std::string path() const { return folder_.file("records"); }
+  std::string log_folder() const { return folder_.file("logs"); }
   void clear() const { std::filesystem::remove(path()); }
   std::vector<long long> times(const std::string& what, int attempt) const {
     std::vector<long long> times;
@@ -184,7 +177,7 @@ class RecordFile {
   }
 
  private:
-  std::filesystem::path folder_;
+  const testing::TemporaryDirectory folder_;
 };
 
 std::string worker_program() {
@@ -310,17 +303,6 @@ void run_all(const Options& options) {
   report.finish();
 }
 
-std::string default_torchrun() {
-  const auto variable = [](const char* name) { return std::string(std::getenv(name) ? std::getenv(name) : ""); };
-  std::string cache = variable("FERRUN_CACHE");
-  if (cache.empty()) {
-    const std::string home = variable("XDG_CACHE_HOME");
-    cache = (home.empty() ? variable("HOME") + "/.cache" : home) + "/ferrun";
-  }
-  const std::string path = cache + "/peer-2.11.0/bin/torchrun";
-  return access(path.c_str(), X_OK) == 0 ? path : "";
-}
-
 // False when an argument is not understood.
 bool parse(int argc, char** argv, Options& options) {
   for (int i = 1; i < argc; ++i) {
@@ -351,7 +333,7 @@ bool parse(int argc, char** argv, Options& options) {
 int main(int argc, char** argv) {
   using namespace ferrun::bench;
   Options options;
-  options.torchrun = default_torchrun();
+  options.torchrun = ferrun::peer_torchrun();
   options.ferrun = (std::filesystem::read_symlink("/proc/self/exe").parent_path() / "ferrun").string();
   if (!parse(argc, argv, options)) {
     std::fprintf(

@@ -38,6 +38,8 @@
 
 #include "bench/launch_bench_process.h"
 #include "bench/statistics.h"
+#include "tests/peer_path.h"
+#include "tests/temporary_directory.h"
 
 namespace {
 
@@ -55,16 +57,9 @@ struct Options {
   bool json = false;
 };
 
-std::string default_torchrun() {
-  const char* cache = std::getenv("FERRUN_CACHE");
-  const char* home = std::getenv("HOME");
-  const fs::path base = cache != nullptr ? fs::path(cache) : fs::path(home != nullptr ? home : "/") / ".cache/ferrun";
-  return base / "peer-2.11.0/bin/torchrun";
-}
-
 Options parse(int argc, char** argv) {
   Options options;
-  options.torchrun = default_torchrun();
+  options.torchrun = ferrun::peer_torchrun();
   for (int index = 1; index < argc; ++index) {
     const std::string argument = argv[index];
     const std::string value = argument.substr(std::min(argument.size(), argument.find('=') + 1));
@@ -267,20 +262,18 @@ std::string text_of(const std::vector<std::optional<double>>& values) {
 
 int main(int argc, char** argv) {
   const Options options = parse(argc, argv);
-  const fs::path folder = fs::temp_directory_path() / ("nodes_bench_" + std::to_string(getpid()));
-  fs::create_directories(folder);
-  setenv("XDG_RUNTIME_DIR", folder.c_str(), 1);
+  const ferrun::testing::TemporaryDirectory folder;
+  setenv("XDG_RUNTIME_DIR", folder.path().c_str(), 1);
   std::map<std::string, std::string> launchers = {{"ferrun", std::string(FERRUN_BENCH_BIN_DIR) + "/ferrun"}};
   if (fs::exists(options.torchrun)) launchers["torchrun"] = options.torchrun;
   std::map<std::string, Results> results;
   int port = 20000 + static_cast<int>(getpid() % 10000);
   for (int round = 0; round < options.rounds; ++round) {
     for (const auto& [name, launcher] : launchers) {
-      Job job(name == "ferrun", launcher, port++, folder / "journal", options.patience);
+      Job job(name == "ferrun", launcher, port++, folder.path() / "journal", options.patience);
       play(job, options.quick, results[name]);
     }
   }
-  fs::remove_all(folder);
   if (options.json) {
     nlohmann::json out;
     for (const auto& [name, stories] : results) {

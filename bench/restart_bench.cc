@@ -26,10 +26,13 @@
 #include <vector>
 
 #include "bench/statistics.h"
+#include "tests/peer_path.h"
+#include "tests/temporary_directory.h"
 
 namespace {
 
 namespace fs = std::filesystem;
+using ferrun::peer_python;
 using ferrun::bench::median;
 using Command = std::vector<std::string>;
 
@@ -54,20 +57,9 @@ struct Case {
   Command program;
 };
 
-std::string peer_python() {
-  if (const char* given = std::getenv("FERRUN_PEER_PYTHON")) return given;
-  const char* cache = std::getenv("FERRUN_CACHE");
-  const char* xdg = std::getenv("XDG_CACHE_HOME");
-  const char* home = std::getenv("HOME");
-  const fs::path base = cache != nullptr ? fs::path(cache)
-                        : xdg != nullptr ? fs::path(xdg) / "ferrun"
-                                         : fs::path(home != nullptr ? home : "/") / ".cache/ferrun";
-  return base / "peer-2.11.0/bin/python";
-}
-
 Options parse(int argc, char** argv) {
   Options options;
-  options.torchrun = fs::path(peer_python()).replace_filename("torchrun");
+  options.torchrun = ferrun::peer_torchrun();
   for (int index = 1; index < argc; ++index) {
     const std::string argument = argv[index];
     const std::string value = argument.substr(std::min(argument.size(), argument.find('=') + 1));
@@ -174,21 +166,18 @@ Command operator+(Command left, const Command& right) {
 class Bench {
  public:
   explicit Bench(Options options) : options_(std::move(options)) {
-    std::string pattern = fs::temp_directory_path() / "restart-bench-XXXXXX";
-    if (mkdtemp(pattern.data()) == nullptr) throw fs::filesystem_error(pattern, std::error_code());
-    folder_ = pattern;
-    have_torchrun_ = access(options_.torchrun.c_str(), X_OK) == 0;
+    have_torchrun_ = !peer_python().empty() && access(options_.torchrun.c_str(), X_OK) == 0;
     if (!have_torchrun_)
-      std::fprintf(stderr, "restart_bench: no torchrun at %s; its rows are left out\n", options_.torchrun.c_str());
+      std::fprintf(stderr, "restart_bench: no Python peer or no torchrun (--torchrun=PATH); their rows are left out\n");
   }
-  ~Bench() { fs::remove_all(folder_); }
 
   void latencies() {
     const std::vector<Case> cases = all_cases();
     std::vector<std::vector<double>> times(cases.size());
     for (int round = 0; round < options_.rounds; ++round) {
       for (size_t index = 0; index < cases.size(); ++index) {
-        const auto time = latency(run(cases[index].launcher + cases[index].program, folder_), cases[index].until);
+        const auto time =
+            latency(run(cases[index].launcher + cases[index].program, folder_.path()), cases[index].until);
         if (time) times[index].push_back(*time);
       }
     }
@@ -200,7 +189,7 @@ class Bench {
     for (const std::string method : {"spawn", "forkserver"}) {
       for (const Command& program : reducing_programs()) {
         // Python ranks have no fork point: ferrun says so, and spawns them.
-        const int came_up = attempts_that_came_up(run(ferrun(method, count) + program, folder_));
+        const int came_up = attempts_that_came_up(run(ferrun(method, count) + program, folder_.path()));
         report(
             {{"case", "restarts that came up, ferrun " + method + ", " + fs::path(program.back()).filename().string()},
              {"came_up", came_up},
@@ -272,7 +261,7 @@ class Bench {
   }
 
   Options options_;
-  fs::path folder_;
+  const ferrun::testing::TemporaryDirectory folder_;
   bool have_torchrun_ = false;
 };
 

@@ -1,27 +1,14 @@
-// Where the Python peer (real torch, for parity suites and for Python ranks) is, and what a test does without it.
+// What a test does without the Python peer (real torch, for parity suites and for Python ranks).
 #pragma once
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <string>
 
-namespace ferrun {
+#include "tests/peer_path.h"
 
-// The peer's interpreter: FERRUN_PEER_PYTHON, else the one that scripts/setup installs; empty when there is none.
-inline std::string peer_python() {
-  const auto variable = [](const char* name) {
-    const char* value = std::getenv(name);
-    return std::string(value != nullptr ? value : "");
-  };
-  if (const std::string named = variable("FERRUN_PEER_PYTHON"); !named.empty()) return named;
-  std::string cache = variable("FERRUN_CACHE");
-  if (cache.empty() && !variable("XDG_CACHE_HOME").empty()) cache = variable("XDG_CACHE_HOME") + "/ferrun";
-  if (cache.empty()) cache = variable("HOME") + "/.cache/ferrun";
-  const std::string python = cache + "/peer-2.11.0/bin/python";
-  return ::access(python.c_str(), X_OK) == 0 ? python : "";
-}
+namespace ferrun {
 
 // Where FERRUN_REQUIRE_PEER=1 (CI), a test without its peer fails instead of being skipped.
 inline bool peer_required() {

@@ -90,8 +90,7 @@ json environment_under(const std::string& launcher, const ScratchFolder& folder)
 }
 
 TEST_F(LauncherPython, WorkersSeeTorchrunsEnvironment) {
-  const std::string torchrun = std::filesystem::path(peer_python()).parent_path().string() + "/torchrun";
-  const json theirs = environment_under(torchrun, folder_);
+  const json theirs = environment_under(peer_torchrun(), folder_);
   const json ours = environment_under(FERRUN_BIN_DIR "/ferrun", folder_);
   // Ports and paths are different in every run; LC_CTYPE and PYTHONPATH-like traces are the interpreter's own.
   const std::set<std::string> of_the_run = {"MASTER_PORT", "TORCHELASTIC_ERROR_FILE", "LC_CTYPE", "_", "OLDPWD", "PWD",
