@@ -17,9 +17,9 @@
 #include <stdexcept>
 #include <vector>
 
-#include "rendezvous/io/agent_listener.h"
-#include "rendezvous/io/coordinator_server.h"
-#include "tests/rendezvous/member_fleet.h"
+#include "rendezvous/io/coordinator/agent_listener.h"
+#include "rendezvous/io/coordinator/coordinator_server.h"
+#include "tests/rendezvous/member/member_fleet.h"
 
 namespace ferrun::bench {
 namespace {

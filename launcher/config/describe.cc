@@ -1,7 +1,7 @@
 #include "launcher/config/describe.h"
 
 #include "launcher/config/values.h"
-#include "launcher/workers/log_layout.h"
+#include "launcher/logs/log_layout.h"
 #include "launcher/workers/worker_environment.h"
 
 namespace ferrun {

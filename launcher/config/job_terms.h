@@ -6,7 +6,7 @@
 
 #include "launcher/cli/parse.h"
 #include "launcher/config/job_config.h"
-#include "rendezvous/messages.h"
+#include "rendezvous/wire/messages.h"
 
 namespace ferrun {
 

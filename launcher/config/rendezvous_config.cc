@@ -8,7 +8,7 @@
 #include <tuple>
 
 #include "launcher/config/job_token.h"
-#include "rendezvous/handshake.h"
+#include "rendezvous/wire/handshake.h"
 
 namespace ferrun {
 namespace {

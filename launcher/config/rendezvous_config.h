@@ -14,8 +14,8 @@
 #include "launcher/config/host_facts.h"
 #include "launcher/config/rendezvous_conf.h"
 #include "launcher/config/values.h"
-#include "rendezvous/ids.h"
-#include "rendezvous/messages.h"
+#include "rendezvous/job/ids.h"
+#include "rendezvous/wire/messages.h"
 
 namespace ferrun {
 

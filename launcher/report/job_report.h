@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "rendezvous/failure.h"
+#include "rendezvous/job/failure.h"
 
 namespace ferrun {
 

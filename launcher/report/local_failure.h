@@ -5,7 +5,7 @@
 
 #include "common/time.h"
 #include "launcher/report/root_cause.h"
-#include "rendezvous/failure.h"
+#include "rendezvous/job/failure.h"
 
 namespace ferrun {
 

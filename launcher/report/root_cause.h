@@ -6,7 +6,7 @@
 
 #include "launcher/report/error_file.h"
 #include "launcher/workers/group_machine.h"
-#include "rendezvous/failure.h"
+#include "rendezvous/job/failure.h"
 
 namespace ferrun {
 

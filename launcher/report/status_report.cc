@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "common/printable_text.h"
-#include "rendezvous/job_status.h"
+#include "rendezvous/job/job_status.h"
 
 namespace ferrun {
 namespace {

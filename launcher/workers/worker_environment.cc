@@ -2,7 +2,7 @@
 
 #include <array>
 
-#include "launcher/workers/text_template.h"
+#include "launcher/logs/text_template.h"
 
 namespace ferrun {
 

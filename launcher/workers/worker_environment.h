@@ -9,7 +9,7 @@
 #include "common/environment.h"
 #include "launcher/config/job_config.h"
 #include "launcher/workers/spawn_request.h"
-#include "rendezvous/assignment.h"
+#include "rendezvous/job/assignment.h"
 
 namespace ferrun {
 

@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "rendezvous/coordinator_state_codec.h"
+#include "rendezvous/coordinator/coordinator_state_codec.h"
 #include "tests/e2e/nodes_run.h"
 
 namespace ferrun::testing {

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "rendezvous/frame_codec.h"
+#include "rendezvous/wire/frame_codec.h"
 #include "tests/fuzz/require.h"
 
 namespace ferrun {

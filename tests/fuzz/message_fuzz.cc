@@ -7,10 +7,10 @@
 #include <string>
 #include <string_view>
 
-#include "rendezvous/frame_codec.h"
-#include "rendezvous/frame_seal.h"
-#include "rendezvous/job_status.h"
-#include "rendezvous/message_codec.h"
+#include "rendezvous/job/job_status.h"
+#include "rendezvous/wire/frame_codec.h"
+#include "rendezvous/wire/frame_seal.h"
+#include "rendezvous/wire/message_codec.h"
 #include "tests/fuzz/require.h"
 
 namespace ferrun {

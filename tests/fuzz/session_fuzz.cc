@@ -12,8 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "rendezvous/message_codec.h"
-#include "rendezvous/session.h"
+#include "rendezvous/wire/message_codec.h"
+#include "rendezvous/wire/session.h"
 #include "tests/fuzz/require.h"
 
 namespace ferrun {

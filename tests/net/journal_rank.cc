@@ -20,7 +20,7 @@
 #include <sstream>
 #include <string>
 
-#include "tests/rendezvous/store_messages.h"
+#include "tests/rendezvous/store/store_messages.h"
 
 namespace {
 

@@ -11,7 +11,7 @@
 #include <set>
 
 #include "common/fork_protocol.h"
-#include "launcher/io/descendants.h"
+#include "launcher/io/process/descendants.h"
 #include "tests/process/launcher_harness.h"
 
 namespace ferrun::testing {

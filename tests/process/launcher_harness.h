@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "launcher/io/process_launcher.h"
+#include "launcher/io/process/process_launcher.h"
 #include "tests/process/process_test_support.h"
 
 namespace ferrun::testing {

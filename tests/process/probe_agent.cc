@@ -23,9 +23,9 @@
 #include <sstream>
 
 #include "common/io/clock.h"
-#include "launcher/io/lease_guard.h"
-#include "launcher/io/process_launcher.h"
-#include "launcher/io/sentinel.h"
+#include "launcher/io/process/lease_guard.h"
+#include "launcher/io/process/process_launcher.h"
+#include "launcher/io/process/sentinel.h"
 
 namespace {
 

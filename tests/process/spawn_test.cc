@@ -12,7 +12,7 @@
 #include <fstream>
 #include <iterator>
 
-#include "launcher/io/descendants.h"
+#include "launcher/io/process/descendants.h"
 #include "tests/process/launcher_harness.h"
 
 namespace ferrun::testing {

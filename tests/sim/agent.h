@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "launcher/node_machine.h"
+#include "launcher/node/node_machine.h"
 #include "tests/sim/parts.h"
 #include "tests/sim/processes.h"
 

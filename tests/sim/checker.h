@@ -40,7 +40,7 @@
 #include <utility>
 #include <vector>
 
-#include "launcher/node_machine.h"
+#include "launcher/node/node_machine.h"
 #include "tests/sim/job_plan.h"
 #include "tests/sim/network.h"
 

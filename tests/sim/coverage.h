@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <string>
 
-#include "launcher/node_machine.h"
-#include "rendezvous/coordinator_machine.h"
+#include "launcher/node/node_machine.h"
+#include "rendezvous/coordinator/coordinator_machine.h"
 
 namespace ferrun::sim {
 

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "rendezvous/coordinator_events.h"
+#include "rendezvous/coordinator/coordinator_events.h"
 
 namespace ferrun::sim {
 

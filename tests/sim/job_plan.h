@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "rendezvous/coordinator_machine.h"
-#include "rendezvous/member_machine.h"
+#include "rendezvous/coordinator/coordinator_machine.h"
+#include "rendezvous/member/member_machine.h"
 #include "tests/sim/clock.h"
 #include "tests/sim/processes.h"
 

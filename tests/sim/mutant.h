@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "launcher/node_machine.h"
-#include "rendezvous/coordinator_machine.h"
+#include "launcher/node/node_machine.h"
+#include "rendezvous/coordinator/coordinator_machine.h"
 
 namespace ferrun::sim {
 

@@ -11,7 +11,7 @@
 #include <variant>
 #include <vector>
 
-#include "rendezvous/messages.h"
+#include "rendezvous/wire/messages.h"
 #include "tests/sim/event_queue.h"
 #include "tests/sim/random.h"
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "common/exit_status.h"
-#include "rendezvous/ids.h"
+#include "rendezvous/job/ids.h"
 #include "tests/sim/event_queue.h"
 #include "tests/sim/random.h"
 

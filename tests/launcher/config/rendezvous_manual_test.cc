@@ -12,8 +12,8 @@
 
 #include "launcher/cli/flag_table.h"
 #include "launcher/config/rendezvous_conf.h"
-#include "rendezvous/coordinator_machine.h"
-#include "rendezvous/session.h"
+#include "rendezvous/coordinator/coordinator_machine.h"
+#include "rendezvous/wire/session.h"
 
 namespace ferrun {
 namespace {

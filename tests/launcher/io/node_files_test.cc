@@ -11,9 +11,9 @@
 #include <fstream>
 #include <thread>
 
-#include "launcher/io/oom_watch.h"
-#include "launcher/io/runtime_folder.h"
-#include "launcher/io/status_socket.h"
+#include "launcher/io/node/runtime_folder.h"
+#include "launcher/io/node/status_socket.h"
+#include "launcher/io/probe/oom_watch.h"
 #include "tests/process/process_test_support.h"
 
 namespace ferrun::testing {

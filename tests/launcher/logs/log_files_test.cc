@@ -1,4 +1,4 @@
-#include "launcher/io/log_files.h"
+#include "launcher/io/logs/log_files.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

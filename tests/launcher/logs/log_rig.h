@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-#include "launcher/io/log_router.h"
+#include "launcher/io/logs/log_router.h"
 #include "tests/process/process_test_support.h"
 
 namespace ferrun::testing {

@@ -1,5 +1,5 @@
 // The router with real pipes and files when nothing goes wrong: every line arrives, whole, once, in its place.
-#include "launcher/io/log_router.h"
+#include "launcher/io/logs/log_router.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>

@@ -5,10 +5,10 @@
 #include <map>
 #include <random>
 
-#include "launcher/workers/log_flow.h"
-#include "launcher/workers/log_loss.h"
-#include "launcher/workers/log_queue.h"
-#include "launcher/workers/log_tail.h"
+#include "launcher/logs/log_flow.h"
+#include "launcher/logs/log_loss.h"
+#include "launcher/logs/log_queue.h"
+#include "launcher/logs/log_tail.h"
 
 namespace ferrun {
 namespace {

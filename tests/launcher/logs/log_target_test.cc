@@ -1,5 +1,5 @@
 // One destination, with descriptors that fail as real ones do.
-#include "launcher/io/log_target.h"
+#include "launcher/io/logs/log_target.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "rendezvous/job_status.h"
+#include "rendezvous/job/job_status.h"
 
 namespace ferrun {
 namespace {

@@ -2,8 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "launcher/workers/log_layout.h"
-#include "launcher/workers/text_template.h"
+#include "launcher/logs/log_layout.h"
+#include "launcher/logs/text_template.h"
 #include "launcher/workers/worker_environment.h"
 #include "tests/launcher/config/host_fixture.h"
 

@@ -1,0 +1,65 @@
+#include "launcher/io/logs/log_files.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+
+#include "launcher/logs/log_tail.h"
+
+namespace ferrun {
+namespace {
+
+namespace fs = std::filesystem;
+
+Error describe(const std::string& what, const fs::path& path, int code) {
+  const std::string reason = std::generic_category().message(code);
+  if (code == EMFILE || code == ENFILE) {
+    rlimit limit{};
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    return {ErrorKind::kPlatform, what + " " + path.string() + ": " + reason + " (limit " +
+                                      std::to_string(limit.rlim_cur) +
+                                      "): raise it with `ulimit -n`, or redirect and tee fewer streams"};
+  }
+  const ErrorKind kind = code == ENOSPC || code == EIO ? ErrorKind::kPlatform : ErrorKind::kUser;
+  return {kind, what + " " + path.string() + ": " + reason + "; choose another place with --log-dir"};
+}
+
+Status make_directory(const fs::path& directory, unsigned mode) {
+  std::error_code code;
+  fs::create_directories(directory.parent_path(), code);
+  if (!code && ::mkdir(directory.c_str(), mode) != 0 && errno != EEXIST) code.assign(errno, std::generic_category());
+  // A file of that name is reported by some versions and passed over by others.
+  if (!code && !fs::is_directory(directory, code)) code = std::make_error_code(std::errc::not_a_directory);
+  if (code) return describe("cannot make the log directory", directory, code.value());
+  return ok_status();
+}
+
+}  // namespace
+
+Result<int> open_log_file(const fs::path& path, unsigned directory_mode) {
+  if (Status made = make_directory(path.parent_path(), directory_mode); !made) return made.error();
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0666);
+  if (fd < 0) return describe("cannot open the log file", path, errno);
+  return fd;
+}
+
+std::vector<std::string> read_last_lines(const fs::path& path, size_t count) {
+  constexpr off_t kReach = 64 << 10;
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  if (fd < 0) return {};
+  struct stat status {};
+  ::fstat(fd, &status);
+  const off_t begin = std::max<off_t>(0, status.st_size - kReach);
+  std::string bytes(static_cast<size_t>(std::min(status.st_size, kReach)), '\0');
+  const ssize_t got = ::pread(fd, bytes.data(), bytes.size(), begin);
+  ::close(fd);
+  bytes.resize(static_cast<size_t>(std::max<ssize_t>(got, 0)));
+  return last_lines(bytes, count, begin > 0);
+}
+
+}  // namespace ferrun

@@ -1,0 +1,66 @@
+// One worker stream that ferrun reads: the reading end of its pipe, and where its bytes go.
+//
+// Reads only while every destination takes more: a destination whose queue is full makes the worker wait (see LogFlow).
+// Ownership: owned by LogRouter, which the destinations outlive. Thread rule: the thread that runs the event loop.
+#pragma once
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "common/line_splitter.h"
+#include "common/time.h"
+#include "launcher/io/logs/log_sink.h"
+#include "launcher/logs/log_tail.h"
+
+namespace ferrun {
+
+class LogPipe {
+ public:
+  struct Destinations {
+    std::optional<LogOutlet> file;
+    std::optional<LogOutlet> console;
+    std::string prefix;  // of console lines
+    size_t longest_line = 0;
+  };
+
+  enum class Progress { kMore, kEmpty, kWaiting, kEnded };
+
+  // Takes over `fd`, a non-blocking reading end.
+  LogPipe(boost::asio::io_context& io, int fd, Destinations destinations);
+
+  // Reads once, if the destinations allow it, and hands on what came. kWaiting: a destination is full, ask again.
+  Progress read_once(TimePoint now);
+
+  // Hands on what the pipe holds at this moment, whatever the destinations say, and ends the stream.
+  void read_rest();
+
+  // True once the writing end is closed and everything is handed on.
+  bool ended() const { return ended_; }
+
+  const LogTail& tail() const { return tail_; }
+  boost::asio::posix::stream_descriptor& descriptor() { return descriptor_; }
+
+  // Sinks that this stream waits for; null when there is none.
+  LogSink* waits_for_file() const { return file_verdict_ == LogFlow::Verdict::kWait ? to_.file->sink : nullptr; }
+  LogSink* waits_for_console() const {
+    return console_verdict_ == LogFlow::Verdict::kWait ? to_.console->sink : nullptr;
+  }
+
+ private:
+  void judge(TimePoint now);
+  size_t most_to_read() const;
+  void deliver(std::string_view bytes);
+  void end();
+
+  boost::asio::posix::stream_descriptor descriptor_;
+  Destinations to_;
+  LineSplitter splitter_;
+  LogTail tail_;
+  LogFlow::Verdict file_verdict_ = LogFlow::Verdict::kAccept;
+  LogFlow::Verdict console_verdict_ = LogFlow::Verdict::kAccept;
+  bool ended_ = false;
+};
+
+}  // namespace ferrun

@@ -1,0 +1,33 @@
+// A writer together with the flow that guards its queue, and one stream's share of it.
+#pragma once
+
+#include <utility>
+
+#include "common/time.h"
+#include "launcher/io/logs/log_writer.h"
+#include "launcher/logs/log_flow.h"
+
+namespace ferrun {
+
+// Thread rule: the thread that runs the event loop.
+struct LogSink {
+  LogSink(LogWriter::Options options, Duration patience)
+      : low(options.queue_bytes / 4),
+        capacity(options.queue_bytes),
+        flow({options.queue_bytes / 2, low, patience}),
+        writer(std::move(options)) {}
+
+  LogFlow::Verdict judge(TimePoint now) { return flow.judge(writer.queued(), now); }
+
+  size_t low;
+  size_t capacity;
+  LogFlow flow;
+  LogWriter writer;
+};
+
+struct LogOutlet {
+  LogSink* sink = nullptr;
+  LogWriter::Target target = 0;
+};
+
+}  // namespace ferrun

@@ -1,0 +1,81 @@
+#include "launcher/io/logs/log_target.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace ferrun {
+namespace {
+
+constexpr Duration kRetryAfter = std::chrono::milliseconds(200);
+
+}  // namespace
+
+std::string describe_loss(const std::string& name, const LogLoss& loss, const char* reason) {
+  return name + ": " + loss.describe() + " lost: " + reason;
+}
+
+void LogTarget::write(std::span<const std::string_view> pieces, TimePoint now) {
+  const bool was_failing = failing_;
+  for (std::string_view bytes : pieces) {
+    if (failing_ && now < retry_at_) {
+      loss_.add(bytes);
+      continue;
+    }
+    bytes = loss_.skip_rest_of_line(bytes);
+    if (bytes.empty()) continue;
+    size_t written = 0;
+    if (loss_.empty() || say_loss()) written = write_some(bytes);
+    if (failing_) retry_at_ = now + kRetryAfter;
+    loss_.add(bytes.substr(written));
+  }
+  if (failing_ && !was_failing)
+    reports_.push_back(name_ + ": " + reason_ + "; lines are lost until it can be written again");
+}
+
+void LogTarget::add_loss(const LogLoss& loss, const char* reason) {
+  if (loss_.empty()) reason_ = reason;
+  loss_.add(loss);
+  // A stream of whole lines can say it at once; one that was cut inside a line says it where the next line begins.
+  if (!failing_ && !loss_.ends_mid_line) say_loss();
+}
+
+void LogTarget::finish() {
+  if (!loss_.empty()) say_loss();
+}
+
+size_t LogTarget::write_some(std::string_view bytes) {
+  size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t count = ::write(fd_, bytes.data() + done, bytes.size() - done);
+    if (count >= 0) {
+      done += static_cast<size_t>(count);
+      continue;
+    }
+    if (errno == EINTR) continue;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      pollfd ready{fd_, POLLOUT, 0};
+      ::poll(&ready, 1, -1);
+      continue;
+    }
+    if (loss_.empty()) reason_ = ::strerrordesc_np(errno);
+    break;
+  }
+  failing_ = done < bytes.size();
+  if (done > 0) mid_line_ = bytes[done - 1] != '\n';
+  return done;
+}
+
+bool LogTarget::say_loss() {
+  std::string line = mid_line_ ? "\n" : "";
+  line += "ferrun: " + loss_.describe() + " lost here: " + reason_ + "\n";
+  // A line that did not fit is ended by the next attempt, so nothing of it is taken for the worker's.
+  if (write_some(line) < line.size()) return false;
+  reports_.push_back(describe_loss(name_, loss_, reason_));
+  loss_ = LogLoss{};
+  return true;
+}
+
+}  // namespace ferrun

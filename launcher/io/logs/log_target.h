@@ -1,0 +1,62 @@
+// One destination of output: a descriptor, and the account of what could not be written to it.
+//
+// A failed write (full disk, closed pipe) loses the bytes at hand and those of the next moments; then it is tried
+// again. Once the descriptor takes bytes again, a line in the stream says what is missing at that place, and the stream
+// goes on with the next whole line. Writes block as the descriptor does; one that its other users set to non-blocking
+// is polled. Ownership: owned by LogWriter. Thread rule: the writer's thread.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/time.h"
+#include "launcher/logs/log_loss.h"
+
+namespace ferrun {
+
+// "/logs/0/stdout.log: 12 lines (3.4 kB) lost: No space left on device"
+std::string describe_loss(const std::string& name, const LogLoss& loss, const char* reason);
+
+class LogTarget {
+ public:
+  // `name` is what the lines about losses call it: a path, or "stdout".
+  LogTarget(std::string name, int fd) : name_(std::move(name)), fd_(fd) {}
+
+  // Writes `pieces` in order.
+  void write(std::span<const std::string_view> pieces, TimePoint now);
+
+  // Records that output for this place was lost before it came here. `reason` must be a literal.
+  void add_loss(const LogLoss& loss, const char* reason);
+
+  // Nothing more will come: says what is lost so far, if the descriptor lets it.
+  void finish();
+
+  const std::string& name() const { return name_; }
+  int fd() const { return fd_; }
+  const char* reason() const { return reason_; }
+  // What was lost and not said in the stream.
+  const LogLoss& unsaid() const { return loss_; }
+
+  // What a person who does not look at this destination should know by now: that it began to lose lines, or how many it
+  // lost. One line each, without newline.
+  std::vector<std::string> take_reports() { return std::exchange(reports_, {}); }
+
+ private:
+  // Bytes written of `bytes`; fewer when the descriptor failed, whose reason is then kept.
+  size_t write_some(std::string_view bytes);
+  bool say_loss();
+
+  std::string name_;
+  int fd_;
+  LogLoss loss_;
+  const char* reason_ = "";
+  bool failing_ = false;
+  bool mid_line_ = false;  // the last byte in the stream is no newline
+  TimePoint retry_at_{};
+  std::vector<std::string> reports_;
+};
+
+}  // namespace ferrun

@@ -1,0 +1,154 @@
+#include "launcher/io/node/coordinator_host.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <ctime>
+#include <utility>
+
+#include "launcher/config/names.h"
+#include "launcher/node/node_setup.h"
+#include "rendezvous/coordinator/host_election.h"
+#include "rendezvous/coordinator/saved_state_policy.h"
+#include "rendezvous/io/coordinator/state_file.h"
+#include "rendezvous/io/net/local_addresses.h"
+
+namespace ferrun {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr size_t kLongestName = 100;
+// A state file that is kept fresh is touched this often.
+constexpr std::chrono::seconds kFreshness{1};
+
+LogLevel log_level(RendezvousLevel level) {
+  switch (level) {
+    case RendezvousLevel::kDebug: return LogLevel::kDebug;
+    case RendezvousLevel::kInfo: return LogLevel::kInfo;
+    case RendezvousLevel::kWarning: return LogLevel::kWarning;
+  }
+  return LogLevel::kWarning;
+}
+
+// Since the file was written or touched; none when it is not there.
+std::optional<Duration> age_of(const fs::path& file) {
+  struct stat found {};
+  if (stat(file.c_str(), &found) != 0) return std::nullopt;
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return std::chrono::seconds(now.tv_sec - found.st_mtim.tv_sec);
+}
+
+}  // namespace
+
+CoordinatorHost::CoordinatorHost(boost::asio::io_context& io, Options options, Callbacks callbacks)
+    : io_(io), options_(std::move(options)), callbacks_(std::move(callbacks)), freshness_(io) {}
+
+CoordinatorHost::~CoordinatorHost() {
+  if (resolver_) resolver_->stop();
+}
+
+void CoordinatorHost::start() {
+  const std::optional<bool> is_host = options_.rendezvous.conf.is_host;
+  if (is_host) return elect({});  // the user's word: no address decides
+  if (resolver_) resolver_->stop();
+  resolver_ =
+      Resolver::make(io_, options_.rendezvous.endpoint.host, [this](const NameAnswer& answer) { answered(answer); });
+  resolver_->start();
+}
+
+void CoordinatorHost::answered(const NameAnswer& answer) {
+  if (hosting()) return;
+  if (answer.addresses.empty()) {
+    return callbacks_.decided(Outcome::kUnknown, options_.rendezvous.endpoint.host + ": " + answer.error);
+  }
+  resolver_->stop();
+  elect(answer.addresses);
+}
+
+void CoordinatorHost::elect(const std::vector<IpAddress>& addresses) {
+  const RendezvousConfig& rendezvous = options_.rendezvous;
+  const std::vector<HostAddress> own = local_addresses();
+  const HostElection election =
+      elect_host(rendezvous.endpoint, found_here(addresses, own), own, rendezvous.conf.is_host);
+  if (!election.hosts) return callbacks_.decided(Outcome::kElsewhere, election.reason);
+  AgentListener::Callbacks callbacks;
+  callbacks.agent = [this](AgentListener::Socket socket, const boost::asio::ip::tcp::endpoint& peer,
+                           std::string_view first) { server_->adopt(std::move(socket), peer, first); };
+  callbacks.store_client = callbacks_.store_client;
+  callbacks.log = [this](const std::string& line) { callbacks_.say(LogLevel::kInfo, line); };
+  AgentListener::Opened opened = AgentListener::open(io_, election, rendezvous.endpoint.port, std::move(callbacks));
+  switch (opened.outcome) {
+    case AgentListener::Outcome::kListening: return host(std::move(opened.listener), election.reason);
+    case AgentListener::Outcome::kTaken: return callbacks_.decided(Outcome::kTaken, opened.why);
+    case AgentListener::Outcome::kNotHere: return callbacks_.decided(Outcome::kElsewhere, opened.why);
+    case AgentListener::Outcome::kRefused: return callbacks_.failed(Error{ErrorKind::kPlatform, opened.why});
+  }
+}
+
+void CoordinatorHost::host(std::unique_ptr<AgentListener> listener, const std::string& why) {
+  Result<std::optional<CoordinatorState>> earlier = earlier_state();
+  if (!earlier) {
+    if (!options_.state_is_private) return callbacks_.failed(earlier.error());
+    callbacks_.say(LogLevel::kWarning, earlier.error().message + "; it is left aside");
+    earlier = std::optional<CoordinatorState>();
+  }
+  listener_ = std::move(listener);
+  CoordinatorServer::Options options;
+  options.config = coordinator_config(options_.rendezvous, options_.own_process ? AgentId{} : options_.rendezvous.agent,
+                                      options_.launch_id);
+  options.saved = std::move(*earlier);
+  options.secret = options_.secret;
+  options.state_file = options_.state_file;
+  CoordinatorServer::Callbacks callbacks;
+  callbacks.say = [this](const RendezvousSay& said) { callbacks_.say(log_level(said.level), said.line); };
+  callbacks.done = [this](const JobEnd& job_end) { end(job_end); };
+  server_ = std::make_unique<CoordinatorServer>(io_, std::move(options), std::move(callbacks));
+  if (options_.state_is_private) keep_state_fresh();
+  callbacks_.decided(Outcome::kHosting, why);
+}
+
+Result<std::optional<CoordinatorState>> CoordinatorHost::earlier_state() const {
+  if (options_.state_file.empty()) return std::optional<CoordinatorState>();
+  const RendezvousConfig& rendezvous = options_.rendezvous;
+  if (options_.state_is_private &&
+      !is_still_awaited(age_of(options_.state_file), rendezvous.coordinator_timeout, rendezvous.keep_alive())) {
+    return std::optional<CoordinatorState>();
+  }
+  Result<std::optional<CoordinatorState>> state = load_state(options_.state_file);
+  if (!state) return Error{ErrorKind::kUser, state.error().message + "; remove it to begin a new job"};
+  if (*state && !goes_on(**state, options_.own_process)) return std::optional<CoordinatorState>();
+  return state;
+}
+
+void CoordinatorHost::keep_state_fresh() {
+  freshness_.expires_after(kFreshness);
+  freshness_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    utimensat(AT_FDCWD, options_.state_file.c_str(), nullptr, 0);
+    keep_state_fresh();
+  });
+}
+
+void CoordinatorHost::stop(int signal) {
+  if (server_ && !done_) server_->stop(signal);
+}
+
+void CoordinatorHost::end(const JobEnd& job_end) {
+  done_ = true;
+  freshness_.cancel();
+  if (!options_.state_file.empty()) unlink(options_.state_file.c_str());
+  callbacks_.done(job_end);
+}
+
+fs::path private_state_file(const fs::path& folder, const RendezvousConfig& rendezvous) {
+  const std::string name = file_name_of(rendezvous.job_id).substr(0, kLongestName);
+  return folder / ("coordinator-" + std::to_string(rendezvous.endpoint.port) + "-" + name + ".state");
+}
+
+}  // namespace ferrun

@@ -1,0 +1,89 @@
+// The part of a job that lives on this machine: its workers, their folders and streams, the fork template, ferrun's own
+// log, and the news of signals and of the sentinel. What the drivers of both machines (agent_machine, node_machine)
+// carry out with, and are told by. It decides nothing.
+//
+// Ownership: owned by a driver. Thread rule: all calls and callbacks on the thread that runs `io`.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "launcher/config/job_config.h"
+#include "launcher/io/logs/agent_log.h"
+#include "launcher/io/logs/job_folders.h"
+#include "launcher/io/logs/log_router.h"
+#include "launcher/io/process/process_launcher.h"
+#include "launcher/io/process/sentinel.h"
+#include "launcher/node/agent_events.h"
+#include "launcher/workers/worker_environment.h"
+
+namespace ferrun {
+
+// How much of what has happened a driver takes in one turn: simultaneous failures are seen together, a flood of output
+// does not keep the machine waiting.
+inline constexpr int kHandlersPerTurn = 256;
+
+class LocalJob {
+ public:
+  using Fact = std::variant<AttemptReady, AttemptNotReady, AttemptSwept, WorkerFact, TemplateUnusable, SignalArrived,
+                            SentinelDied>;
+
+  // `tell` may be called from within any of the calls below.
+  LocalJob(boost::asio::io_context& io, JobConfig config, const SentinelLink& sentinel, std::function<void(Fact)> tell);
+  LocalJob(const LocalJob&) = delete;
+  LocalJob& operator=(const LocalJob&) = delete;
+
+  const JobConfig& config() const { return config_; }
+  const LogRouter& router() const { return router_; }
+
+  // Says what the configuration has to say.
+  void introduce();
+  void say(LogLevel level, const std::string& line) { log_.say(level, line); }
+
+  // Folders and, when asked for, the template: AttemptReady or AttemptNotReady.
+  void prepare(const PrepareAttempt& prepare);
+  // `place` without its error file, which is found here: RankStarted, RankNotStarted or RankNotForked, and RankEnded.
+  void start(const StartWorker& start, WorkerPlace place);
+  // SignalMissed when the worker had ended.
+  void signal(const SignalWorker& send);
+  // AttemptSwept when nothing of the attempt is left and its output is drained.
+  void sweep(const SweepAttempt& sweep);
+  void kill_everything() { processes_.kill_descendants(); }
+
+  // The last call: shows `lines`, removes empty folders, flushes.
+  void close(const std::vector<std::string>& lines, int last_attempt);
+
+ private:
+  ProcessLauncher::Callbacks process_callbacks();
+  void watch_signals();
+  void await_signal();
+  void watch_sentinel();
+  Status make_folders();
+  struct HeldStdio;
+  Result<std::shared_ptr<HeldStdio>> streams_for(const StartWorker& start, int first_rank);
+  Result<WorkerStdio> open_streams(int attempt, int local_rank, int first_rank);
+  void started(const StartWorker& start, Result<pid_t> pid);
+  void start_template(int attempt);
+
+  JobConfig config_;
+  std::function<void(Fact)> tell_;
+  JobFolders folders_;
+  bool folders_made_ = false;
+  LogRouter router_;
+  AgentLog log_;
+  ProcessLauncher processes_;
+  // Of ranks that were not forked: each is about to be started afresh, by its attempt and local rank.
+  std::map<std::pair<int, int>, std::shared_ptr<HeldStdio>> unforked_;
+  boost::asio::signal_set signals_;
+  boost::asio::posix::stream_descriptor sentinel_;
+};
+
+}  // namespace ferrun

@@ -1,0 +1,194 @@
+#include "launcher/io/node/status_socket.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <array>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/write.hpp>
+#include <cerrno>
+#include <cstring>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <system_error>
+#include <utility>
+
+#include "common/io/clock.h"
+
+namespace ferrun {
+
+namespace fs = std::filesystem;
+using boost::asio::local::stream_protocol;
+using nlohmann::json;
+
+namespace {
+
+constexpr size_t kMostAsking = 16;
+constexpr std::chrono::seconds kTimeToAnswer{5};
+constexpr size_t kLongestAnswer = 64 << 20;
+constexpr const char* kPrefix = "agent-";
+constexpr const char* kSuffix = ".socket";
+
+}  // namespace
+
+struct StatusSocket::Impl : std::enable_shared_from_this<Impl> {
+  struct Asking {
+    Asking(stream_protocol::socket given, boost::asio::io_context& io) : socket(std::move(given)), timer(io) {}
+    stream_protocol::socket socket;
+    boost::asio::steady_timer timer;
+    std::string answer;
+  };
+
+  Impl(boost::asio::io_context& loop, fs::path at, std::string job, OnAsked asked)
+      : io(loop), path(std::move(at)), job_id(std::move(job)), on_asked(std::move(asked)), acceptor(loop) {}
+
+  void accept() {
+    acceptor.async_accept(
+        [weak = weak_from_this()](const boost::system::error_code& error, stream_protocol::socket socket) {
+          const auto self = weak.lock();
+          if (!self || error == boost::asio::error::operation_aborted) return;
+          if (!error) self->take(std::move(socket));
+          self->accept();
+        });
+  }
+
+  void take(stream_protocol::socket socket) {
+    if (asking.size() >= kMostAsking) return;  // closes it
+    const uint32_t id = ++last_id;
+    auto entry = std::make_shared<Asking>(std::move(socket), io);
+    entry->timer.expires_after(kTimeToAnswer);
+    entry->timer.async_wait([weak = weak_from_this(), id](const boost::system::error_code& error) {
+      const auto self = weak.lock();
+      if (self && !error) self->asking.erase(id);
+    });
+    asking.emplace(id, std::move(entry));
+    on_asked(id);
+  }
+
+  void answer(uint32_t id, const std::string& status) {
+    const auto found = asking.find(id);
+    if (found == asking.end() || !found->second->answer.empty()) return;
+    const std::shared_ptr<Asking> entry = found->second;
+    // The status is JSON already: it is put in as it is.
+    entry->answer = "{\"job\":" + json(job_id).dump(-1, ' ', false, json::error_handler_t::replace) +
+                    ",\"agent\":" + std::to_string(getpid()) + ",\"status\":" + status + "}\n";
+    boost::asio::async_write(entry->socket, boost::asio::buffer(entry->answer),
+                             [weak = weak_from_this(), id, entry](const boost::system::error_code&, size_t) {
+                               if (const auto self = weak.lock()) self->asking.erase(id);
+                             });
+  }
+
+  boost::asio::io_context& io;
+  fs::path path;
+  std::string job_id;
+  OnAsked on_asked;
+  stream_protocol::acceptor acceptor;
+  std::map<uint32_t, std::shared_ptr<Asking>> asking;
+  uint32_t last_id = 0;
+};
+
+Result<std::unique_ptr<StatusSocket>> StatusSocket::listen(boost::asio::io_context& io, const fs::path& folder,
+                                                           std::string job_id, OnAsked on_asked) {
+  const fs::path path = folder / (kPrefix + std::to_string(getpid()) + kSuffix);
+  const auto refused = [&path](const std::string& why) {
+    return Error{ErrorKind::kPlatform, "cannot listen at " + path.string() + ": " + why};
+  };
+  if (path.native().size() >= sizeof(sockaddr_un::sun_path)) return refused("the path is too long");
+  unlink(path.c_str());  // of an agent that had this pid before
+  auto impl = std::make_shared<Impl>(io, path, std::move(job_id), std::move(on_asked));
+  boost::system::error_code error;
+  impl->acceptor.open(stream_protocol(), error);
+  if (!error) impl->acceptor.bind(stream_protocol::endpoint(path.native()), error);
+  if (!error && chmod(path.c_str(), 0600) != 0) error.assign(errno, boost::system::system_category());
+  if (!error) impl->acceptor.listen(boost::asio::socket_base::max_listen_connections, error);
+  if (error) return refused(error.message());
+  impl->accept();
+  return std::unique_ptr<StatusSocket>(new StatusSocket(std::move(impl)));
+}
+
+StatusSocket::StatusSocket(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+StatusSocket::~StatusSocket() {
+  boost::system::error_code ignored;
+  impl_->acceptor.close(ignored);
+  impl_->asking.clear();
+  unlink(impl_->path.c_str());
+}
+
+void StatusSocket::answer(uint32_t id, const std::string& status) { impl_->answer(id, status); }
+
+namespace {
+
+class Connection {
+ public:
+  Connection() : fd_(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {}
+  ~Connection() { close(fd_); }
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  // 0, or the error.
+  int connect_to(const fs::path& path) const {
+    sockaddr_un address = {};
+    address.sun_family = AF_UNIX;
+    if (path.native().size() >= sizeof address.sun_path) return ENAMETOOLONG;
+    std::memcpy(address.sun_path, path.c_str(), path.native().size() + 1);
+    return connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ? 0 : errno;
+  }
+
+  // Up to its end; what has come by the deadline.
+  std::string read_all(TimePoint deadline) const {
+    std::string text;
+    std::array<char, 65536> bytes{};
+    while (text.size() < kLongestAnswer) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - monotonic_now());
+      pollfd readable = {fd_, POLLIN, 0};
+      if (left.count() <= 0 || poll(&readable, 1, static_cast<int>(left.count())) <= 0) break;
+      const ssize_t length = recv(fd_, bytes.data(), bytes.size(), 0);
+      if (length <= 0) break;
+      text.append(bytes.data(), static_cast<size_t>(length));
+    }
+    return text;
+  }
+
+ private:
+  int fd_;
+};
+
+std::optional<AgentStatus> parse_answer(const std::string& text) {
+  const json answer = json::parse(text, nullptr, false);
+  if (!answer.is_object() || !answer.contains("status")) return std::nullopt;
+  const json job = answer.value("job", json());
+  const json agent = answer.value("agent", json());
+  if (!job.is_string() || !agent.is_number_integer()) return std::nullopt;
+  return AgentStatus{job.get<std::string>(), agent.get<int>(), answer["status"].dump()};
+}
+
+bool is_status_socket(const fs::directory_entry& entry) {
+  const std::string name = entry.path().filename().string();
+  return name.starts_with(kPrefix) && name.ends_with(kSuffix);
+}
+
+}  // namespace
+
+std::vector<AgentStatus> ask_agents(const fs::path& folder, Duration patience) {
+  std::vector<AgentStatus> answers;
+  std::error_code none;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, none)) {
+    if (!is_status_socket(entry)) continue;
+    const Connection connection;
+    const int error = connection.connect_to(entry.path());
+    if (error == ECONNREFUSED) unlink(entry.path().c_str());
+    if (error != 0) continue;
+    if (std::optional<AgentStatus> status = parse_answer(connection.read_all(monotonic_now() + patience))) {
+      answers.push_back(std::move(*status));
+    }
+  }
+  return answers;
+}
+
+}  // namespace ferrun

@@ -1,0 +1,172 @@
+#include "launcher/io/process/descendants.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace ferrun {
+namespace {
+
+using Directory = std::unique_ptr<DIR, int (*)(DIR*)>;
+
+Directory open_directory(const std::string& path) { return {opendir(path.c_str()), closedir}; }
+
+std::optional<std::string> read_small_file(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return std::nullopt;
+  std::string text;
+  char buffer[4096];
+  ssize_t n = 0;
+  while ((n = read(fd, buffer, sizeof buffer)) > 0) text.append(buffer, static_cast<size_t>(n));
+  close(fd);
+  if (n < 0) return std::nullopt;
+  return text;
+}
+
+// The entries of a /proc folder that are numbers: pids, or thread ids.
+std::vector<pid_t> numeric_entries(const std::string& folder) {
+  std::vector<pid_t> ids;
+  const Directory directory = open_directory(folder);
+  if (!directory) return ids;
+  while (const dirent* entry = readdir(directory.get())) {
+    char* end = nullptr;
+    const long id = std::strtol(entry->d_name, &end, 10);
+    if (end != entry->d_name && *end == '\0') ids.push_back(static_cast<pid_t>(id));
+  }
+  return ids;
+}
+
+struct ProcessLine {
+  char state = 0;  // 'Z' for a zombie
+  pid_t parent = 0;
+};
+
+// The third and the fourth field of the process's stat file. The second one, the command in parentheses, may itself
+// hold blanks and parentheses.
+std::optional<ProcessLine> process_line(pid_t pid) {
+  const auto stat = read_small_file("/proc/" + std::to_string(pid) + "/stat");
+  if (!stat) return std::nullopt;
+  const size_t command_end = stat->rfind(')');
+  if (command_end == std::string::npos || command_end + 4 > stat->size()) return std::nullopt;
+  return ProcessLine{(*stat)[command_end + 2],
+                     static_cast<pid_t>(std::strtol(stat->c_str() + command_end + 4, nullptr, 10))};
+}
+
+// For kernels without CONFIG_PROC_CHILDREN.
+std::vector<pid_t> children_by_scan(pid_t parent) {
+  std::vector<pid_t> children;
+  for (const pid_t pid : numeric_entries("/proc")) {
+    const std::optional<ProcessLine> line = process_line(pid);
+    if (line && line->parent == parent) children.push_back(pid);
+  }
+  return children;
+}
+
+std::vector<pid_t> children_of(pid_t parent) {
+  const std::string tasks = "/proc/" + std::to_string(parent) + "/task";
+  std::vector<pid_t> children;
+  for (const pid_t thread : numeric_entries(tasks)) {
+    const auto list = read_small_file(tasks + "/" + std::to_string(thread) + "/children");
+    if (!list) {
+      if (errno == ENOENT && access((tasks + "/" + std::to_string(thread)).c_str(), F_OK) == 0) {
+        return children_by_scan(parent);
+      }
+      continue;  // the thread has ended meanwhile
+    }
+    const char* at = list->c_str();
+    char* end = nullptr;
+    for (long pid = std::strtol(at, &end, 10); end != at; pid = std::strtol(at, &end, 10)) {
+      children.push_back(static_cast<pid_t>(pid));
+      at = end;
+    }
+  }
+  return children;
+}
+
+class Pidfds {
+ public:
+  Pidfds() = default;
+  ~Pidfds() {
+    for (const pollfd& held : held_) close(held.fd);
+  }
+  Pidfds(const Pidfds&) = delete;
+  Pidfds& operator=(const Pidfds&) = delete;
+
+  // Takes in the living children of `parent`. A pid that was recycled since it was listed has another parent; what the
+  // pidfd holds cannot be recycled any more.
+  void hold_children_of(pid_t parent) {
+    for (const pid_t child : children_of(parent)) {
+      const int fd = static_cast<int>(syscall(SYS_pidfd_open, child, 0));
+      if (fd < 0) continue;
+      held_.push_back({fd, POLLIN, 0});
+      const std::optional<ProcessLine> line = process_line(child);
+      if (line && line->parent == parent && line->state != 'Z' && line->state != 'X') continue;
+      held_.pop_back();
+      close(fd);
+    }
+  }
+
+  bool empty() const { return held_.empty(); }
+
+  void kill() {
+    for (const pollfd& held : held_) syscall(SYS_pidfd_send_signal, held.fd, SIGKILL, nullptr, 0);
+  }
+
+  // Until every one of them has ended: its orphans have a new parent by then.
+  void await_ends(std::chrono::steady_clock::time_point deadline) {
+    for (pollfd& held : held_) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+      if (left.count() > 0) poll(&held, 1, static_cast<int>(left.count()));
+    }
+  }
+
+ private:
+  std::vector<pollfd> held_;
+};
+
+}  // namespace
+
+std::vector<pid_t> own_children() { return children_of(getpid()); }
+
+void signal_tree(pid_t root, int signal) {
+  kill(root, signal);
+  for (const pid_t child : children_of(root)) signal_tree(child, signal);
+}
+
+void kill_and_reap_all_children() {
+  for (;;) {
+    const std::vector<pid_t> children = own_children();
+    for (const pid_t child : children) kill(child, SIGKILL);
+    for (const pid_t child : children) {
+      while (waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+      }
+    }
+    // An orphan arrives before its dead parent can be reaped, so an empty list means that none is left.
+    if (children.empty()) return;
+  }
+}
+
+void kill_children_of(pid_t parent, const std::function<bool()>& wanted) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(50);
+  do {
+    Pidfds children;
+    children.hold_children_of(parent);
+    if (children.empty() || !wanted()) return;
+    children.kill();
+    children.await_ends(deadline);
+  } while (std::chrono::steady_clock::now() < deadline);
+}
+
+}  // namespace ferrun

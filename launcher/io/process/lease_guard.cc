@@ -1,0 +1,56 @@
+#include "launcher/io/process/lease_guard.h"
+
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "launcher/io/process/lease_page.h"
+
+namespace ferrun {
+
+LeaseGuard::LeaseGuard(const SentinelLink& link) : page_(link.page), messages_(link.messages) {}
+
+LeaseGuard::~LeaseGuard() {
+  close(messages_);
+  munmap(page_, sizeof(LeasePage));
+}
+
+// An end that moves away needs no word: the sentinel looks at the page when the time that it knows has come.
+void LeaseGuard::hold(std::optional<TimePoint> until) {
+  const bool must_look = until && (!until_ || *until < *until_);
+  until_ = until;
+  page_->end.store(until ? std::max<int64_t>(until->time_since_epoch().count(), 1) : 0);
+  if (must_look) (void)tell(GuardMessage::kLook, -1);
+}
+
+Status LeaseGuard::share(int connection) { return tell(GuardMessage::kShare, connection); }
+
+void LeaseGuard::forget() { (void)tell(GuardMessage::kForget, -1); }
+
+Status LeaseGuard::tell(GuardMessage message, int descriptor) {
+  char byte = static_cast<char>(message);
+  iovec data = {&byte, 1};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  msghdr header = {};
+  header.msg_iov = &data;
+  header.msg_iovlen = 1;
+  if (descriptor >= 0) {
+    header.msg_control = control.data();
+    header.msg_controllen = control.size();
+    cmsghdr* rights = CMSG_FIRSTHDR(&header);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(sizeof(int));
+    std::memcpy(CMSG_DATA(rights), &descriptor, sizeof descriptor);
+  }
+  // A sentinel that is stopped reads later; what it may then leave unread is far more than an agent ever says.
+  if (sendmsg(messages_, &header, MSG_DONTWAIT | MSG_NOSIGNAL) == 1) return ok_status();
+  return Error{ErrorKind::kPlatform, std::string("cannot tell the sentinel: ") + std::strerror(errno)};
+}
+
+}  // namespace ferrun

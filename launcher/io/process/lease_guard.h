@@ -1,0 +1,43 @@
+// The agent's side of the guard that its sentinel keeps over a job with several nodes.
+//
+// When the lease ends the sentinel kills the workers, whatever the agent does: an agent that stands still (SIGSTOP, a
+// debugger, a full disk below its log) must not train on while the other nodes start a round without it. And the
+// sentinel holds a duplicate of the connection to the coordinator: when the agent dies the connection ends only after
+// every process of the job is gone, so that its end proves that.
+//
+// Ownership: owned by the node driver. Thread rule: one thread.
+#pragma once
+
+#include <optional>
+
+#include "common/result.h"
+#include "common/time.h"
+#include "launcher/io/process/sentinel.h"
+
+namespace ferrun {
+
+class LeaseGuard {
+ public:
+  // Of become_agent_under_sentinel(Guard::kLeases); takes over the link's `messages` and `page`.
+  explicit LeaseGuard(const SentinelLink& link);
+  ~LeaseGuard();
+  LeaseGuard(const LeaseGuard&) = delete;
+  LeaseGuard& operator=(const LeaseGuard&) = delete;
+
+  // No worker may live after `until` (boottime_now()'s); none while no worker runs. To be called before the first
+  // worker is started.
+  void hold(std::optional<TimePoint> until);
+
+  // The sentinel holds a duplicate of this descriptor in place of an earlier one.
+  Status share(int connection);
+  void forget();
+
+ private:
+  Status tell(GuardMessage message, int descriptor);
+
+  LeasePage* page_;
+  int messages_;
+  std::optional<TimePoint> until_;
+};
+
+}  // namespace ferrun

@@ -1,0 +1,129 @@
+#include "launcher/io/process/lease_watch.h"
+
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "common/io/clock.h"
+#include "launcher/io/process/descendants.h"
+
+namespace ferrun {
+namespace {
+
+// A living agent kills its workers itself at the end of the lease, and knows better: it spares its fork template.
+constexpr Duration kAgentsTurn = std::chrono::milliseconds(100);
+// Between two looks while a lease is over that the agent has not given up: processes may take their time to die, and an
+// agent that stood still in the middle of a start goes on with it.
+constexpr Duration kAgain = std::chrono::milliseconds(20);
+constexpr Duration kPatienceWithPeer = std::chrono::milliseconds(200);
+
+int64_t nanoseconds(TimePoint time) { return time.time_since_epoch().count(); }
+
+// A descriptor that came with the message, or -1.
+int descriptor_of(const msghdr& header) {
+  const cmsghdr* rights = CMSG_FIRSTHDR(&header);
+  if (rights == nullptr || rights->cmsg_level != SOL_SOCKET || rights->cmsg_type != SCM_RIGHTS) return -1;
+  int descriptor = -1;
+  std::memcpy(&descriptor, CMSG_DATA(rights), sizeof descriptor);
+  return descriptor;
+}
+
+}  // namespace
+
+LeaseWatch::LeaseWatch(LeasePage* page, int messages)
+    : page_(page), messages_(messages), timer_(timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC)) {}
+
+int LeaseWatch::wait_for_signal(const sigset_t& signals, siginfo_t* info, pid_t agent) {
+  if (page_ == nullptr) return sigwaitinfo(&signals, info);
+  if (signals_ < 0) signals_ = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
+  for (;;) {
+    constexpr timespec kNow = {0, 0};
+    if (const int signal = sigtimedwait(&signals, info, &kNow); signal > 0) return signal;
+    enforce(agent);
+    std::array<pollfd, 3> ready = {pollfd{signals_, POLLIN, 0}, pollfd{messages_, POLLIN, 0},
+                                   pollfd{timer_, POLLIN, 0}};
+    const bool told_by_kernel = signals_ >= 0 && timer_ >= 0;
+    poll(ready.data(), ready.size(), told_by_kernel ? -1 : 100);
+    if (ready[1].revents != 0) take_messages();
+    if (ready[2].revents != 0) {
+      uint64_t count = 0;
+      [[maybe_unused]] const ssize_t taken = read(timer_, &count, sizeof count);
+    }
+  }
+}
+
+bool LeaseWatch::over() const {
+  const int64_t end = page_->end.load();
+  return end != 0 && nanoseconds(boottime_now()) >= end + kAgentsTurn.count();
+}
+
+void LeaseWatch::enforce(pid_t agent) {
+  if (page_ == nullptr) return;
+  if (over()) {
+    kill_children_of(agent, [this] { return over(); });
+    arm(nanoseconds(boottime_now() + kAgain));
+  } else {
+    const int64_t end = page_->end.load();
+    arm(end == 0 ? 0 : end + kAgentsTurn.count());
+  }
+}
+
+void LeaseWatch::arm(int64_t at) {
+  constexpr int64_t kSecond = 1'000'000'000;
+  itimerspec spec = {};
+  spec.it_value.tv_sec = at / kSecond;
+  spec.it_value.tv_nsec = at % kSecond;
+  timerfd_settime(timer_, TFD_TIMER_ABSTIME, &spec, nullptr);
+}
+
+void LeaseWatch::take_messages() {
+  for (;;) {
+    char byte = 0;
+    iovec data = {&byte, 1};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+    msghdr header = {};
+    header.msg_iov = &data;
+    header.msg_iovlen = 1;
+    header.msg_control = control.data();
+    header.msg_controllen = control.size();
+    const ssize_t length = recvmsg(messages_, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (length < 0) return;
+    if (length == 0) {  // the agent has ended: SIGCHLD tells the rest
+      close(messages_);
+      messages_ = -1;
+      return;
+    }
+    const auto message = static_cast<GuardMessage>(byte);
+    if (message == GuardMessage::kLook) continue;  // enforce() looks anyway
+    if (connection_ >= 0) close(connection_);
+    connection_ = descriptor_of(header);
+  }
+}
+
+void LeaseWatch::let_go() {
+  if (page_ == nullptr) return;
+  if (messages_ >= 0) take_messages();  // what the agent said last
+  if (connection_ < 0) return;
+  shutdown(connection_, SHUT_WR);
+  const TimePoint deadline = monotonic_now() + kPatienceWithPeer;
+  std::array<char, 4096> bytes{};
+  for (;;) {
+    const ssize_t length = recv(connection_, bytes.data(), bytes.size(), MSG_DONTWAIT);
+    if (length > 0) continue;
+    if (length == 0 || (errno != EAGAIN && errno != EINTR)) break;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - monotonic_now());
+    pollfd readable = {connection_, POLLIN, 0};
+    if (left.count() <= 0 || poll(&readable, 1, static_cast<int>(left.count())) <= 0) break;
+  }
+  close(connection_);
+  connection_ = -1;
+}
+
+}  // namespace ferrun

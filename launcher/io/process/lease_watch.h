@@ -1,0 +1,46 @@
+// The sentinel's side of the guard over a job with several nodes: what it does beside waiting for signals.
+//
+// Ownership: owned by the sentinel's only thread; no event loop. Async-signal safety is not needed: signals are
+// blocked.
+#pragma once
+
+#include <sys/types.h>
+
+#include <csignal>
+
+#include "launcher/io/process/lease_page.h"
+
+namespace ferrun {
+
+class LeaseWatch {
+ public:
+  // Nothing to watch yet: for a job on one node.
+  LeaseWatch() = default;
+  // `messages` is the sentinel's end of the pair. Takes the page and the descriptor over. Where the kernel has no timer
+  // left it looks every 100 ms.
+  LeaseWatch(LeasePage* page, int messages);
+
+  // As sigwaitinfo(2), for signals that are blocked; enforces the lease on the children of `agent` meanwhile.
+  int wait_for_signal(const sigset_t& signals, siginfo_t* info, pid_t agent);
+
+  // Kills every process below the agent if the lease is over; the agent itself never. For a moment at which they must
+  // not continue.
+  void enforce(pid_t agent);
+
+  // Ends the connection that it holds, for every process of the job is gone: what has arrived is read away first, so
+  // that the peer sees an end of the stream and no reset.
+  void let_go();
+
+ private:
+  bool over() const;
+  void take_messages();
+  void arm(int64_t at);  // 0: not at all
+
+  LeasePage* page_ = nullptr;
+  int messages_ = -1;
+  int signals_ = -1;  // a signalfd: readable when one is pending
+  int timer_ = -1;
+  int connection_ = -1;
+};
+
+}  // namespace ferrun

@@ -1,0 +1,189 @@
+#include "launcher/io/process/sentinel.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <new>
+#include <optional>
+#include <string>
+
+#include "common/exit_status.h"
+#include "launcher/io/process/descendants.h"
+#include "launcher/io/process/lease_watch.h"
+
+namespace ferrun {
+namespace {
+
+Error system_error(const char* what) {
+  return {ErrorKind::kPlatform, std::string("cannot guard the job: ") + what + ": " + std::strerror(errno)};
+}
+
+// A program may be started with 0, 1 or 2 closed. The next descriptor opened would take that number, and a socket of
+// ferrun's would become a worker's stdout.
+void open_missing_standard_descriptors() {
+  int fd = 0;
+  while ((fd = open("/dev/null", O_RDWR | O_CLOEXEC)) >= 0 && fd <= STDERR_FILENO) fcntl(fd, F_SETFD, 0);
+  if (fd >= 0) close(fd);
+}
+
+sigset_t all_signals() {
+  sigset_t set;
+  sigfillset(&set);
+  return set;
+}
+
+bool ignored_now(int signal) {
+  struct sigaction action = {};
+  return sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+// What the user's shell asked to be ignored stays ignored: SIGHUP under nohup, SIGINT and SIGQUIT from the keyboard for
+// a script's background job. A SIGINT or SIGQUIT that somebody sent to this very process is meant, though (torchrun
+// obeys it as well). Blocked signals arrive here even when ignored.
+bool to_be_forwarded(const siginfo_t& info) {
+  if (!ignored_now(info.si_signo)) return true;
+  const bool from_keyboard_or_kernel = info.si_code > 0;
+  return (info.si_signo == SIGINT || info.si_signo == SIGQUIT) && !from_keyboard_or_kernel;
+}
+
+// Reaps what has ended, orphans of the agent's included; the agent's own wait status when it is among them.
+std::optional<int> reap_until_agent(pid_t agent) {
+  int status = 0;
+  pid_t pid = 0;
+  while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    if (pid == agent) return status;
+  }
+  return std::nullopt;
+}
+
+// Ctrl-Z suspends the job, workers in sessions of their own included, as it would suspend a plain pipeline; `fg`, `bg`
+// or SIGCONT continue it. The stop is SIGTSTP's own default action, which does nothing in an orphaned process group,
+// where nobody could continue us: then the job is continued at once.
+void suspend_job(pid_t agent, LeaseWatch& leases) {
+  signal_tree(agent, SIGSTOP);
+  sigset_t stop;
+  sigemptyset(&stop);
+  sigaddset(&stop, SIGTSTP);
+  raise(SIGTSTP);
+  sigprocmask(SIG_UNBLOCK, &stop, nullptr);  // stops here; returns after SIGCONT
+  sigprocmask(SIG_BLOCK, &stop, nullptr);
+  leases.enforce(agent);
+  signal_tree(agent, SIGCONT);
+}
+
+// A line for the person whose agent was killed behind its back. Never blocks on a stopped terminal or a full pipe.
+void report_killed_agent(pid_t agent, int signal) {
+  pollfd err = {STDERR_FILENO, POLLOUT, 0};
+  if (poll(&err, 1, 0) != 1 || (err.revents & POLLOUT) == 0) return;
+  const std::string line = "ferrun: the agent (pid " + std::to_string(agent) + ") was killed by " +
+                           signal_name(signal) + "; every process of its job has been killed\n";
+  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, line.data(), line.size());
+}
+
+// Ends as the agent ended, so that shells and schedulers see what happened to it.
+[[noreturn]] void end_like_agent(int status) {
+  if (WIFEXITED(status)) _exit(WEXITSTATUS(status));
+  const int signal = WTERMSIG(status);
+  const rlimit no_core = {0, 0};  // the agent has left the core file, if any
+  setrlimit(RLIMIT_CORE, &no_core);
+  std::signal(signal, SIG_DFL);
+  raise(signal);
+  const sigset_t all = all_signals();
+  sigprocmask(SIG_UNBLOCK, &all, nullptr);
+  _exit(128 + signal);  // the first process of a container cannot be ended by its own signal
+}
+
+[[noreturn]] void stand_guard(pid_t agent, LeaseWatch leases) {
+  // `pkill ferrun` and `killall -9 ferrun` go by this name: they must not take both of the pair at once.
+  prctl(PR_SET_NAME, "sentinel");
+  const sigset_t all = all_signals();
+  int forwarded = 0;
+  for (;;) {
+    siginfo_t info = {};
+    const int signal = leases.wait_for_signal(all, &info, agent);
+    if (signal < 0) continue;  // EINTR: stopped and continued
+    if (signal == SIGCHLD) {
+      const std::optional<int> status = reap_until_agent(agent);
+      if (!status) continue;
+      kill_and_reap_all_children();
+      leases.let_go();
+      if (WIFSIGNALED(*status) && WTERMSIG(*status) != forwarded) report_killed_agent(agent, WTERMSIG(*status));
+      end_like_agent(*status);
+    }
+    if (signal == SIGTSTP && !ignored_now(SIGTSTP)) {
+      suspend_job(agent, leases);
+    } else if (to_be_forwarded(info)) {
+      forwarded = signal;
+      kill(agent, signal);  // not reaped yet, so its pid is its own
+    }
+  }
+}
+
+void become_agent() {
+  // Out of the sentinel's process group: `kill -9 -PGID` (a shell's `kill -9 %job`) hits the sentinel alone.
+  setpgid(0, 0);
+  // That makes it a background process of the terminal; it must write there all the same (`stty tostop`).
+  signal(SIGTTOU, SIG_IGN);
+  // A suspended agent must wake up to see that its sentinel has died (the descriptor tells, this only continues it).
+  // Had it died before this call, the descriptor would be readable already.
+  prctl(PR_SET_PDEATHSIG, SIGCONT);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+// What agent and sentinel share in a job with several nodes; `theirs` becomes the sentinel's end of the pair.
+Status share_leases(SentinelLink& link, int& theirs) {
+  void* page = mmap(nullptr, sizeof(LeasePage), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED) return system_error("mmap");
+  link.page = new (page) LeasePage;
+  std::array<int, 2> ends{};
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) return system_error("socketpair");
+  link.messages = ends[0];
+  theirs = ends[1];
+  return ok_status();
+}
+
+}  // namespace
+
+Result<SentinelLink> become_agent_under_sentinel(Guard guard) {
+  open_missing_standard_descriptors();
+  SentinelLink link;
+  link.sentinel_pid = getpid();
+  // Opened by the sentinel itself, before the fork: the agent can never hold a stranger with a recycled pid.
+  link.sentinel_pidfd = static_cast<int>(syscall(SYS_pidfd_open, link.sentinel_pid, 0));
+  if (link.sentinel_pidfd < 0) return system_error("pidfd_open");
+  if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) return system_error("PR_SET_CHILD_SUBREAPER");
+  int messages = -1;
+  if (guard == Guard::kLeases) {
+    if (Status shared = share_leases(link, messages); !shared) return shared.error();
+  }
+  signal(SIGCHLD, SIG_DFL);  // inherited as ignored, children would vanish without a status
+  // Blocked before the fork: no signal finds the sentinel unprepared, and its own end is never an accident.
+  const sigset_t all = all_signals();
+  sigprocmask(SIG_BLOCK, &all, nullptr);
+  const pid_t agent = fork();
+  if (agent < 0) return system_error("fork");
+  if (agent > 0) {
+    close(link.sentinel_pidfd);
+    if (guard == Guard::kProcesses) stand_guard(agent, LeaseWatch());
+    close(link.messages);
+    stand_guard(agent, LeaseWatch(link.page, messages));
+  }
+  if (messages >= 0) close(messages);
+  become_agent();
+  return link;
+}
+
+}  // namespace ferrun

@@ -1,0 +1,30 @@
+// Where every worker's output goes: torchrun's tree below the job's folder, and its prefixes. Pure.
+//
+//   <base>/<run id>_<random>/attempt_<n>/<local rank>/{stdout.log,stderr.log,error.json}
+//
+// A job that was asked for no files has its workers' error files side by side in its temporary folder instead:
+//
+//   <base>/attempt_<n>_<local rank>_error.json
+#pragma once
+
+#include <filesystem>
+
+#include "launcher/config/job_config.h"
+#include "launcher/logs/log_plan.h"
+
+namespace ferrun {
+
+// The folder of the whole job; empty when the job wants no files.
+std::filesystem::path job_folder(const OutputConfig& output);
+// The folder of one worker in one attempt; empty when it needs none.
+std::filesystem::path worker_folder(const OutputConfig& output, int attempt, int local_rank);
+
+// A stream that is neither redirected nor teed is inherited. A worker that the console filter leaves out writes to its
+// files only; what would be inherited goes to /dev/null. Without files (log directory /dev/null) a redirected stream
+// goes to /dev/null and a teed one to the terminal alone. `first_rank` is the global rank of the node's local rank 0.
+WorkerLogPlan worker_log_plan(const JobConfig& config, int attempt, int local_rank, int first_rank = 0);
+
+// "[default0]:" from the template, with role_name, local_rank, rank and hostname replaced.
+std::string line_prefix(const JobConfig& config, int local_rank, int first_rank = 0);
+
+}  // namespace ferrun

@@ -1,0 +1,57 @@
+#include "launcher/logs/log_tail.h"
+
+#include <algorithm>
+#include <deque>
+
+#include "common/line_splitter.h"
+
+namespace ferrun {
+
+std::vector<std::string> last_lines(std::string_view bytes, size_t count, bool begins_mid_line, size_t longest) {
+  std::deque<std::string_view> lines;
+  size_t seen = 0;
+  LineSplitter splitter(bytes.size() + 1);
+  const auto keep = [&](std::string_view line) {
+    if (++seen == 2 && begins_mid_line) lines.clear();
+    lines.push_back(line);
+    if (lines.size() > count) lines.pop_front();
+  };
+  splitter.feed(bytes, keep);
+  const std::string_view held = bytes.substr(bytes.size() - splitter.held());
+  if (!held.empty()) keep(held);
+
+  std::vector<std::string> result;
+  for (const std::string_view line : lines) {
+    const bool is_long = line.size() > longest;
+    const std::string_view shown = line.substr(0, longest);
+    result.emplace_back(shown.substr(0, is_long ? length_without_cut_character(shown) : shown.size()));
+    if (is_long) result.back() += " …";
+  }
+  return result;
+}
+
+void LogTail::append(std::string_view bytes) {
+  if (bytes.size() > capacity_) {
+    wrapped_ = true;
+    bytes.remove_prefix(bytes.size() - capacity_);
+  }
+  const size_t grows = std::min(capacity_ - ring_.size(), bytes.size());
+  ring_.append(bytes.substr(0, grows));
+  bytes.remove_prefix(grows);
+  while (!bytes.empty()) {
+    wrapped_ = true;
+    const size_t taken = std::min(capacity_ - next_, bytes.size());
+    bytes.copy(ring_.data() + next_, taken);
+    next_ = (next_ + taken) % capacity_;
+    bytes.remove_prefix(taken);
+  }
+}
+
+std::vector<std::string> LogTail::lines(size_t count) const {
+  const std::string_view ring = ring_;
+  std::string bytes(ring.substr(next_));
+  bytes += ring.substr(0, next_);
+  return last_lines(bytes, count, wrapped_);
+}
+
+}  // namespace ferrun

@@ -1,0 +1,68 @@
+// What the node machine is told and what it asks for: plain values between it and its driver. Facts and effects that
+// mean the same as on a single node are those of agent_events.h and rendezvous/member/member_events.h.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "launcher/node/agent_events.h"
+#include "launcher/report/local_failure.h"
+#include "rendezvous/member/member_events.h"
+
+namespace ferrun {
+
+// --- Facts. Those that belong to an attempt carry its number. ---
+
+// Answers GatherEvidence, for the same workers.
+struct EvidenceGathered {
+  int attempt = 0;
+  std::vector<FailedWorker> workers;
+};
+
+// AttemptReady and AttemptNotReady answer PrepareAttempt, AttemptSwept answers SweepAttempt, WorkerFact answers
+// StartWorker and tells of ends. CoordinatorReached, CoordinatorGone and DialNote follow a Dial; the Store facts answer
+// OpenStore and ReachStore.
+using NodeEvent =
+    std::variant<AttemptReady, AttemptNotReady, AttemptSwept, WorkerFact, EvidenceGathered, TemplateUnusable,
+                 SignalArrived, SentinelDied, DeadlineArrived, CoordinatorReached, CoordinatorGone, CoordinatorSaid,
+                 DialNote, StoreOpened, StoreNotOpened, StoreAnswered, StoreUnreachable, StatusAsked>;
+
+// --- Effects, to be carried out in their order. ---
+
+// What the workers of this attempt are told, before the first of them is started: it stands in every WorkerPlace of
+// the attempt.
+struct BeginAttempt {
+  int attempt = 0;
+  Assignment assignment;
+  StoreAddress store;
+  std::string launch_id;  // of the job: FERRUN_LAUNCH_ID
+};
+
+// Read the error files and the ends of stderr of these workers, and whether the kernel killed one of them for want of
+// memory. What has arrived so far is enough: it is answered at once, since other nodes go on until they hear of it.
+struct GatherEvidence {
+  int attempt = 0;
+  std::vector<int> local_ranks;
+};
+
+// The last effect. No process of the job is left, unless the sentinel died.
+struct NodeDone {
+  JobEnd end;
+  int exit_status = 0;             // after --exit-code=torchrun
+  std::vector<std::string> lines;  // for the terminal, safe for it; the root cause last
+  // For a failed job and a worker of this node that failed by itself in the last attempt, the first one: its error file
+  // goes to ferrun's own parent when that asked for one.
+  std::optional<int> failed_local_rank;
+  std::string failure;  // "rank 5 (local_rank 1, pid 4711) exited with code 3": when it wrote no error file
+  int failure_status = 0;
+};
+
+// PrepareAttempt asks for the folders and, when told so, the template; the store of a round is OpenStore's. It comes as
+// soon as the attempt before it is swept, and at the very beginning, while the other nodes are waited for.
+using NodeEffect = std::variant<PrepareAttempt, BeginAttempt, StartWorker, SignalWorker, SweepAttempt, GatherEvidence,
+                                KillEverything, Say, Dial, HangUp, TellCoordinator, OpenStore, ReachStore, CloseStore,
+                                HoldLease, ShowStatus, NodeDone>;
+
+}  // namespace ferrun

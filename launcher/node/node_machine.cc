@@ -1,0 +1,300 @@
+#include "launcher/node/node_machine.h"
+
+#include <algorithm>
+#include <csignal>
+
+#include "common/printable_text.h"
+#include "launcher/exit_statuses.h"
+#include "launcher/node/group_effects.h"
+#include "launcher/report/failure_report.h"
+#include "launcher/report/job_report.h"
+
+namespace ferrun {
+namespace {
+
+constexpr int kTorchrunFailure = 1;
+
+// "2 workers, ranks 4-5 of 8".
+std::string workers_text(const Assignment& assignment, int workers) {
+  const std::string first = std::to_string(assignment.first_rank);
+  const std::string last = std::to_string(assignment.first_rank + workers - 1);
+  return std::to_string(workers) + (workers == 1 ? " worker, rank " + first : " workers, ranks " + first + "-" + last) +
+         " of " + std::to_string(assignment.world);
+}
+
+}  // namespace
+
+NodeMachine::NodeMachine(NodeConfig config, TimePoint now)
+    : config_(std::move(config)), member_(config_.member, now), from_template_(config_.with_template) {
+  prepare();
+  take_member_effects(now);
+}
+
+void NodeMachine::step(const NodeEvent& event, TimePoint now) {
+  if (done_) return;
+  deliver_deadlines(event, now);
+  if (done_) return;
+  std::visit(
+      [this, now]<typename Event>(const Event& fact) {
+        if constexpr (AttemptFact<Event>) {
+          if (fact.attempt != attempt_) return;  // stale
+        }
+        on(fact, now);
+      },
+      event);
+}
+
+std::optional<TimePoint> NodeMachine::next_deadline() const {
+  if (done_) return std::nullopt;
+  std::optional<TimePoint> next = member_.next_deadline();
+  if (state_ != Attempt::kRunning) return next;
+  const std::optional<TimePoint> grace = group_->next_deadline();
+  return next && grace ? std::min(*next, *grace) : (next ? next : grace);
+}
+
+std::vector<NodeEffect> NodeMachine::take_effects() { return std::exchange(effects_, {}); }
+
+// What is due comes before whatever else happened: an event that arrives late finds the lease ended, the grace over.
+// What the coordinator has said is heard by the member machine before that judges it by its silence.
+void NodeMachine::deliver_deadlines(const NodeEvent& event, TimePoint now) {
+  const bool heard = std::holds_alternative<CoordinatorSaid>(event);
+  if (!heard && member_.next_deadline() && *member_.next_deadline() <= now) step_member(MemberDeadline{}, now);
+  if (done_ || state_ != Attempt::kRunning) return;
+  if (group_->next_deadline() && *group_->next_deadline() <= now) step_group(GraceOver{}, now);
+}
+
+// --- The member machine. ---
+
+void NodeMachine::step_member(const MemberEvent& event, TimePoint now) {
+  member_.step(event, now);
+  take_member_effects(now);
+}
+
+// Carrying one out may bring the next, after all that was decided before: a round that is stopped before it began is
+// gone at once.
+void NodeMachine::take_member_effects(TimePoint now) {
+  if (std::exchange(carrying_out_, true)) return;
+  for (std::vector<MemberEffect> effects = member_.take_effects(); !effects.empty(); effects = member_.take_effects()) {
+    for (const MemberEffect& effect : effects) {
+      std::visit([this, now](const auto& what) { carry_out(what, now); }, effect);
+    }
+  }
+  carrying_out_ = false;
+}
+
+void NodeMachine::carry_out(const StartWorkers& start, TimePoint now) {
+  order_ = start;
+  if (state_ == Attempt::kReady) begin_attempt(now);
+  if (state_ == Attempt::kUnusable) prepare();
+}
+
+void NodeMachine::carry_out(const StopWorkers& stop, TimePoint now) {
+  if (drop_unbegun(now) || state_ != Attempt::kRunning) return;
+  const Duration grace = has_failure_grace(stop.kind) ? config_.failure_grace : config_.shutdown_timeout;
+  const bool asked = group_->phase() == GroupMachine::Phase::kStopping && stop.signal == asked_with_;
+  asked_with_ = stop.signal;
+  step_group(StopGroup{asked ? 0 : stop.signal,
+                       "stopping the workers of round " + to_string(stop.round) + ": " + printable(stop.reason), grace},
+             now);
+}
+
+void NodeMachine::carry_out(const KillWorkers& kill, TimePoint now) {
+  if (drop_unbegun(now) || state_ != Attempt::kRunning) return;
+  killed_ = true;
+  step_group(KillGroup{"killing the workers of round " + to_string(kill.round) + ": " + printable(kill.reason)}, now);
+}
+
+void NodeMachine::carry_out(const RendezvousSay& told, TimePoint) {
+  constexpr LogLevel kLevels[] = {LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarning};
+  say(kLevels[static_cast<int>(told.level)], printable(told.line));
+}
+
+bool NodeMachine::drop_unbegun(TimePoint now) {
+  if (!order_ || state_ == Attempt::kRunning || state_ == Attempt::kSweeping) return false;
+  const RoundId gone = round();
+  order_.reset();
+  step_member(WorkersGone{gone}, now);
+  return true;
+}
+
+// --- Attempts. ---
+
+void NodeMachine::prepare() {
+  state_ = Attempt::kPreparing;
+  unusable_.reset();
+  effects_.emplace_back(PrepareAttempt{attempt_, from_template_});
+}
+
+void NodeMachine::on(const AttemptReady&, TimePoint now) {
+  if (state_ != Attempt::kPreparing) return;
+  state_ = Attempt::kReady;
+  if (order_) begin_attempt(now);
+}
+
+// A node that could never run anything leaves before it joins a round; later it is a failure of the round that needs
+// it.
+void NodeMachine::on(const AttemptNotReady& event, TimePoint now) {
+  if (state_ != Attempt::kPreparing) return;
+  state_ = Attempt::kUnusable;
+  unusable_ = event.error;
+  if (order_) return cannot_begin(now);
+  if (attempt_ > 0) return say(LogLevel::kWarning, event.error.message);
+  step_member(CannotTakePart{{JobEnd::Kind::kRefused, exit_status_of(event.error), {event.error.message}}}, now);
+}
+
+void NodeMachine::cannot_begin(TimePoint now) {
+  const RoundId failed = round();
+  const LocalFailure failure = start_failure(*unusable_, order_->assignment.first_rank);
+  order_.reset();
+  group_.reset();
+  failures_ = {failure};
+  step_member(WorkersFailed{failed, failures_}, now);
+  step_member(WorkersGone{failed}, now);
+}
+
+void NodeMachine::begin_attempt(TimePoint) {
+  const Assignment& assignment = order_->assignment;
+  state_ = Attempt::kRunning;
+  first_rank_ = assignment.first_rank;
+  nodes_ = assignment.group_world;
+  asked_with_ = 0;
+  success_told_ = swept_ = killed_ = false;
+  examined_.clear();
+  awaited_.clear();
+  failures_.clear();
+  say(LogLevel::kInfo, "starting " + workers_text(assignment, config_.member.workers) + ", round " +
+                           to_string(assignment.round) +
+                           (order_->reason.empty() ? "" : " (" + printable(order_->reason) + ")"));
+  effects_.emplace_back(BeginAttempt{attempt_, assignment, order_->store, order_->launch_id});
+  group_.emplace(config_.member.workers, config_.failure_grace, first_rank_);
+  append_group_effects(*group_, attempt_, from_template_, effects_);
+}
+
+void NodeMachine::on(const WorkerFact& event, TimePoint now) {
+  // At the end of the lease the guardian kills too: whoever was killed before this machine's kill is its victim.
+  const auto* missed = std::get_if<SignalMissed>(&event.event);
+  if (killed_ && missed != nullptr && missed->signal == SIGKILL) return;
+  if (state_ == Attempt::kRunning) {
+    step_group(event.event, now);
+  } else if (state_ == Attempt::kSweeping) {
+    group_->step(event.event, now);  // what is learnt late about workers that have ended
+    note_failures();
+  }
+}
+
+void NodeMachine::step_group(const GroupEvent& event, TimePoint now) {
+  group_->step(event, now);
+  append_group_effects(*group_, attempt_, from_template_, effects_);
+  note_failures();
+  if (group_->ended()) {
+    state_ = Attempt::kSweeping;
+    effects_.emplace_back(SweepAttempt{attempt_});
+  }
+  note_success(now);
+}
+
+// The first worker that ended with 0, unless it did so because it was told to.
+void NodeMachine::note_success(TimePoint now) {
+  if (success_told_ || !order_) return;
+  const bool stopped = group_->phase() == GroupMachine::Phase::kStopping ||
+                       group_->phase() == GroupMachine::Phase::kKilling || (group_->ended() && !group_->succeeded());
+  const auto succeeded = [](const WorkerRecord& worker) { return worker.status && worker.status->success(); };
+  if (stopped || std::ranges::none_of(group_->workers(), succeeded)) return;
+  success_told_ = true;
+  step_member(OneWorkerSucceeded{round()}, now);
+}
+
+// Asks what was left behind by workers that failed without a signal of ferrun's.
+void NodeMachine::note_failures() {
+  std::vector<int> fresh;
+  for (const WorkerRecord& worker : group_->workers()) {
+    if (!worker.failed() || examined_.contains(worker.local_rank)) continue;
+    if (worker.status && worker.status->is_signal() && is_victim(worker, {})) continue;
+    fresh.push_back(worker.local_rank);
+  }
+  if (fresh.empty()) return;
+  examined_.insert(fresh.begin(), fresh.end());
+  awaited_.insert(fresh.begin(), fresh.end());
+  effects_.emplace_back(GatherEvidence{attempt_, std::move(fresh)});
+}
+
+void NodeMachine::on(const EvidenceGathered& event, TimePoint now) {
+  std::vector<LocalFailure> own;
+  for (const FailedWorker& worker : event.workers) {
+    if (awaited_.erase(worker.local_rank) == 0) continue;
+    const WorkerRecord& record = group_->workers()[static_cast<size_t>(worker.local_rank)];
+    if (!is_victim(record, worker.evidence)) own.push_back(local_failure(record, worker, first_rank_, now));
+  }
+  if (!own.empty()) {
+    if (failures_.empty()) say(LogLevel::kWarning, own.front().report.front());
+    failures_.insert(failures_.end(), own.begin(), own.end());
+    step_member(WorkersFailed{round(), std::move(own)}, now);
+  }
+  conclude_attempt(now);
+}
+
+void NodeMachine::on(const AttemptSwept&, TimePoint now) {
+  if (state_ != Attempt::kSweeping) return;
+  swept_ = true;
+  conclude_attempt(now);
+}
+
+// The round's failures are told before its end is.
+void NodeMachine::conclude_attempt(TimePoint now) {
+  if (done_ || !swept_ || !awaited_.empty()) return;
+  const RoundId ended = round();
+  swept_ = false;
+  order_.reset();
+  ++attempt_;
+  state_ = Attempt::kUnusable;
+  if (group_->succeeded()) {
+    step_member(AllWorkersSucceeded{ended}, now);
+  } else {
+    step_member(WorkersGone{ended}, now);
+  }
+  if (!done_ && state_ == Attempt::kUnusable) prepare();
+}
+
+// --- Whatever else happens. ---
+
+void NodeMachine::on(const TemplateUnusable& event, TimePoint) { give_up_template(event, from_template_, effects_); }
+
+void NodeMachine::on(const SignalArrived& event, TimePoint now) { step_member(LeaveAsked{event.signal}, now); }
+
+void NodeMachine::on(const SentinelDied&, TimePoint) {
+  effects_.emplace_back(KillEverything{});
+  const std::string line = "the sentinel was killed; every process of the job on this node has been killed too";
+  done_ = true;
+  NodeDone done;
+  done.end = {JobEnd::Kind::kFailed, kExitInternal, {line}};
+  done.exit_status = kExitInternal;
+  done.lines = {"ferrun: " + line};
+  effects_.emplace_back(std::move(done));
+}
+
+void NodeMachine::carry_out(const MemberDone& told, TimePoint) {
+  done_ = true;
+  NodeDone done;
+  done.end = told.end;
+  done.exit_status = told.end.exit_status != 0 && config_.torchrun_exit_code ? kTorchrunFailure : told.end.exit_status;
+  done.lines = job_report(
+      told.end, {config_.title, config_.run_id, config_.member.host, nodes_, config_.member.max_restarts, victims()});
+  if (told.end.kind == JobEnd::Kind::kFailed && !failures_.empty()) {
+    done.failed_local_rank = failures_.front().local_rank;
+    done.failure = failures_.front().report.front();
+    done.failure_status = failures_.front().status.shell_code();
+  }
+  effects_.emplace_back(std::move(done));
+}
+
+std::vector<int> NodeMachine::victims() const {
+  std::vector<int> victims;
+  if (!group_) return victims;
+  for (const WorkerRecord& worker : group_->workers()) {
+    const auto own = [&worker](const LocalFailure& failure) { return failure.local_rank == worker.local_rank; };
+    if (worker.failed() && std::ranges::none_of(failures_, own)) victims.push_back(first_rank_ + worker.local_rank);
+  }
+  return victims;
+}
+
+}  // namespace ferrun

@@ -1,0 +1,19 @@
+// From the configuration to what the machines of a job with several nodes want to know. Pure.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "launcher/config/job_config.h"
+#include "launcher/node/node_machine.h"
+#include "rendezvous/coordinator/coordinator_machine.h"
+
+namespace ferrun {
+
+// `addresses`: numeric, by which the other nodes reach this one, the preferred one first. `config.rendezvous` is there.
+NodeConfig node_config(const JobConfig& config, std::vector<std::string> addresses);
+
+// Hosted by `host_agent`, or in a process of its own where that is none.
+CoordinatorConfig coordinator_config(const RendezvousConfig& config, AgentId host_agent, const std::string& launch_id);
+
+}  // namespace ferrun

@@ -1,0 +1,139 @@
+#include "rendezvous/coordinator/coordinator_state_codec.h"
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "rendezvous/job/json_writer.h"
+
+namespace ferrun {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view kMagic = "ferrun-coordinator-state";
+constexpr int kVersion = 1;
+constexpr std::array<std::string_view, 5> kEnds = {"success", "failed", "stopped", "rendezvous", "refused"};
+
+// FNV-1a, 64 bits: against torn writes and editors, not against an enemy.
+uint64_t checksum(std::string_view text) {
+  uint64_t hash = 0xcbf29ce484222325u;
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  return hash;
+}
+
+std::string header(std::string_view body) {
+  return std::string(kMagic) + " " + std::to_string(kVersion) + " " + to_string(AgentId{checksum(body)});
+}
+
+Error damaged(std::string what) {
+  return Error{ErrorKind::kPlatform, "the coordinator's saved state is damaged: " + std::move(what)};
+}
+
+void write(JsonWriter& out, const JobEnd& end) {
+  out.open('{');
+  out.name("kind").value(kEnds[static_cast<size_t>(end.kind)]);
+  out.name("exit_status").value(end.exit_status);
+  out.name("report").next();
+  out.open('[');
+  for (const std::string& line : end.report) out.value(line);
+  out.close(']');
+  out.close('}');
+}
+
+std::string to_json(const CoordinatorState& state) {
+  JsonWriter out;
+  out.open('{');
+  out.name("incarnation").value(state.incarnation);
+  out.name("newest").next();
+  out.open('{');
+  out.name("incarnation").value(state.newest.incarnation);
+  out.name("number").value(state.newest.number);
+  out.close('}');
+  out.name("members").next();
+  out.open('[');
+  for (const CoordinatorState::Member& member : state.members) {
+    out.next();
+    out.open('{');
+    out.name("agent").value(member.agent.value);
+    out.name("host").value(member.host);
+    out.name("group_rank").value(member.group_rank);
+    out.close('}');
+  }
+  out.close(']');
+  out.name("restarts").value(state.restarts);
+  out.name("launch_id").value(state.launch_id);
+  out.name("terms").next();
+  out.open('[');
+  for (const Term& term : state.terms) {
+    out.next();
+    out.open('{');
+    out.name("name").value(term.name);
+    out.name("value").value(term.value);
+    out.close('}');
+  }
+  out.close(']');
+  if (state.closed) {
+    out.name("closed").next();
+    write(out, *state.closed);
+  }
+  out.close('}');
+  return out.take();
+}
+
+// The checksum has shown that encode_state wrote this text: a value that is missing or of another kind is met as an
+// exception of the library.
+JobEnd end_of(const json& object) {
+  JobEnd end;
+  const auto& kind = object.at("kind").get_ref<const std::string&>();
+  const auto found = std::find(kEnds.begin(), kEnds.end(), kind);
+  if (found == kEnds.end()) throw json::other_error::create(501, "unknown end", &object);
+  end.kind = static_cast<JobEnd::Kind>(found - kEnds.begin());
+  end.exit_status = object.at("exit_status").get<int>();
+  end.report = object.at("report").get<std::vector<std::string>>();
+  return end;
+}
+
+CoordinatorState state_of(const json& object) {
+  CoordinatorState state;
+  state.incarnation = object.at("incarnation").get<uint64_t>();
+  state.newest.incarnation = object.at("newest").at("incarnation").get<uint64_t>();
+  state.newest.number = object.at("newest").at("number").get<uint64_t>();
+  for (const json& member : object.at("members")) {
+    state.members.push_back({AgentId{member.at("agent").get<uint64_t>()}, member.at("host").get<std::string>(),
+                             member.at("group_rank").get<int>()});
+  }
+  state.restarts = object.at("restarts").get<int>();
+  state.launch_id = object.at("launch_id").get<std::string>();
+  for (const json& term : object.at("terms")) {
+    state.terms.push_back({term.at("name").get<std::string>(), term.at("value").get<std::string>()});
+  }
+  if (object.contains("closed")) state.closed = end_of(object.at("closed"));
+  return state;
+}
+
+}  // namespace
+
+std::string encode_state(const CoordinatorState& state) {
+  const std::string body = to_json(state);
+  return header(body) + "\n" + body + "\n";
+}
+
+Result<CoordinatorState> decode_state(std::string_view text) {
+  if (!text.starts_with(kMagic)) return damaged("it does not begin with \"" + std::string(kMagic) + "\"");
+  const std::string version = std::string(kMagic) + " " + std::to_string(kVersion) + " ";
+  if (!text.starts_with(version)) return damaged("another version of ferrun wrote it");
+  const size_t line_end = text.find('\n');
+  if (line_end == std::string_view::npos || text.back() != '\n' || text.size() < line_end + 2) {
+    return damaged("its end is missing");
+  }
+  const std::string_view body = text.substr(line_end + 1, text.size() - line_end - 2);
+  if (text.substr(0, line_end) != header(body)) return damaged("its checksum is wrong");
+  try {
+    return state_of(json::parse(body));
+  } catch (const json::exception& error) {
+    return damaged(error.what());
+  }
+}
+
+}  // namespace ferrun

@@ -1,0 +1,148 @@
+#include "rendezvous/io/coordinator/state_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <boost/asio/post.hpp>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <deque>
+#include <filesystem>
+#include <utility>
+
+#include "rendezvous/coordinator/coordinator_state_codec.h"
+#include "rendezvous/io/net/detached_task.h"
+
+namespace ferrun {
+namespace {
+
+// Bigger than any state of a job of 10,000 nodes.
+constexpr size_t kMostBytes = 64 << 20;
+
+class File {
+ public:
+  File(const std::string& path, int flags) : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0600)) {}
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  ~File() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  bool open() const { return fd_ >= 0; }
+  int fd() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+std::string cannot(const char* what, const std::string& path) {
+  return std::string("cannot ") + what + " " + path + ": " + std::strerror(errno);
+}
+
+bool write_all(int fd, const std::string& text) {
+  for (size_t written = 0; written < text.size();) {
+    const ssize_t now = ::write(fd, text.data() + written, text.size() - written);
+    if (now < 0 && errno == EINTR) continue;
+    if (now < 0) return false;
+    written += static_cast<size_t>(now);
+  }
+  return true;
+}
+
+std::string folder_of(const std::string& path) {
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  return folder.empty() ? "." : folder;
+}
+
+}  // namespace
+
+std::string replace_file(const std::string& path, const std::string& text) {
+  const std::string beside = path + ".new";
+  {
+    const File file(beside, O_WRONLY | O_CREAT | O_TRUNC);
+    if (!file.open()) return cannot("create", beside);
+    if (!write_all(file.fd(), text)) return cannot("write", beside);
+    if (::fsync(file.fd()) != 0) return cannot("sync", beside);
+  }
+  if (std::rename(beside.c_str(), path.c_str()) != 0) return cannot("replace", path);
+  const std::string folder = folder_of(path);
+  const File directory(folder, O_RDONLY | O_DIRECTORY);
+  // Some file systems cannot sync a folder, and need not.
+  if (directory.open() && ::fsync(directory.fd()) != 0 && errno != EINVAL) return cannot("sync", folder);
+  return "";
+}
+
+struct StateFile::Impl : std::enable_shared_from_this<Impl> {
+  struct Job {
+    std::string text;
+    OnSaved on_saved;
+  };
+
+  Impl(boost::asio::io_context& io_context, std::string to) : io(io_context), path(std::move(to)) {}
+
+  void begin() {
+    const auto error = std::make_shared<std::string>();
+    auto work = [error, to = path, text = std::move(jobs.front().text)] { *error = replace_file(to, text); };
+    auto started = DetachedTask::start(io, std::move(work), [self = shared_from_this(), error] { self->end(*error); });
+    if (started.ok()) {
+      task = *started;
+    } else {
+      boost::asio::post(io, [self = shared_from_this(), why = started.error().message] { self->end(why); });
+    }
+  }
+
+  void end(const std::string& error) {
+    task.reset();
+    if (jobs.empty()) return;  // the owner is gone
+    const OnSaved tell = std::move(jobs.front().on_saved);
+    jobs.pop_front();
+    if (!jobs.empty()) begin();
+    tell(error);
+  }
+
+  boost::asio::io_context& io;
+  const std::string path;
+  std::deque<Job> jobs;  // the first one is under way
+  std::shared_ptr<DetachedTask> task;
+};
+
+StateFile::StateFile(boost::asio::io_context& io, std::string path)
+    : impl_(std::make_shared<Impl>(io, std::move(path))) {}
+
+StateFile::~StateFile() {
+  impl_->jobs.clear();
+  if (impl_->task) impl_->task->abandon();
+}
+
+void StateFile::save(std::string text, OnSaved on_saved) {
+  impl_->jobs.push_back({std::move(text), std::move(on_saved)});
+  if (impl_->jobs.size() == 1) impl_->begin();
+}
+
+Result<std::optional<std::string>> StateFile::read(const std::string& path) {
+  const File file(path, O_RDONLY);
+  if (!file.open() && errno == ENOENT) return std::optional<std::string>();
+  if (!file.open()) return Error{ErrorKind::kUser, cannot("open", path)};
+  std::string text;
+  char buffer[65536];
+  for (;;) {
+    const ssize_t size = ::read(file.fd(), buffer, sizeof(buffer));
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0) return Error{ErrorKind::kUser, cannot("read", path)};
+    if (size == 0) return std::optional<std::string>(std::move(text));
+    text.append(buffer, static_cast<size_t>(size));
+    if (text.size() > kMostBytes) return Error{ErrorKind::kUser, path + " is too large to be a coordinator's state"};
+  }
+}
+
+Result<std::optional<CoordinatorState>> load_state(const std::string& path) {
+  const Result<std::optional<std::string>> text = StateFile::read(path);
+  if (!text.ok()) return text.error();
+  if (!*text) return std::optional<CoordinatorState>();
+  const Result<CoordinatorState> state = decode_state(**text);
+  if (state.ok()) return std::optional(*state);
+  return Error{ErrorKind::kUser, "the state file " + path + " cannot be used (" + state.error().message +
+                                     "); once no node of the job runs any more, remove it to begin anew"};
+}
+
+}  // namespace ferrun

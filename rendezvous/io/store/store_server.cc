@@ -1,0 +1,180 @@
+#include "rendezvous/io/store/store_server.h"
+
+#include <sched.h>
+
+#include <array>
+#include <optional>
+#include <set>
+#include <unordered_map>
+#include <utility>
+
+#include "rendezvous/io/net/listener.h"
+#include "rendezvous/io/net/local_addresses.h"
+#include "rendezvous/io/net/socket_address.h"
+#include "rendezvous/io/store/store_connection.h"
+#include "rendezvous/store/store_machine.h"
+
+namespace ferrun {
+
+using boost::asio::ip::tcp;
+
+struct StoreServer::Impl final : StoreConnection::Owner {
+  explicit Impl(std::function<void(const std::string&)> log_to) : log(std::move(log_to)) {}
+
+  ~Impl() {
+    close_all();
+    if (listener) listener->close();
+  }
+
+  void accept(tcp::socket socket, const tcp::endpoint& peer, std::string_view first) {
+    if (admitted && !admits(peer)) return reset_connection(socket);
+    const StoreConnectionId id = ++last_id;
+    auto connection = std::make_shared<StoreConnection>(std::move(socket), peer, id, *this);
+    connections.emplace(id, connection);
+    if (!first.empty()) received(*connection, first);
+    if (connection->open()) connection->start();
+  }
+
+  void admit_only(const std::vector<std::string>& addresses) {
+    admitted.emplace();
+    refused.clear();
+    for (const std::string& text : addresses) {
+      if (const std::optional<IpAddress> address = parse_ip_address(text)) admitted->insert(without_zone(*address));
+    }
+    for (const HostAddress& own : local_addresses()) admitted->insert(without_zone(own.ip));
+  }
+
+  bool admits(const tcp::endpoint& peer) {
+    const IpAddress address = ip_address_of(peer.address());
+    if (is_loopback(address) || admitted->contains(without_zone(address))) return true;
+    if (refused.size() < kToldAddresses && refused.insert(address).second && log) {
+      log("store: refused a connection from " + to_string(address, peer.port()) +
+          ": that is no address of the job's nodes");
+    }
+    return false;
+  }
+
+  std::span<char> read_buffer() override { return buffer; }
+
+  void received(StoreConnection& connection, std::string_view bytes) override {
+    connection.parser().feed(bytes);
+    unanswered_in_a_row = 0;
+    serve(connection);
+    // A flood of requests without answers, as of SET: its sender is not waiting. Letting it run on first makes fewer,
+    // larger reads and spares it the price of waking this thread for every few (4 times less processor time here).
+    if (unanswered_in_a_row >= kFlood) ::sched_yield();
+  }
+
+  void drained(StoreConnection& connection) override { serve(connection); }
+
+  void lost(StoreConnection& connection) override { drop(connection); }
+
+  // Carries out what the connection has asked for, until it has to send more or does not read its replies.
+  void serve(StoreConnection& connection) {
+    while (connection.open() && !connection.congested()) {
+      const StoreParser::Outcome outcome = connection.parser().next(request);
+      if (outcome == StoreParser::Outcome::kRequest) {
+        machine.step(connection.id(), request, effects);
+        unanswered_in_a_row = effects.all().empty() ? unanswered_in_a_row + 1 : 0;
+        if (effects.has_close() || effects.byte_count() >= kFlushBytes) carry_out();
+        continue;
+      }
+      carry_out();
+      if (outcome == StoreParser::Outcome::kRefused && connection.open())
+        refuse(connection, connection.parser().refusal());
+      return;
+    }
+    carry_out();
+    if (connection.open()) connection.parser().keep();
+  }
+
+  void carry_out() {
+    for (const StoreEffects::Effect& effect : effects.all()) {
+      const auto entry = connections.find(effect.connection);
+      if (entry == connections.end()) continue;
+      if (effect.close.empty()) {
+        entry->second->send(effects.bytes_of(effect));
+      } else {
+        refuse(*entry->second, effect.close);
+      }
+    }
+    effects.clear();
+  }
+
+  void refuse(StoreConnection& connection, const std::string& why) {
+    if (log) log("store: closed the connection of " + connection.peer() + ": " + why);
+    drop(connection);
+  }
+
+  void drop(StoreConnection& connection) {
+    machine.disconnect(connection.id());
+    connection.close();
+    connections.erase(connection.id());
+  }
+
+  void close_all() {
+    for (const auto& [id, connection] : connections) connection->close();
+    connections.clear();
+  }
+
+  void reset() {
+    if (listener) listener->drop_backlog();
+    close_all();
+    machine = StoreMachine();
+  }
+
+  // Replies gathered before they are sent: enough for a burst of small ones, little beside a large one.
+  static constexpr size_t kFlushBytes = 64 * 1024;
+  // More requests at once than a client has that does anything but write.
+  static constexpr int kFlood = 4;
+  // Addresses whose refusal is told, so that a scan of the port does not fill the log.
+  static constexpr size_t kToldAddresses = 64;
+
+  std::function<void(const std::string&)> log;
+  std::shared_ptr<Listener> listener;  // none: connections are adopted
+  uint16_t port = 0;
+  std::optional<std::set<IpAddress>> admitted;  // none: everybody
+  std::set<IpAddress> refused;
+  std::unordered_map<StoreConnectionId, std::shared_ptr<StoreConnection>> connections;
+  StoreConnectionId last_id = 0;
+  StoreMachine machine;
+  StoreRequest request;
+  StoreEffects effects;
+  int unanswered_in_a_row = 0;
+  std::array<char, 64 * 1024> buffer;
+};
+
+Result<std::unique_ptr<StoreServer>> StoreServer::listen(boost::asio::io_context& io, StoreServerOptions options) {
+  auto impl = std::make_unique<Impl>(options.log);
+  auto on_accept = [raw = impl.get()](tcp::socket socket, const tcp::endpoint& peer) {
+    raw->accept(std::move(socket), peer, {});
+  };
+  auto listener = Listener::listen(io, options.address, options.port, on_accept, std::move(options.log));
+  if (!listener.ok()) return listener.error();
+  impl->listener = std::move(*listener);
+  impl->port = impl->listener->port();
+  return std::unique_ptr<StoreServer>(new StoreServer(std::move(impl)));
+}
+
+std::unique_ptr<StoreServer> StoreServer::without_listener(StoreServerOptions options) {
+  auto impl = std::make_unique<Impl>(std::move(options.log));
+  impl->port = options.port;
+  return std::unique_ptr<StoreServer>(new StoreServer(std::move(impl)));
+}
+
+void StoreServer::adopt(tcp::socket socket, const tcp::endpoint& peer, std::string_view first) {
+  impl_->accept(std::move(socket), peer, first);
+}
+
+void StoreServer::admit_only(const std::vector<std::string>& addresses) { impl_->admit_only(addresses); }
+
+StoreServer::StoreServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+StoreServer::~StoreServer() = default;
+
+uint16_t StoreServer::port() const { return impl_->port; }
+
+size_t StoreServer::connection_count() const { return impl_->connections.size(); }
+
+void StoreServer::reset() { impl_->reset(); }
+
+}  // namespace ferrun
