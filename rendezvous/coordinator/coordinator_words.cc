@@ -121,7 +121,7 @@ std::string CoordinatorMachine::Impl::end_words(const JobEnd& end) {
     default: break;
   }
   const auto root =
-      std::ranges::find_if(end.report, [](const std::string& line) { return line.starts_with("root cause: "); });
+      std::ranges::find_if(end.report, [](const std::string& line) { return line.starts_with(kRootCauseLabel); });
   return "the job has failed" + (root == end.report.end() ? "" : ": " + root->substr(root->find(": ") + 2));
 }
 
