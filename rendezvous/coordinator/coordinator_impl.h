@@ -1,17 +1,17 @@
 // The coordinator machine's core: takes events, asks the parts, and carries out what they decide. Each part owns its
 // state and can be tested alone:
 //
-//   job_record, incarnation_claim   numbers of rounds, restarts, launch; saved before they are used
-//   takeover                        an earlier coordinator's round may be running
-//   place_policy, job_terms         who is kept out
-//   round_roster                    the nodes of the newest round; of the phases ──
-//     round_decision                  gathering
-//     round_preparation               preparing
-//     running_round                   running
-//     stop_inquiry, job_root_cause    stopping, and finding the cause
-//     job_closing                     closing
-//   departures, announcer           who is missing; who is told what it waits for
-//   stall_filter                    whether time may be judged by
+//   job_record, incarnation_claim     numbers of rounds, restarts, launch; saved before they are used
+//   takeover                          an earlier coordinator's round may be running
+//   place_policy, job_terms           who is kept out
+//   round_roster                      the nodes of the newest round; of the phases ──
+//     round_gathering, round_decision   gathering
+//     round_preparation                 preparing
+//     running_round                     running
+//     stop_inquiry, job_root_cause      stopping, and finding the cause
+//     job_closing                       closing
+//   departures, announcer             who is missing; who is told what it waits for
+//   stall_filter                      whether time may be judged by
 //
 // The core's files: who joins (coordinator_join.cc), from a round's choice to its start (coordinator_rounds.cc), its
 // end (coordinator_stop.cc), lost and leaving nodes (coordinator_loss.cc), the end of the job (coordinator_close.cc),
@@ -32,7 +32,7 @@
 #include "rendezvous/coordinator/job_record.h"
 #include "rendezvous/coordinator/membership.h"
 #include "rendezvous/coordinator/place_policy.h"
-#include "rendezvous/coordinator/round_decision.h"
+#include "rendezvous/coordinator/round_gathering.h"
 #include "rendezvous/coordinator/round_preparation.h"
 #include "rendezvous/coordinator/round_roster.h"
 #include "rendezvous/coordinator/running_round.h"
@@ -64,7 +64,8 @@ struct CoordinatorMachine::Impl {
   void gather();
   bool claim_incarnation();
   void retire();
-  Gathering gathering() const;
+  // All that the next round depends on, but for its limits.
+  Gathering nodes() const;
   void hear(Member& member, const Heartbeat& heartbeat);
   void hear(Member&, const Join&) {}
   void hear(Member&, const StatusRequest&) {}
@@ -155,7 +156,6 @@ struct CoordinatorMachine::Impl {
   std::string terms_origin() const;
   std::string reason() const;
   std::string gathering_words() const;
-  std::string failed_start_words() const;
   std::string running_words() const;
   std::string spare_words() const;
   // Tells those who wait for what, when it is time.
@@ -181,18 +181,16 @@ struct CoordinatorMachine::Impl {
   Announcer announcer_;
   std::string last_refusal_;
 
-  RoundDecision decision_;                  // while gathering
-  std::optional<TimePoint> last_call_end_;  // while gathering, once enough nodes are there
-  std::optional<RoundRoster> round_;        // none after a preparation that failed
-  std::optional<RoundPreparation> preparation_;
+  RoundGathering gathering_;
+  std::optional<RoundRoster> round_;             // none after a preparation that failed
+  std::optional<RoundPreparation> preparation_;  // while kPreparing
   RunningRound running_;
-  std::optional<StopInquiry> stopping_;
+  std::optional<StopInquiry> stopping_;  // while kStopping
   std::optional<Takeover> takeover_;
-  std::optional<JobClosing> closing_;
-  std::optional<JobEnd> retiring_;  // told to stop
-  std::string last_change_;         // why the last round ended: the reason of the next one
+  std::optional<JobClosing> closing_;  // from kClosing on, if the job has ended
+  std::optional<JobEnd> retiring_;     // told to stop
+  std::string last_change_;            // why the last round ended: the reason of the next one
   TimePoint last_change_at_;
-  std::string last_failure_;  // why the last round could not start; empty once one has
 };
 
 }  // namespace ferrun

@@ -43,6 +43,7 @@ CoordinatorMachine::Impl::Impl(CoordinatorConfig config, std::optional<Coordinat
       places_({config_.loss_window, config_.losses_to_bar, config_.first_bar, config_.loss_window}, config_.max_nodes,
               exact_ranks()),
       announcer_(now),
+      gathering_({config_.min_nodes, config_.max_nodes, config_.last_call}),
       running_({static_cast<size_t>(config_.max_nodes), config_.scale_interval}),
       last_change_at_(now) {
   if (saved) take_over(*saved);
@@ -81,7 +82,7 @@ std::optional<TimePoint> CoordinatorMachine::Impl::earliest_deadline() const {
     if (due && (!next || *due < *next)) next = due;
   };
   switch (phase_) {
-    case Phase::kGathering: add(decision_.until); break;
+    case Phase::kGathering: add(gathering_.deadline()); break;
     case Phase::kPreparing: add(preparation_->deadline()); break;
     case Phase::kRunning:
       if (running_.wants_to_scale(joined())) add(running_.scale_at());
@@ -195,21 +196,15 @@ void CoordinatorMachine::Impl::retire() {
 }
 
 void CoordinatorMachine::Impl::gather() {
-  if (retiring_) {
-    decision_ = {false, "the coordinator's own node leaves", std::nullopt};
-    return;
-  }
+  if (retiring_) return gathering_.wait_for("the coordinator's own node leaves");
   const int signal = departures_.last_signal();
   if (config_.own_process && members_.size() == 0 && signal != 0 && !departures_.settles(stall_.judged())) {
     return close(
         {JobEnd::Kind::kStopped, 128 + signal, {"all nodes have left, the last one by " + signal_name(signal)}});
   }
-  const bool enough = members_.ready() >= static_cast<size_t>(config_.min_nodes);
-  if (!enough) last_call_end_.reset();
-  if (enough && !last_call_end_ && config_.min_nodes != config_.max_nodes) last_call_end_ = now_ + config_.last_call;
-  decision_ = decide_round(gathering(), stall_.judged());
-  if (decision_.form && claim_incarnation()) return begin_round(decision_.why);
-  if (decision_.form) decision_ = {false, claim_.words(), claim_.again_at()};
+  if (!gathering_.step(nodes(), now_, stall_.judged())) return;
+  if (claim_incarnation()) return begin_round(gathering_.why());
+  gathering_.wait_for(claim_.words(), claim_.again_at());
 }
 
 bool CoordinatorMachine::Impl::claim_incarnation() {
@@ -219,11 +214,9 @@ bool CoordinatorMachine::Impl::claim_incarnation() {
   return false;
 }
 
-Gathering CoordinatorMachine::Impl::gathering() const {
+Gathering CoordinatorMachine::Impl::nodes() const {
   const TimePoint judged = stall_.judged();
   Gathering nodes;
-  nodes.min_nodes = config_.min_nodes;
-  nodes.max_nodes = config_.max_nodes;
   members_.describe(nodes);
   nodes.absent = departures_.clauses(judged);
   if (takeover_) {
@@ -234,7 +227,6 @@ Gathering CoordinatorMachine::Impl::gathering() const {
     nodes.settle_end = departures_.settle_end();
     nodes.settle = departures_.settle_line();
   }
-  nodes.last_call_end = last_call_end_;
   return nodes;
 }
 

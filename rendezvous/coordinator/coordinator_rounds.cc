@@ -128,8 +128,7 @@ void CoordinatorMachine::Impl::go() {
   preparation_.reset();
   phase_ = Phase::kRunning;
   note_change(round_->reason());
-  last_call_end_.reset();
-  last_failure_.clear();
+  gathering_.note_start();
   departures_.clear();
   say(RendezvousLevel::kInfo, "round " + to_string(round_->id()) + " starts on " + counted(round_->size(), "node") +
                                   " with " + counted(static_cast<size_t>(round_->world()), "worker") + ": " +
@@ -148,7 +147,7 @@ void CoordinatorMachine::Impl::fail_preparation(const std::string& reason, const
   round_.reset();
   preparation_.reset();
   phase_ = Phase::kGathering;
-  last_failure_ = reason;
+  gathering_.note_failed_start(reason);
   for (Member* member : at_fault) {
     if (++member->failed_prepares >= kFailuresToBar) keep_out(*member, reason);
   }

@@ -21,7 +21,8 @@ std::string CoordinatorMachine::Impl::reason() const {
   switch (phase_) {
     case Phase::kGathering: return gathering_words();
     case Phase::kPreparing:
-      return "preparing round " + to_string(round_->id()) + ": " + preparation_->words(*round_) + failed_start_words();
+      return "preparing round " + to_string(round_->id()) + ": " + preparation_->words(*round_) +
+             gathering_.failed_start_words();
     case Phase::kRunning: return running_words();
     case Phase::kStopping:
       return "stopping round " + to_string(round_->id()) + ": " + stopping_->reason() + stopping_->awaited_words();
@@ -32,14 +33,9 @@ std::string CoordinatorMachine::Impl::reason() const {
 }
 
 std::string CoordinatorMachine::Impl::gathering_words() const {
-  if (retiring_) return decision_.why;
-  const RoundDecision decision = decide_round(gathering(), stall_.judged());
-  const std::string words = decision.form ? claim_.words() : decision.why;
-  return words + failed_start_words();
-}
-
-std::string CoordinatorMachine::Impl::failed_start_words() const {
-  return last_failure_.empty() ? "" : "; the last round could not start: " + last_failure_;
+  if (retiring_) return gathering_.why();
+  const RoundDecision decision = gathering_.look(nodes(), stall_.judged());
+  return (decision.form ? claim_.words() : decision.why) + gathering_.failed_start_words();
 }
 
 std::string CoordinatorMachine::Impl::running_words() const {
@@ -65,7 +61,7 @@ void CoordinatorMachine::Impl::explain() {
   std::erase_if(waiting, [](const Member* member) { return !member->present() || member->seat; });
   if (waiting.empty()) return;
   const std::string sentence = spare_words();
-  const bool tells_time = (phase_ == Phase::kGathering && decision_.until) ||
+  const bool tells_time = (phase_ == Phase::kGathering && gathering_.deadline()) ||
                           (phase_ == Phase::kRunning && running_.wants_to_scale(joined()));
   if (announcer_.compose(sentence, tells_time)) say(RendezvousLevel::kDebug, sentence);
   std::vector<ConnectionId> connections;
