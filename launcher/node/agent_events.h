@@ -3,10 +3,12 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <string>
 #include <variant>
 
 #include "common/result.h"
+#include "common/time.h"
 #include "launcher/config/job_config.h"
 #include "launcher/workers/group_events.h"
 
@@ -94,9 +96,11 @@ struct SignalWorker {
   int signal = 0;
 };
 
-// Kill what is left of the attempt and drain its output; answered by AttemptSwept.
+// End what is left of the attempt and drain its output; answered by AttemptSwept. What the workers left behind may end
+// by itself for the grace; none: it is killed at once.
 struct SweepAttempt {
   int attempt = 0;
+  Duration grace = std::chrono::seconds(1);
 };
 
 struct KillEverything {};
