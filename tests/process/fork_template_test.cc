@@ -265,6 +265,15 @@ TEST_F(ForkTemplateTest, ADyingAgentTakesTemplateAndRanksAlong) {
   EXPECT_TRUE(eventually([&] { return harness.marker.processes().empty(); }));
 }
 
+TEST(ForkTemplate, GivesRanksTheLimitOfOpenFilesThatTheyShallHave) {
+  LauncherHarness harness(123);
+  const SpawnRequest request = harness.fork_request({"open-files"});
+  ASSERT_TRUE(harness.start_template(request));
+  harness.fork(request);
+  ASSERT_TRUE(harness.run_until_exits(1));
+  EXPECT_EQ(harness.output(), "123\n");
+}
+
 TEST(ForkPoint, ReturnsAtOnceInAnOrdinaryRun) {
   Program program({FERRUN_TEST_BIN_DIR "/fork_probe_worker", "exit", "6"});
   EXPECT_EQ(program.wait(), ExitStatus::exited(6));

@@ -133,6 +133,13 @@ TEST_P(EveryWorker, RunsOnTheGivenCpusAlone) {
   EXPECT_EQ(harness.output(GetParam()), std::to_string(last) + "\n");
 }
 
+TEST_P(EveryWorker, HasTheLimitOfOpenFilesThatItWasGiven) {
+  LauncherHarness limited(123);
+  for (int rank = 0; rank <= GetParam(); ++rank) limited.start(limited.request({"open-files"}, rank));
+  EXPECT_TRUE(limited.run_until_exits(static_cast<size_t>(GetParam()) + 1));
+  EXPECT_EQ(limited.output(GetParam()), "123\n");
+}
+
 INSTANTIATE_TEST_SUITE_P(FirstAndSecond, EveryWorker, ::testing::Values(0, 1),
                          [](const auto& nth) { return nth.param == 0 ? "First" : "Second"; });
 
