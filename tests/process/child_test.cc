@@ -1,4 +1,6 @@
 // What keeps a start or an end waiting must not keep the loop waiting.
+#include "launcher/io/process/child.h"
+
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,9 +8,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <boost/process/v2/error.hpp>  // the handle's header of 1.81 compiles only after it
+#include <boost/process/v2/process_handle.hpp>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <optional>
 
 #include "launcher/io/process/child_search.h"
 #include "tests/process/launcher_harness.h"
@@ -93,6 +99,28 @@ TEST(Child, TheEndOfAllDoesNotWaitForEverForWhatCannotBeReaped) {
     std::fflush(nullptr);
     _exit(HasFailure() ? 1 : 0);  // the harness would wait once more
   });
+}
+
+// Boost.Process's handle, whose wait the launcher cannot use, knows what an end looks like as well.
+TEST(Child, SaysOfAnEndWhatBoostProcessSays) {
+  using Handle = boost::process::v2::basic_process_handle<boost::asio::io_context::executor_type>;
+  const std::vector<std::function<void()>> ends = {[] { _exit(0); }, [] { _exit(9); }, [] { _exit(255); },
+                                                   [] { raise(SIGKILL); }, [] { raise(SIGTERM); }};
+  boost::asio::io_context io;
+  for (const std::function<void()>& end : ends) {
+    std::optional<int> ours, theirs;
+    const pid_t watched = fork();
+    if (watched == 0) end();
+    const pid_t handled = fork();
+    if (handled == 0) end();
+    const Child child(io, watched, [&](int wait_status) { ours = wait_status; });
+    Handle handle(io.get_executor(), handled);
+    handle.async_wait([&](const boost::system::error_code&, int wait_status) { theirs = wait_status; });
+    io.restart();
+    io.run_for(kHangGuard);
+    ASSERT_TRUE(ours && theirs);
+    EXPECT_EQ(*ours, *theirs);
+  }
 }
 
 // A program whose exec waits until `release`, as one on a hung file system does: opening it has to break a lease.
