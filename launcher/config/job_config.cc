@@ -26,6 +26,7 @@ class ConfigBuilder {
   Result<JobConfig> build() {
     config_.environment = facts_.environment;
     config_.inherited = facts_.environment;
+    config_.open_files = facts_.open_files;
     config_.parent_error_file = facts_.environment.get_or("TORCHELASTIC_ERROR_FILE", "");
     config_.hostname = facts_.hostname;
     using Step = Status (ConfigBuilder::*)();

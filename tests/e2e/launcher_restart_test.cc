@@ -75,6 +75,7 @@ TEST(LauncherRestart, LeavesNoGrandchildBehindAfterSuccessEither) {
   EXPECT_EQ(run.code(), 0);
   const std::string pid = split_lines(folder.read("pid")).at(0);
   EXPECT_FALSE(std::filesystem::exists("/proc/" + pid)) << pid;
+  EXPECT_THAT(run.err, HasSubstr("had to kill 1 process that the workers left behind: sleep (pid " + pid + ")"));
 }
 
 TEST(LauncherRestart, AFixedPortServesEveryAttempt) {

@@ -70,7 +70,7 @@ class LocalJob {
   struct HeldStdio;
   Result<std::shared_ptr<HeldStdio>> streams_for(const StartWorker& start, int first_rank);
   Result<WorkerStdio> open_streams(int attempt, int local_rank, int first_rank);
-  void started(const StartWorker& start, Result<pid_t> pid);
+  void started(const StartWorker& start, const Result<pid_t>& pid);
   void start_template(int attempt);
 
   JobConfig config_;

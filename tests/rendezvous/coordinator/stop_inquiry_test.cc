@@ -78,7 +78,7 @@ TEST_F(StopInquiryTest, EndsTheJobWithTheStatusOfItsCauseWhenNoRestartIsLeft) {
   const Verdict verdict = inquiry.decide(false);
   EXPECT_EQ(verdict.kind, Verdict::Kind::kFailed);
   EXPECT_EQ(verdict.end.exit_status, 7);
-  EXPECT_THAT(verdict.end.report, ElementsAre("failed later: node0: a worker failed",
+  EXPECT_THAT(verdict.end.report, ElementsAre("Failed as well:", ::testing::StartsWith("  node0: a worker failed"),
                                               "Root cause: node1: a worker failed", "its last words"));
 }
 
