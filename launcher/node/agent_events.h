@@ -41,6 +41,7 @@ struct TemplateUnusable {
 
 struct SignalArrived {
   int signal = 0;
+  bool direct = false;  // at the agent itself; else its sentinel took it and passed it on
 };
 
 struct SentinelDied {};

@@ -186,13 +186,13 @@ class NodeDriver::Impl {
     return callbacks;
   }
 
-  // Takes the duplicate over.
+  // Takes the duplicate over; -1: there is none.
   void guard(int connection) {
     address_.learn_from(connection);
     if (const Status shared = guard_.share(connection); !shared) {
       job_.say(LogLevel::kWarning, shared.error().message);
     }
-    close(connection);
+    if (connection >= 0) close(connection);
   }
 
   // --- effects ---

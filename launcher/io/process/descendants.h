@@ -11,6 +11,9 @@
 
 namespace ferrun {
 
+// Whether /proc is there and tells of the PID namespace that this process is in.
+bool can_list_children();
+
 // This process's children, zombies included. Needs /proc; without it the list is empty.
 std::vector<pid_t> own_children();
 
@@ -18,14 +21,11 @@ std::vector<pid_t> own_children();
 // that is being born (SIGSTOP, SIGCONT), not for the kill guarantee.
 void signal_tree(pid_t root, int signal);
 
-// SIGKILL for every child, and for every orphan that this brings, until none is left and all are reaped. For a process
-// that waits for its children nowhere else (the sentinel).
-void kill_and_reap_all_children();
-
 // SIGKILL for every living child of `parent`, another process and a subreaper, and for every orphan that this brings,
 // until none is alive or 50 ms are over; the parent need not reap them. Each is held by a pidfd and asked for its
-// parent before it is signalled, so that no stranger with a recycled pid is hit. Asks `wanted` before each round of
-// signals, when the children are found already: none that is born later than an answer of false is hit.
-void kill_children_of(pid_t parent, const std::function<bool()>& wanted);
+// parent before it is signalled, so that no stranger with a recycled pid is hit; where the kernel denies pidfds it is
+// asked right before the signal. Asks `wanted` before each round of signals, when the children are found already: none
+// that is born later than an answer of false is hit. False where /proc does not tell which they are.
+bool kill_children_of(pid_t parent, const std::function<bool()>& wanted);
 
 }  // namespace ferrun
