@@ -33,24 +33,25 @@ void reap(pid_t pid) {
   }
 }
 
-// The children among `kStretch` numbers from `first` on, which follow each other in a circle.
+// Those among `kStretch` numbers from `first` on.
 std::vector<pid_t> children_by_asking(pid_t first) {
   std::vector<pid_t> children;
-  for (pid_t offset = 0; offset < kStretch; ++offset) {
-    const pid_t pid = (first + offset) % kPids;
-    if (pid > 0 && is_child(pid)) children.push_back(pid);
+  for (pid_t pid = std::max(first, 1); pid < first + kStretch; ++pid) {
+    if (is_child(pid)) children.push_back(pid);
   }
   return children;
 }
 
 // Nothing is waited for by number: who cannot die yet must not keep the others alive. With somebody spared the kernel
-// never says that there is no child left; then a whole circle has to pass without one. A process of the job cannot hide
-// from it: it is a child already, or below one that the circle meets.
+// never says that there is no child left; then all numbers have to pass without one. A process of the job cannot hide
+// from that: it is a child already, or below one that is met. Many kernels give low numbers alone, so that the job is
+// met first where it began and then from the bottom.
 void kill_and_reap_by_asking(std::vector<pid_t> spared, pid_t near) {
-  pid_t quiet = 0;  // numbers since the last child
-  for (pid_t at = near; quiet < kPids; at = (at + kStretch) % kPids) {
+  pid_t quiet = 0;  // numbers asked since the last child
+  pid_t first = near - near % kStretch;
+  for (pid_t next = 0; quiet <= kPids; first = next, next = (next + kStretch) % kPids) {
     quiet += kStretch;
-    for (const pid_t child : children_by_asking(at)) {
+    for (const pid_t child : children_by_asking(first)) {
       if (contains(spared, child)) continue;
       quiet = 0;
       kill(child, SIGKILL);
