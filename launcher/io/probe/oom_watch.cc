@@ -10,6 +10,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
+std::string text_of(const fs::path& file) {
+  std::ostringstream text;
+  text << std::ifstream(file).rdbuf();
+  return text.str();
+}
+
 // The number behind `key` in a file of lines "key number".
 std::optional<uint64_t> counter(const fs::path& file, std::string_view key) {
   std::ifstream in(file);
@@ -31,8 +37,8 @@ bool lists(const std::string& names, std::string_view wanted) {
 
 // This process's path in the hierarchy of the memory controller ("4:memory:/job" in /proc/self/cgroup), or in the
 // unified one ("0::/job").
-std::optional<std::string> path_in_hierarchy(const fs::path& proc, bool unified) {
-  std::ifstream in(proc / "self/cgroup");
+std::optional<std::string> path_in_hierarchy(const std::string& groups, bool unified) {
+  std::istringstream in(groups);
   for (std::string line; std::getline(in, line);) {
     const size_t first = line.find(':');
     const size_t second = line.find(':', first + 1);
@@ -53,11 +59,11 @@ std::optional<fs::path> below_mount(const std::string& group, const std::string&
 }
 
 // From /proc/self/mountinfo: "36 31 0:32 ROOT MOUNT rw,relatime - cgroup cgroup rw,memory".
-std::optional<fs::path> group_folder(const fs::path& proc, bool unified) {
-  const std::optional<std::string> group = path_in_hierarchy(proc, unified);
-  std::ifstream in(proc / "self/mountinfo");
+std::optional<fs::path> group_folder(const std::string& groups, const std::string& mounts, bool unified) {
+  const std::optional<std::string> group = path_in_hierarchy(groups, unified);
+  std::istringstream in(mounts);
   for (std::string line; group && std::getline(in, line);) {
-    const size_t separator = line.find(" - ");
+    const size_t separator = line.find(" - cgroup");
     if (separator == std::string::npos) continue;
     std::istringstream before(line.substr(0, separator)), behind(line.substr(separator + 3));
     std::string skipped, root, mount, type, options;
@@ -83,10 +89,13 @@ std::string times(uint64_t count) { return count == 1 ? "once" : std::to_string(
 }  // namespace
 
 OomWatch::Group OomWatch::own_group(const fs::path& proc) {
-  if (const auto folder = group_folder(proc, true); folder && counter(*folder / "memory.events", "oom_kill")) {
+  const std::string groups = text_of(proc / "self/cgroup"), mounts = text_of(proc / "self/mountinfo");
+  if (const auto folder = group_folder(groups, mounts, true);
+      folder && counter(*folder / "memory.events", "oom_kill")) {
     return {*folder / "memory.events", *folder / "memory.max"};
   }
-  if (const auto folder = group_folder(proc, false); folder && counter(*folder / "memory.oom_control", "oom_kill")) {
+  if (const auto folder = group_folder(groups, mounts, false);
+      folder && counter(*folder / "memory.oom_control", "oom_kill")) {
     return {*folder / "memory.oom_control", *folder / "memory.limit_in_bytes"};
   }
   return {};
@@ -100,7 +109,7 @@ std::optional<uint64_t> OomWatch::in_group() const {
 
 void OomWatch::restart() {
   in_group_ = in_group().value_or(0);
-  on_machine_ = counter(proc_ / "vmstat", "oom_kill").value_or(0);
+  if (group_.counters.empty()) on_machine_ = counter(proc_ / "vmstat", "oom_kill").value_or(0);
 }
 
 std::string OomWatch::evidence() const {

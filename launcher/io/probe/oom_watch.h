@@ -12,7 +12,7 @@ namespace ferrun {
 
 class OomWatch {
  public:
-  // Counts from now on. Without the files nothing is ever noticed.
+  // Counts from now on; reads a few files, a tenth of a millisecond. Without them nothing is ever noticed.
   explicit OomWatch(std::filesystem::path proc = "/proc");
 
   // "the kernel's out-of-memory killer struck once in this control group (limit 512 MiB)"; empty when it did not. Says
