@@ -126,10 +126,11 @@ class NodeDriver::Impl {
   // --- the coordinator: here, or reached through the link ---
 
   void use_runtime_folder() {
-    runtime_ = runtime_folder(job_.config().inherited);
-    if (const Status made = make_runtime_folder(runtime_); !made) {
-      job_.say(LogLevel::kWarning, made.error().message + "; ferrun status finds nothing here");
-      runtime_.clear();
+    const RuntimeFolder opened = open_runtime_folder(runtime_folders(job_.config().inherited));
+    for (const std::string& refused : opened.refused) job_.say(LogLevel::kWarning, refused);
+    runtime_ = opened.path;
+    if (runtime_.empty()) {
+      job_.say(LogLevel::kWarning, "without a runtime folder ferrun status finds nothing here");
       return;
     }
     auto socket = StatusSocket::listen(io_, runtime_, rendezvous().job_id,
@@ -210,13 +211,13 @@ class NodeDriver::Impl {
     return callbacks;
   }
 
-  // Takes the duplicate over.
+  // Takes the duplicate over; -1: there is none.
   void guard(int connection) {
     address_->learn_from(connection);
     if (const Status shared = guard_.share(connection); !shared) {
       job_.say(LogLevel::kWarning, shared.error().message);
     }
-    close(connection);
+    if (connection >= 0) close(connection);
   }
 
   // --- effects ---
