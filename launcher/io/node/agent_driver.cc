@@ -123,9 +123,11 @@ class AgentDriver::Impl {
     options.address = meeting.listen_address;
     options.port = meeting.port;
     options.log = [this](const std::string& line) { job_.say(LogLevel::kInfo, line); };
+    options.warn = [this](const std::string& line) { job_.say(LogLevel::kWarning, line); };
     Result<std::unique_ptr<StoreServer>> store = StoreServer::listen(io_, std::move(options));
     if (!store) return store.error();
     store_ = std::move(*store);
+    store_->admit_only({});  // every worker is of this machine, also where the store listens on every address
     job_.say(LogLevel::kInfo,
              "the workers' store listens at " + meeting.master_addr + ", port " + std::to_string(store_->port()));
     return ok_status();

@@ -14,8 +14,8 @@ constexpr Duration kPatience = std::chrono::seconds(10);
 
 }  // namespace
 
-RoundStore::RoundStore(boost::asio::io_context& io, uint16_t port, PortRange range, Log log)
-    : io_(io), port_(port), range_(range), log_(std::move(log)) {}
+RoundStore::RoundStore(boost::asio::io_context& io, uint16_t port, PortRange range, Log log, Log warn)
+    : io_(io), port_(port), range_(range), log_(std::move(log)), warn_(std::move(warn)) {}
 
 RoundStore::~RoundStore() {
   if (dial_) dial_->cancel();
@@ -34,6 +34,7 @@ Result<uint16_t> RoundStore::open(const std::vector<std::string>& admitted) {
     StoreServerOptions options;
     options.port = port_;
     options.log = log_;
+    options.warn = warn_;
     server_ = StoreServer::without_listener(std::move(options));
     listener_->forget_store_clients();
   } else if (server_ && port_ != 0) {
@@ -52,6 +53,7 @@ Result<std::unique_ptr<StoreServer>> RoundStore::listen(uint16_t port) {
   StoreServerOptions options;
   options.port = port;
   options.log = log_;
+  options.warn = warn_;
   return StoreServer::listen(io_, std::move(options));
 }
 

@@ -27,8 +27,9 @@ class RoundStore {
  public:
   using Log = std::function<void(const std::string&)>;
 
-  // `port`: of every round, 0 for a free one, out of `range` where that is given.
-  RoundStore(boost::asio::io_context& io, uint16_t port, PortRange range, Log log);
+  // `port`: of every round, 0 for a free one, out of `range` where that is given. `log` and `warn` are those of the
+  // store's server.
+  RoundStore(boost::asio::io_context& io, uint16_t port, PortRange range, Log log, Log warn);
   ~RoundStore();
 
   // From now on the coordinator's listener is this process's; its store clients come through adopt().
@@ -51,6 +52,7 @@ class RoundStore {
   uint16_t port_;
   PortRange range_;
   Log log_;
+  Log warn_;
   AgentListener* listener_ = nullptr;
   std::unique_ptr<StoreServer> server_;
   std::shared_ptr<StoreDial> dial_;
