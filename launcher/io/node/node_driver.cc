@@ -43,7 +43,7 @@ class NodeDriver::Impl {
             io_, std::move(config), sentinel,
             [this](const LocalJob::Fact& fact) { std::visit([this](const auto& what) { tell_machine(what); }, fact); }),
         guard_(sentinel),
-        store_(make_store()),
+        store_(io_, store_options()),
         timer_(io_, [this] { tell_machine(DeadlineArrived{}); }),
         election_(io_) {}
 
@@ -71,11 +71,18 @@ class NodeDriver::Impl {
   bool solo() const { return !job_.config().rendezvous; }
   const RendezvousConfig& rendezvous() const { return *job_.config().rendezvous; }
 
-  RoundStore make_store() {
-    const Meeting& meeting = job_.config().meeting;
-    const RoundStore::Log log = say_at(LogLevel::kWarning);
-    if (solo()) return RoundStore(io_, meeting.listen_address, meeting.port, {}, log);
-    return RoundStore(io_, "", rendezvous().store_port, rendezvous().ports, log);
+  RoundStore::Options store_options() {
+    RoundStore::Options options;
+    options.log = say_at(LogLevel::kInfo);
+    options.warn = say_at(LogLevel::kWarning);
+    if (solo()) {
+      options.address = job_.config().meeting.listen_address;
+      options.port = job_.config().meeting.port;
+    } else {
+      options.port = rendezvous().store_port;
+      options.range = rendezvous().ports;
+    }
+    return options;
   }
 
   Status look_for_others() {
