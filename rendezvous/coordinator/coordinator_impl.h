@@ -17,6 +17,7 @@
 #include "rendezvous/coordinator/membership.h"
 #include "rendezvous/coordinator/rank_assignment.h"
 #include "rendezvous/coordinator/round_decision.h"
+#include "rendezvous/coordinator/saved_state_policy.h"
 #include "rendezvous/job/job_status.h"
 #include "rendezvous/job/job_terms.h"
 
@@ -107,6 +108,8 @@ struct CoordinatorMachine::Impl {
   bool is_over(TimePoint deadline) const { return judged_ >= deadline; }
   bool exact_ranks() const { return config_.min_nodes == config_.max_nodes; }
   void take_over(const CoordinatorState& saved);
+  // The saved launch goes on: its id and its restarts count.
+  void take_up_saved_launch();
   void on(const PeerArrived& event);
   void on(const PeerSaid& event);
   void on(const StateSaved& event);
@@ -140,6 +143,7 @@ struct CoordinatorMachine::Impl {
   bool resumes(const Member& member, const MemberPast& past) const;
   void settle_old_place(Member& member, bool recovered);
   // What a member remembers of a newer round than this coordinator knows.
+  void recognize(AgentId agent, const MemberPast& past);
   void learn(const MemberPast& past);
   void learn_of_another(const MemberPast& past);
   void learn_launch_id(const std::string& launch_id);
@@ -257,6 +261,7 @@ struct CoordinatorMachine::Impl {
   TimePoint claim_again_ = TimePoint::min();  // after a failure
   std::string claim_error_;
   std::vector<CoordinatorState::Member> saved_members_;  // of the newest round, as the coordinator before left them
+  std::optional<CoordinatorState> unproven_;             // saved, and nobody has shown yet that this launch lives
   RoundId newest_;
   bool own_round_ = false;  // this coordinator has prepared one
   int restarts_ = 0;

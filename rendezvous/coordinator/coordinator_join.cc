@@ -33,6 +33,7 @@ void CoordinatorMachine::Impl::join(PeerSession& session, const Join& request) {
     }
     return refuse(session, *refusal);
   }
+  recognize(session.agent, request.past);
   learn(request.past);
   Member& member = enrol(session, request);
   const bool recovered = take_old_seat(member, request.past);
@@ -137,7 +138,9 @@ Member& CoordinatorMachine::Impl::enrol(PeerSession& session, const Join& reques
   fill_in(member, session, request);
   members_.attach(member, session);
   member.told = 0;  // it has forgotten what it was waiting for
-  terms_.adopt(request.terms, member.host);
+  for (const JobTerms::Remark& remark : terms_.adopt(request.terms, member.host)) {
+    say(remark.warns ? RendezvousLevel::kWarning : RendezvousLevel::kInfo, remark.line);
+  }
   if (exact_ranks() && member.node_rank) claims_[*member.node_rank] = member.agent;
   std::erase_if(departures_, [&member](const Departure& each) { return each.host == member.host; });
   goodbye_signal_ = 0;
@@ -175,11 +178,17 @@ void CoordinatorMachine::Impl::settle_old_place(Member& member, bool recovered) 
 
 // --- Another coordinator has taken over. ---
 
+// What was saved may be of a launch of which nothing lives any more. One of its agents shows that it goes on.
+void CoordinatorMachine::Impl::recognize(AgentId agent, const MemberPast& past) {
+  if (unproven_ && !own_round_ && shows_life(*unproven_, agent, past)) take_up_saved_launch();
+}
+
 void CoordinatorMachine::Impl::learn(const MemberPast& past) {
   if (past.round.none()) return learn_of_another(past);
   const bool newer = past.round > newest_;
   if (newer) {
     newest_ = past.round;
+    unproven_.reset();
     incarnation_ = std::max(incarnation_, past.round.incarnation + 1);
   }
   if (own_round_) return;
@@ -269,7 +278,13 @@ void CoordinatorMachine::Impl::end_recovery_if_over() {
   if (!complete && !is_over(recovery_->until)) return;
   const std::string absent = absent_words();
   recovery_.reset();
+  if (unproven_) say(RendezvousLevel::kInfo, new_launch_words(*unproven_));
   if (phase_ != Phase::kRunning) return;
+  if (unproven_) {
+    round_.reset();
+    phase_ = Phase::kGathering;
+    return;
+  }
   if (complete) {
     say(RendezvousLevel::kInfo, "all nodes of round " + to_string(round_->id) + " are back: it goes on");
   } else {

@@ -62,17 +62,23 @@ CoordinatorMachine::Impl::Impl(CoordinatorConfig config, std::optional<Coordinat
 void CoordinatorMachine::Impl::take_over(const CoordinatorState& saved) {
   incarnation_ = saved.incarnation + 1;
   newest_ = saved.newest;
-  restarts_ = std::clamp(saved.restarts, 0, config_.max_restarts);
-  if (!saved.launch_id.empty()) launch_id_ = saved.launch_id;
-  terms_.adopt(saved.terms, "the coordinator");
+  terms_.adopt(required_terms(saved.terms), "the coordinator");
   saved_members_ = saved.members;
+  unproven_ = saved;
   if (saved.closed) {
+    take_up_saved_launch();
     phase_ = Phase::kClosing;
     closing_ = Closing{*saved.closed, now_ + config_.close_timeout, 0, true, 0, {}};
     for (const CoordinatorState::Member& member : saved.members) closing_->expected.insert(member.agent);
   } else if (!newest_.none()) {
     recover_saved(saved.members);
   }
+}
+
+void CoordinatorMachine::Impl::take_up_saved_launch() {
+  restarts_ = std::max(restarts_, std::clamp(unproven_->restarts, 0, config_.max_restarts));
+  learn_launch_id(unproven_->launch_id);
+  unproven_.reset();
 }
 
 void CoordinatorMachine::Impl::step(const CoordinatorEvent& event, TimePoint now) {
@@ -300,13 +306,18 @@ void CoordinatorMachine::Impl::disconnect(PeerSession& session) {
 }
 
 SaveState CoordinatorMachine::Impl::save(std::optional<JobEnd> closed) {
-  CoordinatorState state{incarnation_, newest_, {}, restarts_, launch_id_, terms_.list(), std::move(closed)};
+  CoordinatorState state{incarnation_,      newest_,       {}, restarts_, launch_id_, terms_.list(),
+                         std::move(closed), config_.job_id};
   if (state.closed) {
     for (const Member* member : members_.all()) {
       state.members.push_back({member->agent, member->host, member->seat.value_or(-1)});
     }
   } else if (!own_round_) {
     state.members = saved_members_;
+    if (unproven_) {
+      state.restarts = unproven_->restarts;
+      state.launch_id = unproven_->launch_id;
+    }
   } else {
     for (const Seat& seat : round_->seats) {
       if (seat.member == nullptr) continue;
