@@ -22,6 +22,12 @@ struct FileQueries {
   std::function<bool(const std::filesystem::path&)> has_fork_point;  // carries the note of ferrun::client
   // The first 4096 bytes of the file, or one line that says why it cannot be read.
   std::function<Result<std::string>(const std::filesystem::path&)> beginning;
+  struct Secret {
+    std::string text;
+    bool others_may_read = false;  // others than its owner, on this machine
+  };
+  // The whole file, a pipe too, or one line that says why it cannot be read or is too large for a secret.
+  std::function<Result<Secret>(const std::filesystem::path&)> secret;
 };
 
 struct HostFacts {

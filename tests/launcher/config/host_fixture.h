@@ -32,6 +32,11 @@ class FakeHost {
       if (found == contents_.end()) return Error{ErrorKind::kUser, "No such file or directory"};
       return found->second;
     };
+    facts_.files.secret = [this](const std::filesystem::path& path) -> Result<FileQueries::Secret> {
+      const auto found = contents_.find(path.string());
+      if (found == contents_.end()) return Error{ErrorKind::kUser, "No such file or directory"};
+      return FileQueries::Secret{found->second, readable_by_all_.contains(path.string())};
+    };
     facts_.usable_cores = [] { return 6; };
     facts_.gpu_uuids = [this] { return gpus_; };
     program("/usr/bin/python3");
@@ -50,6 +55,10 @@ class FakeHost {
   FakeHost& file(const std::string& path, const std::string& content) {
     contents_[path] = content;
     return file(path);
+  }
+  FakeHost& readable_by_all(const std::string& path) {
+    readable_by_all_.insert(path);
+    return *this;
   }
   FakeHost& directory(const std::string& path) {
     kinds_[path] = FileQueries::Kind::kDirectory;
@@ -75,6 +84,7 @@ class FakeHost {
   HostFacts facts_;
   std::map<std::string, FileQueries::Kind> kinds_;
   std::map<std::string, std::string> contents_;
+  std::set<std::string> readable_by_all_;
   std::set<std::string> executables_;
   std::set<std::string> fork_points_;
   std::optional<std::vector<std::string>> gpus_;
