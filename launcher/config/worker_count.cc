@@ -5,12 +5,10 @@
 
 #include "launcher/config/device_count.h"
 #include "launcher/config/values.h"
+#include "rendezvous/job/limits.h"
 
 namespace ferrun {
 namespace {
-
-// More processes than any machine runs: a slip of the finger is caught before it fills the process table.
-constexpr long kMostWorkers = 65536;
 
 using Uuids = std::optional<std::vector<std::string>>;
 using Kind = DeviceNodes::Kind;
@@ -129,8 +127,8 @@ std::string why_no_xpu(const HostFacts& facts) {
 
 Result<WorkerCount> worker_count(const std::string& text, const HostFacts& facts) {
   if (const std::optional<long> number = parse_integer(text)) {
-    if (*number >= 1 && *number <= kMostWorkers) return WorkerCount{static_cast<int>(*number), {}, {}};
-    return usage_error("expected a number from 1 to " + std::to_string(kMostWorkers));
+    if (*number >= 1 && *number <= kMostWorkersOfNode) return WorkerCount{static_cast<int>(*number), {}, {}};
+    return usage_error("expected a number from 1 to " + std::to_string(kMostWorkersOfNode));
   }
   if (text == "cpu") return WorkerCount{facts.usable_cores(), {}, {}};
   if (text == "xpu") return usage_error(why_no_xpu(facts));
