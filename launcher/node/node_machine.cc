@@ -259,7 +259,10 @@ void NodeMachine::conclude_attempt(TimePoint now) {
 
 void NodeMachine::on(const TemplateUnusable& event, TimePoint) { give_up_template(event, from_template_, effects_); }
 
-void NodeMachine::on(const SignalArrived& event, TimePoint now) { step_member(LeaveAsked{event.signal}, now); }
+void NodeMachine::on(const SignalArrived& event, TimePoint now) {
+  effects_.emplace_back(LeaveJob{event.signal});
+  step_member(LeaveAsked{event.signal}, now);
+}
 
 void NodeMachine::on(const SentinelDied&, TimePoint) {
   effects_.emplace_back(KillEverything{});
@@ -269,6 +272,7 @@ void NodeMachine::on(const SentinelDied&, TimePoint) {
   done.end = {JobEnd::Kind::kFailed, kExitInternal, {line}};
   done.exit_status = kExitInternal;
   done.lines = {"ferrun: " + line};
+  done.abandoned = true;
   effects_.emplace_back(std::move(done));
 }
 

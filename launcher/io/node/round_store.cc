@@ -23,6 +23,10 @@ RoundStore::~RoundStore() {
 
 bool RoundStore::shares_port() const { return listener_ != nullptr && listener_->port() == port_; }
 
+void RoundStore::leave_port() {
+  if (port_ != 0) left_port_ = std::exchange(port_, 0);
+}
+
 void RoundStore::adopt(boost::asio::ip::tcp::socket socket, const boost::asio::ip::tcp::endpoint& peer,
                        std::string_view first) {
   if (!server_ || !shares_port()) return reset_connection(socket);
@@ -40,12 +44,22 @@ Result<uint16_t> RoundStore::open(const std::vector<std::string>& admitted) {
     server_->reset();
   } else {
     server_.reset();
-    Result<std::unique_ptr<StoreServer>> opened = port_ == 0 && range_.given() ? listen_in_range() : listen(port_);
+    Result<std::unique_ptr<StoreServer>> opened = listen_anew();
     if (!opened) return opened.error();
     server_ = std::move(*opened);
   }
   server_->admit_only(admitted);
   return server_->port();
+}
+
+Result<std::unique_ptr<StoreServer>> RoundStore::listen_anew() {
+  Result<std::unique_ptr<StoreServer>> opened = port_ == 0 && range_.given() ? listen_in_range() : listen(port_);
+  if (opened && left_port_ != 0) {
+    log_("--master-port=" + std::to_string(left_port_) +
+         " is the coordinator's, which another process of this machine hosts: MASTER_PORT of this round is " +
+         std::to_string((*opened)->port()));
+  }
+  return opened;
 }
 
 Result<std::unique_ptr<StoreServer>> RoundStore::listen(uint16_t port) {
