@@ -67,6 +67,7 @@ void HostingMachine::on(const NameFound& event, TimePoint now) {
 }
 
 void HostingMachine::judge(const NameFound& found, TimePoint now) {
+  if (attempting_) return;
   unknown_.reset();
   HostElection election = elect_host(config_.endpoint, found.addresses, found.own, config_.is_host);
   if (!election.hosts) return is_elsewhere(election.reason, kElsewherePause, now);
@@ -75,6 +76,7 @@ void HostingMachine::judge(const NameFound& found, TimePoint now) {
                       kTakenPause, now);
   }
   reason_ = election.reason;
+  attempting_ = true;
   effects_.emplace_back(HostCoordinator{std::move(election)});
 }
 
@@ -118,7 +120,7 @@ void HostingMachine::look_again(std::string line, Duration pause, TimePoint now)
 }
 
 void HostingMachine::on(const HostingBegan& event, TimePoint now) {
-  if (hosting_) return;
+  if (!std::exchange(attempting_, false)) return;
   hosting_ = true;
   if (config_.own_process) return say(LogLevel::kInfo, "coordinating job " + config_.job_id + ": " + reason_);
   told_.clear();
@@ -128,7 +130,7 @@ void HostingMachine::on(const HostingBegan& event, TimePoint now) {
 }
 
 void HostingMachine::on(const HostingFailed& event, TimePoint now) {
-  if (!electing()) return;
+  if (!std::exchange(attempting_, false) || !electing()) return;
   if (event.why == HostingFailed::Why::kRefused) return finish({event.error, 0, {}});
   if (!config_.own_process) return is_elsewhere(event.error.message, kTakenPause, now);
   finish({Error{event.error.kind, "cannot coordinate the job here: " + event.error.message}, 0, {}});

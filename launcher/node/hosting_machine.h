@@ -87,6 +87,7 @@ class HostingMachine {
   std::optional<TimePoint> rank_zero_by_;  // for so long rank 0 may come and host
   std::string reason_;                     // why this agent hosts
   std::string told_;                       // why it does not, the last line
+  bool attempting_ = false;                // HostCoordinator is not answered yet
   bool hosting_ = false;
   bool hosted_job_ended_ = false;
   bool stop_told_ = false;  // to the hosted coordinator
