@@ -123,6 +123,11 @@ struct GatherEvidence {
   std::vector<int> local_ranks;
 };
 
+// ferrun is told to end by a signal: a coordinator in the same process is, too.
+struct LeaveJob {
+  int signal = 0;
+};
+
 // The last effect. No process of the job is left, unless the sentinel died.
 struct NodeDone {
   JobEnd end;
@@ -133,12 +138,13 @@ struct NodeDone {
   std::optional<int> failed_local_rank;
   std::string failure;  // "rank 5 (local_rank 1, pid 4711) exited with code 3": when it wrote no error file
   int failure_status = 0;
+  bool abandoned = false;  // the sentinel died: nothing is worth waiting for
 };
 
 // PrepareAttempt asks for the folders and, when told so, the template; the store of a round is OpenStore's. It comes as
 // soon as the attempt before it is swept, and at the very beginning, while the other nodes are waited for.
 using NodeEffect = std::variant<PrepareAttempt, BeginAttempt, StartWorker, SignalWorker, SweepAttempt, GatherEvidence,
                                 KillEverything, Say, Dial, HangUp, TellCoordinator, OpenStore, ReachStore, CloseStore,
-                                HoldLease, ShowStatus, NodeDone>;
+                                HoldLease, ShowStatus, LeaveJob, NodeDone>;
 
 }  // namespace ferrun

@@ -131,8 +131,10 @@ void NodeMachine::carry_out(const StopWorkers& stop, TimePoint now) {
 }
 
 void NodeMachine::carry_out(const KillWorkers& kill, TimePoint now) {
-  if (drop_unbegun(now) || state_ != Attempt::kRunning) return;
+  if (drop_unbegun(now)) return;
   killed_ = true;
+  if (state_ == Attempt::kSweeping) effects_.emplace_back(SweepAttempt{attempt_, Duration::zero()});
+  if (state_ != Attempt::kRunning) return;
   step_group(KillGroup{"killing the workers of round " + to_string(kill.round) + ": " + printable(kill.reason)}, now);
 }
 
@@ -274,7 +276,10 @@ void NodeMachine::on(const EvidenceGathered& event, TimePoint now) {
   for (const FailedWorker& worker : event.workers) {
     if (awaited_.erase(worker.local_rank) == 0) continue;
     const WorkerRecord& record = group_->workers()[static_cast<size_t>(worker.local_rank)];
-    if (!is_victim(record, worker.evidence)) failed.push_back({record, worker});
+    if (is_victim(record, worker.evidence)) continue;
+    failed.push_back({record, worker});
+    // The kernel counts whom it has killed, and does not say whom: no other end is of its making.
+    if (!record.status || record.status->signal() != SIGKILL) failed.back().left_behind.evidence.out_of_memory.clear();
   }
   order_by_error_files(failed);
   std::vector<LocalFailure> own;
@@ -293,7 +298,7 @@ void NodeMachine::on(const EvidenceGathered& event, TimePoint now) {
 }
 
 void NodeMachine::on(const AttemptSwept&, TimePoint now) {
-  if (state_ != Attempt::kSweeping) return;
+  if (state_ != Attempt::kSweeping || swept_) return;
   swept_ = true;
   note_failures();
   conclude_attempt(now);
@@ -324,7 +329,9 @@ void NodeMachine::on(const TemplateUnusable& event, TimePoint) {
 
 void NodeMachine::on(const SignalArrived& event, TimePoint now) {
   switch (order_to_stop_.hear(event, now)) {
-    case StopOrder::Meaning::kStop: return step_rounds(LeaveAsked{event.signal}, now);
+    case StopOrder::Meaning::kStop:
+      if (!config_.solo) effects_.emplace_back(LeaveJob{event.signal});
+      return step_rounds(LeaveAsked{event.signal}, now);
     case StopOrder::Meaning::kNow: return step_rounds(LeaveAsked{event.signal, true}, now);
     case StopOrder::Meaning::kEverybodyHasIt:
       if (state_ != Attempt::kRunning) return;
@@ -348,6 +355,7 @@ void NodeMachine::on(const SentinelDied&, TimePoint) {
   done.end = {JobEnd::Kind::kFailed, kExitInternal, {line}};
   done.exit_status = kExitInternal;
   done.lines = {"ferrun: " + line};
+  done.abandoned = true;
   effects_.emplace_back(std::move(done));
 }
 

@@ -34,6 +34,11 @@ NodeConfig node_config(const JobConfig& config, std::vector<std::string> address
   return node;
 }
 
+HostingConfig hosting_config(const RendezvousConfig& config, bool own_process) {
+  return {config.endpoint,  config.job_id,     config.conf.is_host,      own_process,
+          config.node_rank, config.store_port, config.conf.join_timeout, config.conf.close_timeout};
+}
+
 CoordinatorConfig coordinator_config(const RendezvousConfig& config, AgentId host_agent, const std::string& launch_id) {
   CoordinatorConfig coordinator;
   coordinator.min_nodes = config.min_nodes;

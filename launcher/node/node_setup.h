@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "launcher/config/job_config.h"
+#include "launcher/node/hosting_machine.h"
 #include "launcher/node/node_machine.h"
 #include "rendezvous/coordinator/coordinator_machine.h"
 
@@ -12,6 +13,8 @@ namespace ferrun {
 
 // `addresses`: numeric, by which the other nodes reach this one, the preferred one first. `config.rendezvous` is there.
 NodeConfig node_config(const JobConfig& config, std::vector<std::string> addresses);
+
+HostingConfig hosting_config(const RendezvousConfig& config, bool own_process);
 
 // Hosted by `host_agent`, or in a process of its own where that is none.
 CoordinatorConfig coordinator_config(const RendezvousConfig& config, AgentId host_agent, const std::string& launch_id);

@@ -9,7 +9,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Duration kHandshakeTimeout = 5s;
 constexpr Duration kStorePatience = 5s;
 constexpr Duration kStoreRetry = 500ms;
 
@@ -32,6 +31,16 @@ NodeConfig config_of(const JobPlan& plan, const NodePlan& node, AgentId id) {
   return config;
 }
 
+HostingConfig hosting_config_of(const JobPlan& plan, const NodePlan& node) {
+  HostingConfig config;
+  config.endpoint = {plan.coordinator.own_process ? "login" : "node0", kEndpointPort};
+  config.node_rank = node.node_rank;
+  config.store_port = plan.store_shares_port ? kEndpointPort : 0;
+  config.join_timeout = plan.member.join_timeout;
+  config.close_timeout = plan.coordinator.close_timeout;
+  return config;
+}
+
 }  // namespace
 
 Agent::Agent(Parts& parts, uint32_t index, const NodePlan& node)
@@ -45,9 +54,11 @@ void Agent::start() {
   state_ = State::kRunning;
   parts_.checker.agent_started(index_, node_, id_);
   if (parts_.trace.on()) say("ferrun starts");
+  hosting_ = std::make_unique<HostingMachine>(hosting_config_of(parts_.plan, node_), parts_.local(host()));
   machine_ = std::make_unique<NodeMachine>(config_of(parts_.plan, node_, id_), parts_.local(host()));
   take_effects(DeadlineArrived{});
   plan_deadline();
+  tell_hosting(HostingDeadline{});
 }
 
 // --- Steps. ---
@@ -106,90 +117,6 @@ void Agent::deadline(uint64_t generation) {
   step(DeadlineArrived{});
 }
 
-// --- The connection to the coordinator. ---
-
-// An end of stream would say that the workers are gone.
-void Agent::carry_out(const Dial&) {
-  if (connection_ != kNone) parts_.network.abort(parts_.now, connection_, Side::kClient);
-  dialling_ = true;
-  tried_.clear();
-  dial();
-}
-
-void Agent::dial() {
-  ++dials_;
-  connected_ = false;
-  connection_ = parts_.network.open(parts_.now, index_, host(), parts_.plan.coordinator_host);
-  parts_.queue.push(parts_.now + kHandshakeTimeout, Happening::kDialTimeout, index_, connection_);
-}
-
-std::string Agent::where() const {
-  return std::string(parts_.plan.coordinator.own_process ? "login" : "node0") + " (" +
-         address_of(parts_.plan.coordinator_host) + "), port 29400";
-}
-
-void Agent::note(const std::string& tried) {
-  if (tried == tried_) return;
-  tried_ = tried;
-  step(DialNote{tried, false});
-}
-
-void Agent::dial_again(uint64_t generation) {
-  if (generation == dials_ && dialling_ && !connected_) dial();
-}
-
-void Agent::dial_times_out(ConnectionIndex connection) {
-  if (connection != connection_ || connected_ || !dialling_) return;
-  parts_.network.abort(parts_.now, connection, Side::kClient);
-  dial();
-  note(where() + ": no answer");
-}
-
-void Agent::reads(ConnectionIndex connection, Parcel parcel) {
-  if (connection != connection_) return;
-  const ConnectionId id = connection + 1;
-  switch (parcel.kind) {
-    case Parcel::Kind::kAccepted:
-      parts_.network.send(parts_.now, connection, Side::kClient, Parcel{Parcel::Kind::kProof, parts_.now, {}});
-      connected_ = true;
-      dialling_ = false;
-      return step(CoordinatorReached{id, where()});
-    case Parcel::Kind::kRefused: return loses(connection, LossKind::kReset, "connection refused");
-    case Parcel::Kind::kEnd: return loses(connection, LossKind::kEndOfStream, "it has closed the connection");
-    case Parcel::Kind::kTold: {
-      const Told& told = std::get<Told>(parcel.load);
-      if (parts_.trace.messages() && !std::holds_alternative<HeartbeatAnswer>(*told)) say("<- " + describe(*told));
-      return step(CoordinatorSaid{id, *told});
-    }
-    default: return;
-  }
-}
-
-void Agent::loses(ConnectionIndex connection, LossKind kind, const std::string& why) {
-  if (connection != connection_) return;
-  if (connected_) {
-    connected_ = false;
-    if (parts_.trace.on()) say("loses the coordinator: " + why);
-    parts_.network.abort(parts_.now, connection, Side::kClient);
-    return step(CoordinatorGone{connection + 1, kind, why});
-  }
-  if (!dialling_) return;
-  parts_.queue.push(parts_.now + parts_.random.between(100ms, 1s), Happening::kDialAgain, index_, dials_);
-  note(where() + ": " + why);
-}
-
-void Agent::carry_out(const HangUp&) {
-  dialling_ = connected_ = false;
-  if (connection_ != kNone) parts_.network.close(parts_.now, connection_, Side::kClient);
-}
-
-void Agent::carry_out(const TellCoordinator& effect) {
-  if (!connected_) return;
-  if (parts_.trace.messages() && !std::holds_alternative<Heartbeat>(effect.message))
-    say("-> " + describe(effect.message));
-  parts_.network.send(parts_.now, connection_, Side::kClient, Parcel{Parcel::Kind::kSaid, parts_.now, effect.message});
-}
-
 // --- Attempts and workers. ---
 
 void Agent::carry_out(const PrepareAttempt& effect) {
@@ -226,7 +153,8 @@ void Agent::carry_out(const SignalWorker& effect) {
 }
 
 void Agent::carry_out(const SweepAttempt& effect) {
-  processes_.sweep(parts_.now, static_cast<uint64_t>(effect.attempt));
+  const TrueTime over = processes_.sweep(parts_.now, static_cast<uint64_t>(effect.attempt));
+  if (parts_.mutant != nullptr && parts_.mutant->sweep_blocks()) stalled_until_ = std::max(stalled_until_, over);
 }
 
 void Agent::swept(uint64_t attempt) { step(AttemptSwept{static_cast<int>(attempt)}); }
@@ -310,6 +238,10 @@ void Agent::store_opened(uint64_t request) {
     return step(StoreNotOpened{round, "no port is free"});
   }
   if (round != own_store_) return;
+  const bool fixed = parts_.plan.store_shares_port && !store_port_left_;
+  if (fixed && parts_.plan.coordinator_host == host() && !hosting_->hosting() && parts_.port_is_taken()) {
+    parts_.checker.fail("PortsDoNotCollide", node_.name + " opens its store where another process coordinates the job");
+  }
   const auto port = static_cast<uint16_t>(20000 + parts_.random.below(10000));
   parts_.stores[round] = SimStore{host(), port, true};
   step(StoreOpened{round, {address_of(host())}, port});
@@ -364,13 +296,13 @@ void Agent::carry_out(const NodeDone& effect) {
     for (const std::string& line : effect.lines) say("|   " + line);
   }
   end_ = effect.end;
-  parts_.ended.push_back(index_);
   parts_.checker.node_done(index_, effect.end, processes_.alive());
+  tell_hosting(NodeEnded{effect.abandoned});
 }
 
 void Agent::exit() {
   state_ = State::kExited;
-  carry_out(HangUp{});
+  carry_out(HangUpLink{});
   carry_out(CloseStore{});
 }
 
@@ -381,7 +313,11 @@ void Agent::kill() {
   dialling_ = false;
   parts_.checker.agent_died(index_);
   if (parts_.trace.on()) say("is killed");
-  if (connection_ != kNone) parts_.network.orphan(connection_, Side::kClient);
+  if (connection_ != kNone && !guarded_) {
+    end_unguarded();
+  } else if (connection_ != kNone) {
+    parts_.network.orphan(connection_, Side::kClient);
+  }
   processes_.kill_all(parts_.now);
   if (processes_.alive() == 0 && connection_ != kNone) parts_.network.close(parts_.now, connection_, Side::kClient);
 }

@@ -35,10 +35,25 @@ void Checker::agent_stalls(uint32_t agent, TrueTime until) {
   nodes_[agent].stalled_until = std::max(nodes_[agent].stalled_until, until);
 }
 
+void Checker::host_leaves(uint32_t agent) {
+  const Node& node = nodes_[agent];
+  if (node.done && now_ >= node.done_at + plan_.coordinator.close_timeout * 98 / 100) return;
+  fail("HostLeavesLast", node.plan.name + " ends before the coordinator that it hosts is done");
+}
+
+// Twice the interval: a late timer delays one heartbeat, and a clock may run slow.
+void Checker::beats(Node& node) {
+  const Duration most = 2 * plan_.coordinator.heartbeat_interval + 2 * plan_.slowest_timer;
+  const TrueTime since = std::max(node.last_beat.value_or(now_), node.stalled_until);
+  node.last_beat = now_;
+  if (now_ > since + most) fail("HeartbeatsGoOn", node.plan.name + " has not been heard for too long");
+}
+
 void Checker::node_done(uint32_t agent, const JobEnd& end, int alive) {
   Node& node = nodes_[agent];
   if (alive > 0) fail("NoOrphans", node.plan.name + " ends while " + std::to_string(alive) + " processes live");
   node.done = true;
+  node.done_at = now_;
   if (node.told_end && end.exit_status == node.told_end->exit_status) return;
   if (node.told_to_leave && end.exit_status == 128 + *node.told_to_leave) return;
   if (node.refused && end.kind == JobEnd::Kind::kRefused) return;
@@ -68,6 +83,7 @@ void Checker::node_hears(uint32_t agent, const NodeEvent& event, TimePoint) {
     node.told_end = close->end;
   } else if (std::holds_alternative<CoordinatorReached>(event)) {
     node.heartbeats.clear();
+    node.last_beat.reset();
   }
 }
 
@@ -103,6 +119,7 @@ void Checker::node_says(uint32_t agent, const MemberMessage& message, TimePoint 
   Node& node = nodes_[agent];
   if (const auto* heartbeat = std::get_if<Heartbeat>(&message)) {
     node.heartbeats.emplace_back(heartbeat->number, local_now);
+    beats(node);
   } else if (std::holds_alternative<Join>(message)) {
     node.join_sent = local_now;
   } else if (const auto* prepared = std::get_if<Prepared>(&message)) {
@@ -222,7 +239,10 @@ void Checker::coordinator_hears(uint32_t, CoordinatorMachine::Phase phase, const
                                 TrueTime sent) {
   wants_cause_ = phase == CoordinatorMachine::Phase::kRunning || phase == CoordinatorMachine::Phase::kStopping;
   if (const auto* said = std::get_if<PeerSaid>(&event)) return member_says(agent_of(said->connection), *said, sent);
-  if (std::holds_alternative<CoordinatorStopped>(event)) coordinator_leaves_ = true;
+  // Told while it closes the job it goes on with that.
+  if (std::holds_alternative<CoordinatorStopped>(event)) {
+    coordinator_leaves_ |= phase != CoordinatorMachine::Phase::kClosing;
+  }
   if (const auto* saved = std::get_if<StateSaved>(&event)) disk_fails_ = !saved->error.empty();
   const auto* lost = std::get_if<PeerLost>(&event);
   if (lost == nullptr) return;

@@ -29,6 +29,9 @@
 //                        another failure of which the coordinator knows
 //   ExitStatusesAgree    an agent exits with the job's status, unless it has a reason of its own
 //   CoordinatorLeavesLast  it ends when every connected member has acknowledged, or close_timeout is over
+//   HostLeavesLast       an agent ends after the coordinator that it hosts, or when its time to leave is over
+//   PortsDoNotCollide    no store is opened at the port of a coordinator in another process of its machine
+//   HeartbeatsGoOn       a connected node is heard in time, whatever it sweeps
 //   DeadlineNotPast      after a step no deadline lies in the past
 //   ClosedIsSilent       a machine that is done does nothing more
 //   Progress             when nothing breaks any more, all nodes run in one round or have ended, within the bound
@@ -63,6 +66,8 @@ class Checker {
   void agent_started(uint32_t agent, const NodePlan& node, AgentId id);
   void agent_told_to_leave(uint32_t agent, int signal);
   void agent_died(uint32_t agent);
+  // Before the coordinator that it hosts is done.
+  void host_leaves(uint32_t agent);
   void agent_stalls(uint32_t agent, TrueTime until);
   // By its own decision, with `alive` processes left.
   void node_done(uint32_t agent, const JobEnd& end, int alive);
@@ -122,6 +127,8 @@ class Checker {
     bool refused = false;
     bool put_off = false;  // refused for now
     bool done = false;
+    TrueTime done_at{};
+    std::optional<TrueTime> last_beat;  // on the newest connection
     std::optional<TrueTime> died;
     std::optional<TrueTime> stop_began;  // of the newest attempt
     TrueTime stalled_until{};
@@ -199,6 +206,7 @@ class Checker {
   void begins(uint32_t agent, const BeginAttempt& begin);
   void node_says(uint32_t agent, const MemberMessage& message, TimePoint local_now);
   void member_says(uint32_t agent, const PeerSaid& said, TrueTime sent);
+  void beats(Node& node);
   void stop_ends(const Node& node, int alive);
   void process_is_gone(RoundId round);
   void note_loss(Round& round, uint32_t agent);

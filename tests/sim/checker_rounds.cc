@@ -241,6 +241,8 @@ void Checker::check_stop(CoordinatorMachine::Phase after, const CoordinatorEvent
   Round* const round = went_ ? find(*went_) : nullptr;
   // Told to stop, it closes the job, when that is saved.
   if (round == nullptr || std::holds_alternative<CoordinatorStopped>(event)) return;
+  // It leaves with its agent: the end of their connections stops the others.
+  if (after == CoordinatorMachine::Phase::kClosed && coordinator_leaves_) return;
   if (on_disk_.newest != round->id) return;  // it has taken over and stops one that was never let go
   uint32_t about = kNone;
   bool ends = false;

@@ -139,7 +139,7 @@ void CoordinatorProcess::carry_out(const CoordinatorEffect& effect) {
   } else if (const auto* line = std::get_if<RendezvousSay>(&effect)) {
     if (parts_.trace.on() && line->level != RendezvousLevel::kDebug) say("| " + line->line);
   } else {
-    done_ = true;
+    end_ = news_ = std::get<CoordinatorDone>(effect).end;
     if (parts_.trace.on()) say("is done: " + describe(std::get<CoordinatorDone>(effect).end));
   }
 }

@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/sim/parts.h"
@@ -42,7 +43,9 @@ class CoordinatorProcess {
 
   bool running() const { return running_; }
   // Nobody needs it any more.
-  bool done() const { return done_; }
+  bool done() const { return end_.has_value(); }
+  // Once, when it is.
+  std::optional<JobEnd> take_end() { return std::exchange(news_, std::nullopt); }
   bool told_to_stop() const { return told_to_stop_; }
   uint32_t host_agent() const { return host_agent_; }
   TrueTime stalled_until() const { return stalled_until_; }
@@ -66,7 +69,8 @@ class CoordinatorProcess {
   uint32_t host_agent_;
   StateFile& file_;
   bool running_ = false;
-  bool done_ = false;
+  std::optional<JobEnd> end_;
+  std::optional<JobEnd> news_;
   bool told_to_stop_ = false;
   TrueTime stalled_until_{};
   CoordinatorConfig config_;

@@ -16,6 +16,8 @@ enum class Happening : uint8_t {
   kTcpGivesUp,           // who: connection; tag: Side of the sender
   kMemberDeadline,       // who: agent; tag: generation
   kCoordinatorDeadline,  // who: coordinator; tag: generation
+  kHostingDeadline,      // who: agent; tag: generation
+  kNameFound,            // who: agent
   kDialAgain,            // who: agent; tag: generation of the dialling
   kDialTimeout,          // who: agent; tag: connection
   kProcessEnds,          // who: agent; tag: which and how (Processes)

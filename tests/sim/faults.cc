@@ -42,8 +42,11 @@ void World::strike(const Fault& fault) {
     case FaultKind::kStartCoordinator:
       if (process != nullptr) return;
       if (fault.arg == 1) state_file_.state.reset();
-      if (plan_.coordinator.own_process) return start_coordinator(kNone);
-      if (agent_of_node(0) == nullptr || agent_of_node(0)->done()) start_agent(0);
+      if (plan_.coordinator.own_process) {
+        start_coordinator(kNone);
+      } else if (agent_of_node(host_node_) == nullptr || agent_of_node(host_node_)->done()) {
+        start_agent(host_node_);
+      }
       return;
     case FaultKind::kTermCoordinator:
       if (process == nullptr) return;
@@ -55,6 +58,7 @@ void World::strike(const Fault& fault) {
     case FaultKind::kStateFileFails:
       state_file_.fails = true;
       return plan_milestone(fault.lasts, Milestone::kStateFileWorks);
+    case FaultKind::kNoDescriptors: no_descriptors_until_ = stall_end(fault); return;
     case FaultKind::kLoseHost: return lose_host(fault);
     default: break;
   }

@@ -50,9 +50,10 @@ enum class FaultKind {
   kSlowHost,          // who: node: `lasts` of distance from now on
   kStallCoordinator,  // for `lasts`
   kKillCoordinator,   // of its own process; hosted: the agent that hosts it
-  kStartCoordinator,  // arg 1: its state is lost
+  kStartCoordinator,  // hosted: the agent that hosted it last; arg 1: its state is lost
   kTermCoordinator,   // of its own process
   kStateFileFails,    // for `lasts`
+  kNoDescriptors,     // the coordinator accepts nobody, for `lasts`
 };
 
 // When a fault strikes: at a time, or with the nth effect of a kind of the coordinator.
@@ -72,10 +73,16 @@ struct Fault {
 struct JobPlan {
   std::vector<HostPlan> hosts;
   std::vector<NodePlan> nodes;    // started by kStartNode
-  uint32_t coordinator_host = 0;  // hosted: also the host of node 0
+  uint32_t coordinator_host = 0;  // hosted: also the host of node 0, and of others
   CoordinatorConfig coordinator;  // min, max, own_process, all durations; identities are filled in
   MemberConfig member;            // durations; identities are filled in
   WorkerHabits workers;
+  // What the endpoint's name means before it means the coordinator's host: an address where nobody listens, or none.
+  uint32_t name_before = ~uint32_t{0};
+  Duration name_right_at{};
+  Duration port_free_at{};         // before that an agent of an earlier job has the endpoint's port
+  bool store_shares_port = false;  // --master-port is the endpoint's
+  int per_mille_unguarded = 0;     // a connection that the guardian gets no copy of: no descriptor was left
   int loss_per_mille = 0;
   int percent_casualties = 60;  // of the workers whose peer has died: those that fail for it
   Duration slowest_timer = std::chrono::milliseconds(2);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "launcher/node/hosting_machine.h"
 #include "launcher/node/node_machine.h"
 #include "rendezvous/coordinator/coordinator_machine.h"
 
@@ -22,7 +23,12 @@ class Mutant {
   // What the machine does, and what it is told at once as if the world had answered.
   virtual void coordinator_does(std::vector<CoordinatorEffect>&, std::vector<CoordinatorEvent>& /*answers*/) {}
   virtual void node_does(uint32_t /*agent*/, std::vector<NodeEffect>&, std::vector<NodeEvent>& /*answers*/) {}
+  virtual bool hosting_hears(uint32_t /*agent*/, HostingEvent&) { return true; }
   virtual bool guardian_works() const { return true; }
+  // A connection that the guardian has no copy of ends in order when its agent dies.
+  virtual bool unguarded_ends_in_order() const { return false; }
+  virtual bool sweep_blocks() const { return false; }  // the agent's loop
+  virtual bool dials_again() const { return true; }    // after an attempt without an answer
   // Whether a new coordinator reads what an earlier one saved.
   virtual bool reads_state() const { return true; }
 };
@@ -35,6 +41,7 @@ struct NamedMutant {
 };
 std::vector<NamedMutant> coordinator_mutants();
 std::vector<NamedMutant> node_mutants();
+std::vector<NamedMutant> hosting_mutants();
 const std::vector<NamedMutant>& all_mutants();
 // None when there is no such mutant.
 std::unique_ptr<Mutant> make_mutant(const std::string& name);

@@ -8,6 +8,7 @@ const std::vector<NamedMutant>& all_mutants() {
   static const std::vector<NamedMutant> kAll = [] {
     std::vector<NamedMutant> all = coordinator_mutants();
     for (NamedMutant& mutant : node_mutants()) all.push_back(std::move(mutant));
+    for (NamedMutant& mutant : hosting_mutants()) all.push_back(std::move(mutant));
     return all;
   }();
   return kAll;

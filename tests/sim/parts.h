@@ -1,6 +1,7 @@
 // What everything in the simulated world shares.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -24,6 +25,8 @@ struct SimStore {
   bool open = false;
 };
 
+inline constexpr uint16_t kEndpointPort = 29400;
+
 struct Parts {
   // Without a seed nothing is left to chance.
   Parts(const JobPlan& job, std::optional<uint64_t> seed, Trace& lines, Coverage* counted, Mutant* mistake);
@@ -41,8 +44,16 @@ struct Parts {
   std::map<RoundId, SimStore> stores;
   int next_pid = 1000;
   bool finishing = false;       // workers that are started end with 0 soon
-  std::vector<uint32_t> ended;  // agents whose node machine has ended in this step
+  std::vector<uint32_t> ended;  // agents whose process is to end after this step
 
+  // Of the World: an agent begins to coordinate (false: the port is taken), and ends that.
+  std::function<bool(uint32_t agent)> host_coordinator;
+  std::function<void(uint32_t agent, int signal)> stop_coordinator;
+  std::function<bool()> round_begun;
+  std::function<bool()> port_is_taken;
+
+  // The host whose address the endpoint's name has now; kNone: it has none.
+  HostIndex name_means() const { return now < TrueTime(plan.name_right_at) ? plan.name_before : plan.coordinator_host; }
   TimePoint local(HostIndex host) const { return clocks[host].at(now); }
 };
 

@@ -71,9 +71,13 @@ void Processes::kill_all(TrueTime now) {
   }
 }
 
-void Processes::sweep(TrueTime now, uint64_t sweep) {
+TrueTime Processes::sweep(TrueTime now, uint64_t sweep) {
   kill_all(now);
-  queue_.push(now + habits_.slowest_death + 100us, Happening::kSwept, agent_, sweep);
+  const bool slow = habits_.percent_slow_sweeps > 0 && random_.chance(habits_.percent_slow_sweeps);
+  const Duration stall = slow ? random_.between(Duration{}, habits_.slowest_sweep) : Duration{};
+  const TrueTime over = now + habits_.slowest_death + 100us + stall;
+  queue_.push(over, Happening::kSwept, agent_, sweep);
+  return over;
 }
 
 void Processes::hold_lease(std::optional<TrueTime> until, TrueTime now) {

@@ -30,6 +30,8 @@ struct WorkerHabits {
   int percent_deaf = 10;    // that ignore SIGTERM
   int percent_strays = 10;  // that leave a child behind, which only a sweep ends
   int per_mille_unstartable = 0;
+  int percent_slow_sweeps = 0;  // that are over long after the last process is gone
+  Duration slowest_sweep{};
   Duration slowest_stop = std::chrono::milliseconds(300);    // of those that obey SIGTERM
   Duration slowest_death = std::chrono::milliseconds(30);    // by SIGKILL
   Duration slowest_guardian = std::chrono::milliseconds(5);  // from the end of the lease to SIGKILL
@@ -54,8 +56,8 @@ class Processes {
   Worker& start(int local_rank, int pid);
   // False: it has ended already.
   bool signal(TrueTime now, int pid, int number);
-  // Kills whatever is left of the attempt. kSwept follows with this tag, once nothing is.
-  void sweep(TrueTime now, uint64_t tag);
+  // Kills whatever is left of the attempt. kSwept follows with this tag, once nothing is; not before the time returned.
+  TrueTime sweep(TrueTime now, uint64_t tag);
   void kill_all(TrueTime now);
 
   // No process after `until`: from then on the guardian kills.

@@ -15,6 +15,8 @@ using namespace std::chrono_literals;
 constexpr Duration kSurroundings = 12s;
 constexpr Duration kLook = 200ms;
 constexpr Duration kRetransmission = 1s;  // the slowest
+// Until an agent has looked at the endpoint's name again, and has waited for rank 0 to host.
+constexpr Duration kElection = 17s;
 
 }  // namespace
 
@@ -26,7 +28,8 @@ Duration World::settle_bound() const {
   const Duration round_trip = 8 * distance;
   const Duration lease = std::max(c.lease, c.silence) + c.lease / 50 + c.stop_bound;
   const Duration grace = std::max(plan_.workers.failure_grace, plan_.workers.shutdown_timeout);
-  return lease + c.silence + grace + c.last_call + 10 * round_trip + kSurroundings;
+  return lease + c.silence + grace + c.last_call + 10 * round_trip + kSurroundings + plan_.workers.slowest_sweep +
+         (c.own_process ? 0s : kElection);
 }
 
 // What was on its way when the last fault ended may still be missed: by then everybody who misses it has noticed.
@@ -73,6 +76,8 @@ std::string World::unsettled() {
     if (!agent.running() || agent.node_done()) continue;
     if (process == nullptr && agent.processes().alive() > 0)
       return agent.plan().name + " has workers, but no coordinator";
+    if (process == nullptr && agent.host() == plan_.coordinator_host && !agent.has_reached())
+      return agent.plan().name + " has met no coordinator, could host one and does not";
     if (phase >= CoordinatorMachine::Phase::kClosing) continue;
     if (parts_.checker.joined(i)) ++joined;
     const bool member = std::find(members.begin(), members.end(), i) != members.end();

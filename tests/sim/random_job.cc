@@ -22,6 +22,7 @@ class Planner {
     plan_times();
     plan_hosts();
     plan_nodes();
+    plan_hosting();
     plan_starts();
     const int faults = random_.chance(10) ? 0 : random_.pick(1, large_ ? 4 : 9);
     for (int i = 0; i < 3; ++i) moments_.push_back(random_.between(1s, window()));
@@ -110,6 +111,25 @@ class Planner {
     if (random_.chance(3)) plan_.nodes.back().terms[1].value = "17";
   }
 
+  // Some machines run several agents, some names change, and the port may be that of a job that is just ending.
+  void plan_hosting() {
+    if (!plan_.coordinator.own_process && random_.chance(25)) {
+      const int together = random_.pick(2, std::min(nodes_, 4));
+      for (int i = 1; i < together; ++i) plan_.nodes[static_cast<size_t>(i)].host = 0;
+    }
+    plan_.store_shares_port = random_.chance(25);
+    if (random_.chance(25)) {
+      plan_.name_right_at = random_.between(100ms, 9s);
+      if (!plan_.coordinator.own_process && random_.chance(70)) plan_.name_before = static_cast<uint32_t>(nodes_);
+    }
+    if (!plan_.coordinator.own_process && random_.chance(15)) plan_.port_free_at = random_.between(100ms, 8s);
+    if (random_.chance(15)) plan_.per_mille_unguarded = random_.chance(50) ? 300 : 50;
+    if (random_.chance(20)) {
+      plan_.workers.percent_slow_sweeps = random_.pick(10, 60);
+      plan_.workers.slowest_sweep = random_.chance(50) ? Duration(3s) : Duration(25s);
+    }
+  }
+
   void add(FaultKind kind, Duration at, std::vector<uint32_t> who = {}, Duration lasts = {}, int arg = 0) {
     plan_.faults.push_back({kind, Trigger::kTime, 1, at, std::move(who), lasts, arg});
   }
@@ -179,6 +199,7 @@ class Planner {
                                            FaultKind::kStallCoordinator,
                                            FaultKind::kKillCoordinator,
                                            FaultKind::kStateFileFails,
+                                           FaultKind::kNoDescriptors,
                                            FaultKind::kNodeSucceeds,
                                            FaultKind::kNodeSucceeds};
     static constexpr int kFates[] = {static_cast<int>(Fate::kExit), static_cast<int>(Fate::kSegfault),
@@ -232,7 +253,7 @@ class Planner {
   }
 
   Duration quiet_at() const {
-    Duration last = 2s;
+    Duration last = std::max({Duration(2s), plan_.name_right_at, plan_.port_free_at});
     for (const Fault& fault : plan_.faults) last = std::max(last, fault.at + fault.lasts);
     return last + 1s;
   }
@@ -267,7 +288,8 @@ const char* name(FaultKind kind) {
                                            "kill coordinator",
                                            "start coordinator",
                                            "TERM to coordinator",
-                                           "state file fails"};
+                                           "state file fails",
+                                           "no descriptors"};
   return kNames[static_cast<size_t>(kind)];
 }
 
@@ -284,6 +306,14 @@ std::string describe(const JobPlan& plan) {
                      (c.own_process ? "coordinator of its own" : "hosted coordinator") + ", lease " + ms(c.lease) +
                      ", silence " + ms(c.silence) + ", last call " + ms(c.last_call) + ", quiet at " +
                      ms(plan.quiet_at) + "\n";
+  for (const NodePlan& node : plan.nodes) {
+    if (node.name != "node" + std::to_string(node.host)) text += "  " + node.name + " is on the machine of node0\n";
+  }
+  if (plan.name_right_at > 0ms) text += "  the endpoint's name is right after " + ms(plan.name_right_at) + "\n";
+  if (plan.port_free_at > 0ms) text += "  the endpoint's port is free after " + ms(plan.port_free_at) + "\n";
+  if (plan.store_shares_port) text += "  the store has the endpoint's port\n";
+  if (plan.per_mille_unguarded > 0) text += "  some connections are not shared with the guardian\n";
+  if (plan.workers.percent_slow_sweeps > 0) text += "  sweeps last up to " + ms(plan.workers.slowest_sweep) + "\n";
   for (const Fault& fault : plan.faults) {
     if (fault.kind == FaultKind::kStartNode) continue;
     text += "  " + ms(fault.at);

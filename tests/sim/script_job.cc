@@ -97,11 +97,10 @@ Result<JobPlan> parse_job(const std::vector<std::string>& words) {
   CoordinatorConfig& c = plan.coordinator;
   int nodes = 1;
   int workers = 1;
-  const std::map<std::string, int*> numbers = {{"nodes", &nodes},
-                                               {"workers", &workers},
-                                               {"min", &c.min_nodes},
-                                               {"max", &c.max_nodes},
-                                               {"restarts", &c.max_restarts}};
+  int together = 1;  // on the first machine
+  const std::map<std::string, int*> numbers = {
+      {"nodes", &nodes},     {"workers", &workers},         {"min", &c.min_nodes},
+      {"max", &c.max_nodes}, {"restarts", &c.max_restarts}, {"together", &together}};
   const std::map<std::string, Duration*> times = {{"silence", &c.silence},
                                                   {"last-call", &c.last_call},
                                                   {"scale-interval", &c.scale_interval},
@@ -109,13 +108,17 @@ Result<JobPlan> parse_job(const std::vector<std::string>& words) {
                                                   {"first-bar", &c.first_bar},
                                                   {"join-timeout", &plan.member.join_timeout},
                                                   {"coordinator-timeout", &plan.member.coordinator_timeout},
-                                                  {"shutdown-timeout", &plan.workers.shutdown_timeout}};
+                                                  {"shutdown-timeout", &plan.workers.shutdown_timeout},
+                                                  {"name-right-at", &plan.name_right_at},
+                                                  {"port-free-at", &plan.port_free_at}};
   for (size_t i = 1; i < words.size(); ++i) {
     const size_t equals = words[i].find('=');
     const std::string key = words[i].substr(0, equals);
     const std::string value = equals == std::string::npos ? "" : words[i].substr(equals + 1);
     if (key == "own-process") {
       c.own_process = true;
+    } else if (key == "store-shares-port") {
+      plan.store_shares_port = true;
     } else if (const auto number = numbers.find(key); number != numbers.end()) {
       *number->second = std::atoi(value.c_str());
     } else if (const auto time = times.find(key); time != times.end() && parse_duration(value)) {
@@ -127,6 +130,11 @@ Result<JobPlan> parse_job(const std::vector<std::string>& words) {
   if (c.max_nodes == 0) c.max_nodes = nodes;
   if (c.min_nodes == 0) c.min_nodes = c.max_nodes;
   add_nodes(plan, nodes, workers);
+  for (size_t i = 0; i < plan.nodes.size(); ++i) {
+    if (static_cast<int>(i) < together) plan.nodes[i].host = 0;
+    if (together > 1) plan.nodes[i].node_rank = static_cast<int>(i);
+  }
+  if (plan.name_right_at > 0s && !plan.coordinator.own_process) plan.name_before = static_cast<uint32_t>(nodes);
   return plan;
 }
 

@@ -13,6 +13,10 @@ World::World(const JobPlan& plan, std::optional<uint64_t> seed, Trace& trace, Co
       parts_(plan, seed, trace, coverage, mutant),
       agent_of_node_(plan.nodes.size(), kNone),
       struck_(plan.faults.size(), false) {
+  parts_.host_coordinator = [this](uint32_t agent) { return start_coordinator(agent); };
+  parts_.stop_coordinator = [this](uint32_t agent, int signal) { stop_hosted(agent, signal); };
+  parts_.round_begun = [this] { return coordinator() != nullptr && !coordinator()->machine().round().none(); };
+  parts_.port_is_taken = [this] { return coordinator() != nullptr; };
   for (uint32_t i = 0; i < plan.faults.size(); ++i) {
     if (plan.faults[i].trigger != Trigger::kTime) continue;
     parts_.queue.push(TrueTime(plan.faults[i].at), Happening::kFault, i);
@@ -69,6 +73,7 @@ std::optional<TrueTime> World::takes_at(ConnectionIndex connection, Side side) c
   }
   const uint32_t accepted_by = parts_.network.coordinator(connection);
   if (accepted_by == kNone && coordinators_.empty()) return std::nullopt;
+  if (accepted_by == kNone && parts_.network.host(connection, side) != plan_.coordinator_host) return std::nullopt;
   const CoordinatorProcess& process = accepted_by == kNone ? *coordinators_.back() : *coordinators_[accepted_by];
   return process.running() ? std::optional(free_at(process)) : std::nullopt;
 }
@@ -79,6 +84,10 @@ void World::connection_event(Event event) {
   if (event.what == Happening::kParcel && !parts_.network.lands(parts_.now, event)) return;
   const std::optional<TrueTime> free = takes_at(connection, side);
   if (free && *free > parts_.now) return parts_.queue.put_off(event, *free);
+  const bool accepts = side == Side::kClient || parts_.network.coordinator(connection) != kNone;
+  if (free && !accepts && no_descriptors_until_ > parts_.now) {
+    return parts_.queue.put_off(event, no_descriptors_until_);
+  }
   if (event.what != Happening::kParcel) {
     if (!parts_.network.breaks(event) || !free) return;
     const std::string why = event.what == Happening::kReset ? "connection reset by peer" : "connection timed out";
@@ -116,6 +125,8 @@ void World::agent_event(const Event& event) {
   if (free_at(agent) > parts_.now) return parts_.queue.put_off(event, free_at(agent));
   switch (event.what) {
     case Happening::kMemberDeadline: return agent.deadline(event.tag);
+    case Happening::kHostingDeadline: return agent.hosting_deadline(event.tag);
+    case Happening::kNameFound: return agent.name_found();
     case Happening::kDialAgain: return agent.dial_again(event.tag);
     case Happening::kDialTimeout: return agent.dial_times_out(static_cast<ConnectionIndex>(event.tag));
     case Happening::kWorkerNoticed: return agent.notices_worker(event.tag);
@@ -129,10 +140,6 @@ void World::agent_event(const Event& event) {
     default: break;
   }
   agent.signal(static_cast<int>(event.tag));
-  // The driver tells the coordinator in the same process.
-  for (const auto& hosted : coordinators_) {
-    if (hosted->running() && hosted->host_agent() == event.who) hosted->signal(static_cast<int>(event.tag));
-  }
 }
 
 void World::coordinator_event(const Event& event) {
@@ -149,24 +156,24 @@ void World::after_step() {
   strike_triggered();
 }
 
-// An agent's process ends with its node machine; one that hosts a coordinator stays while that is closing the job.
+// A coordinator that an agent hosts ends with that agent's process.
 void World::let_processes_end() {
-  for (const auto& coordinator : coordinators_) {
-    if (!coordinator->running()) continue;
-    const uint32_t host = coordinator->host_agent();
-    if (host == kNone) {
-      if (coordinator->done()) coordinator->kill();
-    } else if (agents_[host]->running() && agents_[host]->node_done() &&
-               (coordinator->done() || coordinator->machine().phase() != CoordinatorMachine::Phase::kClosing)) {
-      coordinator->kill();
-      agents_[host]->exit();
+  for (const auto& process : coordinators_) {
+    if (!process->running() || !process->done()) continue;
+    const std::optional<JobEnd> end = process->take_end();
+    if (process->host_agent() == kNone) {
+      process->kill();
+    } else if (end) {
+      agents_[process->host_agent()]->coordinator_done(*end);
     }
   }
   for (const uint32_t index : std::exchange(parts_.ended, {})) {
-    Agent& agent = *agents_[index];
-    const bool hosts =
-        !coordinators_.empty() && coordinators_.back()->running() && coordinators_.back()->host_agent() == index;
-    if (agent.running() && agent.node_done() && !hosts) agent.exit();
+    CoordinatorProcess* const process = coordinator();
+    if (process != nullptr && process->host_agent() == index) {
+      if (!process->done()) parts_.checker.host_leaves(index);
+      process->kill();
+    }
+    agents_[index]->exit();
   }
 }
 
@@ -177,16 +184,24 @@ void World::start_agent(uint32_t node) {
   agent_of_node_[node] = index;
   parts_.network.host_is_up(parts_.now, plan.host);
   agents_.back()->start();
-  if (node == 0 && !plan_.coordinator.own_process) start_coordinator(index);
 }
 
-void World::start_coordinator(uint32_t host_agent) {
-  if (coordinator() != nullptr) return;  // the address is bound
+bool World::start_coordinator(uint32_t host_agent) {
+  if (coordinator() != nullptr || parts_.now < TrueTime(plan_.port_free_at)) return false;  // the address is bound
   const auto index = static_cast<uint32_t>(coordinators_.size());
   const AgentId id = host_agent == kNone ? AgentId{} : agents_[host_agent]->id();
   parts_.network.host_is_up(parts_.now, plan_.coordinator_host);
   coordinators_.push_back(std::make_unique<CoordinatorProcess>(parts_, index, host_agent, id, state_file_));
+  for (uint32_t node = 0; node < agent_of_node_.size(); ++node) {
+    if (host_agent != kNone && agent_of_node_[node] == host_agent) host_node_ = node;
+  }
   coordinators_.back()->start();
+  return true;
+}
+
+void World::stop_hosted(uint32_t agent, int signal) {
+  CoordinatorProcess* const process = coordinator();
+  if (process != nullptr && process->host_agent() == agent) process->signal(signal);
 }
 
 CoordinatorProcess* World::coordinator() {

@@ -54,7 +54,8 @@ class World {
   TrueTime free_at(const CoordinatorProcess& coordinator) const;
   void after_step();
   void start_agent(uint32_t node);
-  void start_coordinator(uint32_t host_agent);
+  bool start_coordinator(uint32_t host_agent);
+  void stop_hosted(uint32_t agent, int signal);
   void let_processes_end();
   void strike_triggered();
   void milestone(const Event& event);
@@ -95,6 +96,8 @@ class World {
   std::vector<uint32_t> agent_of_node_;  // the newest; kNone: not started
   std::vector<std::unique_ptr<CoordinatorProcess>> coordinators_;
   StateFile state_file_;
+  uint32_t host_node_ = 0;  // whose agent has hosted a coordinator last
+  TrueTime no_descriptors_until_{};
   uint32_t next_cut_ = 1;
   std::vector<bool> struck_;  // of the faults with a trigger
   Stage stage_ = Stage::kFaults;

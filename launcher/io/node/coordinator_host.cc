@@ -9,8 +9,7 @@
 
 #include "launcher/config/names.h"
 #include "launcher/node/node_setup.h"
-#include "rendezvous/coordinator/host_election.h"
-#include "rendezvous/io/net/local_addresses.h"
+#include "rendezvous/io/net/port_owner.h"
 
 namespace ferrun {
 
@@ -36,54 +35,37 @@ LogLevel log_level(RendezvousLevel level) {
 CoordinatorHost::CoordinatorHost(boost::asio::io_context& io, Options options, Callbacks callbacks)
     : io_(io), options_(std::move(options)), callbacks_(std::move(callbacks)), freshness_(io) {}
 
-CoordinatorHost::~CoordinatorHost() {
-  if (resolver_) resolver_->stop();
-}
-
-void CoordinatorHost::start() {
-  const std::optional<bool> is_host = options_.rendezvous.conf.is_host;
-  if (is_host) return elect({});  // the user's word: no address decides
-  if (resolver_) resolver_->stop();
-  resolver_ =
-      Resolver::make(io_, options_.rendezvous.endpoint.host, [this](const NameAnswer& answer) { answered(answer); });
-  resolver_->start();
-}
-
-void CoordinatorHost::answered(const NameAnswer& answer) {
-  if (hosting()) return;
-  if (answer.addresses.empty()) {
-    return callbacks_.decided(Outcome::kUnknown, options_.rendezvous.endpoint.host + ": " + answer.error);
-  }
-  resolver_->stop();
-  elect(answer.addresses);
-}
-
-void CoordinatorHost::elect(const std::vector<IpAddress>& addresses) {
-  const RendezvousConfig& rendezvous = options_.rendezvous;
-  const std::vector<HostAddress> own = local_addresses();
-  const HostElection election =
-      elect_host(rendezvous.endpoint, found_here(addresses, own), own, rendezvous.conf.is_host);
-  if (!election.hosts) return callbacks_.decided(Outcome::kElsewhere, election.reason);
+CoordinatorHost::Started CoordinatorHost::start(const HostElection& election) {
   AgentListener::Callbacks callbacks;
   callbacks.agent = [this](AgentListener::Socket socket, const boost::asio::ip::tcp::endpoint& peer,
                            std::string_view first) { server_->adopt(std::move(socket), peer, first); };
   callbacks.store_client = callbacks_.store_client;
   callbacks.log = [this](const std::string& line) { callbacks_.say(LogLevel::kInfo, line); };
-  AgentListener::Opened opened = AgentListener::open(io_, election, rendezvous.endpoint.port, std::move(callbacks));
-  switch (opened.outcome) {
-    case AgentListener::Outcome::kListening: return host(std::move(opened.listener), election.reason);
-    case AgentListener::Outcome::kTaken: return callbacks_.decided(Outcome::kTaken, opened.why);
-    case AgentListener::Outcome::kNotHere: return callbacks_.decided(Outcome::kElsewhere, opened.why);
-    case AgentListener::Outcome::kRefused: return callbacks_.failed(Error{ErrorKind::kPlatform, opened.why});
+  const uint16_t port = options_.rendezvous.endpoint.port;
+  AgentListener::Opened opened = AgentListener::open(io_, election, port, std::move(callbacks));
+  if (opened.listener == nullptr) return not_opened(opened);
+  listener_ = std::move(opened.listener);
+  if (const Status begun = serve(); !begun) {
+    listener_.reset();
+    return HostingFailed{HostingFailed::Why::kRefused, begun.error()};
   }
+  return HostingBegan{listener_->addresses()};
 }
 
-void CoordinatorHost::host(std::unique_ptr<AgentListener> listener, const std::string& why) {
+HostingFailed CoordinatorHost::not_opened(const AgentListener::Opened& opened) const {
+  const Error error{ErrorKind::kPlatform, opened.why};
+  if (opened.outcome == AgentListener::Outcome::kNotHere) return {HostingFailed::Why::kNotHere, error};
+  if (opened.outcome != AgentListener::Outcome::kTaken) return {HostingFailed::Why::kRefused, error};
+  // An agent tries again and again; only who ends for it looks for the owner, which takes long.
+  const auto owner = options_.own_process ? port_owner(options_.rendezvous.endpoint.port) : std::nullopt;
+  return {HostingFailed::Why::kTaken, {ErrorKind::kPlatform, opened.why + (owner ? ": " + *owner : "")}};
+}
+
+Status CoordinatorHost::serve() {
   if (!options_.state_file.empty()) claim_ = StateClaim::take(state_owner());
   StateVerdict earlier = claim_ ? claim_->take_verdict() : StateVerdict{};
-  if (!earlier.usable) return callbacks_.failed(Error{ErrorKind::kUser, earlier.line});
+  if (!earlier.usable) return Error{ErrorKind::kUser, earlier.line};
   if (!earlier.line.empty()) callbacks_.say(LogLevel::kWarning, earlier.line);
-  listener_ = std::move(listener);
   CoordinatorServer::Options options;
   options.config = coordinator_config(options_.rendezvous, options_.own_process ? AgentId{} : options_.rendezvous.agent,
                                       options_.launch_id);
@@ -95,7 +77,7 @@ void CoordinatorHost::host(std::unique_ptr<AgentListener> listener, const std::s
   callbacks.done = [this](const JobEnd& job_end) { end(job_end); };
   server_ = std::make_unique<CoordinatorServer>(io_, std::move(options), std::move(callbacks));
   if (options_.state_is_private && state_is_kept()) keep_state_fresh();
-  callbacks_.decided(Outcome::kHosting, why);
+  return ok_status();
 }
 
 StateOwner CoordinatorHost::state_owner() const {
@@ -119,12 +101,19 @@ void CoordinatorHost::keep_state_fresh() {
   });
 }
 
+bool CoordinatorHost::round_begun() const { return server_ && !server_->machine().round().none(); }
+
 void CoordinatorHost::stop(int signal) {
-  if (server_ && !done_) server_->stop(signal);
+  if (server_) server_->stop(signal);
+}
+
+void CoordinatorHost::close() {
+  freshness_.cancel();
+  server_.reset();
+  listener_.reset();
 }
 
 void CoordinatorHost::end(const JobEnd& job_end) {
-  done_ = true;
   freshness_.cancel();
   if (state_is_kept()) claim_->remove();
   callbacks_.done(job_end);

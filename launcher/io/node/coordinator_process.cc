@@ -6,17 +6,14 @@
 #include <boost/asio/signal_set.hpp>
 #include <chrono>
 #include <csignal>
-#include <optional>
 #include <utility>
 
-#include "common/exit_status.h"
 #include "common/io/clock.h"
 #include "launcher/exit_statuses.h"
 #include "launcher/io/logs/agent_log.h"
 #include "launcher/io/logs/log_writer.h"
-#include "launcher/io/node/coordinator_host.h"
+#include "launcher/io/node/hosting_driver.h"
 #include "rendezvous/io/net/listener.h"
-#include "rendezvous/io/net/port_owner.h"
 
 namespace ferrun {
 namespace {
@@ -34,7 +31,7 @@ class CoordinatorProcess {
       : job_(std::move(job)),
         log_(job_.log_level, [this](const std::string& line) { print(line); }),
         signals_(io_, SIGTERM, SIGINT, SIGHUP),
-        host_(io_, host_options(), host_callbacks()) {
+        hosting_(io_, host_options(), hosting_callbacks()) {
     signals_.add(SIGQUIT);
   }
 
@@ -42,10 +39,11 @@ class CoordinatorProcess {
     for (const std::string& line : job_.rendezvous.warnings) log_.say(LogLevel::kWarning, line);
     for (const std::string& line : job_.rendezvous.notes) log_.say(LogLevel::kInfo, line);
     await_signal();
-    host_.start();
-    while (!status_) io_.run_one();
+    hosting_.start();
+    while (!hosting_.done()) io_.run_one();
+    const int status = conclude(*hosting_.done());
     err_.finish(monotonic_now() + kLastWords);
-    return *status_;
+    return status;
   }
 
  private:
@@ -62,56 +60,30 @@ class CoordinatorProcess {
     return options;
   }
 
-  CoordinatorHost::Callbacks host_callbacks() {
-    CoordinatorHost::Callbacks callbacks;
+  HostingDriver::Callbacks hosting_callbacks() {
+    HostingDriver::Callbacks callbacks;
     callbacks.say = [this](LogLevel level, const std::string& line) { log_.say(level, line); };
-    callbacks.decided = [this](CoordinatorHost::Outcome outcome, const std::string& why) { decided(outcome, why); };
-    callbacks.failed = [this](const Error& error) { fail(error); };
     callbacks.store_client = [](AgentListener::Socket socket, const asio::ip::tcp::endpoint&, std::string_view) {
       reset_connection(socket);
     };
-    callbacks.done = [this](const JobEnd& end) { conclude(end); };
+    callbacks.share_port = [](AgentListener*) {};
     return callbacks;
-  }
-
-  void decided(CoordinatorHost::Outcome outcome, const std::string& why) {
-    switch (outcome) {
-      case CoordinatorHost::Outcome::kHosting:
-        log_.say(LogLevel::kInfo, "coordinating job " + job_.rendezvous.job_id + ": " + why);
-        break;
-      case CoordinatorHost::Outcome::kUnknown: log_.say(LogLevel::kWarning, why + "; trying again"); break;
-      case CoordinatorHost::Outcome::kElsewhere:
-        fail({ErrorKind::kUser, "cannot coordinate the job here: " + why});
-        break;
-      case CoordinatorHost::Outcome::kTaken: {
-        const std::optional<std::string> owner = port_owner(job_.rendezvous.endpoint.port);
-        fail({ErrorKind::kPlatform, "cannot coordinate the job here: " + why + (owner ? ": " + *owner : "")});
-        break;
-      }
-    }
   }
 
   void await_signal() {
     signals_.async_wait([this](const boost::system::error_code& error, int signal) {
       if (error) return;
-      if (!host_.hosting()) {
-        status_ = 128 + signal;
-        return;
-      }
-      log_.say(LogLevel::kWarning, "got " + signal_name(signal) + ": ending the job");
-      host_.stop(signal);
+      hosting_.leave(signal);
       await_signal();
     });
   }
 
-  void fail(const Error& error) {
-    log_.say(LogLevel::kError, error.message);
-    status_ = exit_status_of(error);
-  }
-
-  void conclude(const JobEnd& end) {
-    for (const std::string& line : end.report) print("ferrun: " + line);
-    status_ = end.exit_status;
+  int conclude(const HostingDone& done) {
+    if (done.error) log_.say(LogLevel::kError, done.error->message);
+    if (done.error) return exit_status_of(*done.error);
+    if (!done.end) return 128 + done.signal;
+    for (const std::string& line : done.end->report) print("ferrun: " + line);
+    return done.end->exit_status;
   }
 
   asio::io_context io_{1};
@@ -120,8 +92,7 @@ class CoordinatorProcess {
   const LogWriter::Target stderr_ = err_.add("stderr", STDERR_FILENO, /*owned=*/false);
   AgentLog log_;
   asio::signal_set signals_;
-  CoordinatorHost host_;
-  std::optional<int> status_;
+  HostingDriver hosting_;
 };
 
 }  // namespace

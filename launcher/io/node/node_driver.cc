@@ -11,8 +11,8 @@
 
 #include "common/io/clock.h"
 #include "launcher/exit_statuses.h"
-#include "launcher/io/node/coordinator_host.h"
 #include "launcher/io/node/evidence.h"
+#include "launcher/io/node/hosting_driver.h"
 #include "launcher/io/node/local_job.h"
 #include "launcher/io/node/node_address.h"
 #include "launcher/io/node/round_store.h"
@@ -23,7 +23,6 @@
 #include "launcher/logs/log_layout.h"
 #include "launcher/node/node_machine.h"
 #include "launcher/node/node_setup.h"
-#include "rendezvous/io/member/member_link.h"
 #include "rendezvous/io/net/boot_timer.h"
 
 namespace ferrun {
@@ -32,7 +31,8 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr std::chrono::seconds kElectionPause{1};
+// What nobody asks a short job for is made when it has shown that it is none.
+constexpr std::chrono::milliseconds kNoShortJob{100};
 
 }  // namespace
 
@@ -45,12 +45,16 @@ class NodeDriver::Impl {
         guard_(sentinel),
         store_(io_, store_options()),
         timer_(io_, [this] { tell_machine(DeadlineArrived{}); }),
-        election_(io_) {}
+        settled_(io_) {}
 
   int run() {
     job_.introduce();
     if (solo()) {
       machine_.emplace(node_config(job_.config(), {}), boottime_now());
+      settled_.expires_after(kNoShortJob);
+      settled_.async_wait([this](const boost::system::error_code& error) {
+        if (!error) settle_in();
+      });
     } else if (const Status met = look_for_others(); !met) {
       return refuse(met.error());
     }
@@ -59,7 +63,7 @@ class NodeDriver::Impl {
     for (;;) {
       deliver_facts();
       if (over()) break;
-      timer_.set(done_ ? leave_by_ : machine_->next_deadline());
+      timer_.set(machine_->next_deadline());
       io_.run_one();
       for (int taken = 1; taken < kHandlersPerTurn && io_.poll_one() > 0; ++taken) {
       }
@@ -88,11 +92,10 @@ class NodeDriver::Impl {
   Status look_for_others() {
     address_.emplace(rendezvous());
     if (const Status found = address_->find(); !found) return found;
-    secret_ = std::make_shared<const JobSecret>(rendezvous().job_id, rendezvous().token);
-    use_runtime_folder();
-    host_.emplace(io_, host_options(), host_callbacks());
+    settle_in();
     machine_.emplace(node_config(job_.config(), address_->advertised()), boottime_now());
-    host_->start();
+    hosting_.emplace(io_, host_options(), hosting_callbacks());
+    hosting_->start();
     return ok_status();
   }
 
@@ -118,34 +121,33 @@ class NodeDriver::Impl {
     while (!facts_.empty()) {
       const NodeEvent fact = std::move(facts_.front());
       facts_.pop_front();
-      note_signal(fact);
       machine_->step(fact, boottime_now());
       carry_out(machine_->take_effects());
     }
   }
 
-  // A coordinator that this agent hosts leaves with it.
-  void note_signal(const NodeEvent& fact) {
-    const auto* signal = std::get_if<SignalArrived>(&fact);
-    if (signal != nullptr && host_ && !std::exchange(host_told_, true)) host_->stop(signal->signal);
-  }
-
   // --- the coordinator: here, or reached through the link ---
 
+  void settle_in() {
+    oom_.emplace();
+    use_runtime_folder();
+  }
+
   void use_runtime_folder() {
+    const LogLevel level = solo() ? LogLevel::kInfo : LogLevel::kWarning;
     const RuntimeFolder opened = open_runtime_folder(runtime_folders(job_.config().inherited));
-    for (const std::string& refused : opened.refused) job_.say(LogLevel::kWarning, refused);
+    for (const std::string& refused : opened.refused) job_.say(level, refused);
     runtime_ = opened.path;
     if (runtime_.empty()) {
-      job_.say(LogLevel::kWarning, "without a runtime folder ferrun status finds nothing here");
+      job_.say(level, "without a runtime folder ferrun status finds nothing here");
       return;
     }
-    auto socket = StatusSocket::listen(io_, runtime_, rendezvous().job_id,
-                                       [this](uint32_t id) { tell_machine(StatusAsked{id}); });
+    const std::string& job = solo() ? job_.config().run_id : rendezvous().job_id;
+    auto socket = StatusSocket::listen(io_, runtime_, job, [this](uint32_t id) { tell_machine(StatusAsked{id}); });
     if (socket) {
       status_ = std::move(*socket);
     } else {
-      job_.say(LogLevel::kWarning, socket.error().message);
+      job_.say(level, socket.error().message);
     }
   }
 
@@ -153,68 +155,23 @@ class NodeDriver::Impl {
     CoordinatorHost::Options options;
     options.rendezvous = rendezvous();
     options.launch_id = job_.config().launch_id;
-    options.secret = secret_;
+    options.secret = std::make_shared<const JobSecret>(rendezvous().job_id, rendezvous().token);
     options.state_file = rendezvous().state_file;
     options.state_is_private = options.state_file.empty();
     if (options.state_is_private && !runtime_.empty()) options.state_file = private_state_file(runtime_, rendezvous());
     return options;
   }
 
-  CoordinatorHost::Callbacks host_callbacks() {
-    CoordinatorHost::Callbacks callbacks;
+  HostingDriver::Callbacks hosting_callbacks() {
+    HostingDriver::Callbacks callbacks;
     callbacks.say = [this](LogLevel level, const std::string& line) { job_.say(level, line); };
-    callbacks.decided = [this](CoordinatorHost::Outcome outcome, const std::string& why) { elected(outcome, why); };
-    callbacks.failed = [this](const Error& error) { refused_ = error; };
+    callbacks.tell = [this](NodeEvent fact) { tell_machine(std::move(fact)); };
+    callbacks.guard = [this](int connection) { guard(connection); };
+    callbacks.forget_guard = [this] { guard_.forget(); };
     callbacks.store_client = [this](AgentListener::Socket socket, const asio::ip::tcp::endpoint& peer,
                                     std::string_view first) { store_.adopt(std::move(socket), peer, first); };
-    callbacks.done = [](const JobEnd&) {};
-    return callbacks;
-  }
-
-  // Until the endpoint's name has an address nobody hosts, and the link tells what is tried.
-  void elected(CoordinatorHost::Outcome outcome, const std::string& why) {
-    const bool hosting = outcome == CoordinatorHost::Outcome::kHosting;
-    if (outcome == CoordinatorHost::Outcome::kTaken) elect_again();
-    if (link_ && !hosting) return;  // it is on its way already
-    if (outcome != CoordinatorHost::Outcome::kUnknown) {
-      job_.say(LogLevel::kInfo, (hosting ? "this agent coordinates the job: " : "another one coordinates it: ") + why);
-    }
-    MemberLink::Options options;
-    options.endpoint = rendezvous().endpoint;
-    options.secret = secret_;
-    options.agent = rendezvous().agent;
-    if (hosting) {
-      options.here = host_->listener().addresses();
-      store_.share(host_->listener());
-    }
-    link_ = std::make_unique<MemberLink>(io_, std::move(options), link_callbacks());
-    if (dial_wanted_) link_->dial();
-  }
-
-  // Who has the port may be an agent of an earlier job that is just ending. Once a coordinator was there, its loss is
-  // another matter: it may come back, with what it knows.
-  void elect_again() {
-    if (reached_) return;
-    election_.expires_after(kElectionPause);
-    election_.async_wait([this](const boost::system::error_code& error) {
-      if (!error && !reached_) host_->start();
-    });
-  }
-
-  MemberLink::Callbacks link_callbacks() {
-    MemberLink::Callbacks callbacks;
-    callbacks.reached = [this](const CoordinatorReached& fact) {
-      reached_ = true;
-      tell_machine(fact);
-    };
-    callbacks.gone = [this](const CoordinatorGone& fact) { tell_machine(fact); };
-    callbacks.said = [this](CoordinatorSaid fact) { tell_machine(std::move(fact)); };
-    callbacks.note = [this](const DialNote& fact) { tell_machine(fact); };
-    callbacks.guard = [this](int connection) { guard(connection); };
-    callbacks.hung_up = [this] {
-      hung_up_ = true;
-      guard_.forget();
-    };
+    callbacks.share_port = [this](AgentListener* listener) { store_.share(listener); };
+    callbacks.leave_store_port = [this] { store_.leave_port(); };
     return callbacks;
   }
 
@@ -240,25 +197,20 @@ class NodeDriver::Impl {
   void carry_out(const SignalWorker& send) { job_.signal(send); }
   void carry_out(const SweepAttempt& sweep) { job_.sweep(sweep); }
   void carry_out(const KillEverything&) { job_.kill_everything(); }
-  void carry_out(const TellCoordinator& tell) { link_->tell(tell.message); }  // only once it was reached
+  void carry_out(const TellCoordinator& tell) { hosting_->tell(tell); }
   void carry_out(const CloseStore&) { store_.close(); }
   void carry_out(const HoldLease& lease) { guard_.hold(lease.until); }
-  void carry_out(const NodeDone& done) { done_ = done; }
-
-  // Not before it is known whether this agent itself is to be dialled.
-  void carry_out(const Dial&) {
-    dial_wanted_ = true;
-    if (link_) link_->dial();
-  }
-
-  void carry_out(const HangUp&) {
-    dial_wanted_ = false;
-    if (link_) link_->hang_up();
+  void carry_out(const Dial&) { hosting_->dial(); }
+  void carry_out(const HangUp&) { hosting_->hang_up(); }
+  void carry_out(const LeaveJob& leave) { hosting_->leave(leave.signal); }
+  void carry_out(const NodeDone& done) {
+    done_ = done;
+    if (hosting_) hosting_->node_ended(done.abandoned);
   }
 
   void carry_out(const BeginAttempt& begin) {
     attempt_ = begin;
-    oom_.restart();
+    if (oom_) oom_->restart();
   }
 
   void carry_out(const StartWorker& start) {
@@ -280,7 +232,7 @@ class NodeDriver::Impl {
   EvidenceGathered evidence(const GatherEvidence& gather) const {
     EvidenceGathered gathered{gather.attempt, {}};
     const JobConfig& config = job_.config();
-    const std::string out_of_memory = oom_.evidence();
+    const std::string out_of_memory = oom_ ? oom_->evidence() : "";
     for (const int local_rank : gather.local_ranks) {
       FailedWorker worker;
       worker.local_rank = local_rank;
@@ -319,25 +271,7 @@ class NodeDriver::Impl {
 
   // --- the end ---
 
-  // A coordinator that is hosted here leaves last.
-  bool over() {
-    if (refused_) return true;
-    if (!done_) return false;
-    if (abandoned() || solo()) return true;
-    if (host_->hosting() && !host_->done()) {
-      if (!std::exchange(host_told_, true)) host_->stop(0);
-      return boottime_now() >= leave_by();
-    }
-    return hung_up_ || !link_ || boottime_now() >= leave_by();
-  }
-
-  // The sentinel is dead: nothing is worth waiting for.
-  bool abandoned() const { return done_->exit_status == kExitInternal; }
-
-  TimePoint leave_by() {
-    if (!leave_by_) leave_by_ = boottime_now() + rendezvous().conf.close_timeout + std::chrono::seconds(1);
-    return *leave_by_;
-  }
+  bool over() const { return hosting_ ? hosting_->done().has_value() : done_.has_value(); }
 
   int refuse(const Error& error) {
     job_.close({"ferrun: " + error.message}, 0);
@@ -346,7 +280,8 @@ class NodeDriver::Impl {
 
   int conclude() {
     status_.reset();
-    if (refused_) return refuse(*refused_);
+    if (solo() && !runtime_.empty()) rmdir(runtime_.c_str());  // unless another job's socket is there
+    if (hosting_ && hosting_->done()->error) return refuse(*hosting_->done()->error);
     if (done_->failed_local_rank) {
       const JobConfig& config = job_.config();
       const int attempt = attempt_.attempt;
@@ -364,23 +299,15 @@ class NodeDriver::Impl {
   std::optional<NodeAddress> address_;
   RoundStore store_;
   StoreRoute route_;
-  OomWatch oom_;
-  std::shared_ptr<const JobSecret> secret_;
+  std::optional<OomWatch> oom_;
   std::filesystem::path runtime_;
   std::unique_ptr<StatusSocket> status_;
-  std::optional<CoordinatorHost> host_;
-  std::unique_ptr<MemberLink> link_;
+  std::optional<HostingDriver> hosting_;
   std::optional<NodeMachine> machine_;
   BootTimer timer_;
+  asio::steady_timer settled_;
   BeginAttempt attempt_;
-  asio::steady_timer election_;
-  bool reached_ = false;  // a coordinator, once
-  bool dial_wanted_ = false;
-  bool host_told_ = false;  // that this agent leaves
-  bool hung_up_ = false;
   std::optional<NodeDone> done_;
-  std::optional<TimePoint> leave_by_;
-  std::optional<Error> refused_;  // this machine should host the coordinator and cannot
 };
 
 NodeDriver::NodeDriver(JobConfig config, const SentinelLink& sentinel)

@@ -26,6 +26,10 @@ std::optional<size_t> RoundStore::clients_seen() const {
 
 bool RoundStore::shares_port() const { return listener_ != nullptr && listener_->port() == options_.port; }
 
+void RoundStore::leave_port() {
+  if (options_.port != 0) left_port_ = std::exchange(options_.port, 0);
+}
+
 void RoundStore::adopt(boost::asio::ip::tcp::socket socket, const boost::asio::ip::tcp::endpoint& peer,
                        std::string_view first) {
   if (!server_ || !shares_port()) return reset_connection(socket);
@@ -44,13 +48,23 @@ Result<uint16_t> RoundStore::open(const std::vector<std::string>& admitted) {
     server_->reset();
   } else {
     server_.reset();
-    Result<std::unique_ptr<StoreServer>> opened =
-        options_.port == 0 && options_.range.given() ? listen_in_range() : listen(options_.port);
+    Result<std::unique_ptr<StoreServer>> opened = listen_anew();
     if (!opened) return opened.error();
     server_ = std::move(*opened);
   }
   server_->admit_only(admitted);
   return server_->port();
+}
+
+Result<std::unique_ptr<StoreServer>> RoundStore::listen_anew() {
+  Result<std::unique_ptr<StoreServer>> opened =
+      options_.port == 0 && options_.range.given() ? listen_in_range() : listen(options_.port);
+  if (opened && left_port_ != 0) {
+    options_.log("--master-port=" + std::to_string(left_port_) +
+                 " is the coordinator's, which another process of this machine hosts: MASTER_PORT of this round is " +
+                 std::to_string((*opened)->port()));
+  }
+  return opened;
 }
 
 Result<std::unique_ptr<StoreServer>> RoundStore::listen(uint16_t port) {

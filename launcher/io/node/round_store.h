@@ -38,8 +38,10 @@ class RoundStore {
   RoundStore(boost::asio::io_context& io, Options options);
   ~RoundStore();
 
-  // From now on the coordinator's listener is this process's; its store clients come through adopt().
-  void share(AgentListener& listener) { listener_ = &listener; }
+  // From now on the coordinator's listener is this process's; its store clients come through adopt(). Null: no longer.
+  void share(AgentListener* listener) { listener_ = listener; }
+  // From now on every round has a free port: another process of this machine, the coordinator's, has the fixed one.
+  void leave_port();
   void adopt(boost::asio::ip::tcp::socket socket, const boost::asio::ip::tcp::endpoint& peer, std::string_view first);
 
   // Opens an empty one for a new round, for these addresses alone, and returns its port.
@@ -53,11 +55,13 @@ class RoundStore {
 
  private:
   bool shares_port() const;
+  Result<std::unique_ptr<StoreServer>> listen_anew();
   Result<std::unique_ptr<StoreServer>> listen(uint16_t port);
   Result<std::unique_ptr<StoreServer>> listen_in_range();
 
   boost::asio::io_context& io_;
   Options options_;
+  uint16_t left_port_ = 0;  // that was to be every round's
   AgentListener* listener_ = nullptr;
   std::unique_ptr<StoreServer> server_;
   std::shared_ptr<StoreDial> dial_;

@@ -146,6 +146,7 @@ class RandomNode {
     if (chance(2)) return later(AttemptNotReady{prepare.attempt, Error{ErrorKind::kPlatform, "refused"}}, 1s);
     later(AttemptReady{prepare.attempt}, prepare.with_template ? 2s : 10ms);
   }
+  void carry_out(const LeaveJob&) {}
   void carry_out(const BeginAttempt& begin) {
     EXPECT_EQ(begin.attempt, begun_++);
     EXPECT_TRUE(alive_.empty()) << "two groups at once";

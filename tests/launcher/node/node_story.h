@@ -111,6 +111,7 @@ class NodeStory {
   std::string describe(const CloseStore&) { return "close store"; }
   std::string describe(const HoldLease&) { return ""; }
   std::string describe(const ShowStatus& show) { return "status " + std::to_string(show.id); }
+  std::string describe(const LeaveJob&) { return ""; }
   std::string describe(const NodeDone& what) {
     done = what;
     return "done " + std::to_string(what.exit_status);
