@@ -15,6 +15,7 @@ constexpr int kMostWorkers = 1 << 14;
 constexpr uint64_t kMostRounds = uint64_t{1} << 62;
 constexpr size_t kMostAddresses = 32;
 constexpr Duration kTryRankAgain = 1s;
+constexpr Duration kJoinAgain = 100ms;
 
 bool may_live(const MemberPast& past) {
   return !past.round.none() && (past.work == Work::kRunning || past.work == Work::kStopping);
@@ -210,7 +211,9 @@ void CoordinatorMachine::Impl::learn_launch_id(const std::string& launch_id) {
   launch_id_known_ = true;
   if (launch_id == launch_id_) return;
   launch_id_ = plain_text(launch_id);
+  const Refused once_more{"an earlier launch of this job goes on, " + launch_id_ + ": joining again", true, kJoinAgain};
   for (Member* member : members_.all()) {
+    tell(*member, once_more);
     if (member->session != nullptr) disconnect(*member->session);
   }
 }
