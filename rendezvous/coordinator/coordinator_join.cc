@@ -15,6 +15,7 @@ namespace {
 constexpr int kMostRanks = std::numeric_limits<int>::max();
 constexpr uint64_t kMostRounds = uint64_t{1} << 62;
 constexpr size_t kMostAddresses = 32;
+constexpr Duration kJoinAgain = std::chrono::milliseconds(100);
 
 bool may_live(const MemberPast& past) {
   return !past.round.none() && (past.work == Work::kRunning || past.work == Work::kStopping);
@@ -160,8 +161,12 @@ void CoordinatorMachine::Impl::recognize(AgentId agent, const MemberPast& past) 
   if (record_.take_up_saved_launch()) disconnect_all();
 }
 
+// Those who were told another launch id learn the right one when they come back.
 void CoordinatorMachine::Impl::disconnect_all() {
+  const Refused once_more{"an earlier launch of this job goes on, " + record_.launch_id() + ": joining again", true,
+                          kJoinAgain};
   for (Member* member : members_.all()) {
+    tell(*member, once_more);
     if (member->session != nullptr) disconnect(*member->session);
   }
 }

@@ -9,18 +9,18 @@
 namespace ferrun {
 namespace {
 
-std::string named(const StateOwner& owner) {
+std::string file_words(const StateOwner& owner) {
   return owner.is_private ? "the coordinator's state in " + owner.path : "--state-file=" + owner.path;
 }
 
 constexpr const char* kNothingIsKept =
     "; nothing is kept of this job, and who comes back in this agent's place learns of it from the other nodes alone";
 
-std::string job(const std::string& id) { return "job '" + plain_text(id) + "'"; }
+std::string job_words(const std::string& id) { return "job '" + plain_text(id) + "'"; }
 
 StateVerdict set_aside(const StateOwner& owner, const std::string& what, const std::string& remedy) {
-  if (owner.is_private) return {true, std::nullopt, named(owner) + " " + what + "; it is left aside"};
-  return {false, std::nullopt, named(owner) + " " + what + ": " + remedy};
+  if (owner.is_private) return {true, std::nullopt, file_words(owner) + " " + what + "; it is left aside"};
+  return {false, std::nullopt, file_words(owner) + " " + what + ": " + remedy};
 }
 
 bool is_awaited(const StateOwner& owner, std::optional<Duration> age) { return age && *age <= owner.patience; }
@@ -50,34 +50,34 @@ StateVerdict judge_state(const StateOwner& owner, const Result<std::optional<Coo
   const CoordinatorState& saved = **found;
   if (owner.is_private && !is_awaited(owner, age)) return {};
   if (saved.job_id != owner.job_id) {
-    return set_aside(owner, "is of " + job(saved.job_id) + ", and this is " + job(owner.job_id),
+    return set_aside(owner, "is of " + job_words(saved.job_id) + ", and this is " + job_words(owner.job_id),
                      "choose another file, or remove it once that job is over");
   }
   if (saved.closed) return judge_closed(owner, saved, age);
   const auto difference = required_difference(saved.terms, "there", owner.terms, "here");
   if (!difference) return {true, saved, ""};
   if (owner.is_private) {
-    return {
-        true, rounds_of(saved),
-        "an earlier launch of " + job(owner.job_id) + " was another one: " + *difference + "; this one begins anew"};
+    return {true, rounds_of(saved),
+            "an earlier launch of " + job_words(owner.job_id) + " was another one: " + *difference +
+                "; this one begins anew"};
   }
   return {false, std::nullopt,
-          named(owner) + " is of another launch of " + job(owner.job_id) + ", and " + *difference +
+          file_words(owner) + " is of another launch of " + job_words(owner.job_id) + ", and " + *difference +
               ": choose another file, or remove it once no node of that launch runs any more"};
 }
 
 StateVerdict judge_unlockable_state(const StateOwner& owner, const std::string& why) {
   if (owner.is_private) return {true, std::nullopt, why + kNothingIsKept};
-  return {false, std::nullopt, named(owner) + ": " + why};
+  return {false, std::nullopt, file_words(owner) + ": " + why};
 }
 
 StateVerdict judge_locked_state(const StateOwner& owner, const std::string& other) {
-  const std::string who = other.empty() ? "another coordinator" : "the coordinator of " + job(other);
+  const std::string who = other.empty() ? "another coordinator" : "the coordinator of " + job_words(other);
   if (owner.is_private) {
-    return {true, std::nullopt, named(owner) + " is in use by " + who + kNothingIsKept};
+    return {true, std::nullopt, file_words(owner) + " is in use by " + who + kNothingIsKept};
   }
   return {false, std::nullopt,
-          named(owner) + " is in use by " + who + ", and this is " + job(owner.job_id) +
+          file_words(owner) + " is in use by " + who + ", and this is " + job_words(owner.job_id) +
               ": a coordinator needs a file of its own"};
 }
 

@@ -28,14 +28,14 @@ bool still_named(int fd, const std::string& path) {
          opened.st_ino == named.st_ino;
 }
 
-std::string content(int fd) {
+std::string noted_job(int fd) {
   std::array<char, kMaxJobIdBytes> bytes{};
   const ssize_t size = ::pread(fd, bytes.data(), bytes.size(), 0);
   return {bytes.data(), static_cast<size_t>(size > 0 ? size : 0)};
 }
 
 // A note for others: a disk that is full loses it, and the lock holds.
-void note(int fd, const std::string& job_id) {
+void note_job(int fd, const std::string& job_id) {
   if (::ftruncate(fd, 0) != 0) return;
   [[maybe_unused]] const ssize_t written = ::pwrite(fd, job_id.data(), job_id.size(), 0);
 }
@@ -57,7 +57,7 @@ StateClaim StateClaim::take(StateOwner owner) {
   if (!claim.held()) return claim;
   claim.verdict_ = judge_state(claim.owner_, load_state(claim.owner_.path), age_of(claim.owner_.path));
   if (claim.verdict_.usable) {
-    note(claim.lock_, claim.owner_.job_id);
+    note_job(claim.lock_, claim.owner_.job_id);
   } else {
     claim.release();
   }
@@ -75,7 +75,7 @@ void StateClaim::lock() {
     while (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
       if (errno == EINTR) continue;
       const int why = errno;
-      verdict_ = why == EWOULDBLOCK ? judge_locked_state(owner_, content(lock_))
+      verdict_ = why == EWOULDBLOCK ? judge_locked_state(owner_, noted_job(lock_))
                                     : judge_unlockable_state(owner_, "cannot lock " + path + ": " + std::strerror(why));
       return release();
     }

@@ -140,6 +140,8 @@ TEST(CoordinatorTakeover, GoesOnWithTheSavedLaunchWhenOneOfItsNodesComesBack) {
   story.join("node1");
   EXPECT_EQ(story.last<Welcome>("node1").launch_id, "launch");
   EXPECT_EQ(story.node("node0").connection, 0u) << "it has to learn the right one";
+  EXPECT_TRUE(story.last<Refused>("node0").try_again);
+  EXPECT_EQ(story.last<Refused>("node0").reason, "an earlier launch of this job goes on, launch: joining again");
   story.node("node0").join.past.launch_id = "another launch";
   story.join("node0");
   EXPECT_EQ(story.last<Welcome>("node0").launch_id, "launch");
