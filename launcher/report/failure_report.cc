@@ -1,9 +1,8 @@
 #include "launcher/report/failure_report.h"
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
 
+#include "common/duration_text.h"
 #include "common/printable_text.h"
 
 namespace ferrun {
@@ -13,18 +12,6 @@ constexpr size_t kRuleWidth = 78;
 constexpr size_t kListedWorkers = 8;  // of each kind; a large group must not push the cause off the screen
 constexpr size_t kMessageLines = 20;
 constexpr size_t kStackLines = 40;
-
-// "2.31 s", "45 ms".
-std::string seconds(Duration duration) {
-  const double value = std::chrono::duration<double>(duration).count();
-  std::array<char, 32> text;
-  if (value < 1) {
-    std::snprintf(text.data(), text.size(), "%.0f ms", value * 1e3);
-  } else {
-    std::snprintf(text.data(), text.size(), "%.2f s", value);
-  }
-  return text.data();
-}
 
 // The newest `most` lines, each indented; says how many were left out.
 void append_block(std::vector<std::string>& out, const std::vector<std::string>& lines, size_t most) {
@@ -91,12 +78,12 @@ class ReportWriter {
 
   std::string after_root(const WorkerRecord& worker) const {
     if (worker.ended_at <= root().ended_at) return "";
-    return ", " + seconds(worker.ended_at - root().ended_at) + " later";
+    return ", " + measured_text(worker.ended_at - root().ended_at) + " later";
   }
 
   void write_cause() {
     add("Root cause: " + describe_worker(root()));
-    std::string when = "  when:   " + seconds(root().ended_at - root().started_at) + " after its start";
+    std::string when = "  when:   " + measured_text(root().ended_at - root().started_at) + " after its start";
     if (run_.attempt > 0) when += ", in attempt " + std::to_string(run_.attempt) + " (the first is 0)";
     add(when + "; " + diagnosis_.reason);
     for (std::string& line : evidence_lines(evidence(), run_.stderr_file, run_.stderr_inherited)) add(std::move(line));

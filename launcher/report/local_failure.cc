@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "common/printable_text.h"
+#include "common/text.h"
 #include "launcher/exit_statuses.h"
 #include "launcher/report/failure_report.h"
 
@@ -12,12 +13,10 @@ namespace {
 constexpr size_t kLongestLine = 500;
 constexpr std::string_view kLeftOut = "    (...)";
 
-// Longer lines lose their end, between two characters.
-void cut(std::string& line) {
+// Longer lines lose their end.
+void shorten(std::string& line) {
   if (line.size() <= kLongestLine) return;
-  size_t end = kLongestLine;
-  while (end > 0 && (static_cast<unsigned char>(line[end]) & 0xC0) == 0x80) --end;
-  line.resize(end);
+  line.resize(cut_utf8(line, kLongestLine).size());
   line += "...";
 }
 
@@ -25,7 +24,7 @@ void cut(std::string& line) {
 std::vector<std::string> fitting(std::vector<std::string> lines) {
   size_t bytes = 0;
   for (std::string& line : lines) {
-    cut(line);
+    shorten(line);
     bytes += line.size() + 1;
   }
   size_t skipped = 0;
