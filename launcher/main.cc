@@ -17,7 +17,6 @@
 #include "launcher/config/job_config.h"
 #include "launcher/doctor/finding.h"
 #include "launcher/exit_statuses.h"
-#include "launcher/io/node/agent_driver.h"
 #include "launcher/io/node/coordinator_process.h"
 #include "launcher/io/node/node_driver.h"
 #include "launcher/io/node/runtime_folder.h"
@@ -51,11 +50,9 @@ int supervise(JobConfig config) {
                      descriptors_for_all_nodes(config.rendezvous->max_nodes, config.workers));
   }
   std::signal(SIGPIPE, SIG_IGN);  // a closed console is the log router's to notice
-  const Guard guard = config.rendezvous ? Guard::kLeases : Guard::kProcesses;
-  const Result<SentinelLink> sentinel = become_agent_under_sentinel(guard);
+  const Result<SentinelLink> sentinel = become_agent_under_sentinel(Guard::kLeases);
   if (!sentinel) return fail(sentinel.error());
-  return config.rendezvous ? NodeDriver(std::move(config), *sentinel).run()
-                           : AgentDriver(std::move(config), *sentinel).run();
+  return NodeDriver(std::move(config), *sentinel).run();
 }
 
 int coordinate(const CommandLine& line, const HostFacts& facts) {

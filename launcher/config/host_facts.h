@@ -30,6 +30,7 @@ struct HostFacts {
   std::filesystem::path ferrun_folder;  // where the ferrun binary lies; empty when /proc does not tell
   std::string start_stamp;              // "20261123T183455", UTC
   std::array<uint64_t, 4> random{};     // from the kernel; names that must differ between jobs are made of it
+  std::optional<uint64_t> open_files;   // the soft limit that ferrun was started with
   FileQueries files;
   // Asked only when the number of workers depends on it.
   std::function<int()> usable_cores;  // by affinity and cgroup quota, at least 1

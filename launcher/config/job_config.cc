@@ -27,6 +27,7 @@ class ConfigBuilder {
   Result<JobConfig> build() {
     config_.environment = facts_.environment;
     config_.inherited = facts_.environment;
+    config_.open_files = facts_.open_files;
     config_.parent_error_file = facts_.environment.get_or("TORCHELASTIC_ERROR_FILE", "");
     config_.hostname = facts_.hostname;
     using Step = Status (ConfigBuilder::*)();
@@ -82,6 +83,10 @@ class ConfigBuilder {
     const std::optional<Duration> short_grace = parse_seconds(grace.text);
     if (!short_grace) return bad_value(grace, "expected seconds, 0 or more");
     config_.failure_grace = *short_grace;
+    // Whoever shortens the one wait does not mean the other to be longer.
+    if (options_.given("failure-grace") == nullptr) {
+      config_.failure_grace = std::min(config_.failure_grace, config_.shutdown_timeout);
+    }
     const RawValue style = options_.value("exit-code");
     if (style.text != "cause" && style.text != "torchrun") return bad_value(style, "expected cause or torchrun");
     config_.torchrun_exit_code = style.text == "torchrun";

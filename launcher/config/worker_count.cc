@@ -5,12 +5,10 @@
 
 #include "launcher/config/device_count.h"
 #include "launcher/config/values.h"
+#include "rendezvous/job/limits.h"
 
 namespace ferrun {
 namespace {
-
-// More processes than any machine runs: a slip of the finger is caught before it fills the process table.
-constexpr long kMostWorkers = 65536;
 
 using Uuids = std::optional<std::vector<std::string>>;
 
@@ -29,8 +27,8 @@ std::string why_no_gpu(const Uuids& uuids, const Environment& environment) {
 
 Result<int> worker_count(const std::string& text, const HostFacts& facts) {
   if (const std::optional<long> number = parse_integer(text)) {
-    if (*number >= 1 && *number <= kMostWorkers) return static_cast<int>(*number);
-    return Error{ErrorKind::kUsage, "expected a number from 1 to " + std::to_string(kMostWorkers)};
+    if (*number >= 1 && *number <= kMostWorkersOfNode) return static_cast<int>(*number);
+    return Error{ErrorKind::kUsage, "expected a number from 1 to " + std::to_string(kMostWorkersOfNode)};
   }
   if (text == "cpu") return facts.usable_cores();
   if (text == "auto" || text == "gpu") {

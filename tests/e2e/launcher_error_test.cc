@@ -139,12 +139,14 @@ TEST(LauncherError, TooFewOpenFilesAreNoticedBeforeTheStart) {
   EXPECT_THAT(run.err, HasSubstr("open files, but the limit is 64: raise it (ulimit -Hn"));
 }
 
-TEST(LauncherError, ASoftLimitIsRaisedWhenTheJobNeedsIt) {
+TEST(LauncherError, ASoftLimitIsRaisedWhenTheJobNeedsItAndWorkersKeepTheirs) {
   const ScratchFolder folder;
   const std::string script =
       folder.write("limited", "#!/bin/sh\nulimit -Sn 64\nexec " FERRUN_BIN_DIR "/ferrun \"$@\"\n", true).string();
-  const Finished run = ferrun(folder, {script, "--nproc-per-node=20", "--tee=3", "--log-dir=logs", "true"});
+  const Finished run = ferrun(
+      folder, {script, "--nproc-per-node=20", "--redirects=3", "--log-dir=logs", "sh", "-c", "ulimit -Sn >> limits"});
   EXPECT_EQ(run.code(), 0) << run.err;
+  EXPECT_EQ(split_lines(folder.read("limits")), std::vector<std::string>(20, "64"));
 }
 
 }  // namespace

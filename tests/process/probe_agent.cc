@@ -103,10 +103,12 @@ int run(const SentinelLink& link, int count, const std::vector<std::string>& act
     request.local_rank = rank;
     request.environment = Environment::from_block(environ);
     request.environment.set("RANK", std::to_string(rank));
-    if (const Result<pid_t> started = launcher.start(request, {}); !started) {
+    launcher.start(request, {}, [&](const Result<pid_t>& started) {
+      if (started) return;
       std::cerr << started.error().message << '\n';
-      return kExitInternal;
-    }
+      result = kExitInternal;
+      io.stop();
+    });
   }
   io.run();
   launcher.kill_descendants();

@@ -44,7 +44,7 @@ LocalJob::LocalJob(asio::io_context& io, JobConfig config, const SentinelLink& s
       folders_(config_.output),
       router_(io, router_options()),
       log_(config_.log_level, [this](const std::string& line) { router_.announce(line); }),
-      processes_(io, process_callbacks()),
+      processes_(io, process_callbacks(), config_.open_files),
       signals_(io),
       sentinel_(io, sentinel.sentinel_pidfd) {
   watch_signals();
@@ -57,6 +57,7 @@ ProcessLauncher::Callbacks LocalJob::process_callbacks() {
     tell_(WorkerFact{attempt, RankEnded{local_rank, status}});
   };
   callbacks.template_lost = [this](const std::string& reason) { tell_(TemplateUnusable{reason}); };
+  callbacks.say = [this](const std::string& line) { log_.say(LogLevel::kWarning, line); };
   return callbacks;
 }
 
@@ -115,7 +116,9 @@ void LocalJob::start(const StartWorker& start, WorkerPlace place) {
   place.error_file = worker_log_plan(config_, start.attempt, start.local_rank).error_file;
   const SpawnRequest request = spawn_request(config_, place);
   const std::shared_ptr<HeldStdio> held = *streams;
-  if (!start.from_template) return started(start, processes_.start(request, held->stdio));
+  if (!start.from_template) {
+    return processes_.start(request, held->stdio, [this, start](const Result<pid_t>& pid) { started(start, pid); });
+  }
   processes_.fork_from_template(request, held->stdio, [this, start, held](const Result<pid_t>& pid) {
     if (pid) return started(start, *pid);
     unforked_[{start.attempt, start.local_rank}] = held;
@@ -123,7 +126,7 @@ void LocalJob::start(const StartWorker& start, WorkerPlace place) {
   });
 }
 
-void LocalJob::started(const StartWorker& start, Result<pid_t> pid) {
+void LocalJob::started(const StartWorker& start, const Result<pid_t>& pid) {
   if (pid) {
     tell_(WorkerFact{start.attempt, RankStarted{start.local_rank, *pid}});
   } else {
@@ -138,8 +141,14 @@ void LocalJob::signal(const SignalWorker& send) {
 
 void LocalJob::sweep(const SweepAttempt& sweep) {
   unforked_.clear();  // nobody starts these any more
-  processes_.kill_descendants();
-  router_.drain(sweep.attempt, monotonic_now() + kDrainTime, [this, sweep] { tell_(AttemptSwept{sweep.attempt}); });
+  processes_.sweep(sweep.grace, [this, sweep](const std::vector<KilledProcess>& killed) {
+    if (!killed.empty()) {
+      log_.say(LogLevel::kWarning, "had to kill " + std::to_string(killed.size()) +
+                                       (killed.size() == 1 ? " process" : " processes") +
+                                       " that the workers left behind: " + process_list(killed));
+    }
+    router_.drain(sweep.attempt, monotonic_now() + kDrainTime, [this, sweep] { tell_(AttemptSwept{sweep.attempt}); });
+  });
 }
 
 // With nothing to be written but error files, a job runs without them rather than not at all.

@@ -1,6 +1,6 @@
 // The part of a job that lives on this machine: its workers, their folders and streams, the fork template, ferrun's own
-// log, and the news of signals and of the sentinel. What the drivers of both machines (agent_machine, node_machine)
-// carry out with, and are told by. It decides nothing.
+// log, and the news of signals and of the sentinel. What the node driver carries out with, and is told by. It decides
+// nothing.
 //
 // Ownership: owned by a driver. Thread rule: all calls and callbacks on the thread that runs `io`.
 #pragma once
@@ -22,7 +22,7 @@
 #include "launcher/io/logs/log_router.h"
 #include "launcher/io/process/process_launcher.h"
 #include "launcher/io/process/sentinel.h"
-#include "launcher/node/agent_events.h"
+#include "launcher/node/node_events.h"
 #include "launcher/workers/worker_environment.h"
 
 namespace ferrun {
@@ -70,7 +70,7 @@ class LocalJob {
   struct HeldStdio;
   Result<std::shared_ptr<HeldStdio>> streams_for(const StartWorker& start, int first_rank);
   Result<WorkerStdio> open_streams(int attempt, int local_rank, int first_rank);
-  void started(const StartWorker& start, Result<pid_t> pid);
+  void started(const StartWorker& start, const Result<pid_t>& pid);
   void start_template(int attempt);
 
   JobConfig config_;

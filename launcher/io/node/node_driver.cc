@@ -43,19 +43,17 @@ class NodeDriver::Impl {
             io_, std::move(config), sentinel,
             [this](const LocalJob::Fact& fact) { std::visit([this](const auto& what) { tell_machine(what); }, fact); }),
         guard_(sentinel),
-        address_(rendezvous()),
-        store_(io_, rendezvous().store_port, rendezvous().ports, say_at(LogLevel::kInfo)),
-        secret_(std::make_shared<const JobSecret>(rendezvous().job_id, rendezvous().token)),
+        store_(make_store()),
         timer_(io_, [this] { tell_machine(DeadlineArrived{}); }),
         election_(io_) {}
 
   int run() {
     job_.introduce();
-    if (const Status found = address_.find(); !found) return refuse(found.error());
-    use_runtime_folder();
-    host_.emplace(io_, host_options(), host_callbacks());
-    machine_.emplace(node_config(job_.config(), address_.advertised()), boottime_now());
-    host_->start();
+    if (solo()) {
+      machine_.emplace(node_config(job_.config(), {}), boottime_now());
+    } else if (const Status met = look_for_others(); !met) {
+      return refuse(met.error());
+    }
     // The whole agent: take what has happened, let the machine decide, carry that out, sleep until the next thing
     // happens.
     for (;;) {
@@ -70,7 +68,26 @@ class NodeDriver::Impl {
   }
 
  private:
+  bool solo() const { return !job_.config().rendezvous; }
   const RendezvousConfig& rendezvous() const { return *job_.config().rendezvous; }
+
+  RoundStore make_store() {
+    const Meeting& meeting = job_.config().meeting;
+    const RoundStore::Log log = say_at(LogLevel::kWarning);
+    if (solo()) return RoundStore(io_, meeting.listen_address, meeting.port, {}, log);
+    return RoundStore(io_, "", rendezvous().store_port, rendezvous().ports, log);
+  }
+
+  Status look_for_others() {
+    address_.emplace(rendezvous());
+    if (const Status found = address_->find(); !found) return found;
+    secret_ = std::make_shared<const JobSecret>(rendezvous().job_id, rendezvous().token);
+    use_runtime_folder();
+    host_.emplace(io_, host_options(), host_callbacks());
+    machine_.emplace(node_config(job_.config(), address_->advertised()), boottime_now());
+    host_->start();
+    return ok_status();
+  }
 
   std::function<void(const std::string&)> say_at(LogLevel level) {
     return [this, level](const std::string& line) { job_.say(level, line); };
@@ -78,7 +95,14 @@ class NodeDriver::Impl {
 
   // --- facts ---
 
-  void tell_machine(NodeEvent fact) { facts_.push_back(std::move(fact)); }
+  // A signal goes first: workers that it ended too have not failed.
+  void tell_machine(NodeEvent fact) {
+    if (std::holds_alternative<SignalArrived>(fact)) {
+      facts_.push_front(std::move(fact));
+    } else {
+      facts_.push_back(std::move(fact));
+    }
+  }
 
   // Effects may bring new facts at once (a start does); these are delivered in the same turn. Time is read anew for
   // each: a start of many workers must not find its lease longer than it is.
@@ -96,7 +120,7 @@ class NodeDriver::Impl {
   // A coordinator that this agent hosts leaves with it.
   void note_signal(const NodeEvent& fact) {
     const auto* signal = std::get_if<SignalArrived>(&fact);
-    if (signal != nullptr && !std::exchange(host_told_, true)) host_->stop(signal->signal);
+    if (signal != nullptr && host_ && !std::exchange(host_told_, true)) host_->stop(signal->signal);
   }
 
   // --- the coordinator: here, or reached through the link ---
@@ -188,7 +212,7 @@ class NodeDriver::Impl {
 
   // Takes the duplicate over.
   void guard(int connection) {
-    address_.learn_from(connection);
+    address_->learn_from(connection);
     if (const Status shared = guard_.share(connection); !shared) {
       job_.say(LogLevel::kWarning, shared.error().message);
     }
@@ -264,11 +288,13 @@ class NodeDriver::Impl {
 
   void carry_out(const OpenStore& open) {
     const Result<uint16_t> port = store_.open(open.admitted);
-    if (port) {
-      tell_machine(StoreOpened{open.round, address_.of_store(), port.value()});
-    } else {
-      tell_machine(StoreNotOpened{open.round, port.error().message});
+    if (!port) {
+      return tell_machine(StoreNotOpened{open.round, port.error().message, exit_status_of(port.error())});
     }
+    const std::vector<std::string> addresses =
+        solo() ? std::vector{job_.config().meeting.master_addr} : address_->of_store();
+    job_.say(LogLevel::kInfo, "the workers' store listens at " + addresses.front() + ", port " + std::to_string(*port));
+    tell_machine(StoreOpened{open.round, addresses, *port});
   }
 
   void carry_out(const ReachStore& reach) {
@@ -289,7 +315,7 @@ class NodeDriver::Impl {
   bool over() {
     if (refused_) return true;
     if (!done_) return false;
-    if (abandoned()) return true;
+    if (abandoned() || solo()) return true;
     if (host_->hosting() && !host_->done()) {
       if (!std::exchange(host_told_, true)) host_->stop(0);
       return boottime_now() >= leave_by();
@@ -327,7 +353,7 @@ class NodeDriver::Impl {
   std::deque<NodeEvent> facts_;
   LocalJob job_;
   LeaseGuard guard_;
-  NodeAddress address_;
+  std::optional<NodeAddress> address_;
   RoundStore store_;
   StoreRoute route_;
   OomWatch oom_;

@@ -14,8 +14,8 @@ constexpr Duration kPatience = std::chrono::seconds(10);
 
 }  // namespace
 
-RoundStore::RoundStore(boost::asio::io_context& io, uint16_t port, PortRange range, Log log)
-    : io_(io), port_(port), range_(range), log_(std::move(log)) {}
+RoundStore::RoundStore(boost::asio::io_context& io, std::string address, uint16_t port, PortRange range, Log log)
+    : io_(io), address_(std::move(address)), port_(port), range_(range), log_(std::move(log)) {}
 
 RoundStore::~RoundStore() {
   if (dial_) dial_->cancel();
@@ -50,6 +50,7 @@ Result<uint16_t> RoundStore::open(const std::vector<std::string>& admitted) {
 
 Result<std::unique_ptr<StoreServer>> RoundStore::listen(uint16_t port) {
   StoreServerOptions options;
+  options.address = address_;
   options.port = port;
   options.log = log_;
   return StoreServer::listen(io_, std::move(options));

@@ -27,8 +27,8 @@ class RoundStore {
  public:
   using Log = std::function<void(const std::string&)>;
 
-  // `port`: of every round, 0 for a free one, out of `range` where that is given.
-  RoundStore(boost::asio::io_context& io, uint16_t port, PortRange range, Log log);
+  // `port`: of every round, 0 for a free one, out of `range` where that is given. `address`: to listen at; empty: all.
+  RoundStore(boost::asio::io_context& io, std::string address, uint16_t port, PortRange range, Log log);
   ~RoundStore();
 
   // From now on the coordinator's listener is this process's; its store clients come through adopt().
@@ -48,6 +48,7 @@ class RoundStore {
   Result<std::unique_ptr<StoreServer>> listen_in_range();
 
   boost::asio::io_context& io_;
+  std::string address_;
   uint16_t port_;
   PortRange range_;
   Log log_;

@@ -10,6 +10,7 @@
 #include <system_error>
 
 #include "launcher/io/probe/device_probe.h"
+#include "launcher/io/probe/open_files.h"
 #include "launcher/io/probe/usable_cores.h"
 #include "launcher/io/process/process_launcher.h"
 
@@ -80,6 +81,7 @@ HostFacts read_host_facts() {
   facts.ferrun_folder = own_folder();
   facts.start_stamp = utc_stamp();
   facts.random = kernel_random();
+  facts.open_files = soft_open_files();
   facts.files.kind = kind_of;
   facts.files.executable = [](const fs::path& path) { return access(path.c_str(), X_OK) == 0; };
   facts.files.beginning = beginning_of;

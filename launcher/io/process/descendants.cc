@@ -16,6 +16,8 @@
 #include <optional>
 #include <string>
 
+#include "launcher/io/process/child_search.h"
+
 namespace ferrun {
 namespace {
 
@@ -138,7 +140,30 @@ class Pidfds {
 
 }  // namespace
 
-std::vector<pid_t> own_children() { return children_of(getpid()); }
+// A child may come between two looks; then the list is made once more.
+std::vector<pid_t> own_children() {
+  while (has_children()) {
+    std::vector<pid_t> listed = children_of(getpid());
+    if (!listed.empty()) return listed;
+    if (!can_list_children()) return children_by_asking();
+  }
+  return {};
+}
+
+bool can_list_children() { return !numeric_entries("/proc/self/task").empty(); }
+
+std::string name_of(pid_t pid) {
+  std::string name = read_small_file("/proc/" + std::to_string(pid) + "/comm").value_or("");
+  while (!name.empty() && name.back() == '\n') name.pop_back();
+  return name;
+}
+
+// The kernel reads the arguments from the memory of the process, which one in uninterruptible sleep may have locked.
+std::string command_line_of(pid_t pid) {
+  const std::optional<ProcessLine> line = process_line(pid);
+  if (!line || line->state == 'D') return {};
+  return read_small_file("/proc/" + std::to_string(pid) + "/cmdline").value_or("");
+}
 
 void signal_tree(pid_t root, int signal) {
   kill(root, signal);

@@ -7,12 +7,23 @@
 #include <sys/types.h>
 
 #include <functional>
+#include <string>
 #include <vector>
 
 namespace ferrun {
 
-// This process's children, zombies included. Needs /proc; without it the list is empty.
+// This process's children, zombies included. An empty list means that there are none: that is the kernel's word, not
+// /proc's. Where /proc cannot be read, they are found by asking for numbers (child_search.h).
 std::vector<pid_t> own_children();
+
+// Whether /proc lists children now. Without it own_children() is slow, and what asks for the children of another
+// process finds none.
+bool can_list_children();
+
+// The command of the process, "python3"; empty where /proc does not tell.
+std::string name_of(pid_t pid);
+// Its arguments, each ended by NUL; empty where /proc does not tell, or where a look could take long.
+std::string command_line_of(pid_t pid);
 
 // Sends `signal` to `root` and everything below it, parents first. Best effort: for signals that may miss a process
 // that is being born (SIGSTOP, SIGCONT), not for the kill guarantee.

@@ -68,6 +68,10 @@ class FakeHost {
     facts_.environment.set(name, value);
     return *this;
   }
+  FakeHost& open_files(uint64_t soft) {
+    facts_.open_files = soft;
+    return *this;
+  }
 
   const HostFacts& facts() const { return facts_; }
 

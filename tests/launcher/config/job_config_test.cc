@@ -216,6 +216,11 @@ TEST_F(JobConfigTest, IsDescribedByADryRun) {
   EXPECT_THAT(text, ::testing::Not(HasSubstr("  PATH=")));
 }
 
+TEST_F(JobConfigTest, GivesWorkersTheLimitOfOpenFilesThatFerrunWasStartedWith) {
+  host_.open_files(1024);
+  EXPECT_EQ(make({})->open_files, 1024u);
+}
+
 TEST_F(JobConfigTest, NeedsMoreOpenFilesForMoreWorkersAndStreams) {
   const size_t plain = descriptors_needed(*make({"--nproc-per-node=10"}));
   EXPECT_GE(descriptors_needed(*make({"--nproc-per-node=20"})), plain + 10 * 5);

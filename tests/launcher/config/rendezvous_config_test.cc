@@ -73,7 +73,7 @@ TEST_F(RendezvousConfigTest, HasDefaultsForEverything) {
   EXPECT_EQ(config.node_rank, std::nullopt);
   EXPECT_EQ(config.store_port, 0);
   EXPECT_FALSE(config.ports.given());
-  EXPECT_EQ(make({"--nnodes=2"})->failure_grace, 1s);
+  EXPECT_EQ(make({"--nnodes=2"})->failure_grace, 5s);
   EXPECT_EQ(make({"--nnodes=2"})->run_id, "none");
 }
 
