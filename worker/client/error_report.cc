@@ -23,15 +23,25 @@ bool replace_file(const std::string& path, const std::string& text) {
   return false;
 }
 
+// For ferrun alone; other readers pass it by.
+const char* cause_member(Cause cause) {
+  switch (cause) {
+    case Cause::kUnsaid: return "";
+    case Cause::kOwn: return ", \"ferrun\": {\"kind\": \"own\"}";
+    case Cause::kLostPeer: return ", \"ferrun\": {\"kind\": \"lost_peer\"}";
+  }
+  return "";
+}
+
 }  // namespace
 
 // The simple form that torchelastic's reader accepts. Without the time, 0 would be read, and would always look like the
 // first failure of the job.
-bool report_error(const std::string& message) noexcept try {
+bool report_error(const std::string& message, Cause cause) noexcept try {
   const char* path = std::getenv("TORCHELASTIC_ERROR_FILE");
   if (path == nullptr || *path == '\0') return false;
-  return replace_file(
-      path, "{\"message\": " + json_string(message) + ", \"timestamp\": " + std::to_string(std::time(nullptr)) + "}\n");
+  return replace_file(path, "{\"message\": " + json_string(message) +
+                                ", \"timestamp\": " + std::to_string(std::time(nullptr)) + cause_member(cause) + "}\n");
 } catch (...) {
   return false;  // out of memory: the process is about to end anyway
 }

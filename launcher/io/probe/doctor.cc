@@ -13,7 +13,6 @@
 #include <cstring>
 #include <functional>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <sstream>
 #include <utility>
@@ -31,6 +30,7 @@
 #include "rendezvous/io/net/random_bytes.h"
 #include "rendezvous/io/net/resolver.h"
 #include "rendezvous/io/net/socket_address.h"
+#include "rendezvous/job/job_status.h"
 
 namespace ferrun {
 namespace {
@@ -180,9 +180,9 @@ class Examination {
 
   void compare_clocks(const std::string& json, WallClock::time_point asked) {
     const WallClock::time_point now = WallClock::now();
-    const nlohmann::json status = nlohmann::json::parse(json, nullptr, false);
-    if (!status.is_object() || !status.contains("clock_us") || !status["clock_us"].is_number_integer()) return;
-    const WallClock::time_point theirs{std::chrono::microseconds(status["clock_us"].get<int64_t>())};
+    const Result<JobStatus> status = job_status_from_json(json);
+    if (!status || status->clock_us == 0) return;
+    const WallClock::time_point theirs{std::chrono::microseconds(status->clock_us)};
     clock_.uncertainty = (now - asked) / 2;
     clock_.ahead = asked + clock_.uncertainty - theirs;
   }
