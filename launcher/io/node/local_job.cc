@@ -2,11 +2,13 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <csignal>
 #include <memory>
 #include <utility>
 
-#include "common/exit_status.h"
 #include "common/io/clock.h"
+#include "launcher/io/process/descendants.h"
 #include "launcher/logs/log_layout.h"
 
 namespace ferrun {
@@ -22,6 +24,14 @@ constexpr Duration kDrainTime = std::chrono::seconds(2);
 constexpr Duration kCloseTime = std::chrono::seconds(3);
 
 LogRouter::Options router_options() { return {}; }
+
+// Those that programs use among themselves are the job's too: by default they would end the agent without a word.
+std::vector<int> job_signals(std::vector<int> signals) {
+  for (const int signal : {SIGUSR1, SIGUSR2}) {
+    if (std::ranges::find(signals, signal) == signals.end()) signals.push_back(signal);
+  }
+  return signals;
+}
 
 }  // namespace
 
@@ -41,15 +51,11 @@ struct LocalJob::HeldStdio {
 LocalJob::LocalJob(asio::io_context& io, JobConfig config, const SentinelLink& sentinel, std::function<void(Fact)> tell)
     : config_(std::move(config)),
       tell_(std::move(tell)),
+      inbox_(io, sentinel, job_signals(config_.stop_signals), inbox_callbacks()),
       folders_(config_.output),
       router_(io, router_options()),
       log_(config_.log_level, [this](const std::string& line) { router_.announce(line); }),
-      processes_(io, process_callbacks(), config_.open_files),
-      signals_(io),
-      sentinel_(io, sentinel.sentinel_pidfd) {
-  watch_signals();
-  watch_sentinel();
-}
+      processes_(io, process_callbacks(), config_.open_files) {}
 
 ProcessLauncher::Callbacks LocalJob::process_callbacks() {
   ProcessLauncher::Callbacks callbacks;
@@ -61,27 +67,15 @@ ProcessLauncher::Callbacks LocalJob::process_callbacks() {
   return callbacks;
 }
 
-void LocalJob::watch_signals() {
-  for (const int signal : config_.stop_signals) {
-    boost::system::error_code error;
-    signals_.add(signal, error);
-    if (error) log_.say(LogLevel::kWarning, "cannot handle " + signal_name(signal) + ": " + error.message());
-  }
-  await_signal();
-}
-
-void LocalJob::await_signal() {
-  signals_.async_wait([this](const boost::system::error_code& error, int signal) {
-    if (error) return;
-    tell_(SignalArrived{signal});
-    await_signal();
-  });
-}
-
-void LocalJob::watch_sentinel() {
-  sentinel_.async_wait(asio::posix::stream_descriptor::wait_read, [this](const boost::system::error_code& error) {
-    if (!error) tell_(SentinelDied{});
-  });
+SignalInbox::Callbacks LocalJob::inbox_callbacks() {
+  SignalInbox::Callbacks callbacks;
+  callbacks.arrived = [this](const JobSignal& signal) {
+    const bool from_outside = signal.sender == 0 && !signal.from_terminal;
+    tell_(
+        SignalArrived{signal.signal, signal.direct, signal.from_terminal, from_outside || is_ancestor(signal.sender)});
+  };
+  callbacks.sentinel_died = [this] { tell_(SentinelDied{}); };
+  return callbacks;
 }
 
 void LocalJob::introduce() {

@@ -6,8 +6,6 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
-#include <boost/asio/signal_set.hpp>
 #include <functional>
 #include <map>
 #include <memory>
@@ -22,6 +20,7 @@
 #include "launcher/io/logs/log_router.h"
 #include "launcher/io/process/process_launcher.h"
 #include "launcher/io/process/sentinel.h"
+#include "launcher/io/process/signal_inbox.h"
 #include "launcher/node/node_events.h"
 #include "launcher/workers/worker_environment.h"
 
@@ -63,9 +62,7 @@ class LocalJob {
 
  private:
   ProcessLauncher::Callbacks process_callbacks();
-  void watch_signals();
-  void await_signal();
-  void watch_sentinel();
+  SignalInbox::Callbacks inbox_callbacks();
   Status make_folders();
   struct HeldStdio;
   Result<std::shared_ptr<HeldStdio>> streams_for(const StartWorker& start, int first_rank);
@@ -75,6 +72,7 @@ class LocalJob {
 
   JobConfig config_;
   std::function<void(Fact)> tell_;
+  SignalInbox inbox_;  // before what has threads of its own
   JobFolders folders_;
   bool folders_made_ = false;
   LogRouter router_;
@@ -82,8 +80,6 @@ class LocalJob {
   ProcessLauncher processes_;
   // Of ranks that were not forked: each is about to be started afresh, by its attempt and local rank.
   std::map<std::pair<int, int>, std::shared_ptr<HeldStdio>> unforked_;
-  boost::asio::signal_set signals_;
-  boost::asio::posix::stream_descriptor sentinel_;
 };
 
 }  // namespace ferrun
