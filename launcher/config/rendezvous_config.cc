@@ -111,7 +111,7 @@ class RendezvousReader {
     if (!parsed) return Error{ErrorKind::kUsage, source.origin + ": " + parsed.error().message};
     config_.endpoint = *parsed;
     if (config_.endpoint.port == 0) return bad_value(source, "nodes cannot meet at port 0: HOST:PORT");
-    if (&source == &master && strip_spaces(master.text).empty()) {
+    if (&source == &master && strip(master.text).empty()) {
       return bad_value(master, "it is empty (is a variable?): expected the name or number of a host");
     }
     warn_of_the_endpoint(endpoint.text.empty() && options_.given("master-addr") == nullptr);
