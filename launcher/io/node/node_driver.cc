@@ -284,7 +284,9 @@ class NodeDriver::Impl {
       worker.evidence.stderr_tail = job_.router().tail(gather.attempt, local_rank, Stream::kStderr);
       worker.evidence.out_of_memory = out_of_memory;
       const StreamPlan err = worker_log_plan(config, gather.attempt, local_rank).err;
-      worker.stderr_file = err.file.value_or("");
+      // An empty file that nobody asked for is removed.
+      const bool stays = !config.output.temporary || !worker.evidence.stderr_tail.empty();
+      if (stays) worker.stderr_file = err.file.value_or("");
       worker.stderr_inherited = err.inherited();
       gathered.workers.push_back(std::move(worker));
     }
