@@ -68,14 +68,14 @@ std::function<void(const std::string&)> LogConsole::announcer() {
 }
 
 // A journal that cannot be opened is none: the log directory's fault is reported when the attempt's folders are made.
-void LogConsole::keep_announcements(const std::filesystem::path& path) {
+void LogConsole::keep_announcements(const std::filesystem::path& path, bool make_folder) {
   if (journal_) {
     journal_->end(journal_file_);
   } else {
     journal_ = std::make_unique<LogWriter>(LogWriter::Options{kJournalBytes, kJournalStands, nullptr, nullptr});
   }
-  journal_file_ = journal_->add_unopened(path.string(), [path] {
-    Result<UniqueFd> file = open_log_file(path, 0700);
+  journal_file_ = journal_->add_unopened(path.string(), [path, make_folder] {
+    Result<UniqueFd> file = make_folder ? open_log_file(path, 0700) : open_log_file_in_place(path);
     return file ? file->release() : -1;
   });
 }

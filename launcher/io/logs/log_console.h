@@ -35,8 +35,9 @@ class LogConsole {
 
   // Writes a line of ferrun's own to stderr; its queue keeps room for it when it is full.
   void announce(const std::string& line);
-  // From now on announced lines go to the file `path` too, made by the first one; to another one no more.
-  void keep_announcements(const std::filesystem::path& path);
+  // From now on announced lines go to the file `path` too, made by the first one, with its folder if `make_folder`;
+  // to another one no more.
+  void keep_announcements(const std::filesystem::path& path, bool make_folder);
   // A way to announce from another thread, without the file. Valid until close().
   std::function<void(const std::string& line)> announcer();
 

@@ -40,6 +40,10 @@ Status make_directory(const fs::path& directory, unsigned mode) {
 
 Result<UniqueFd> open_log_file(const fs::path& path, unsigned directory_mode) {
   if (Status made = make_directory(path.parent_path(), directory_mode); !made) return made.error();
+  return open_log_file_in_place(path);
+}
+
+Result<UniqueFd> open_log_file_in_place(const fs::path& path) {
   constexpr int kFlags = O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY;
   UniqueFd file(::open(path.c_str(), O_RDWR | kFlags, 0666));
   if (!file && errno == EACCES) file.reset(::open(path.c_str(), O_WRONLY | kFlags, 0666));  // one that is there

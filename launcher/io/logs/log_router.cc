@@ -240,7 +240,9 @@ LogRouter::LogRouter(asio::io_context& io, Options options) : impl_(std::make_sh
 
 LogRouter::~LogRouter() { impl_->close({}, {}); }
 
-void LogRouter::keep_announcements(const std::filesystem::path& path) { impl_->console->keep_announcements(path); }
+void LogRouter::keep_announcements(const std::filesystem::path& path, bool make_folder) {
+  impl_->console->keep_announcements(path, make_folder);
+}
 
 LogPipe::Destinations LogRouter::Impl::destinations(Stream stream, const StreamPlan& plan, UniqueFd file) {
   LogPipe::Destinations to;

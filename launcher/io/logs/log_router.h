@@ -43,9 +43,10 @@ class LogRouter {
   LogRouter(boost::asio::io_context& io, Options options);
   ~LogRouter();
 
-  // From now on the lines of announce() are kept in the file `path` too (made with its directories by the first line),
-  // so that the report is somewhere when nobody can see the console. Called again, in that one from then on.
-  void keep_announcements(const std::filesystem::path& path);
+  // From now on the lines of announce() are kept in the file `path` too (made by the first line, with its folder if
+  // `make_folder`), so that the report is somewhere when nobody can see the console. Called again, in that one from
+  // then on.
+  void keep_announcements(const std::filesystem::path& path, bool make_folder);
 
   // `file` is the plan's, opened (see open_log_file). Returns the descriptor for the worker's stream, none to inherit;
   // a failure is kPlatform and names the remedy.

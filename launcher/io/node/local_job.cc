@@ -90,7 +90,7 @@ void LocalJob::watch_sentinel() {
 
 void LocalJob::introduce() {
   if (config_.output.wants_files() && !config_.output.temporary) {
-    router_.keep_announcements(job_folder(config_.output) / "ferrun.log");
+    router_.keep_announcements(job_folder(config_.output) / "ferrun.log", /*make_folder=*/true);
   }
   for (const std::string& line : config_.warnings) log_.say(LogLevel::kWarning, line);
   for (const std::string& line : config_.notes) log_.say(LogLevel::kInfo, line);
@@ -134,9 +134,11 @@ void LocalJob::files_made(const PrepareAttempt& prepare, JobFolders::Attempt mad
     return tell_(AttemptNotReady{prepare.attempt, made.folder.error()});
   }
   if (!made.folder) log_.say(LogLevel::kWarning, made.folder.error().message + "; workers have no error files");
+  const std::filesystem::path folder = job_folder(config_.output);
+  // A line must not make the folder that is missed here.
+  const bool keeps_lines = made.folder && config_.output.wants_files() && !config_.output.temporary;
+  if (keeps_lines) router_.keep_announcements(folder / "ferrun.log", /*make_folder=*/false);
   if (made.made_again) {
-    const std::filesystem::path folder = job_folder(config_.output);
-    if (!config_.output.temporary) router_.keep_announcements(folder / "ferrun.log");
     log_.say(LogLevel::kWarning, "the log folder " + folder.string() + " was removed while the job ran: made again");
   }
   streams_ = std::move(made);

@@ -138,7 +138,7 @@ TEST(LogRouter, KeepsAnnouncementsInAFileOfTheirOwn) {
   LogRig rig;
   rig.err.start();
   const std::string path = rig.directory.file("logs/ferrun.log");
-  rig.router->keep_announcements(path);
+  rig.router->keep_announcements(path, /*make_folder=*/true);
   EXPECT_FALSE(std::filesystem::exists(path));
   rig.router->announce("first");
   rig.router->announce("second");

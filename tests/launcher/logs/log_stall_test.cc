@@ -79,7 +79,7 @@ TEST(LogStall, AStoppedTerminalDelaysNeitherFilesNorTheEnd) {
     options.console_out = options.console_err = terminal.slave();
   });
   const std::string journal = rig.directory.file("ferrun.log");
-  rig.router->keep_announcements(journal);
+  rig.router->keep_announcements(journal, /*make_folder=*/true);
   const int fd = rig.tee(0);
   const std::string text = numbered_lines(0, 50'000);
   std::thread writer([&] {
