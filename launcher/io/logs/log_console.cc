@@ -15,7 +15,7 @@ namespace {
 
 constexpr size_t kAnnounceReserve = 512 << 10;  // room for ferrun's own lines above the queue's bound
 constexpr size_t kJournalBytes = 4 << 20;
-constexpr Duration kLastChance = std::chrono::milliseconds(200);
+constexpr Duration kToSayOneLine = std::chrono::milliseconds(200);
 // How long a reader that has come late may stand before streams with a log file go on without it.
 constexpr Duration kLateAfter = std::chrono::seconds(1);
 
@@ -97,7 +97,7 @@ void LogConsole::close(const LogWriter::Patience& patience) {
 void LogConsole::say_on(int fd, const std::string& line) const {
   LogWriter writer(LogWriter::Options{4 << 10, kConsoleStands, nullptr, nullptr});
   writer.write(add_duplicate(writer, "", fd), line + "\n");
-  writer.finish({monotonic_now(), kLastChance, nullptr});
+  writer.finish({monotonic_now(), kToSayOneLine, nullptr});
 }
 
 }  // namespace ferrun
