@@ -66,8 +66,10 @@ int coordinate(const CommandLine& line, const HostFacts& facts) {
 int show_status(const CommandLine& line, const HostFacts& facts) {
   constexpr std::chrono::seconds kPatience{5};
   const RawValue* job = line.options.given("job");
-  const Result<std::string> report = status_report(ask_agents(runtime_folder(facts.environment), kPatience),
-                                                   job != nullptr ? job->text : "", line.options.on("json"));
+  const AgentAnswers answers = ask_agents(runtime_folders(facts.environment), kPatience);
+  for (const std::string& refused : answers.refused) std::fprintf(stderr, "ferrun: %s\n", refused.c_str());
+  const Result<std::string> report =
+      status_report(answers.agents, job != nullptr ? job->text : "", line.options.on("json"));
   if (report) return print(report.value());
   fail(report.error());
   return report.error().kind == ErrorKind::kUsage ? kExitUsage : 1;

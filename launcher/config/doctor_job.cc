@@ -25,9 +25,9 @@ Result<DoctorJob> make_doctor_job(const CommandLine& line, const HostFacts& fact
     options.set("token-file", RawValue{"", "--token-file"});
   }
   const RawValue workers = options.value("nproc-per-node");
-  const Result<int> count = worker_count(workers.text, facts);
+  const Result<WorkerCount> count = worker_count(workers.text, facts);
   if (!count) return Error{ErrorKind::kUsage, workers.origin + "=" + workers.text + ": " + count.error().message};
-  job.workers = count.value();
+  job.workers = count.value().workers;
   Result<RendezvousConfig> rendezvous = read_rendezvous(options, NodeRange{1, 2}, facts);
   if (!rendezvous) return rendezvous.error();
   job.rendezvous = std::move(*rendezvous);

@@ -6,8 +6,6 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
-#include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <filesystem>
 #include <functional>
@@ -25,6 +23,7 @@
 #include "launcher/io/node/file_worker.h"
 #include "launcher/io/process/process_launcher.h"
 #include "launcher/io/process/sentinel.h"
+#include "launcher/io/process/signal_inbox.h"
 #include "launcher/node/node_events.h"
 #include "launcher/report/error_file.h"
 #include "launcher/workers/worker_environment.h"
@@ -74,22 +73,22 @@ class LocalJob {
 
  private:
   ProcessLauncher::Callbacks process_callbacks();
-  void watch_signals();
-  void await_signal();
-  void watch_sentinel();
+  SignalInbox::Callbacks inbox_callbacks();
   std::vector<WorkerLogPlan> plans_of(int attempt) const;
   void mention_a_slow_disk(int attempt);
   void files_made(const PrepareAttempt& prepare, JobFolders::Attempt made);
   void files_ready(const PrepareAttempt& prepare);
+  void note_stop(const Fact& fact);
   bool close_at_once();
   struct HeldStdio;
   Result<std::shared_ptr<HeldStdio>> streams_for(const StartWorker& start, int first_rank);
-  void started(const StartWorker& start, Result<pid_t> pid);
+  void started(const StartWorker& start, const Result<pid_t>& pid);
   void start_template(int attempt);
 
   boost::asio::io_context& io_;
   const JobConfig config_;
   std::function<void(Fact)> tell_;
+  SignalInbox inbox_;  // before what has threads of its own
   bool told_to_stop_ = false;
   std::shared_ptr<JobFolders> folders_;  // used by `files_` alone
   FileWorker files_;
@@ -102,8 +101,6 @@ class LocalJob {
   ProcessLauncher processes_;
   // Of ranks that were not forked: each is about to be started afresh, by its attempt and local rank.
   std::map<std::pair<int, int>, std::shared_ptr<HeldStdio>> unforked_;
-  boost::asio::signal_set signals_;
-  boost::asio::posix::stream_descriptor sentinel_;
 };
 
 }  // namespace ferrun

@@ -42,7 +42,7 @@ class NodeDriver::Impl {
             io_, std::move(config), sentinel,
             [this](const LocalJob::Fact& fact) { std::visit([this](const auto& what) { tell_machine(what); }, fact); }),
         guard_(sentinel),
-        store_(make_store()),
+        store_(io_, store_options()),
         timer_(io_, [this] { tell_machine(DeadlineArrived{}); }),
         election_(io_) {}
 
@@ -70,11 +70,18 @@ class NodeDriver::Impl {
   bool solo() const { return !job_.config().rendezvous; }
   const RendezvousConfig& rendezvous() const { return *job_.config().rendezvous; }
 
-  RoundStore make_store() {
-    const Meeting& meeting = job_.config().meeting;
-    const RoundStore::Log log = say_at(LogLevel::kWarning);
-    if (solo()) return RoundStore(io_, meeting.listen_address, meeting.port, {}, log);
-    return RoundStore(io_, "", rendezvous().store_port, rendezvous().ports, log);
+  RoundStore::Options store_options() {
+    RoundStore::Options options;
+    options.log = say_at(LogLevel::kInfo);
+    options.warn = say_at(LogLevel::kWarning);
+    if (solo()) {
+      options.address = job_.config().meeting.listen_address;
+      options.port = job_.config().meeting.port;
+    } else {
+      options.port = rendezvous().store_port;
+      options.range = rendezvous().ports;
+    }
+    return options;
   }
 
   Status look_for_others() {
@@ -125,10 +132,11 @@ class NodeDriver::Impl {
   // --- the coordinator: here, or reached through the link ---
 
   void use_runtime_folder() {
-    runtime_ = runtime_folder(job_.config().inherited);
-    if (const Status made = make_runtime_folder(runtime_); !made) {
-      job_.say(LogLevel::kWarning, made.error().message + "; ferrun status finds nothing here");
-      runtime_.clear();
+    const RuntimeFolder opened = open_runtime_folder(runtime_folders(job_.config().inherited));
+    for (const std::string& refused : opened.refused) job_.say(LogLevel::kWarning, refused);
+    runtime_ = opened.path;
+    if (runtime_.empty()) {
+      job_.say(LogLevel::kWarning, "without a runtime folder ferrun status finds nothing here");
       return;
     }
     auto socket = StatusSocket::listen(io_, runtime_, rendezvous().job_id,
@@ -209,13 +217,13 @@ class NodeDriver::Impl {
     return callbacks;
   }
 
-  // Takes the duplicate over.
+  // Takes the duplicate over; -1: there is none.
   void guard(int connection) {
     address_->learn_from(connection);
     if (const Status shared = guard_.share(connection); !shared) {
       job_.say(LogLevel::kWarning, shared.error().message);
     }
-    close(connection);
+    if (connection >= 0) close(connection);
   }
 
   // --- effects ---

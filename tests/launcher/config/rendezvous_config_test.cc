@@ -73,7 +73,7 @@ TEST_F(RendezvousConfigTest, HasDefaultsForEverything) {
   EXPECT_EQ(config.node_rank, std::nullopt);
   EXPECT_EQ(config.store_port, 0);
   EXPECT_FALSE(config.ports.given());
-  EXPECT_EQ(make({"--nnodes=2"})->failure_grace, 1s);
+  EXPECT_EQ(make({"--nnodes=2"})->failure_grace, 5s);
   EXPECT_EQ(make({"--nnodes=2"})->run_id, "none");
 }
 
@@ -113,6 +113,33 @@ TEST_F(RendezvousConfigTest, SaysThatLoopbackIsForOneMachine) {
       ElementsAre("no --rdzv-endpoint is given: agents meet at 127.0.0.1:29500, which only those on this machine "
                   "reach"));
   EXPECT_THAT(make({"--nnodes=2", "--rdzv-endpoint=localhost"})->warnings, IsEmpty());
+}
+
+TEST_F(RendezvousConfigTest, SaysWhichVariablesDoNotCount) {
+  const auto warnings = [this](std::vector<std::string> words) {
+    words.insert(words.begin(), "--nnodes=2");
+    return make(words)->warnings;
+  };
+  host_.variable("MASTER_ADDR", "localhost").variable("MASTER_PORT", "4000");
+  EXPECT_THAT(warnings({"--rdzv-endpoint=localhost:4000"}), IsEmpty());
+  EXPECT_THAT(warnings({"--rdzv-endpoint=localhost:4001", "--master-port=4000"}), IsEmpty());
+  EXPECT_THAT(
+      warnings({"--rdzv-endpoint=localhost"}),
+      ElementsAre(StartsWith("MASTER_PORT=4000 of the environment does not count: agents meet at localhost:29500")));
+  EXPECT_THAT(warnings({"--rdzv-endpoint=127.0.0.1"}),
+              ElementsAre(StartsWith("MASTER_ADDR=localhost, MASTER_PORT=4000 of the environment does not count")));
+  EXPECT_THAT(warnings({"--master-port=4000"}),
+              ElementsAre(HasSubstr("reach; MASTER_ADDR=localhost of the environment does not count")));
+}
+
+TEST_F(RendezvousConfigTest, AnAddressThatIsEmptyIsNoLoopback) {
+  const auto complaint = [this](const std::string& word) {
+    const Result<JobConfig> config = make({"--nnodes=2", word});
+    return config ? "accepted" : config.error().message;
+  };
+  EXPECT_THAT(complaint("--master-addr="), StartsWith("--master-addr=: it is empty"));
+  EXPECT_THAT(complaint("--rdzv-endpoint=:29500"),
+              StartsWith("--rdzv-endpoint: bad endpoint ':29500': there is no host"));
 }
 
 TEST_F(RendezvousConfigTest, ReadsTheSettingsOfTorchrun) {

@@ -178,6 +178,7 @@ TEST(SoloNode, WorkersThatWereSignalledWithItAreNotSignalledAgain) {
   story.exited(1, 143);
   story.swept();
   story.gathered({left_behind(1)});
+  story.effects();
   EXPECT_THAT(story.done->lines, ElementsAre("ferrun: stopped by SIGTERM")) << "whoever ends on it has not failed";
 }
 
@@ -224,6 +225,7 @@ TEST(SoloNode, PassesUserSignalsOnAndGoesOn) {
   story.ended(1, kTerminated);
   story.swept();
   story.gathered({left_behind(0)});
+  story.effects();
   EXPECT_THAT(story.done->lines, Contains(HasSubstr("Root cause: rank 0 (local_rank 0, pid 100) killed by SIGUSR1")));
 }
 
@@ -321,6 +323,7 @@ TEST(SoloNode, WhoOnlyLostItsPeerIsNotTheCauseHoweverEarlyItWasNoticed) {
   FailedWorker casualty = left_behind(0);
   casualty.evidence.stderr_tail = {"RuntimeError: Connection closed by peer"};
   story.gathered({casualty, left_behind(1)});
+  story.effects();
   EXPECT_THAT(story.done->lines, Contains(HasSubstr("Root cause: rank 1 (local_rank 1, pid 101) killed by SIGSEGV")));
   EXPECT_THAT(story.done->lines,
               Contains("  rank 0 (local_rank 0, pid 100) exited with code 1, before it, but only lost "
@@ -336,8 +339,9 @@ TEST(SoloNode, TheErrorFilesTimesGiveTheOrder) {
   story.ended(1, ExitStatus::exited(4));
   story.swept();
   story.gathered({left_behind(0, 1000.5, "the second"), left_behind(1, 1000.25, "the first")});
+  story.effects();
   EXPECT_EQ(story.done->exit_status, 4);
-  EXPECT_THAT(story.done->lines, Contains(HasSubstr("exited with code 1, 1 ms later")));
+  EXPECT_THAT(story.done->lines, Contains(HasSubstr("exited with code 1, 0.1 s later")));
 }
 
 TEST(SoloNode, DropsFactsOfOtherAttemptsAndRounds) {

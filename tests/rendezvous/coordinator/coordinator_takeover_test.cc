@@ -302,5 +302,29 @@ TEST(CoordinatorStop, LeavesWithTheAgentThatHostsItAndEndsNothing) {
   EXPECT_EQ(story.node("node1").connection, 0u);
 }
 
+// What a member remembers makes the coordinator claim a number while no round is there whose nodes could be saved.
+TEST(CoordinatorClaim, SavesANewNumberAfterARoundThatCouldNotStart) {
+  CoordinatorStory story(CoordinatorStory::elastic(2, 3));
+  story.node("node0");
+  story.node("node1").answers = false;
+  story.join_all({"node0", "node1"});
+  story.wait(30s);
+  ASSERT_EQ(story.phase(), CoordinatorMachine::Phase::kPreparing);
+  story.node("node1").answers = true;
+  story.kill("node1");
+  ASSERT_EQ(story.phase(), CoordinatorMachine::Phase::kGathering);
+  StoryNode& stranger = story.node("stranger");
+  stranger.accepted = {5, 9};
+  stranger.work = Work::kReaped;
+  story.join("stranger");
+  story.wait(31s);
+  EXPECT_EQ(story.round(), (RoundId{6, 10}));
+  const auto claim =
+      std::ranges::find(story.saves, uint64_t{6}, [](const SaveState& save) { return save.state.incarnation; });
+  ASSERT_NE(claim, story.saves.end());
+  EXPECT_EQ(claim->state.newest, (RoundId{5, 9}));
+  EXPECT_TRUE(claim->state.members.empty());
+}
+
 }  // namespace
 }  // namespace ferrun
