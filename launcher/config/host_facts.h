@@ -25,6 +25,12 @@ struct FileQueries {
   // Where a symbolic link leads to, as it stands there; none for what is no link.
   std::function<std::optional<std::filesystem::path>(const std::filesystem::path&)> link_target;
   std::function<bool(const std::filesystem::path&)> writable_folder;  // files can be made in it
+  struct Secret {
+    std::string text;
+    bool others_may_read = false;  // others than its owner, on this machine
+  };
+  // The whole file, a pipe too, or one line that says why it cannot be read or is too large for a secret.
+  std::function<Result<Secret>(const std::filesystem::path&)> secret;
 };
 
 // What stands in /dev of accelerators that ferrun cannot count as their library would.

@@ -1,5 +1,6 @@
 // A job as ferrun will run it: validated, complete, immutable. Made once from the raw options and the host's facts;
-// nothing after it looks at options or at ferrun's environment again.
+// nothing after it looks at options or at ferrun's environment again. Whoever keeps one keeps it const: what a run
+// finds out about its machine is state of its own.
 #pragma once
 
 #include <cstdint>

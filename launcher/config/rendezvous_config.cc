@@ -184,11 +184,10 @@ class RendezvousReader {
   }
 
   Status read_token() {
-    if (Result<std::string> token = job_token(options_, facts_); token) {
-      config_.token = std::move(*token);
-    } else {
-      return token.error();
-    }
+    Result<JobToken> token = job_token(options_, facts_);
+    if (!token) return token.error();
+    config_.token = std::move(token->text);
+    std::ranges::move(token->warnings, std::back_inserter(config_.warnings));
     if (config_.token.empty() && !is_loopback(config_.endpoint.host)) {
       config_.warnings.push_back("no token is given (--token-file, FERRUN_TOKEN): whoever reaches " +
                                  to_string(config_.endpoint) + " can take part in the job");

@@ -41,6 +41,7 @@ CoordinatorConfig coordinator_config(const RendezvousConfig& config, AgentId hos
   coordinator.max_restarts = config.max_restarts;
   coordinator.own_process = host_agent == AgentId{};
   coordinator.host_agent = host_agent;
+  coordinator.job_id = config.job_id;
   coordinator.launch_id = launch_id;
   coordinator.terms = config.terms;
   coordinator.heartbeat_interval = config.conf.keep_alive_interval;

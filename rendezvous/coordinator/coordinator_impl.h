@@ -86,7 +86,10 @@ struct CoordinatorMachine::Impl {
   bool resumes(const Member& member, const MemberPast& past) const;
   void settle_old_place(Member& member, bool recovered);
   // What a member remembers that this coordinator does not know.
+  void recognize(AgentId agent, const MemberPast& past);
   void learn(const MemberPast& past);
+  // Members that were told another launch's id learn the right one when they come back.
+  void disconnect_all();
   void learn_of_another(const MemberPast& past);
   void recover_saved();
   void recover_reported(const MemberPast& past);

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "rendezvous/coordinator/coordinator_impl.h"
+#include "rendezvous/coordinator/saved_state_policy.h"
 #include "rendezvous/job/limits.h"
 #include "rendezvous/job/wording.h"
 
@@ -32,6 +33,7 @@ void CoordinatorMachine::Impl::join(PeerSession& session, const Join& request) {
     }
     return refuse(session, *refusal);
   }
+  recognize(session.agent, request.past);
   learn(request.past);
   Member& member = enrol(session, request);
   const bool recovered = take_old_seat(member, request.past);
@@ -112,7 +114,9 @@ Member& CoordinatorMachine::Impl::enrol(PeerSession& session, const Join& reques
   fill_in(member, session, request);
   members_.attach(member, session);
   Announcer::forget(member);
-  terms_.adopt(request.terms, member.host);
+  for (const JobTerms::Remark& remark : terms_.adopt(request.terms, member.host)) {
+    say(remark.warns ? RendezvousLevel::kWarning : RendezvousLevel::kInfo, remark.line);
+  }
   places_.admit(member);
   departures_.note_return(member.host);
   announcer_.note_news();
@@ -150,14 +154,22 @@ void CoordinatorMachine::Impl::settle_old_place(Member& member, bool recovered) 
 
 // --- Another coordinator has taken over. ---
 
+// What was saved may be of a launch of which nothing lives any more. One of its agents shows that it goes on.
+void CoordinatorMachine::Impl::recognize(AgentId agent, const MemberPast& past) {
+  if (!record_.unproven() || record_.own_round() || !shows_life(*record_.unproven(), agent, past)) return;
+  if (record_.take_up_saved_launch()) disconnect_all();
+}
+
+void CoordinatorMachine::Impl::disconnect_all() {
+  for (Member* member : members_.all()) {
+    if (member->session != nullptr) disconnect(*member->session);
+  }
+}
+
 void CoordinatorMachine::Impl::learn(const MemberPast& past) {
   if (past.round.none()) return learn_of_another(past);
   const JobRecord::Learned learned = record_.learn(past);
-  if (learned.other_launch) {
-    for (Member* member : members_.all()) {
-      if (member->session != nullptr) disconnect(*member->session);
-    }
-  }
+  if (learned.other_launch) disconnect_all();
   if (learned.newer_round && !stall_.is_over(leases_end())) recover_reported(past);
 }
 
@@ -213,7 +225,14 @@ void CoordinatorMachine::Impl::end_recovery_if_over() {
   if (step == Takeover::Step::kWait) return;
   const std::string absent = takeover_->absent();
   takeover_.reset();
+  const bool is_new_launch = record_.unproven().has_value();
+  if (is_new_launch) say(RendezvousLevel::kInfo, new_launch_words(*record_.unproven()));
   if (phase_ != Phase::kRunning) return;
+  if (is_new_launch) {
+    round_.reset();
+    phase_ = Phase::kGathering;
+    return;
+  }
   if (step == Takeover::Step::kComplete) {
     say(RendezvousLevel::kInfo, "all nodes of round " + to_string(round_->id()) + " are back: it goes on");
   } else {

@@ -53,8 +53,9 @@ CoordinatorMachine::Impl::Impl(CoordinatorConfig config, std::optional<Coordinat
 
 void CoordinatorMachine::Impl::take_over(const CoordinatorState& saved) {
   record_.restore(saved);
-  terms_.adopt(saved.terms, "the coordinator");
+  terms_.adopt(required_terms(saved.terms), "the coordinator");
   if (saved.closed) {
+    record_.take_up_saved_launch();
     phase_ = Phase::kClosing;
     closing_.emplace(*saved.closed, now_ + config_.close_timeout);
     closing_->note_told();
@@ -247,14 +248,19 @@ void CoordinatorMachine::Impl::disconnect(PeerSession& session) {
 }
 
 CoordinatorState CoordinatorMachine::Impl::state(std::optional<JobEnd> closed) const {
-  CoordinatorState state{record_.incarnation(), record_.newest(), {}, record_.restarts(), record_.launch_id(),
-                         terms_.list(),         std::move(closed)};
+  CoordinatorState state{record_.incarnation(), record_.newest(),    {},
+                         record_.restarts(),    record_.launch_id(), terms_.list(),
+                         std::move(closed),     config_.job_id};
   if (state.closed) {
     for (const Member* member : members_.all()) {
       state.members.push_back({member->agent, member->host, member->seat.value_or(-1)});
     }
   } else if (!record_.own_round()) {
     state.members = record_.saved_members();
+    if (record_.unproven()) {
+      state.restarts = record_.unproven()->restarts;
+      state.launch_id = record_.unproven()->launch_id;
+    }
   } else if (round_) {
     state.members = round_->members();
   }

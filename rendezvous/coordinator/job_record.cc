@@ -9,15 +9,22 @@ namespace ferrun {
 void JobRecord::restore(const CoordinatorState& saved) {
   incarnation_ = saved.incarnation + 1;
   newest_ = saved.newest;
-  restarts_ = std::clamp(saved.restarts, 0, max_restarts_);
-  if (!saved.launch_id.empty()) launch_id_ = saved.launch_id;
   saved_members_ = saved.members;
+  unproven_ = saved;
+}
+
+bool JobRecord::take_up_saved_launch() {
+  restarts_ = std::max(restarts_, std::clamp(unproven_->restarts, 0, max_restarts_));
+  const bool other = learn_launch_id(unproven_->launch_id);
+  unproven_.reset();
+  return other;
 }
 
 JobRecord::Learned JobRecord::learn(const MemberPast& past) {
   const bool newer = past.round > newest_;
   if (newer) {
     newest_ = past.round;
+    unproven_.reset();
     incarnation_ = std::max(incarnation_, past.round.incarnation + 1);
   }
   if (own_round_) return {};

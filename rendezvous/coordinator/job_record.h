@@ -4,7 +4,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "rendezvous/coordinator/coordinator_events.h"
@@ -16,8 +18,13 @@ class JobRecord {
   // Of a new job.
   JobRecord(std::string launch_id, int max_restarts) : launch_id_(std::move(launch_id)), max_restarts_(max_restarts) {}
 
-  // What an earlier coordinator has left.
+  // What an earlier coordinator has left. Its rounds count at once; its launch when it is known that it goes on.
   void restore(const CoordinatorState& saved);
+  // What was restored, while nobody has shown yet that this launch lives.
+  const std::optional<CoordinatorState>& unproven() const { return unproven_; }
+  // Its launch goes on: its id and its restarts count. Only while unproven(). Returns whether members have to learn
+  // another id than they were told.
+  bool take_up_saved_launch();
 
   struct Learned {
     bool newer_round = false;   // than any that was known, and this coordinator has prepared none
@@ -54,6 +61,7 @@ class JobRecord {
   std::string launch_id_;
   bool launch_id_known_ = false;  // from before this coordinator
   std::vector<CoordinatorState::Member> saved_members_;
+  std::optional<CoordinatorState> unproven_;
   int max_restarts_;
 };
 

@@ -137,6 +137,7 @@ TEST_F(NodesLost, TheStateOfAJobThatHasEndedDoesNotEndTheNextOne) {
   CoordinatorState state;
   state.newest = {1, 3};
   state.launch_id = "an earlier one";
+  state.job_id = "none";
   state.closed = JobEnd{JobEnd::Kind::kFailed, 3, {"Root cause: something"}};
   std::filesystem::create_directory(file("ferrun"));
   std::filesystem::permissions(file("ferrun"), std::filesystem::perms::owner_all);

@@ -18,6 +18,7 @@
 #include "launcher/config/job_config.h"
 #include "rendezvous/io/coordinator/agent_listener.h"
 #include "rendezvous/io/coordinator/coordinator_server.h"
+#include "rendezvous/io/coordinator/state_claim.h"
 #include "rendezvous/io/net/resolver.h"
 
 namespace ferrun {
@@ -69,7 +70,8 @@ class CoordinatorHost {
   void answered(const NameAnswer& answer);
   void elect(const std::vector<IpAddress>& addresses);
   void host(std::unique_ptr<AgentListener> listener, const std::string& why);
-  Result<std::optional<CoordinatorState>> earlier_state() const;
+  StateOwner state_owner() const;
+  bool state_is_kept() const { return claim_ && claim_->held(); }
   void keep_state_fresh();
   void end(const JobEnd& end);
 
@@ -77,6 +79,7 @@ class CoordinatorHost {
   Options options_;
   Callbacks callbacks_;
   std::shared_ptr<Resolver> resolver_;
+  std::optional<StateClaim> claim_;
   std::unique_ptr<AgentListener> listener_;
   std::unique_ptr<CoordinatorServer> server_;
   boost::asio::steady_timer freshness_;

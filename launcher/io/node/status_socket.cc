@@ -38,8 +38,8 @@ constexpr std::chrono::seconds kTimeToAnswer{5};
 constexpr size_t kLongestAnswer = 64 << 20;
 // While descriptors or memory are exhausted: the connection that could not be accepted stays ready.
 constexpr std::chrono::milliseconds kPauseAfterFailure{200};
-constexpr const char* kPrefix = "agent-";
-constexpr const char* kSuffix = ".socket";
+constexpr const char* kSocketPrefix = "agent-";
+constexpr const char* kSocketSuffix = ".socket";
 
 // No other agent's, whatever PID namespaces share the folder.
 std::string unique_name() {
@@ -47,7 +47,7 @@ std::string unique_name() {
   if (getrandom(&number, sizeof number, GRND_NONBLOCK) != sizeof number) {
     number = static_cast<uint64_t>(monotonic_now().time_since_epoch().count());
   }
-  return kPrefix + std::to_string(getpid()) + "-" + std::to_string(number) + kSuffix;
+  return kSocketPrefix + std::to_string(getpid()) + "-" + std::to_string(number) + kSocketSuffix;
 }
 
 }  // namespace
@@ -210,7 +210,7 @@ std::optional<AgentStatus> parse_answer(const std::string& text) {
 
 bool is_status_socket(const fs::directory_entry& entry) {
   const std::string name = entry.path().filename().string();
-  return name.starts_with(kPrefix) && name.ends_with(kSuffix);
+  return name.starts_with(kSocketPrefix) && name.ends_with(kSocketSuffix);
 }
 
 }  // namespace

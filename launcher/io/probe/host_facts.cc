@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -97,6 +98,28 @@ bool writable_folder(const fs::path& path) {
   return fs::is_directory(path, error) && access(path.c_str(), W_OK | X_OK) == 0;
 }
 
+// To its end: a pipe gives what its writer has written so far.
+Result<FileQueries::Secret> secret_in(const fs::path& path) {
+  constexpr size_t kMostBytes = 64 << 10;
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return Error{ErrorKind::kUser, std::strerror(errno)};
+  struct stat file {};
+  FileQueries::Secret secret;
+  if (fstat(fd, &file) == 0) secret.others_may_read = (file.st_mode & (S_IRGRP | S_IROTH)) != 0;
+  std::array<char, 4096> bytes{};
+  ssize_t length = 0;
+  int error = 0;
+  do {
+    length = read(fd, bytes.data(), bytes.size());
+    error = length < 0 ? errno : 0;
+    if (length > 0) secret.text.append(bytes.data(), static_cast<size_t>(length));
+  } while ((length > 0 && secret.text.size() <= kMostBytes) || error == EINTR);
+  close(fd);
+  if (error != 0) return Error{ErrorKind::kUser, std::strerror(error)};
+  if (secret.text.size() > kMostBytes) return Error{ErrorKind::kUser, "it has more than 65536 bytes"};
+  return secret;
+}
+
 }  // namespace
 
 HostFacts read_host_facts() {
@@ -114,6 +137,7 @@ HostFacts read_host_facts() {
   facts.files.beginning = beginning_of;
   facts.files.link_target = link_target;
   facts.files.writable_folder = writable_folder;
+  facts.files.secret = secret_in;
   facts.files.has_fork_point = [](const fs::path& path) { return has_fork_point(path.string()); };
   facts.usable_cores = usable_cores;
   facts.gpu_uuids = [] { return nvidia_device_uuids("/"); };

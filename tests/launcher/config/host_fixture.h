@@ -42,6 +42,11 @@ class FakeHost {
     facts_.files.writable_folder = [this](const std::filesystem::path& path) {
       return writable_folders_.contains(path.string());
     };
+    facts_.files.secret = [this](const std::filesystem::path& path) -> Result<FileQueries::Secret> {
+      const auto found = contents_.find(path.string());
+      if (found == contents_.end()) return Error{ErrorKind::kUser, "No such file or directory"};
+      return FileQueries::Secret{found->second, readable_by_all_.contains(path.string())};
+    };
     facts_.usable_cores = [] { return 6; };
     facts_.gpu_uuids = [this] { return gpus_; };
     facts_.amd_gpu_uuids = [this] { return amd_gpus_; };
@@ -69,6 +74,10 @@ class FakeHost {
   }
   FakeHost& pipe(const std::string& path) {
     kinds_[path] = FileQueries::Kind::kOther;
+    return *this;
+  }
+  FakeHost& readable_by_all(const std::string& path) {
+    readable_by_all_.insert(path);
     return *this;
   }
   FakeHost& directory(const std::string& path) {
@@ -119,6 +128,7 @@ class FakeHost {
   HostFacts facts_;
   std::map<std::string, FileQueries::Kind> kinds_;
   std::map<std::string, std::string> contents_;
+  std::set<std::string> readable_by_all_;
   std::set<std::string> executables_;
   std::set<std::string> fork_points_;
   std::map<std::string, std::filesystem::path> links_;

@@ -42,14 +42,32 @@ TEST(JobRecord, GoesOnAfterWhatAnEarlierCoordinatorHasLeft) {
   JobRecord record("own", 3);
   record.restore(saved);
   EXPECT_EQ(record.incarnation(), 5u);
+  EXPECT_EQ(record.saved_members(), saved.members);
+  EXPECT_EQ(record.restarts(), 0) << "nobody has shown that its launch goes on";
+  EXPECT_EQ(record.launch_id(), "own");
+  ASSERT_TRUE(record.unproven());
+  EXPECT_TRUE(record.take_up_saved_launch());
+  EXPECT_FALSE(record.unproven());
   EXPECT_EQ(record.restarts(), 3) << "no more than there are";
   EXPECT_EQ(record.launch_id(), "saved");
-  EXPECT_EQ(record.saved_members(), saved.members);
   EXPECT_EQ(record.next_round(), (RoundId{5, 10}));
   saved.launch_id.clear();
   JobRecord nameless("own", 3);
   nameless.restore(saved);
+  EXPECT_FALSE(nameless.take_up_saved_launch());
   EXPECT_EQ(nameless.launch_id(), "own");
+}
+
+TEST(JobRecord, ForgetsASavedLaunchWhenAMemberKnowsANewerRound) {
+  CoordinatorState saved;
+  saved.incarnation = 1;
+  saved.newest = {1, 4};
+  JobRecord record("own", 3);
+  record.restore(saved);
+  record.learn(past_in({1, 4}));
+  EXPECT_TRUE(record.unproven());
+  record.learn(past_in({1, 5}));
+  EXPECT_FALSE(record.unproven());
 }
 
 TEST(JobRecord, LearnsWhatMembersRemember) {
