@@ -36,7 +36,7 @@ class NodeDriver::Impl {
             [this](const LocalJob::Fact& fact) { std::visit([this](const auto& what) { tell_machine(what); }, fact); }),
         guard_(sentinel),
         address_(rendezvous()),
-        store_(io_, rendezvous().store_port, rendezvous().ports, say_at(LogLevel::kInfo)),
+        store_(io_, rendezvous().store_port, rendezvous().ports, say_at(LogLevel::kInfo), say_at(LogLevel::kWarning)),
         timer_(io_, [this] { tell_machine(DeadlineArrived{}); }) {}
 
   int run() {

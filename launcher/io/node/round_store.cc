@@ -14,8 +14,8 @@ constexpr Duration kPatience = std::chrono::seconds(10);
 
 }  // namespace
 
-RoundStore::RoundStore(boost::asio::io_context& io, uint16_t port, PortRange range, Log log)
-    : io_(io), port_(port), range_(range), log_(std::move(log)) {}
+RoundStore::RoundStore(boost::asio::io_context& io, uint16_t port, PortRange range, Log log, Log warn)
+    : io_(io), port_(port), range_(range), log_(std::move(log)), warn_(std::move(warn)) {}
 
 RoundStore::~RoundStore() {
   if (dial_) dial_->cancel();
@@ -55,9 +55,9 @@ Result<uint16_t> RoundStore::open(const std::vector<std::string>& admitted) {
 Result<std::unique_ptr<StoreServer>> RoundStore::listen_anew() {
   Result<std::unique_ptr<StoreServer>> opened = port_ == 0 && range_.given() ? listen_in_range() : listen(port_);
   if (opened && left_port_ != 0) {
-    log_("--master-port=" + std::to_string(left_port_) +
-         " is the coordinator's, which another process of this machine hosts: MASTER_PORT of this round is " +
-         std::to_string((*opened)->port()));
+    warn_("--master-port=" + std::to_string(left_port_) +
+          " is the coordinator's, which another process of this machine hosts: MASTER_PORT of this round is " +
+          std::to_string((*opened)->port()));
   }
   return opened;
 }

@@ -28,7 +28,8 @@ class RoundStore {
   using Log = std::function<void(const std::string&)>;
 
   // `port`: of every round, 0 for a free one, out of `range` where that is given.
-  RoundStore(boost::asio::io_context& io, uint16_t port, PortRange range, Log log);
+  // `warn` takes what the user has to know, `log` the rest.
+  RoundStore(boost::asio::io_context& io, uint16_t port, PortRange range, Log log, Log warn);
   ~RoundStore();
 
   // From now on the coordinator's listener is this process's; its store clients come through adopt(). Null: no longer.
@@ -55,6 +56,7 @@ class RoundStore {
   uint16_t left_port_ = 0;  // that was to be every round's
   PortRange range_;
   Log log_;
+  Log warn_;
   AgentListener* listener_ = nullptr;
   std::unique_ptr<StoreServer> server_;
   std::shared_ptr<StoreDial> dial_;
