@@ -48,6 +48,9 @@ Result<Endpoint> parse_endpoint(std::string_view text, uint16_t default_port) {
   if (!only_brackets && colon != std::string_view::npos) {
     const auto parsed = parse_port(whole.substr(colon + 1));
     host = whole.substr(0, colon);
+    if (host.empty() && parsed) {
+      return bad(text, "there is no host before the port (is a variable empty?): write HOST" + std::string(whole));
+    }
     // "::1" would be the host ":" and port 1.
     if (host.empty() || host.back() == ':') return bad(text, "write an IPv6 address in brackets, as in [::1]:29400");
     if (!parsed) return bad(text, "the port has to be a number from 0 to 65535");

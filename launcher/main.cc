@@ -17,7 +17,6 @@
 #include "launcher/config/job_config.h"
 #include "launcher/doctor/finding.h"
 #include "launcher/exit_statuses.h"
-#include "launcher/io/node/agent_driver.h"
 #include "launcher/io/node/coordinator_process.h"
 #include "launcher/io/node/node_driver.h"
 #include "launcher/io/node/runtime_folder.h"
@@ -51,11 +50,9 @@ int supervise(JobConfig config) {
                      descriptors_for_all_nodes(config.rendezvous->max_nodes, config.workers));
   }
   std::signal(SIGPIPE, SIG_IGN);  // a closed console is the log router's to notice
-  const Guard guard = config.rendezvous ? Guard::kLeases : Guard::kProcesses;
-  const Result<SentinelLink> sentinel = become_agent_under_sentinel(guard);
+  const Result<SentinelLink> sentinel = become_agent_under_sentinel(Guard::kLeases);
   if (!sentinel) return fail(sentinel.error());
-  return config.rendezvous ? NodeDriver(std::move(config), *sentinel).run()
-                           : AgentDriver(std::move(config), *sentinel).run();
+  return NodeDriver(std::move(config), *sentinel).run();
 }
 
 int coordinate(const CommandLine& line, const HostFacts& facts) {
@@ -69,8 +66,10 @@ int coordinate(const CommandLine& line, const HostFacts& facts) {
 int show_status(const CommandLine& line, const HostFacts& facts) {
   constexpr std::chrono::seconds kPatience{5};
   const RawValue* job = line.options.given("job");
-  const Result<std::string> report = status_report(ask_agents(runtime_folder(facts.environment), kPatience),
-                                                   job != nullptr ? job->text : "", line.options.on("json"));
+  const AgentAnswers answers = ask_agents(runtime_folders(facts.environment), kPatience);
+  for (const std::string& refused : answers.refused) std::fprintf(stderr, "ferrun: %s\n", refused.c_str());
+  const Result<std::string> report =
+      status_report(answers.agents, job != nullptr ? job->text : "", line.options.on("json"));
   if (report) return print(report.value());
   fail(report.error());
   return report.error().kind == ErrorKind::kUsage ? kExitUsage : 1;

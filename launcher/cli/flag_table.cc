@@ -35,13 +35,13 @@ constexpr std::array kFlags = {
     Flag{"shutdown-timeout", 0, kValue, kRestarts, "SECONDS", "30", true,
          "Grace between the signal that asks workers to stop and SIGKILL, shared by all of them; 0 kills at once. "
          "Without the option TORCH_ELASTIC_SHUTDOWN_TIMEOUT counts."},
-    Flag{"failure-grace", 0, kValue, kRestarts, "SECONDS", "1", true,
-         "With several nodes: what workers have in place of --shutdown-timeout when a worker anywhere has failed or a "
-         "node is gone."},
+    Flag{"failure-grace", 0, kValue, kRestarts, "SECONDS", "5", true,
+         "What workers have in place of --shutdown-timeout when another worker has failed or a node is gone: time to "
+         "save, and no longer wait for those that hang."},
     Flag{"monitor-interval", 0, kValue, kRestarts, "SECONDS", "0.1", true,
          "Accepted and checked for torchrun's sake. The end of a worker is an event: it is never waited for."},
     Flag{"signals-to-handle", 0, kValue, kRestarts, "NAMES", "SIGTERM,SIGINT,SIGHUP,SIGQUIT", true,
-         "Signals that are forwarded to the workers and then stop the job; the second one kills."},
+         "Signals that are forwarded to the workers and then stop the job; a second Ctrl-C, a second later, kills."},
     Flag{"exit-code", 0, kValue, kRestarts, "STYLE", "cause", true,
          "Exit status after a failure: cause = the first failed worker's own (128+n for signal n), torchrun = 1."},
 

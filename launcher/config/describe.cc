@@ -53,6 +53,9 @@ std::string describe(const JobConfig& config) {
   const SpawnRequest request = spawn_request(config, place);
   std::string text = "command:  ";
   for (const std::string& word : request.argv) text += " " + shell_word(word);
+  if (!config.program.why_python.empty()) {
+    text += "\npython:    " + config.program.argv.front() + ": " + config.program.why_python;
+  }
   text += "\nworkers:   " + std::to_string(config.workers) + ", started by " + method_name(config.start_method);
   text += "\nrestarts:  " + std::to_string(config.max_restarts);
   text += where_workers_meet(config);

@@ -20,15 +20,17 @@ Result<DoctorJob> make_doctor_job(const CommandLine& line, const HostFacts& fact
   } else if (facts.environment.contains(kTokenVariable)) {
     job.token_origin = kTokenVariable;
   }
-  if (const Result<std::string> token = job_token(options, facts); !token) {
-    job.token_error = token.error().message;
-    options.set("token-file", RawValue{"", "--token-file"});
-  }
+  // Read once: a pipe gives its secret once.
+  const Result<JobToken> token = job_token(options, facts);
+  if (!token) job.token_error = token.error().message;
+  HostFacts with_token = facts;
+  with_token.environment.set(kTokenVariable, token ? token->text : "");
+  options.set("token-file", RawValue{"", "--token-file"});
   const RawValue workers = options.value("nproc-per-node");
-  const Result<int> count = worker_count(workers.text, facts);
+  const Result<WorkerCount> count = worker_count(workers.text, facts);
   if (!count) return Error{ErrorKind::kUsage, workers.origin + "=" + workers.text + ": " + count.error().message};
-  job.workers = count.value();
-  Result<RendezvousConfig> rendezvous = read_rendezvous(options, NodeRange{1, 2}, facts);
+  job.workers = count.value().workers;
+  Result<RendezvousConfig> rendezvous = read_rendezvous(options, NodeRange{1, 2}, with_token);
   if (!rendezvous) return rendezvous.error();
   job.rendezvous = std::move(*rendezvous);
   return job;

@@ -22,19 +22,50 @@ struct FileQueries {
   std::function<bool(const std::filesystem::path&)> has_fork_point;  // carries the note of ferrun::client
   // The first 4096 bytes of the file, or one line that says why it cannot be read.
   std::function<Result<std::string>(const std::filesystem::path&)> beginning;
+  // Where a symbolic link leads to, as it stands there; none for what is no link.
+  std::function<std::optional<std::filesystem::path>(const std::filesystem::path&)> link_target;
+  std::function<bool(const std::filesystem::path&)> writable_folder;  // files can be made in it
+  struct Secret {
+    std::string text;
+    bool others_may_read = false;  // others than its owner, on this machine
+  };
+  // The whole file, a pipe too, or one line that says why it cannot be read or is too large for a secret.
+  std::function<Result<Secret>(const std::filesystem::path&)> secret;
+};
+
+// What stands in /dev of accelerators that ferrun cannot count as their library would.
+struct DeviceNodes {
+  enum class Kind {
+    kIntelGpu,
+    kIntelGraphics,  // part of the processor
+    kLaptopNpu,      // likewise
+    kHabana,
+    kAscend,
+    kWsl,    // what Windows passes through
+    kOther,  // of the kernel's class of accelerators
+  };
+  Kind kind = Kind::kOther;
+  std::string path;  // of the first one
+  int count = 0;
 };
 
 struct HostFacts {
   Environment environment;  // ferrun's own
   std::string hostname;
-  std::filesystem::path ferrun_folder;  // where the ferrun binary lies; empty when /proc does not tell
-  std::string start_stamp;              // "20261123T183455", UTC
-  std::array<uint64_t, 4> random{};     // from the kernel; names that must differ between jobs are made of it
+  std::string called_as;                 // argv[0]
+  std::filesystem::path current_folder;  // empty when it is gone
+  std::filesystem::path ferrun_folder;   // where the ferrun binary lies; empty when /proc does not tell
+  std::string start_stamp;               // "20261123T183455", UTC
+  std::array<uint64_t, 4> random{};      // from the kernel; names that must differ between jobs are made of it
+  std::optional<uint64_t> open_files;    // the soft limit that ferrun was started with
   FileQueries files;
   // Asked only when the number of workers depends on it.
   std::function<int()> usable_cores;  // by affinity and cgroup quota, at least 1
   // UUIDs of the devices that the NVIDIA driver offers to this process, in its order; none without a driver.
   std::function<std::optional<std::vector<std::string>>()> gpu_uuids;
+  // The same of AMD's driver.
+  std::function<std::optional<std::vector<std::string>>()> amd_gpu_uuids;
+  std::function<std::vector<DeviceNodes>()> other_accelerators;
 };
 
 }  // namespace ferrun

@@ -26,6 +26,7 @@ class ConfigBuilder {
   Result<JobConfig> build() {
     config_.environment = facts_.environment;
     config_.inherited = facts_.environment;
+    config_.open_files = facts_.open_files;
     config_.parent_error_file = facts_.environment.get_or("TORCHELASTIC_ERROR_FILE", "");
     config_.hostname = facts_.hostname;
     using Step = Status (ConfigBuilder::*)();
@@ -61,9 +62,12 @@ class ConfigBuilder {
     }
 
     const RawValue workers = options_.value("nproc-per-node");
-    const Result<int> count = worker_count(workers.text, facts_);
+    const Result<WorkerCount> count = worker_count(workers.text, facts_);
     if (!count) return bad_value(workers, count.error().message);
-    config_.workers = *count;
+    config_.workers = count->workers;
+    const std::string origin = workers.origin + "=" + workers.text + ": ";
+    for (const std::string& line : count->warnings) config_.warnings.push_back(origin + line);
+    for (const std::string& line : count->notes) config_.notes.push_back(origin + line);
     return ok_status();
   }
 
@@ -81,6 +85,10 @@ class ConfigBuilder {
     const std::optional<Duration> short_grace = parse_seconds(grace.text);
     if (!short_grace) return bad_value(grace, "expected seconds, 0 or more");
     config_.failure_grace = *short_grace;
+    // Whoever shortens the one wait does not mean the other to be longer.
+    if (options_.given("failure-grace") == nullptr) {
+      config_.failure_grace = std::min(config_.failure_grace, config_.shutdown_timeout);
+    }
     const RawValue style = options_.value("exit-code");
     if (style.text != "cause" && style.text != "torchrun") return bad_value(style, "expected cause or torchrun");
     config_.torchrun_exit_code = style.text == "torchrun";
@@ -177,13 +185,28 @@ class ConfigBuilder {
     const std::string random = lower_case_name(facts_.random[3], 8);
     output.temporary = folder.empty();
     if (output.temporary) {
-      output.base = facts_.environment.get_or("TMPDIR", "/tmp");
-      if (output.base.empty()) output.base = "/tmp";
-      output.base /= "ferrun_" + random;
+      output.base = temporary_folder() / ("ferrun_" + random);
     } else {
       output.base = folder;
     }
     output.job_folder = file_name_of(config_.run_id) + "_" + random;
+  }
+
+  // TMPDIR, or where it does not serve the places that Python takes. Whether the folder can be made shows at the start.
+  std::filesystem::path temporary_folder() {
+    const std::string wanted = facts_.environment.get_or("TMPDIR", "");
+    if (!wanted.empty() && facts_.files.writable_folder(wanted)) return wanted;
+    for (const char* folder : {"/tmp", "/var/tmp", "."}) {
+      if (!facts_.files.writable_folder(folder)) continue;
+      const std::filesystem::path found = (facts_.current_folder / folder).lexically_normal();
+      if (!wanted.empty()) {
+        config_.warnings.push_back("TMPDIR=" + wanted +
+                                   " is no folder that can be written to: the workers' error files" +
+                                   " and logs go below " + found.string());
+      }
+      return found;
+    }
+    return wanted.empty() ? "/tmp" : wanted;
   }
 
   Status read_log_level() {
@@ -201,6 +224,10 @@ class ConfigBuilder {
     Result<Program> program = resolve_program(line_.program, choice, facts_);
     if (!program) return program.error();
     config_.program = std::move(*program);
+    std::ranges::copy(config_.program.warnings, std::back_inserter(config_.warnings));
+    if (!config_.program.why_python.empty()) {
+      config_.notes.push_back("Python is " + config_.program.argv.front() + ": " + config_.program.why_python);
+    }
     config_.expand_local_rank = options_.on("expand");
     return ok_status();
   }

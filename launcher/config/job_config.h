@@ -1,7 +1,9 @@
 // A job as ferrun will run it: validated, complete, immutable. Made once from the raw options and the host's facts;
-// nothing after it looks at options or at ferrun's environment again.
+// nothing after it looks at options or at ferrun's environment again. Whoever keeps one keeps it const: what a run
+// finds out about its machine is state of its own.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -65,7 +67,8 @@ struct JobConfig {
   LogLevel log_level = LogLevel::kWarning;
   // ferrun's own environment with the job-wide changes; worker_environment() adds what differs between workers.
   Environment environment;
-  Environment inherited;  // as it was
+  Environment inherited;               // as it was
+  std::optional<uint64_t> open_files;  // the soft limit that workers get back, whatever ferrun needs itself
   // TORCHELASTIC_ERROR_FILE of ferrun itself: where its parent wants the root cause; empty: nowhere.
   std::string parent_error_file;
   // What the user should know about the options, one line each: an unused one, a program without a fork point.

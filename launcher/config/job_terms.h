@@ -1,5 +1,5 @@
-// On what the agents of a job with several nodes have to agree, beyond what its rendezvous settles: the program and how
-// it is stopped. Pure.
+// What the agents of a job with several nodes tell of themselves beyond what its rendezvous settles, so that
+// differences are seen: the program, its arguments and how it is stopped. All of that may differ. Pure.
 #pragma once
 
 #include <vector>
@@ -10,7 +10,8 @@
 
 namespace ferrun {
 
-// Values are for a person to compare. A long command line is shown by its beginning and a hash of the whole.
+// Values are for a person to compare. A long command line is shown by its beginning and a hash of the whole. There is a
+// program.
 void append_job_terms(const JobConfig& config, const CommandLine& line, std::vector<Term>& terms);
 
 }  // namespace ferrun

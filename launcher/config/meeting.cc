@@ -46,7 +46,8 @@ Result<MeetingChoice> standalone_meeting(const RawOptions& options) {
 Result<Meeting> endpoint_meeting(const RawValue& value) {
   const Result<Endpoint> endpoint = parse_endpoint(value.text, 0);
   if (!endpoint) return Error{ErrorKind::kUsage, value.origin + ": " + endpoint.error().message};
-  if (endpoint->port == 0) return bad_value(value, "the static backend needs a port: HOST:PORT");
+  const bool port_given = parse_endpoint(value.text, 1)->port == endpoint->port;
+  if (!port_given) return bad_value(value, "the static backend needs a port: HOST:PORT, with 0 for any free one");
   return Meeting{endpoint->host, listen_address_for(endpoint->host), endpoint->port};
 }
 

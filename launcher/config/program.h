@@ -18,15 +18,21 @@ struct ProgramChoice {
 };
 
 struct Program {
-  std::vector<std::string> argv;  // argv[0] holds a slash
-  size_t user_arguments = 1;      // index in argv of the first argument that is the user's own
-  std::string title;              // what reports call it: as the user typed it
+  std::vector<std::string> argv;      // argv[0] holds a slash
+  size_t user_arguments = 1;          // index in argv of the first argument that is the user's own
+  std::string title;                  // what reports call it: as the user typed it
+  std::string why_python;             // why argv[0] is that Python; empty when it is the program itself
+  std::vector<std::string> warnings;  // two programs have this name
 };
 
 // `words` is the program and its arguments as typed, at least one word.
-//   --run-path: Python runs it by runpy; -m: python -u -m; *.py without --no-python: python -u; a name with a slash:
-//   that file; "worker": the one beside ferrun; any other name: PATH, then beside ferrun.
-// Fails with kUser and one line when there is no such program, it is a directory, or may not be executed.
+//   --run-path: Python runs it by runpy; -m: python -u -m; --no-python: the program itself.
+// Else what `python NAME` would run, Python runs, unbuffered: *.py, a folder with a __main__.py, a zip, byte code,
+// text, a script whose #! names a Python. An ELF file and a script of another #! run themselves, and so does a console
+// script beside the Python of its #!.
+//   A name with a slash is that file. "worker" is the one beside ferrun. Any other name is what Python would run in the
+// current folder, as torchrun has it; then the program in PATH; then the one beside ferrun.
+// Fails with kUser and one line when there is no such program, or it cannot be run.
 Result<Program> resolve_program(const std::vector<std::string>& words, ProgramChoice choice, const HostFacts& facts);
 
 }  // namespace ferrun

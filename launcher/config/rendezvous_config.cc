@@ -110,11 +110,37 @@ class RendezvousReader {
     if (!parsed) return Error{ErrorKind::kUsage, source.origin + ": " + parsed.error().message};
     config_.endpoint = *parsed;
     if (config_.endpoint.port == 0) return bad_value(source, "nodes cannot meet at port 0: HOST:PORT");
-    if (endpoint.text.empty() && options_.given("master-addr") == nullptr) {
-      config_.warnings.push_back("no --rdzv-endpoint is given: agents meet at " + to_string(config_.endpoint) +
-                                 ", which only those on this machine reach");
+    if (&source == &master && strip_spaces(master.text).empty()) {
+      return bad_value(master, "it is empty (is a variable?): expected the name or number of a host");
     }
+    warn_of_the_endpoint(endpoint.text.empty() && options_.given("master-addr") == nullptr);
     return ok_status();
+  }
+
+  // Agents and workers meet where the options say; users of other launchers expect the variables to count.
+  void warn_of_the_endpoint(bool by_default) {
+    const std::string where = to_string(config_.endpoint);
+    const std::string ignored = ignored_variables();
+    if (by_default) {
+      config_.warnings.push_back("no --rdzv-endpoint is given: agents meet at " + where +
+                                 ", which only those on this machine reach" +
+                                 (ignored.empty() ? "" : "; " + ignored + " of the environment does not count"));
+    } else if (!ignored.empty()) {
+      config_.warnings.push_back(ignored + " of the environment does not count: agents meet at " + where +
+                                 ", and workers are told the address of rank 0's node");
+    }
+  }
+
+  // MASTER_ADDR and MASTER_PORT where they say something else than the options.
+  std::string ignored_variables() const {
+    std::string ignored;
+    const std::string host = facts_.environment.get_or("MASTER_ADDR", "");
+    if (!host.empty() && host != config_.endpoint.host) ignored = "MASTER_ADDR=" + host;
+    const std::string port = facts_.environment.get_or("MASTER_PORT", "");
+    if (!port.empty() && port != std::to_string(config_.endpoint.port) && port != std::to_string(config_.store_port)) {
+      ignored += (ignored.empty() ? "MASTER_PORT=" : ", MASTER_PORT=") + port;
+    }
+    return ignored;
   }
 
   Status read_local_address() {
@@ -158,11 +184,10 @@ class RendezvousReader {
   }
 
   Status read_token() {
-    if (Result<std::string> token = job_token(options_, facts_); token) {
-      config_.token = std::move(*token);
-    } else {
-      return token.error();
-    }
+    Result<JobToken> token = job_token(options_, facts_);
+    if (!token) return token.error();
+    config_.token = std::move(token->text);
+    std::ranges::move(token->warnings, std::back_inserter(config_.warnings));
     if (config_.token.empty() && !is_loopback(config_.endpoint.host)) {
       config_.warnings.push_back("no token is given (--token-file, FERRUN_TOKEN): whoever reaches " +
                                  to_string(config_.endpoint) + " can take part in the job");

@@ -5,43 +5,138 @@
 
 #include "launcher/config/device_count.h"
 #include "launcher/config/values.h"
+#include "rendezvous/job/limits.h"
 
 namespace ferrun {
 namespace {
 
-// More processes than any machine runs: a slip of the finger is caught before it fills the process table.
-constexpr long kMostWorkers = 65536;
-
 using Uuids = std::optional<std::vector<std::string>>;
+using Kind = DeviceNodes::Kind;
 
-int visible_gpus(const Uuids& uuids, const Environment& environment) {
+// HIP reads CUDA's variable where its own is not set.
+constexpr const char* kHipVariables[] = {"HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"};
+
+int cuda_devices(const Uuids& uuids, const Environment& environment) {
   return uuids ? visible_device_count(*uuids, environment.get("CUDA_VISIBLE_DEVICES")) : 0;
 }
 
-std::string why_no_gpu(const Uuids& uuids, const Environment& environment) {
+// ROCm's runtime leaves out first; HIP counts in what that left.
+int hip_devices(const Uuids& uuids, const Environment& environment) {
+  if (!uuids) return 0;
+  const int offered = visible_device_count(*uuids, environment.get("ROCR_VISIBLE_DEVICES"));
+  for (const char* variable : kHipVariables) {
+    if (!environment.contains(variable)) continue;
+    return visible_device_count(std::vector<std::string>(static_cast<size_t>(offered)), environment.get(variable));
+  }
+  return offered;
+}
+
+std::string why_no_cuda(const Uuids& uuids, const Environment& environment) {
   if (!uuids) return "no NVIDIA driver is loaded on this machine";
   if (uuids->empty()) return "the NVIDIA driver offers no device";
   return "CUDA_VISIBLE_DEVICES=" + environment.get_or("CUDA_VISIBLE_DEVICES", "") + " leaves none of the " +
          std::to_string(uuids->size()) + " devices";
 }
 
+std::string why_no_hip(const Uuids& uuids, const Environment& environment) {
+  if (uuids->empty()) return "AMD's driver (/dev/kfd) offers no device that this process may use";
+  std::string variables;
+  for (const char* name : {"ROCR_VISIBLE_DEVICES", kHipVariables[0], kHipVariables[1]}) {
+    if (const std::optional<std::string> value = environment.get(name))
+      variables += std::string(name) + "=" + *value + " ";
+  }
+  return variables + "leaves none of the " + std::to_string(uuids->size()) + " AMD GPUs";
+}
+
+std::string name_of(const DeviceNodes& nodes) {
+  const auto name = [kind = nodes.kind]() -> std::string {
+    switch (kind) {
+      case Kind::kIntelGpu: return "Intel GPU";
+      case Kind::kIntelGraphics: return "Intel graphics of the processor";
+      case Kind::kLaptopNpu: return "NPU of the processor";
+      case Kind::kHabana: return "Habana accelerator";
+      case Kind::kAscend: return "Ascend NPU";
+      case Kind::kWsl: return "GPU of WSL2";
+      case Kind::kOther: return "accelerator";
+    }
+    return "device";
+  };
+  return (nodes.count > 1 ? std::to_string(nodes.count) + " times " : "") + name() + " (" + nodes.path + ")";
+}
+
+bool part_of_the_processor(const DeviceNodes& nodes) {
+  return nodes.kind == Kind::kIntelGraphics || nodes.kind == Kind::kLaptopNpu;
+}
+
+class DeviceCounter {
+ public:
+  explicit DeviceCounter(const HostFacts& facts) : facts_(facts), nvidia_(facts.gpu_uuids()) {}
+
+  // What CUDA or HIP would see: no machine has both.
+  std::optional<WorkerCount> gpus() {
+    if (const int devices = cuda_devices(nvidia_, facts_.environment); devices > 0) return WorkerCount{devices, {}, {}};
+    amd_ = facts_.amd_gpu_uuids();
+    const int devices = hip_devices(amd_, facts_.environment);
+    if (devices == 0) return std::nullopt;
+    return WorkerCount{devices, {}, {"one worker for each AMD GPU"}};
+  }
+
+  // Without any: a core for each worker, and a word about devices that a user may have meant.
+  WorkerCount cores() const {
+    WorkerCount count{facts_.usable_cores(), {}, {}};
+    std::string seen, small;
+    const auto add = [](std::string& list, const std::string& name) { list += (list.empty() ? "" : ", ") + name; };
+    if (nvidia_ && nvidia_->empty()) add(seen, "NVIDIA GPU that this process may not use");
+    if (amd_ && amd_->empty()) add(seen, "AMD GPU (/dev/kfd)");
+    for (const DeviceNodes& nodes : facts_.other_accelerators()) {
+      add(part_of_the_processor(nodes) ? small : seen, name_of(nodes));
+    }
+    if (!seen.empty()) {
+      count.warnings.push_back("there are devices that ferrun cannot count: " + seen +
+                               "; with one worker for each core" + " that is " + std::to_string(count.workers) +
+                               ", for another number give it");
+    }
+    if (!small.empty()) count.notes.push_back("passed over: " + small);
+    return count;
+  }
+
+  std::string why_none() const {
+    std::string why = "CUDA would see no device: " + why_no_cuda(nvidia_, facts_.environment);
+    if (amd_) why += "; HIP neither: " + why_no_hip(amd_, facts_.environment);
+    const std::vector<DeviceNodes> others = facts_.other_accelerators();
+    for (const DeviceNodes& nodes : others) why += "; there is: " + name_of(nodes);
+    if (amd_ || !others.empty()) why += "; give the number of workers";
+    return why;
+  }
+
+ private:
+  const HostFacts& facts_;
+  Uuids nvidia_;
+  Uuids amd_;
+};
+
+std::string why_no_xpu(const HostFacts& facts) {
+  std::string why = "Intel GPUs are not counted: give their number";
+  for (const DeviceNodes& nodes : facts.other_accelerators()) {
+    if (nodes.kind == Kind::kIntelGpu || nodes.kind == Kind::kIntelGraphics) why += "; there is: " + name_of(nodes);
+  }
+  return why;
+}
+
 }  // namespace
 
-Result<int> worker_count(const std::string& text, const HostFacts& facts) {
+Result<WorkerCount> worker_count(const std::string& text, const HostFacts& facts) {
   if (const std::optional<long> number = parse_integer(text)) {
-    if (*number >= 1 && *number <= kMostWorkers) return static_cast<int>(*number);
-    return Error{ErrorKind::kUsage, "expected a number from 1 to " + std::to_string(kMostWorkers)};
+    if (*number >= 1 && *number <= kMostWorkersOfNode) return WorkerCount{static_cast<int>(*number), {}, {}};
+    return usage_error("expected a number from 1 to " + std::to_string(kMostWorkersOfNode));
   }
-  if (text == "cpu") return facts.usable_cores();
-  if (text == "auto" || text == "gpu") {
-    const Uuids uuids = facts.gpu_uuids();
-    const int gpus = visible_gpus(uuids, facts.environment);
-    if (gpus > 0) return gpus;
-    if (text == "auto") return facts.usable_cores();
-    return Error{ErrorKind::kUsage, "CUDA would see no device: " + why_no_gpu(uuids, facts.environment)};
-  }
-  if (text == "xpu") return Error{ErrorKind::kUsage, "Intel GPUs cannot be counted yet; give their number"};
-  return Error{ErrorKind::kUsage, "expected a number, auto, cpu or gpu"};
+  if (text == "cpu") return WorkerCount{facts.usable_cores(), {}, {}};
+  if (text == "xpu") return usage_error(why_no_xpu(facts));
+  if (text != "auto" && text != "gpu") return usage_error("expected a number, auto, cpu or gpu");
+  DeviceCounter counter(facts);
+  if (std::optional<WorkerCount> gpus = counter.gpus()) return *gpus;
+  if (text == "auto") return counter.cores();
+  return usage_error(counter.why_none());
 }
 
 }  // namespace ferrun

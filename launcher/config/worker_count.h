@@ -1,14 +1,23 @@
-// --nproc-per-node's meaning on this machine. Pure.
+// How many workers --nproc-per-node means. Pure.
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "common/result.h"
 #include "launcher/config/host_facts.h"
 
 namespace ferrun {
 
-// A number of 1 or more, or gpu, cpu, auto (see the flag's help). The error is a sentence without the option's name.
-Result<int> worker_count(const std::string& text, const HostFacts& facts);
+struct WorkerCount {
+  int workers = 1;
+  // One line each, to stand behind the option: devices that were passed over because they cannot be counted.
+  std::vector<std::string> warnings;
+  std::vector<std::string> notes;  // for --verbose
+};
+
+// A number; "cpu" for the usable cores; "gpu" for the devices that CUDA, or ROCm's HIP, would see; "auto" for "gpu"
+// where there is one, else "cpu". The error is the second half of a line about the option.
+Result<WorkerCount> worker_count(const std::string& text, const HostFacts& facts);
 
 }  // namespace ferrun

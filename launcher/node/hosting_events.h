@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "common/result.h"
-#include "launcher/node/agent_events.h"
+#include "launcher/node/node_events.h"
 #include "rendezvous/coordinator/host_election.h"
 #include "rendezvous/wire/messages.h"
 
@@ -71,7 +71,7 @@ struct HostingDeadline {};
 using HostingEvent = std::variant<NameFound, HostingBegan, HostingFailed, DialWanted, HangUpWanted, LinkReached,
                                   LinkHungUp, HostedJobEnded, EndAsked, NodeEnded, HostingDeadline>;
 
-// --- Effects, to be carried out in their order. Say is that of agent_events.h. ---
+// --- Effects, to be carried out in their order. Say is that of node_events.h. ---
 
 // Once, whatever comes of it.
 struct LookUpName {};

@@ -1,19 +1,61 @@
-// What the node machine is told and what it asks for: plain values between it and its driver. Facts and effects that
-// mean the same as on a single node are those of agent_events.h and rendezvous/member/member_events.h.
+// What the node machine is told and what it asks for: plain values between it and its driver. What concerns the rounds
+// alone are the facts and effects of rendezvous/member/member_events.h.
 #pragma once
 
+#include <sys/types.h>
+
+#include <chrono>
 #include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
-#include "launcher/node/agent_events.h"
+#include "common/result.h"
+#include "launcher/config/job_config.h"
 #include "launcher/report/local_failure.h"
+#include "launcher/workers/group_events.h"
 #include "rendezvous/member/member_events.h"
 
 namespace ferrun {
 
 // --- Facts. Those that belong to an attempt carry its number. ---
+
+struct AttemptReady {
+  int attempt = 0;
+};
+
+struct AttemptNotReady {
+  int attempt = 0;
+  Error error;
+};
+
+// Nothing of the attempt is left, and its output is drained.
+struct AttemptSwept {
+  int attempt = 0;
+};
+
+// RankStarted, RankNotStarted, RankNotForked, RankEnded or SignalMissed of the attempt's group.
+struct WorkerFact {
+  int attempt = 0;
+  GroupEvent event;
+};
+
+// The template could not start, or died.
+struct TemplateUnusable {
+  std::string reason;
+};
+
+// A signal to ferrun. The same one may arrive twice: schedulers, systemd and `pkill -f` signal every process.
+struct SignalArrived {
+  int signal = 0;
+  bool direct = false;         // at the agent itself, not passed on by its sentinel
+  bool from_terminal = false;  // a key: the workers, in sessions of their own, did not get it
+  bool from_above = false;     // from a process that ferrun descends from, or from outside of its container
+};
+
+struct SentinelDied {};
+
+struct DeadlineArrived {};
 
 // Answers GatherEvidence, for the same workers.
 struct EvidenceGathered {
@@ -30,6 +72,40 @@ using NodeEvent =
                  DialNote, StoreOpened, StoreNotOpened, StoreAnswered, StoreUnreachable, StatusAsked>;
 
 // --- Effects, to be carried out in their order. ---
+
+// Folders and, when asked for, the template; answered by AttemptReady or AttemptNotReady.
+struct PrepareAttempt {
+  int attempt = 0;
+  bool with_template = false;
+};
+
+// Answered by RankStarted or RankNotStarted; from the template also by RankNotForked.
+struct StartWorker {
+  int attempt = 0;
+  int local_rank = 0;
+  bool from_template = false;
+};
+
+// Answered by SignalMissed when the worker had already ended.
+struct SignalWorker {
+  int attempt = 0;
+  int local_rank = 0;
+  pid_t pid = 0;
+  int signal = 0;
+};
+
+// See what is left of the attempt to its end, and drain its output; answered by AttemptSwept.
+struct SweepAttempt {
+  int attempt = 0;
+  Duration grace = std::chrono::seconds(1);  // for helpers of the dead to end by themselves; then they are killed
+};
+
+struct KillEverything {};
+
+struct Say {
+  LogLevel level = LogLevel::kInfo;
+  std::string line;
+};
 
 // What the workers of this attempt are told, before the first of them is started: it stands in every WorkerPlace of
 // the attempt.

@@ -5,7 +5,6 @@
 
 #include "common/printable_text.h"
 #include "launcher/exit_statuses.h"
-#include "launcher/node/group_effects.h"
 #include "launcher/report/failure_report.h"
 #include "launcher/report/job_report.h"
 
@@ -13,6 +12,15 @@ namespace ferrun {
 namespace {
 
 constexpr int kTorchrunFailure = 1;
+
+// For helpers that a worker leaves behind: Python's resource tracker unlinks what the dead worker shared.
+constexpr Duration kLeftoverGrace = std::chrono::seconds(1);
+
+// Facts that belong to an attempt have a member of that name.
+template <typename Event>
+concept AttemptFact = requires(const Event& event) {
+  event.attempt;
+};
 
 // "2 workers, ranks 4-5 of 8".
 std::string workers_text(const Assignment& assignment, int workers) {
@@ -25,9 +33,19 @@ std::string workers_text(const Assignment& assignment, int workers) {
 }  // namespace
 
 NodeMachine::NodeMachine(NodeConfig config, TimePoint now)
-    : config_(std::move(config)), member_(config_.member, now), from_template_(config_.with_template) {
+    : config_(std::move(config)),
+      rounds_(rounds_of(config_, now)),
+      order_to_stop_(config_.stop_signals),
+      from_template_(config_.with_template) {
   prepare();
-  take_member_effects(now);
+  take_rounds_effects(now);
+}
+
+NodeMachine::Rounds NodeMachine::rounds_of(const NodeConfig& config, TimePoint now) {
+  if (!config.solo) return Rounds(std::in_place_type<MemberMachine>, config.member, now);
+  const MemberConfig& node = config.member;
+  return Rounds(std::in_place_type<SoloRounds>,
+                SoloConfig{node.agent, node.host, node.workers, node.role, node.max_restarts, config.launch_id}, now);
 }
 
 void NodeMachine::step(const NodeEvent& event, TimePoint now) {
@@ -46,10 +64,17 @@ void NodeMachine::step(const NodeEvent& event, TimePoint now) {
 
 std::optional<TimePoint> NodeMachine::next_deadline() const {
   if (done_) return std::nullopt;
-  std::optional<TimePoint> next = member_.next_deadline();
-  if (state_ != Attempt::kRunning) return next;
-  const std::optional<TimePoint> grace = group_->next_deadline();
-  return next && grace ? std::min(*next, *grace) : (next ? next : grace);
+  std::optional<TimePoint> next = rounds_deadline();
+  const auto add = [&next](std::optional<TimePoint> due) {
+    if (due && (!next || *due < *next)) next = due;
+  };
+  add(order_to_stop_.next_deadline());
+  if (state_ == Attempt::kRunning) add(group_->next_deadline());
+  return next;
+}
+
+std::optional<TimePoint> NodeMachine::rounds_deadline() const {
+  return std::visit([](const auto& rounds) { return rounds.next_deadline(); }, rounds_);
 }
 
 std::vector<NodeEffect> NodeMachine::take_effects() { return std::exchange(effects_, {}); }
@@ -58,23 +83,27 @@ std::vector<NodeEffect> NodeMachine::take_effects() { return std::exchange(effec
 // What the coordinator has said is heard by the member machine before that judges it by its silence.
 void NodeMachine::deliver_deadlines(const NodeEvent& event, TimePoint now) {
   const bool heard = std::holds_alternative<CoordinatorSaid>(event);
-  if (!heard && member_.next_deadline() && *member_.next_deadline() <= now) step_member(MemberDeadline{}, now);
-  if (done_ || state_ != Attempt::kRunning) return;
+  const std::optional<TimePoint> due = rounds_deadline();
+  if (!heard && due && *due <= now) step_rounds(MemberDeadline{}, now);
+  if (done_) return;
+  while (const int signal = order_to_stop_.take_due(now)) pass_on(signal, now);
+  if (state_ != Attempt::kRunning) return;
   if (group_->next_deadline() && *group_->next_deadline() <= now) step_group(GraceOver{}, now);
 }
 
-// --- The member machine. ---
+// --- Rounds. ---
 
-void NodeMachine::step_member(const MemberEvent& event, TimePoint now) {
-  member_.step(event, now);
-  take_member_effects(now);
+void NodeMachine::step_rounds(const MemberEvent& event, TimePoint now) {
+  std::visit([&event, now](auto& rounds) { rounds.step(event, now); }, rounds_);
+  take_rounds_effects(now);
 }
 
 // Carrying one out may bring the next, after all that was decided before: a round that is stopped before it began is
 // gone at once.
-void NodeMachine::take_member_effects(TimePoint now) {
+void NodeMachine::take_rounds_effects(TimePoint now) {
   if (std::exchange(carrying_out_, true)) return;
-  for (std::vector<MemberEffect> effects = member_.take_effects(); !effects.empty(); effects = member_.take_effects()) {
+  const auto fresh = [this] { return std::visit([](auto& rounds) { return rounds.take_effects(); }, rounds_); };
+  for (std::vector<MemberEffect> effects = fresh(); !effects.empty(); effects = fresh()) {
     for (const MemberEffect& effect : effects) {
       std::visit([this, now](const auto& what) { carry_out(what, now); }, effect);
     }
@@ -93,14 +122,19 @@ void NodeMachine::carry_out(const StopWorkers& stop, TimePoint now) {
   const Duration grace = has_failure_grace(stop.kind) ? config_.failure_grace : config_.shutdown_timeout;
   const bool asked = group_->phase() == GroupMachine::Phase::kStopping && stop.signal == asked_with_;
   asked_with_ = stop.signal;
+  const bool ordered = stop.signal == order_to_stop_.signal();
   step_group(StopGroup{asked ? 0 : stop.signal,
-                       "stopping the workers of round " + to_string(stop.round) + ": " + printable(stop.reason), grace},
+                       "stopping the workers of round " + to_string(stop.round) + ": " + printable(stop.reason), grace,
+                       ordered ? order_to_stop_.hold() : Duration::zero()},
              now);
+  if (ordered && order_to_stop_.everybody_has_it()) step_group(AskedAlready{order_to_stop_.ask_again(grace)}, now);
 }
 
 void NodeMachine::carry_out(const KillWorkers& kill, TimePoint now) {
-  if (drop_unbegun(now) || state_ != Attempt::kRunning) return;
+  if (drop_unbegun(now)) return;
   killed_ = true;
+  if (state_ == Attempt::kSweeping) effects_.emplace_back(SweepAttempt{attempt_, Duration::zero()});
+  if (state_ != Attempt::kRunning) return;
   step_group(KillGroup{"killing the workers of round " + to_string(kill.round) + ": " + printable(kill.reason)}, now);
 }
 
@@ -113,7 +147,7 @@ bool NodeMachine::drop_unbegun(TimePoint now) {
   if (!order_ || state_ == Attempt::kRunning || state_ == Attempt::kSweeping) return false;
   const RoundId gone = round();
   order_.reset();
-  step_member(WorkersGone{gone}, now);
+  step_rounds(WorkersGone{gone}, now);
   return true;
 }
 
@@ -139,17 +173,18 @@ void NodeMachine::on(const AttemptNotReady& event, TimePoint now) {
   unusable_ = event.error;
   if (order_) return cannot_begin(now);
   if (attempt_ > 0) return say(LogLevel::kWarning, event.error.message);
-  step_member(CannotTakePart{{JobEnd::Kind::kRefused, exit_status_of(event.error), {event.error.message}}}, now);
+  step_rounds(CannotTakePart{{JobEnd::Kind::kRefused, exit_status_of(event.error), {event.error.message}}}, now);
 }
 
 void NodeMachine::cannot_begin(TimePoint now) {
   const RoundId failed = round();
   const LocalFailure failure = start_failure(*unusable_, order_->assignment.first_rank);
+  const std::string why = unusable_->message;
   order_.reset();
   group_.reset();
   failures_ = {failure};
-  step_member(WorkersFailed{failed, failures_}, now);
-  step_member(WorkersGone{failed}, now);
+  step_rounds(WorkersFailed{failed, failures_, why}, now);
+  step_rounds(WorkersGone{failed}, now);
 }
 
 void NodeMachine::begin_attempt(TimePoint) {
@@ -167,7 +202,19 @@ void NodeMachine::begin_attempt(TimePoint) {
                            (order_->reason.empty() ? "" : " (" + printable(order_->reason) + ")"));
   effects_.emplace_back(BeginAttempt{attempt_, assignment, order_->store, order_->launch_id});
   group_.emplace(config_.member.workers, config_.failure_grace, first_rank_);
-  append_group_effects(*group_, attempt_, from_template_, effects_);
+  take_group_effects();
+}
+
+void NodeMachine::take_group_effects() {
+  for (const GroupEffect& effect : group_->take_effects()) {
+    if (const auto* start = std::get_if<StartRank>(&effect)) {
+      effects_.emplace_back(StartWorker{attempt_, start->local_rank, from_template_ && !start->afresh});
+    } else if (const auto* send = std::get_if<SignalRank>(&effect)) {
+      effects_.emplace_back(SignalWorker{attempt_, send->local_rank, send->pid, send->signal});
+    } else {
+      say(LogLevel::kWarning, std::get<TellUser>(effect).line);
+    }
+  }
 }
 
 void NodeMachine::on(const WorkerFact& event, TimePoint now) {
@@ -184,11 +231,11 @@ void NodeMachine::on(const WorkerFact& event, TimePoint now) {
 
 void NodeMachine::step_group(const GroupEvent& event, TimePoint now) {
   group_->step(event, now);
-  append_group_effects(*group_, attempt_, from_template_, effects_);
+  take_group_effects();
   note_failures();
   if (group_->ended()) {
     state_ = Attempt::kSweeping;
-    effects_.emplace_back(SweepAttempt{attempt_});
+    effects_.emplace_back(SweepAttempt{attempt_, killed_ ? Duration::zero() : kLeftoverGrace});
   }
   note_success(now);
 }
@@ -201,11 +248,17 @@ void NodeMachine::note_success(TimePoint now) {
   const auto succeeded = [](const WorkerRecord& worker) { return worker.status && worker.status->success(); };
   if (stopped || std::ranges::none_of(group_->workers(), succeeded)) return;
   success_told_ = true;
-  step_member(OneWorkerSucceeded{round()}, now);
+  step_rounds(OneWorkerSucceeded{round()}, now);
+}
+
+// The other nodes go on until they hear of a failure: what is known by then has to do. With nobody to tell, the
+// evidence is gathered when all of it has arrived.
+void NodeMachine::note_failures() {
+  if (!config_.solo || swept_) gather_evidence();
 }
 
 // Asks what was left behind by workers that failed without a signal of ferrun's.
-void NodeMachine::note_failures() {
+void NodeMachine::gather_evidence() {
   std::vector<int> fresh;
   for (const WorkerRecord& worker : group_->workers()) {
     if (!worker.failed() || examined_.contains(worker.local_rank)) continue;
@@ -219,23 +272,35 @@ void NodeMachine::note_failures() {
 }
 
 void NodeMachine::on(const EvidenceGathered& event, TimePoint now) {
-  std::vector<LocalFailure> own;
+  std::vector<ExaminedWorker> failed;
   for (const FailedWorker& worker : event.workers) {
     if (awaited_.erase(worker.local_rank) == 0) continue;
     const WorkerRecord& record = group_->workers()[static_cast<size_t>(worker.local_rank)];
-    if (!is_victim(record, worker.evidence)) own.push_back(local_failure(record, worker, first_rank_, now));
+    if (is_victim(record, worker.evidence)) continue;
+    failed.push_back({record, worker});
+    // The kernel counts whom it has killed, and does not say whom: no other end is of its making.
+    if (!record.status || record.status->signal() != SIGKILL) failed.back().left_behind.evidence.out_of_memory.clear();
+  }
+  order_by_error_files(failed);
+  std::vector<LocalFailure> own;
+  std::string start_error;
+  for (const ExaminedWorker& worker : failed) {
+    const std::optional<Error>& not_started = worker.record.start_error;
+    if (not_started && start_error.empty()) start_error = not_started->message;
+    own.push_back(local_failure(worker.record, worker.left_behind, {first_rank_, attempt_}, now));
   }
   if (!own.empty()) {
-    if (failures_.empty()) say(LogLevel::kWarning, own.front().report.front());
+    if (failures_.empty() && !config_.solo) say(LogLevel::kWarning, own.front().report.front());
     failures_.insert(failures_.end(), own.begin(), own.end());
-    step_member(WorkersFailed{round(), std::move(own)}, now);
+    step_rounds(WorkersFailed{round(), std::move(own), start_error}, now);
   }
   conclude_attempt(now);
 }
 
 void NodeMachine::on(const AttemptSwept&, TimePoint now) {
-  if (state_ != Attempt::kSweeping) return;
+  if (state_ != Attempt::kSweeping || swept_) return;
   swept_ = true;
+  note_failures();
   conclude_attempt(now);
 }
 
@@ -248,20 +313,38 @@ void NodeMachine::conclude_attempt(TimePoint now) {
   ++attempt_;
   state_ = Attempt::kUnusable;
   if (group_->succeeded()) {
-    step_member(AllWorkersSucceeded{ended}, now);
+    step_rounds(AllWorkersSucceeded{ended}, now);
   } else {
-    step_member(WorkersGone{ended}, now);
+    step_rounds(WorkersGone{ended}, now);
   }
   if (!done_ && state_ == Attempt::kUnusable) prepare();
 }
 
 // --- Whatever else happens. ---
 
-void NodeMachine::on(const TemplateUnusable& event, TimePoint) { give_up_template(event, from_template_, effects_); }
+void NodeMachine::on(const TemplateUnusable& event, TimePoint) {
+  if (!std::exchange(from_template_, false)) return;
+  say(LogLevel::kWarning, event.reason + "; workers are spawned from now on");
+}
 
 void NodeMachine::on(const SignalArrived& event, TimePoint now) {
-  effects_.emplace_back(LeaveJob{event.signal});
-  step_member(LeaveAsked{event.signal}, now);
+  switch (order_to_stop_.hear(event, now)) {
+    case StopOrder::Meaning::kStop:
+      if (!config_.solo) effects_.emplace_back(LeaveJob{event.signal});
+      return step_rounds(LeaveAsked{event.signal}, now);
+    case StopOrder::Meaning::kNow: return step_rounds(LeaveAsked{event.signal, true}, now);
+    case StopOrder::Meaning::kEverybodyHasIt:
+      if (state_ != Attempt::kRunning) return;
+      return step_group(AskedAlready{order_to_stop_.ask_again(config_.shutdown_timeout)}, now);
+    case StopOrder::Meaning::kNothing: return;
+  }
+}
+
+void NodeMachine::pass_on(int signal, TimePoint now) {
+  const bool running = state_ == Attempt::kRunning;
+  say(LogLevel::kWarning, "got " + signal_name(signal) +
+                              (running ? ": passing it on to the workers" : ", and no worker runs that it is for"));
+  if (running) step_group(PassSignal{signal}, now);
 }
 
 void NodeMachine::on(const SentinelDied&, TimePoint) {
@@ -281,8 +364,10 @@ void NodeMachine::carry_out(const MemberDone& told, TimePoint) {
   NodeDone done;
   done.end = told.end;
   done.exit_status = told.end.exit_status != 0 && config_.torchrun_exit_code ? kTorchrunFailure : told.end.exit_status;
-  done.lines = job_report(
-      told.end, {config_.title, config_.run_id, config_.member.host, nodes_, config_.member.max_restarts, victims()});
+  NodeReport node{config_.title, config_.run_id, config_.member.host, nodes_, config_.member.max_restarts, {}};
+  node.solo = config_.solo;
+  node.stopped = stopped_workers();
+  done.lines = job_report(told.end, node);
   if (told.end.kind == JobEnd::Kind::kFailed && !failures_.empty()) {
     done.failed_local_rank = failures_.front().local_rank;
     done.failure = failures_.front().report.front();
@@ -291,14 +376,20 @@ void NodeMachine::carry_out(const MemberDone& told, TimePoint) {
   effects_.emplace_back(std::move(done));
 }
 
-std::vector<int> NodeMachine::victims() const {
-  std::vector<int> victims;
-  if (!group_) return victims;
+std::vector<StoppedWorker> NodeMachine::stopped_workers() const {
+  std::vector<StoppedWorker> stopped;
+  if (!group_) return stopped;
+  std::optional<TimePoint> first;
+  if (const auto failed = group_->first_failure()) {
+    first = group_->workers()[static_cast<size_t>(*failed)].ended_at;
+  }
   for (const WorkerRecord& worker : group_->workers()) {
     const auto own = [&worker](const LocalFailure& failure) { return failure.local_rank == worker.local_rank; };
-    if (worker.failed() && std::ranges::none_of(failures_, own)) victims.push_back(first_rank_ + worker.local_rank);
+    if (!worker.failed() || std::ranges::any_of(failures_, own)) continue;
+    stopped.push_back({first_rank_ + worker.local_rank, describe_worker(worker, first_rank_),
+                       first ? worker.ended_at - *first : Duration::zero()});
   }
-  return victims;
+  return stopped;
 }
 
 }  // namespace ferrun

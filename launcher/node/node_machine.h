@@ -1,16 +1,18 @@
-// One node of a job of several: joins the rendezvous, runs one worker group per round, tells the coordinator what
-// becomes of it. It decides; the driver in io/ carries out.
+// One node of a job, alone or among others: runs one worker group per round and tells what becomes of it to whoever
+// makes the rounds: the member machine, which keeps in touch with the coordinator, or SoloRounds on one node. It
+// decides; the driver in io/ carries out.
 //
-//   member machine ──StartWorkers──► attempt (group machine) ──all 0──► swept ──AllWorkersSucceeded──► member machine
-//                  ──StopWorkers───►    │ failure ──evidence──WorkersFailed─────────────────────────►
-//                  ──KillWorkers───►    └ all ended ──► swept ──WorkersGone─────────────────────────►
+//   rounds ──StartWorkers──► attempt (group machine) ──all 0──► swept ──AllWorkersSucceeded──► rounds
+//          ──StopWorkers───►    │ failure ──evidence──WorkersFailed─────────────────────────►
+//          ──KillWorkers───►    └ all ended ──► swept ──WorkersGone─────────────────────────►
 //
-// Every StartWorkers of the member machine is an attempt of its own, counted from 0 by this agent alone, so that no log
-// folder is used twice; how often the job was restarted stands in the assignment. A round's workers are gone for the
-// member machine only when the sweep has killed and reaped what they left behind. A fact of another attempt is dropped
-// in step(), in one place. Pure; same inputs, same outputs. Owned by the driver, on whose thread it is called.
+// Every StartWorkers is an attempt of its own, counted from 0 by this agent alone, so that no log folder is used twice;
+// how often the job was restarted stands in the assignment. A round's workers are gone only when the sweep has seen to
+// the end of what they left behind. A fact of another attempt is dropped in step(), in one place. Pure; same inputs,
+// same outputs. Owned by the driver, on whose thread it is called.
 #pragma once
 
+#include <csignal>
 #include <optional>
 #include <set>
 #include <string>
@@ -19,6 +21,9 @@
 
 #include "common/time.h"
 #include "launcher/node/node_events.h"
+#include "launcher/node/solo_rounds.h"
+#include "launcher/node/stop_order.h"
+#include "launcher/report/job_report.h"
 #include "launcher/workers/group_machine.h"
 #include "rendezvous/member/member_machine.h"
 
@@ -26,7 +31,10 @@ namespace ferrun {
 
 struct NodeConfig {
   MemberConfig member;  // `member.workers` is the size of every group
-  Duration failure_grace = std::chrono::seconds(1);
+  bool solo = false;    // a job of one node: of `member` only agent, host, workers, role and restarts count
+  std::vector<int> stop_signals = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
+  std::string launch_id;  // of such a job
+  Duration failure_grace = std::chrono::seconds(5);
   Duration shutdown_timeout{};
   bool with_template = false;  // whether ranks are forked from a template
   bool torchrun_exit_code = false;
@@ -36,7 +44,7 @@ struct NodeConfig {
 
 class NodeMachine {
  public:
-  // Asks at once for the preparation of attempt 0 and for the coordinator.
+  // Asks at once for the preparation of attempt 0, and for the coordinator or the store.
   NodeMachine(NodeConfig config, TimePoint now);
 
   // Total: every event is answered in every state. After NodeDone every event is ignored and no effect follows. `now`
@@ -49,7 +57,8 @@ class NodeMachine {
   bool done() const { return done_; }
   // Of the running attempt, or of the next one while none runs.
   int attempt() const { return attempt_; }
-  const MemberMachine& member() const { return member_; }
+  // Of a job of several nodes.
+  const MemberMachine& member() const { return std::get<MemberMachine>(rounds_); }
   // The group of the running or the last attempt; none before the first one started.
   const GroupMachine* group() const { return group_ ? &*group_ : nullptr; }
 
@@ -72,13 +81,16 @@ class NodeMachine {
   void on(const SentinelDied& event, TimePoint now);
   void on(const DeadlineArrived&, TimePoint) {}  // step() begins with what is due
   template <typename Fact>
-  void on(const Fact& fact, TimePoint now) {  // the member machine's own
-    step_member(fact, now);
+  void on(const Fact& fact, TimePoint now) {  // about rounds
+    step_rounds(fact, now);
   }
 
+  using Rounds = std::variant<MemberMachine, SoloRounds>;
+  static Rounds rounds_of(const NodeConfig& config, TimePoint now);
+  std::optional<TimePoint> rounds_deadline() const;
   void deliver_deadlines(const NodeEvent& event, TimePoint now);
-  void step_member(const MemberEvent& event, TimePoint now);
-  void take_member_effects(TimePoint now);
+  void step_rounds(const MemberEvent& event, TimePoint now);
+  void take_rounds_effects(TimePoint now);
   void carry_out(const StartWorkers& start, TimePoint now);
   void carry_out(const StopWorkers& stop, TimePoint now);
   void carry_out(const KillWorkers& kill, TimePoint now);
@@ -95,15 +107,19 @@ class NodeMachine {
   // A round whose workers were never started is gone at once.
   bool drop_unbegun(TimePoint now);
   void step_group(const GroupEvent& event, TimePoint now);
+  void take_group_effects();
   void note_success(TimePoint now);
   void note_failures();
+  void gather_evidence();
   void conclude_attempt(TimePoint now);
   RoundId round() const { return order_->assignment.round; }
-  std::vector<int> victims() const;
+  void pass_on(int signal, TimePoint now);
+  std::vector<StoppedWorker> stopped_workers() const;
   void say(LogLevel level, std::string line) { effects_.emplace_back(Say{level, std::move(line)}); }
 
   NodeConfig config_;
-  MemberMachine member_;
+  Rounds rounds_;
+  StopOrder order_to_stop_;
   bool done_ = false;
   bool from_template_ = false;
 

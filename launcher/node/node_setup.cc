@@ -5,21 +5,26 @@
 namespace ferrun {
 
 NodeConfig node_config(const JobConfig& config, std::vector<std::string> addresses) {
-  const RendezvousConfig& rendezvous = *config.rendezvous;
   NodeConfig node;
-  node.member.agent = rendezvous.agent;
+  node.solo = !config.rendezvous;
+  node.launch_id = config.launch_id;
+  node.stop_signals = config.stop_signals;
   node.member.host = config.hostname;
-  node.member.addresses = std::move(addresses);
   node.member.workers = config.workers;
   node.member.role = config.role;
-  node.member.node_rank = rendezvous.node_rank;
-  node.member.terms = rendezvous.terms;
-  node.member.min_nodes = rendezvous.min_nodes;
-  node.member.max_nodes = rendezvous.max_nodes;
   node.member.max_restarts = config.max_restarts;
-  node.member.endpoint = to_string(rendezvous.endpoint);
-  node.member.join_timeout = rendezvous.conf.join_timeout;
-  node.member.coordinator_timeout = rendezvous.coordinator_timeout;
+  if (config.rendezvous) {
+    const RendezvousConfig& rendezvous = *config.rendezvous;
+    node.member.agent = rendezvous.agent;
+    node.member.addresses = std::move(addresses);
+    node.member.node_rank = rendezvous.node_rank;
+    node.member.terms = rendezvous.terms;
+    node.member.min_nodes = rendezvous.min_nodes;
+    node.member.max_nodes = rendezvous.max_nodes;
+    node.member.endpoint = to_string(rendezvous.endpoint);
+    node.member.join_timeout = rendezvous.conf.join_timeout;
+    node.member.coordinator_timeout = rendezvous.coordinator_timeout;
+  }
   node.failure_grace = config.failure_grace;
   node.shutdown_timeout = config.shutdown_timeout;
   node.with_template = config.start_method != StartMethod::kSpawn;
@@ -41,6 +46,7 @@ CoordinatorConfig coordinator_config(const RendezvousConfig& config, AgentId hos
   coordinator.max_restarts = config.max_restarts;
   coordinator.own_process = host_agent == AgentId{};
   coordinator.host_agent = host_agent;
+  coordinator.job_id = config.job_id;
   coordinator.launch_id = launch_id;
   coordinator.terms = config.terms;
   coordinator.heartbeat_interval = config.conf.keep_alive_interval;

@@ -1,6 +1,5 @@
 #include "launcher/report/failure_report.h"
 
-#include <algorithm>
 #include <array>
 #include <cstdio>
 
@@ -9,22 +8,8 @@
 namespace ferrun {
 namespace {
 
-constexpr size_t kRuleWidth = 78;
-constexpr size_t kListedWorkers = 8;  // of each kind; a large group must not push the cause off the screen
 constexpr size_t kMessageLines = 20;
 constexpr size_t kStackLines = 40;
-
-// "2.31 s", "45 ms".
-std::string seconds(Duration duration) {
-  const double value = std::chrono::duration<double>(duration).count();
-  std::array<char, 32> text;
-  if (value < 1) {
-    std::snprintf(text.data(), text.size(), "%.0f ms", value * 1e3);
-  } else {
-    std::snprintf(text.data(), text.size(), "%.2f s", value);
-  }
-  return text.data();
-}
 
 // The newest `most` lines, each indented; says how many were left out.
 void append_block(std::vector<std::string>& out, const std::vector<std::string>& lines, size_t most) {
@@ -52,66 +37,18 @@ void append_error(std::vector<std::string>& out, const ErrorFile& error, bool ha
   append_block(out, lines_of(error.callstack), kStackLines);
 }
 
-class ReportWriter {
- public:
-  ReportWriter(const FailedRun& run, const Diagnosis& diagnosis) : run_(run), diagnosis_(diagnosis) {}
-
-  std::vector<std::string> write() {
-    rule('=');
-    add("ferrun: " + printable(run_.title) + " FAILED on " + printable(run_.hostname));
-    const std::string cause = "rank " + std::to_string(diagnosis_.root_cause);
-    list(Part::kVictim, "Stopped by ferrun because " + cause + " failed:");
-    list(Part::kFailedToo, "Failed as well:");
-    rule('-');
-    write_cause();
-    write_hint();
-    rule('=');
-    return std::move(out_);
-  }
-
- private:
-  void add(std::string line) { out_.push_back(std::move(line)); }
-  void rule(char mark) { add(std::string(kRuleWidth, mark)); }
-
-  const WorkerRecord& root() const { return run_.workers[static_cast<size_t>(diagnosis_.root_cause)]; }
-  const WorkerEvidence& evidence() const { return run_.evidence[static_cast<size_t>(diagnosis_.root_cause)]; }
-
-  void list(Part part, const std::string& heading) {
-    const size_t all = static_cast<size_t>(std::ranges::count(diagnosis_.parts, part));
-    if (all == 0) return;
-    add(heading);
-    size_t listed = 0;
-    for (size_t rank = 0; rank < run_.workers.size() && listed < kListedWorkers; ++rank) {
-      if (diagnosis_.parts[rank] != part) continue;
-      add("  " + describe_worker(run_.workers[rank]) + after_root(run_.workers[rank]));
-      ++listed;
-    }
-    if (all > listed) add("  and " + std::to_string(all - listed) + " more");
-  }
-
-  std::string after_root(const WorkerRecord& worker) const {
-    if (worker.ended_at <= root().ended_at) return "";
-    return ", " + seconds(worker.ended_at - root().ended_at) + " later";
-  }
-
-  void write_cause() {
-    add("Root cause: " + describe_worker(root()));
-    std::string when = "  when:   " + seconds(root().ended_at - root().started_at) + " after its start";
-    if (run_.attempt > 0) when += ", in attempt " + std::to_string(run_.attempt) + " (the first is 0)";
-    add(when + "; " + diagnosis_.reason);
-    for (std::string& line : evidence_lines(evidence(), run_.stderr_file, run_.stderr_inherited)) add(std::move(line));
-  }
-
-  void write_hint() {
-    if (!run_.stopped_by_user) add(restarts_hint(run_.max_restarts));
-  }
-
-  const FailedRun& run_;
-  const Diagnosis& diagnosis_;
-  std::vector<std::string> out_;
-};
-
 }  // namespace
+
+std::string elapsed_text(Duration duration) {
+  const double value = std::chrono::duration<double>(duration).count();
+  std::array<char, 32> text;
+  if (value < 1) {
+    std::snprintf(text.data(), text.size(), "%.0f ms", value * 1e3);
+  } else {
+    std::snprintf(text.data(), text.size(), "%.2f s", value);
+  }
+  return text.data();
+}
 
 std::vector<std::string> evidence_lines(const WorkerEvidence& evidence, const std::filesystem::path& stderr_file,
                                         bool stderr_inherited) {
@@ -145,10 +82,6 @@ std::string describe_worker(const WorkerRecord& worker, int first_rank) {
   text += ") ";
   if (worker.start_error) return text + "did not start: " + worker.start_error->message;
   return text + (worker.status ? worker.status->describe() : "is still running");
-}
-
-std::vector<std::string> failure_report(const FailedRun& run, const Diagnosis& diagnosis) {
-  return ReportWriter(run, diagnosis).write();
 }
 
 }  // namespace ferrun

@@ -9,6 +9,7 @@ namespace ferrun {
 namespace {
 
 constexpr size_t kJobRuleWidth = 78;
+constexpr size_t kListedWorkers = 8;
 constexpr size_t kMostLines = 200;  // of the job's report: the root cause, at its end, stays on the screen
 
 std::vector<std::string> printable_lines(const std::vector<std::string>& report) {
@@ -18,15 +19,36 @@ std::vector<std::string> printable_lines(const std::vector<std::string>& report)
   return lines;
 }
 
-std::vector<std::string> failure(const JobEnd& end, const NodeReport& node) {
-  std::vector<std::string> lines = {std::string(kJobRuleWidth, '=')};
-  lines.push_back("ferrun: " + printable(node.title) + " (job " + printable(node.run_id) + ") FAILED on " +
-                  std::to_string(node.nodes) + (node.nodes == 1 ? " node" : " nodes") + "; this one is " +
-                  printable(node.host));
-  if (!node.victims.empty()) lines.push_back("Stopped here by ferrun because of it: " + ranks_text(node.victims));
+std::string title_line(const NodeReport& node, bool stopped) {
+  const std::string what = "ferrun: " + printable(node.title);
+  const std::string verdict = stopped ? " was stopped after a failure on " : " FAILED on ";
+  if (node.solo) return what + verdict + printable(node.host);
+  return what + " (job " + printable(node.run_id) + ")" + verdict + std::to_string(node.nodes) +
+         (node.nodes == 1 ? " node" : " nodes") + "; this one is " + printable(node.host);
+}
+
+// Each by itself while they are few; a large group must not push the cause off the screen.
+void append_stopped(const std::vector<StoppedWorker>& stopped, std::vector<std::string>& lines) {
+  if (stopped.empty()) return;
+  if (stopped.size() > kListedWorkers) {
+    std::vector<int> ranks;
+    for (const StoppedWorker& worker : stopped) ranks.push_back(worker.rank);
+    lines.push_back("Stopped here by ferrun because of it: " + ranks_text(ranks));
+    return;
+  }
+  lines.emplace_back("Stopped here by ferrun because of it:");
+  for (const StoppedWorker& worker : stopped) {
+    lines.push_back("  " + worker.description +
+                    (worker.later > Duration::zero() ? ", " + elapsed_text(worker.later) + " later" : ""));
+  }
+}
+
+std::vector<std::string> failure(const std::vector<std::string>& report, const NodeReport& node, bool stopped) {
+  std::vector<std::string> lines = {std::string(kJobRuleWidth, '='), title_line(node, stopped)};
+  append_stopped(node.stopped, lines);
   lines.push_back(std::string(kJobRuleWidth, '-'));
-  std::ranges::move(printable_lines(end.report), std::back_inserter(lines));
-  lines.push_back(restarts_hint(node.max_restarts));
+  std::ranges::move(printable_lines(report), std::back_inserter(lines));
+  if (!stopped) lines.push_back(restarts_hint(node.max_restarts));
   lines.push_back(std::string(kJobRuleWidth, '='));
   return lines;
 }
@@ -35,10 +57,16 @@ std::vector<std::string> failure(const JobEnd& end, const NodeReport& node) {
 
 std::vector<std::string> job_report(const JobEnd& end, const NodeReport& node) {
   if (end.kind == JobEnd::Kind::kSuccess) return {};
-  if (end.kind == JobEnd::Kind::kFailed) return failure(end, node);
+  if (end.kind == JobEnd::Kind::kFailed) return failure(end.report, node, /*stopped=*/false);
   std::vector<std::string> lines = printable_lines(end.report);
+  std::vector<std::string> before;
+  if (end.kind == JobEnd::Kind::kStopped && lines.size() > 1) {
+    before = failure({end.report.begin(), end.report.end() - 1}, node, /*stopped=*/true);
+    lines.erase(lines.begin(), lines.end() - 1);
+  }
   if (lines.empty()) lines.push_back("the job has ended with status " + std::to_string(end.exit_status));
   for (std::string& line : lines) line.insert(0, "ferrun: ");
+  lines.insert(lines.begin(), before.begin(), before.end());
   return lines;
 }
 

@@ -1,22 +1,30 @@
-// The last thing on every node's screen in a job of several nodes: how the job ended, the root cause last. Pure.
+// The last thing on a node's screen: how the job ended, the root cause last. Pure.
 #pragma once
 
 #include <string>
 #include <vector>
 
+#include "common/time.h"
 #include "rendezvous/job/failure.h"
 
 namespace ferrun {
 
-// What the node adds to what the coordinator tells of the end.
+// A worker of this node that ferrun stopped because of a failure.
+struct StoppedWorker {
+  int rank = 0;             // global
+  std::string description;  // "rank 0 (local_rank 0, pid 4710) killed by SIGTERM (terminated)"
+  Duration later{};         // than the first failure of this node; 0: none failed here
+};
+
+// What the node adds to what is told of the end.
 struct NodeReport {
   std::string title;   // the program as typed
   std::string run_id;  // of the job
   std::string host;
   int nodes = 1;  // of the last round
   int max_restarts = 0;
-  std::vector<int>
-      victims;  // global ranks of this node's workers that ferrun stopped because of the failure, ascending
+  std::vector<StoppedWorker> stopped;  // by rank
+  bool solo = false;                   // the only node of the job
 };
 
 // Lines without line ends, safe for a terminal whatever the coordinator sent; none after success.

@@ -1,5 +1,6 @@
 #include "launcher/report/local_failure.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/printable_text.h"
@@ -42,7 +43,9 @@ std::vector<std::string> fitting(std::vector<std::string> lines) {
 
 }  // namespace
 
-LocalFailure local_failure(const WorkerRecord& record, const FailedWorker& left_behind, int first_rank, TimePoint now) {
+LocalFailure local_failure(const WorkerRecord& record, const FailedWorker& left_behind, const GroupPlace& place,
+                           TimePoint now) {
+  const int first_rank = place.first_rank;
   LocalFailure failure;
   failure.local_rank = record.local_rank;
   failure.rank = first_rank + record.local_rank;
@@ -51,6 +54,8 @@ LocalFailure local_failure(const WorkerRecord& record, const FailedWorker& left_
   failure.age = now - record.ended_at;
   std::vector<std::string> lines = {printable(describe_worker(record, first_rank))};
   if (!record.start_error) {
+    lines.push_back("  when:   " + elapsed_text(record.ended_at - record.started_at) + " after its start" +
+                    (place.attempt == 0 ? "" : ", in attempt " + std::to_string(place.attempt) + " (the first is 0)"));
     for (std::string& line :
          evidence_lines(left_behind.evidence, left_behind.stderr_file, left_behind.stderr_inherited)) {
       lines.push_back(std::move(line));
@@ -63,7 +68,21 @@ LocalFailure local_failure(const WorkerRecord& record, const FailedWorker& left_
 LocalFailure start_failure(const Error& error, int first_rank) {
   WorkerRecord never_started;
   never_started.start_error = error;
-  return local_failure(never_started, {}, first_rank, never_started.ended_at);
+  return local_failure(never_started, {}, {first_rank, 0}, never_started.ended_at);
+}
+
+void order_by_error_files(std::vector<ExaminedWorker>& workers) {
+  std::vector<ExaminedWorker*> stamped;
+  std::vector<TimePoint> ends;
+  for (ExaminedWorker& worker : workers) {
+    if (!worker.left_behind.evidence.error.timestamp) continue;
+    stamped.push_back(&worker);
+    ends.push_back(worker.record.ended_at);
+  }
+  std::ranges::sort(ends);
+  std::ranges::stable_sort(stamped, {},
+                           [](const ExaminedWorker* worker) { return *worker->left_behind.evidence.error.timestamp; });
+  for (size_t at = 0; at < stamped.size(); ++at) stamped[at]->record.ended_at = ends[at];
 }
 
 }  // namespace ferrun

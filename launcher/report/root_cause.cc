@@ -4,9 +4,7 @@
 #include <array>
 #include <cctype>
 #include <csignal>
-#include <limits>
 #include <string_view>
-#include <tuple>
 
 namespace ferrun {
 namespace {
@@ -42,14 +40,6 @@ bool is_casualty(const WorkerRecord& worker, const WorkerEvidence& evidence) {
   return std::ranges::any_of(evidence.stderr_tail, tells_of_lost_peer);
 }
 
-// `first` is the rank whose failure was noticed first.
-std::string reason_for(size_t root, size_t first, bool first_is_casualty) {
-  if (root == first) return "it was the first to fail";
-  const std::string other = "rank " + std::to_string(first);
-  if (first_is_casualty) return other + " failed before it, but only lost its connection to a peer";
-  return other + " ended in the same moment; the error files' times decide";
-}
-
 }  // namespace
 
 bool is_victim(const WorkerRecord& worker, const WorkerEvidence& evidence) {
@@ -63,27 +53,6 @@ FailureKind failure_kind(const WorkerRecord& worker, const WorkerEvidence& evide
   if (worker.status->signal() == SIGKILL && !evidence.out_of_memory.empty()) return FailureKind::kOutOfMemory;
   if (is_casualty(worker, evidence)) return FailureKind::kLostPeer;
   return worker.status->is_signal() ? FailureKind::kSignal : FailureKind::kExit;
-}
-
-Diagnosis diagnose(const std::vector<WorkerRecord>& workers, const std::vector<WorkerEvidence>& evidence) {
-  Diagnosis diagnosis;
-  diagnosis.parts.resize(workers.size(), Part::kNone);
-  std::vector<size_t> own;
-  for (size_t rank = 0; rank < workers.size(); ++rank) {
-    if (!workers[rank].failed()) continue;
-    diagnosis.parts[rank] = is_victim(workers[rank], evidence[rank]) ? Part::kVictim : Part::kFailedToo;
-    if (diagnosis.parts[rank] == Part::kFailedToo) own.push_back(rank);
-  }
-  std::ranges::stable_sort(own, {}, [&workers](size_t rank) { return workers[rank].ended_at; });
-  const auto order = [&](size_t rank) {
-    const double stamp = evidence[rank].error.timestamp.value_or(std::numeric_limits<double>::infinity());
-    return std::tuple(is_casualty(workers[rank], evidence[rank]), workers[rank].ended_at, stamp, rank);
-  };
-  const size_t root = *std::ranges::min_element(own, {}, order);
-  diagnosis.root_cause = static_cast<int>(root);
-  diagnosis.reason = reason_for(root, own.front(), is_casualty(workers[own.front()], evidence[own.front()]));
-  diagnosis.parts[root] = Part::kRootCause;
-  return diagnosis;
 }
 
 }  // namespace ferrun

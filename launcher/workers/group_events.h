@@ -43,10 +43,23 @@ struct SignalMissed {
 
 // Ask every worker to end, by `signal` (0: SIGTERM, unless they have been asked already); they have one common grace
 // for it, the group's unless another is given. When they are being stopped already the shorter time is left to them.
+// With `hold` the grace begins now, and the workers are asked so much later: whoever signalled ferrun may have
+// signalled them as well, which is known by then.
 struct StopGroup {
   int signal = 0;
   std::string reason;
   std::optional<Duration> grace{};
+  Duration hold{};
+};
+
+// The workers have been asked by whoever asked ferrun: they are not asked again, or only `again` later.
+struct AskedAlready {
+  std::optional<Duration> again{};
+};
+
+// A signal that ends nothing, for every worker that runs. Not while they are being stopped.
+struct PassSignal {
+  int signal = 0;
 };
 
 // No more asking.
@@ -54,11 +67,11 @@ struct KillGroup {
   std::string reason;
 };
 
-// The deadline has come.
+// The deadline has come: of the grace, or of asking.
 struct GraceOver {};
 
-using GroupEvent =
-    std::variant<RankStarted, RankNotStarted, RankNotForked, RankEnded, SignalMissed, StopGroup, KillGroup, GraceOver>;
+using GroupEvent = std::variant<RankStarted, RankNotStarted, RankNotForked, RankEnded, SignalMissed, StopGroup,
+                                AskedAlready, PassSignal, KillGroup, GraceOver>;
 
 // --- Effects, to be carried out in their order. ---
 

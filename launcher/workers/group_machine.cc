@@ -68,6 +68,8 @@ void GroupMachine::on(const RankEnded& event, TimePoint now) {
   ended.state = State::kEnded;
   ended.status = event.status;
   ended.ended_at = now;
+  // Whoever ends while asking is held back was asked by somebody else.
+  if (ask_at_) ended.sent_signals.push_back(stop_signal_);
   if (!event.status.success()) note_failure(event.local_rank, now);
 }
 
@@ -81,11 +83,33 @@ void GroupMachine::on(const StopGroup& event, TimePoint now) {
   stop_asked_ = true;
   effects_.emplace_back(TellUser{event.reason});
   const Duration grace = event.grace.value_or(grace_);
-  if (phase_ != Phase::kStopping) return begin_stop(event.signal == 0 ? SIGTERM : event.signal, grace, now);
-  if (event.signal != 0) signal_running(event.signal);
+  if (phase_ != Phase::kStopping) return begin_stop(event.signal == 0 ? SIGTERM : event.signal, grace, event.hold, now);
+  if (event.signal != 0) {
+    stop_signal_ = event.signal;
+    ask_at_ = now + event.hold;
+    ask_if_due(now);
+  }
   if (now + grace >= *deadline_) return;  // the grace that was begun goes on
   deadline_ = now + grace;
   stop_grace_ = grace;
+}
+
+// Whoever runs has the signal, or gets it later after all: its end is no failure either way.
+void GroupMachine::on(const AskedAlready& event, TimePoint now) {
+  if (phase_ != Phase::kStopping || !ask_at_) return;
+  ask_at_.reset();
+  if (event.again) ask_at_ = now + *event.again;
+  for (WorkerRecord& record : workers_) {
+    if (record.state == State::kRunning) record.sent_signals.push_back(stop_signal_);
+  }
+}
+
+// A worker that such a signal kills has failed: nobody wanted it to end.
+void GroupMachine::on(const PassSignal& event, TimePoint) {
+  if (stopping()) return;
+  for (const WorkerRecord& record : workers_) {
+    if (record.state == State::kRunning) effects_.emplace_back(SignalRank{record.local_rank, record.pid, event.signal});
+  }
 }
 
 void GroupMachine::on(const KillGroup& event, TimePoint) {
@@ -96,7 +120,9 @@ void GroupMachine::on(const KillGroup& event, TimePoint) {
 }
 
 void GroupMachine::on(const GraceOver&, TimePoint now) {
-  if (phase_ != Phase::kStopping || now < *deadline_) return;
+  if (phase_ != Phase::kStopping) return;
+  ask_if_due(now);
+  if (now < *deadline_) return;
   std::string late;
   for (const WorkerRecord& record : workers_) {
     if (record.state == State::kRunning) late += (late.empty() ? "" : ", ") + rank_text(record.local_rank);
@@ -108,15 +134,27 @@ void GroupMachine::on(const GraceOver&, TimePoint now) {
 void GroupMachine::note_failure(int local_rank, TimePoint now) {
   if (stopping()) return;  // a victim, or a failure that the report ranks behind the first
   first_failure_ = local_rank;
-  begin_stop(SIGTERM, grace_, now);
+  begin_stop(SIGTERM, grace_, Duration::zero(), now);
 }
 
-void GroupMachine::begin_stop(int signal, Duration grace, TimePoint now) {
+void GroupMachine::begin_stop(int signal, Duration grace, Duration hold, TimePoint now) {
   phase_ = Phase::kStopping;
   stop_signal_ = signal;
   deadline_ = now + grace;
   stop_grace_ = grace;
-  signal_running(signal);
+  ask_at_ = now + hold;
+  ask_if_due(now);
+}
+
+void GroupMachine::ask_if_due(TimePoint now) {
+  if (!ask_at_ || now < *ask_at_) return;
+  ask_at_.reset();
+  signal_running(stop_signal_);
+}
+
+std::optional<TimePoint> GroupMachine::next_deadline() const {
+  if (phase_ != Phase::kStopping) return std::nullopt;
+  return ask_at_ && *ask_at_ < *deadline_ ? ask_at_ : deadline_;
 }
 
 void GroupMachine::begin_kill() {

@@ -57,7 +57,7 @@ class GroupMachine {
   // Total: every event is answered in every phase. A fact about a worker that is not in the state for it is ignored.
   void step(const GroupEvent& event, TimePoint now);
   // When GraceOver is due; only while kStopping.
-  std::optional<TimePoint> next_deadline() const { return phase_ == Phase::kStopping ? deadline_ : std::nullopt; }
+  std::optional<TimePoint> next_deadline() const;
   std::vector<GroupEffect> take_effects();
 
   Phase phase() const { return phase_; }
@@ -75,13 +75,16 @@ class GroupMachine {
   void on(const RankEnded& event, TimePoint now);
   void on(const SignalMissed& event, TimePoint now);
   void on(const StopGroup& event, TimePoint now);
+  void on(const AskedAlready& event, TimePoint now);
+  void on(const PassSignal& event, TimePoint now);
   void on(const KillGroup& event, TimePoint now);
   void on(const GraceOver& event, TimePoint now);
 
   WorkerRecord& worker(int local_rank) { return workers_[static_cast<size_t>(local_rank)]; }
   bool stopping() const { return phase_ == Phase::kStopping || phase_ == Phase::kKilling; }
   void note_failure(int local_rank, TimePoint now);
-  void begin_stop(int signal, Duration grace, TimePoint now);
+  void begin_stop(int signal, Duration grace, Duration hold, TimePoint now);
+  void ask_if_due(TimePoint now);
   void begin_kill();
   void signal_running(int signal);
   void send(WorkerRecord& worker, int signal);
@@ -96,6 +99,7 @@ class GroupMachine {
   Phase phase_ = Phase::kStarting;
   std::vector<WorkerRecord> workers_;
   std::optional<TimePoint> deadline_;
+  std::optional<TimePoint> ask_at_;  // the workers, who are being stopped
   std::optional<int> first_failure_;
   bool stop_asked_ = false;  // from outside, not by a failure
   int stop_signal_ = 0;

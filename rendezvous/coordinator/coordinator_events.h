@@ -36,6 +36,7 @@ struct CoordinatorState {
   std::string launch_id;
   std::vector<Term> terms;
   std::optional<JobEnd> closed;
+  std::string job_id;
   bool operator==(const CoordinatorState&) const = default;
 };
 

@@ -1,15 +1,8 @@
 // The coordinator machine's lost and leaving nodes.
-#include <algorithm>
-
 #include "rendezvous/coordinator/coordinator_impl.h"
 #include "rendezvous/job/wording.h"
 
 namespace ferrun {
-namespace {
-
-constexpr size_t kDeparturesKept = 16;
-
-}  // namespace
 
 void CoordinatorMachine::Impl::on(const PeerLost& event) {
   if (PeerSession* session = members_.session(event.connection)) lose_connection(*session, event.kind, event.why);
@@ -49,24 +42,19 @@ void CoordinatorMachine::Impl::hear(Member& member, const Goodbye& goodbye) {
   const std::string why = by_signal ? signal_name(goodbye.signal) : plain_text(goodbye.reason);
   const std::string line = member.host + " leaves" + (why.empty() ? "" : " (" + why + ")");
   members_.say_goodbye(member);
-  if (by_signal) {
-    goodbye_signal_ = goodbye.signal;
-    settle_end_ = now_ + config_.goodbye_settle;
-    settle_ = line;
-  }
+  if (by_signal) departures_.note_signal(goodbye.signal, line, now_ + config_.goodbye_settle);
   note_departure(member.host, "has left" + (why.empty() ? "" : " (" + why + ")"));
-  if (phase_ == Phase::kClosing) return end_settled(member);
+  if (phase_ == Phase::kClosing) return closing_->settle(member.agent);
   if (!member.seat) return say(RendezvousLevel::kInfo, line);
-  Seat& seat = round_->seats[static_cast<size_t>(*member.seat)];
   if (phase_ == Phase::kPreparing) return fail_preparation(line, {});
-  if (phase_ == Phase::kStopping) return acknowledge(seat);
-  if (!seat.finished) return begin_stop(StopKind::kMembership, line, false);
+  if (phase_ == Phase::kStopping) return stopping_->acknowledge(*member.seat);
+  if (!running_.has_finished(*member.seat)) return begin_stop(StopKind::kMembership, line, false);
   vacate(member);
 }
 
 void CoordinatorMachine::Impl::lose(Member& member, const std::string& why) {
-  news_ = true;
-  if (phase_ == Phase::kClosing) return end_settled(member);
+  announcer_.note_news();
+  if (phase_ == Phase::kClosing) return closing_->settle(member.agent);
   if (member.leaving) {  // as it had said
     if (member.seat) lose_seat(member, why);
     return;
@@ -78,24 +66,25 @@ void CoordinatorMachine::Impl::lose(Member& member, const std::string& why) {
 
 void CoordinatorMachine::Impl::lose_seat(Member& member, const std::string& why) {
   const int rank = *member.seat;
-  Seat& seat = round_->seats[static_cast<size_t>(rank)];
-  if (!seat.finished && !member.leaving) note_flap(member);
+  const bool is_missed = !running_.has_finished(rank) && !member.leaving;
+  const std::string reason = member.host + " was lost: " + why;
+  if (is_missed) note_flap(member);
   switch (phase_) {
-    case Phase::kPreparing: return fail_preparation(member.host + " was lost: " + why, {});
+    case Phase::kPreparing: return fail_preparation(reason, {});
     case Phase::kRunning:
-      if (seat.finished || member.leaving) break;
-      begin_stop(StopKind::kLoss, member.host + " was lost: " + why, true);
-      acknowledge(seat);
-      see_loss(seat, rank, member.last_arrival, why);
+      if (!is_missed) break;
+      begin_stop(StopKind::kLoss, reason, true);
+      stopping_->acknowledge(rank);
+      stopping_->see_loss(round_->at(rank), rank, member.last_arrival, why, now_);
       break;
     case Phase::kStopping:
       // Workers that the others may be waiting for are gone.
-      if (stopping_->kind == StopKind::kMembership && !seat.reaped && !member.leaving && !seat.finished) {
-        stopping_->kind = StopKind::kLoss;
-        tell_round(Stop{round_->id, StopKind::kLoss, member.host + " was lost: " + why});
+      if (is_missed && stopping_->kind() == StopKind::kMembership && !stopping_->has_reaped(rank)) {
+        stopping_->turn_into_loss();
+        tell_round(Stop{round_->id(), StopKind::kLoss, reason});
       }
-      acknowledge(seat);
-      if (stopping_->cause_wanted && !member.leaving && !seat.finished) see_loss(seat, rank, member.last_arrival, why);
+      stopping_->acknowledge(rank);
+      if (is_missed) stopping_->see_loss(round_->at(rank), rank, member.last_arrival, why, now_);
       break;
     default: break;
   }
@@ -105,17 +94,27 @@ void CoordinatorMachine::Impl::lose_seat(Member& member, const std::string& why)
 // The node is there, but its part of the round has ended.
 void CoordinatorMachine::Impl::lose_workers(Member& member, const std::string& why) {
   note_flap(member);
-  const Seat& seat = round_->seats[static_cast<size_t>(*member.seat)];
+  const int rank = *member.seat;
   begin_stop(StopKind::kLoss, member.host + " dropped out: " + why, true);
-  see_loss(seat, *member.seat, now_ - config_.heartbeat_interval, why);
+  stopping_->see_loss(round_->at(rank), rank, now_ - config_.heartbeat_interval, why, now_);
 }
 
 void CoordinatorMachine::Impl::note_flap(const Member& member) {
-  const auto barred = flaps_.lost(member.node(), now_);
+  const auto barred = places_.note_loss(member, now_);
   if (!barred) return;
   note_departure(member.host, "is barred", now_ + *barred);
   say(RendezvousLevel::kWarning, member.host + " was lost " + std::to_string(config_.losses_to_bar) + " times within " +
                                      in_words(config_.loss_window) + ": it is barred for " + in_words(*barred));
+}
+
+void CoordinatorMachine::Impl::note_departure(const std::string& host, std::string what,
+                                              std::optional<TimePoint> until) {
+  departures_.note(host, std::move(what), stall_.judged(), until);
+}
+
+// A member has a seat only while there is a round.
+void CoordinatorMachine::Impl::vacate(Member& member) {
+  if (member.seat) round_->vacate(member);
 }
 
 void CoordinatorMachine::Impl::erase_if_done(Member& member) {
@@ -126,16 +125,6 @@ void CoordinatorMachine::Impl::erase_if_done(Member& member) {
 void CoordinatorMachine::Impl::forget(Member& member) {
   vacate(member);
   members_.erase(member);
-}
-
-void CoordinatorMachine::Impl::note_departure(const std::string& host, std::string what,
-                                              std::optional<TimePoint> until) {
-  std::erase_if(departures_, [&](const Departure& each) {
-    return each.host == host && (until || !each.until || is_over(*each.until));
-  });
-  if (std::ranges::find(departures_, host, &Departure::host) != departures_.end()) return;  // barred says more
-  departures_.push_back({host, std::move(what), until});
-  if (departures_.size() > kDeparturesKept) departures_.pop_front();
 }
 
 }  // namespace ferrun

@@ -8,15 +8,6 @@
 namespace ferrun {
 namespace {
 
-using namespace std::chrono_literals;
-
-// A deadline that is noticed later than this shows that the process stood still.
-constexpr Duration kStall = 100ms;
-// For what the sockets hold after a stall. A machine that is always late must come to decisions nevertheless.
-constexpr Duration kDrain = 100ms;
-constexpr Duration kStallWhileDraining = 1s;
-constexpr Duration kSaveAgain = 1s;  // after it failed
-
 CoordinatorConfig sane(CoordinatorConfig config) {
   config.min_nodes = std::max(config.min_nodes, 1);
   config.max_nodes = std::max(config.max_nodes, config.min_nodes);
@@ -34,9 +25,9 @@ CoordinatorMachine& CoordinatorMachine::operator=(CoordinatorMachine&&) noexcept
 
 void CoordinatorMachine::step(const CoordinatorEvent& event, TimePoint now) { impl_->step(event, now); }
 std::optional<TimePoint> CoordinatorMachine::next_deadline() const { return impl_->next_deadline(); }
-std::vector<CoordinatorEffect> CoordinatorMachine::take_effects() { return std::exchange(impl_->effects_, {}); }
+std::vector<CoordinatorEffect> CoordinatorMachine::take_effects() { return impl_->outbox_.take(); }
 CoordinatorMachine::Phase CoordinatorMachine::phase() const { return impl_->phase_; }
-RoundId CoordinatorMachine::round() const { return impl_->newest_; }
+RoundId CoordinatorMachine::round() const { return impl_->record_.newest(); }
 std::string CoordinatorMachine::reason() const { return impl_->reason(); }
 std::string CoordinatorMachine::status_json(TimePoint now) const { return impl_->status_json(now); }
 
@@ -44,56 +35,46 @@ CoordinatorMachine::Impl::Impl(CoordinatorConfig config, std::optional<Coordinat
     : config_(sane(std::move(config))),
       fence_(config_.lease + config_.lease / 100 + config_.stop_bound),
       now_(now),
-      judged_(now),
-      stall_over_(now),
+      stall_(kMachineStall, now),
       started_(now),
       members_({config_.silence, config_.reset_grace, fence_}),
       terms_(config_.terms, terms_origin()),
-      flaps_({config_.loss_window, config_.losses_to_bar, config_.first_bar, config_.loss_window}),
-      launch_id_(config_.launch_id),
-      last_change_at_(now),
-      explain_at_(now),
-      recount_at_(now) {
+      record_(config_.launch_id, config_.max_restarts),
+      places_({config_.loss_window, config_.losses_to_bar, config_.first_bar, config_.loss_window}, config_.max_nodes,
+              exact_ranks()),
+      announcer_(now),
+      gathering_({config_.min_nodes, config_.max_nodes, config_.last_call}),
+      running_({static_cast<size_t>(config_.max_nodes), config_.scale_interval}),
+      last_change_at_(now) {
   if (saved) take_over(*saved);
   if (!closing_) claim_incarnation();
   advance();
 }
 
 void CoordinatorMachine::Impl::take_over(const CoordinatorState& saved) {
-  incarnation_ = saved.incarnation + 1;
-  newest_ = saved.newest;
-  restarts_ = std::clamp(saved.restarts, 0, config_.max_restarts);
-  if (!saved.launch_id.empty()) launch_id_ = saved.launch_id;
-  terms_.adopt(saved.terms, "the coordinator");
-  saved_members_ = saved.members;
+  record_.restore(saved);
+  terms_.adopt(required_terms(saved.terms), "the coordinator");
   if (saved.closed) {
+    record_.take_up_saved_launch();
     phase_ = Phase::kClosing;
-    closing_ = Closing{*saved.closed, now_ + config_.close_timeout, 0, true, 0, {}};
-    for (const CoordinatorState::Member& member : saved.members) closing_->expected.insert(member.agent);
-  } else if (!newest_.none()) {
-    recover_saved(saved.members);
+    closing_.emplace(*saved.closed, now_ + config_.close_timeout);
+    closing_->note_told();
+    for (const CoordinatorState::Member& member : saved.members) closing_->expect(member.agent);
+  } else if (!saved.newest.none()) {
+    recover_saved();
   }
 }
 
 void CoordinatorMachine::Impl::step(const CoordinatorEvent& event, TimePoint now) {
   if (phase_ == Phase::kClosed) return;
   now = std::max(now, now_);
-  notice_stall(now);
+  stall_.notice(earliest_deadline(), now);
   now_ = now;
   const Phase before = phase_;
   std::visit([this](const auto& fact) { on(fact); }, event);
   advance();
-  if (phase_ != before) news_ = true;
+  if (phase_ != before) announcer_.note_news();
   explain();
-}
-
-void CoordinatorMachine::Impl::notice_stall(TimePoint now) {
-  if (const auto due = earliest_deadline()) {
-    const bool draining = *due <= stall_over_;
-    const TimePoint expected = std::max(*due, stall_over_);
-    if (now - expected > (draining ? kStallWhileDraining : kStall)) stall_over_ = now + kDrain;
-  }
-  if (now >= stall_over_) judged_ = now;
 }
 
 std::optional<TimePoint> CoordinatorMachine::Impl::earliest_deadline() const {
@@ -102,29 +83,27 @@ std::optional<TimePoint> CoordinatorMachine::Impl::earliest_deadline() const {
     if (due && (!next || *due < *next)) next = due;
   };
   switch (phase_) {
-    case Phase::kGathering: add(decision_.until); break;
-    case Phase::kPreparing:
-      add(round_->prepare_end);
-      add(round_->save_again);
-      break;
+    case Phase::kGathering: add(gathering_.deadline()); break;
+    case Phase::kPreparing: add(preparation_->deadline()); break;
     case Phase::kRunning:
-      if (wants_to_scale()) add(scale_at_);
+      if (running_.wants_to_scale(joined())) add(running_.scale_at());
       break;
     case Phase::kStopping:
-      if (stopping_->cause_wanted) add(cause_deadline());
+      if (stopping_->cause_wanted()) add(stopping_->cause_deadline());
       break;
-    case Phase::kClosing: add(closing_->until); break;
+    case Phase::kClosing: add(closing_->until()); break;
     case Phase::kClosed: break;
   }
-  if (recovery_) add(recovery_->until);
+  if (takeover_) add(takeover_->until());
   return next;
 }
 
 std::optional<TimePoint> CoordinatorMachine::Impl::next_deadline() const {
   if (phase_ == Phase::kClosed) return std::nullopt;
   std::optional<TimePoint> next = earliest_deadline();
-  if (next) next = std::max(*next, stall_over_);
-  if (const auto due = explain_deadline(); due && (!next || *due < *next)) next = due;
+  if (next) next = stall_.judged_at(*next);
+  const bool explains = phase_ != Phase::kClosing;
+  if (const auto due = announcer_.deadline(); explains && due && (!next || *due < *next)) next = due;
   if (next) next = std::max(*next, now_);
   return next;
 }
@@ -141,43 +120,32 @@ void CoordinatorMachine::Impl::on(const PeerSaid& event) {
   const bool silent = session->member != nullptr && session->member->link == Member::Link::kSilent;
   if (silent && !may_return(*session)) return;
   members_.heard(*session, now_);
-  if (silent && phase_ == Phase::kClosing && closing_->told && !session->member->leaving) await_end(*session->member);
+  if (silent && phase_ == Phase::kClosing && closing_->is_told() && !session->member->leaving) {
+    closing_->await(session->agent);
+  }
   if (const Join* request = std::get_if<Join>(&event.message)) {
     join(*session, *request);
   } else if (const StatusRequest* question = std::get_if<StatusRequest>(&event.message)) {
-    effects_.emplace_back(Tell{session->connection, StatusReply{question->id, status_json(now_)}});
+    outbox_.tell(session->connection, StatusReply{question->id, status_json(now_)});
   } else if (session->member != nullptr) {
-    if (!std::holds_alternative<Heartbeat>(event.message)) news_ = true;
+    if (!std::holds_alternative<Heartbeat>(event.message)) announcer_.note_news();
     std::visit([this, session](const auto& message) { hear(*session->member, message); }, event.message);
   }
 }
 
 void CoordinatorMachine::Impl::hear(Member& member, const Heartbeat& heartbeat) {
-  tell(member, HeartbeatAnswer{heartbeat.number});
+  outbox_.tell(member, HeartbeatAnswer{heartbeat.number});
 }
 
 void CoordinatorMachine::Impl::on(const StateSaved& event) {
-  if (event.ticket == 0) return;
-  if (event.ticket == claim_ticket_) {
-    claim_ticket_ = 0;
-    claim_error_ = event.error;
-    if (event.error.empty()) {
-      claimed_ = claiming_;
-    } else {
-      claim_again_ = now_ + kSaveAgain;
-      say(RendezvousLevel::kWarning, "no round can start before the coordinator's state is saved: " + event.error);
-    }
-  } else if (phase_ == Phase::kPreparing && round_->save_ticket == event.ticket) {
-    round_->save_ticket = 0;
-    if (event.error.empty()) return;
-    round_->save_again = now_ + kSaveAgain;
-    say(RendezvousLevel::kWarning,
-        "round " + to_string(round_->id) + " cannot start before the coordinator's state is saved: " + event.error);
-  } else if (phase_ == Phase::kClosing && closing_->save_ticket == event.ticket) {
-    closing_->save_ticket = 0;
-    if (!event.error.empty()) {
-      say(RendezvousLevel::kWarning, "the end of the job could not be saved: " + event.error);
-    }
+  const bool failed = !event.error.empty();
+  const auto warn = [&](const std::string& what) { say(RendezvousLevel::kWarning, what + ": " + event.error); };
+  if (claim_.answered(event.ticket, event.error, now_)) {
+    if (failed) warn("no round can start before the coordinator's state is saved");
+  } else if (phase_ == Phase::kPreparing && preparation_->note_saved(event.ticket, event.error, now_)) {
+    if (failed) warn("round " + to_string(round_->id()) + " cannot start before the coordinator's state is saved");
+  } else if (phase_ == Phase::kClosing && closing_->note_saved(event.ticket)) {
+    if (failed) warn("the end of the job could not be saved");
     tell_close();
   }
 }
@@ -192,16 +160,16 @@ void CoordinatorMachine::Impl::on(const CoordinatorStopped& event) {
 }
 
 void CoordinatorMachine::Impl::on(const CoordinatorDeadline&) {
-  for (PeerSession* session : members_.take_silent(judged_)) fall_silent(*session);
-  for (Member* member : members_.graces_over(judged_)) {
+  for (PeerSession* session : members_.take_silent(stall_.judged())) fall_silent(*session);
+  for (Member* member : members_.graces_over(stall_.judged())) {
     members_.give_up(*member);
     lose(*member, "its connection broke and it did not come back");
     erase_if_done(*member);
   }
-  for (Member* member : members_.fences_over(judged_)) {
+  for (Member* member : members_.fences_over(stall_.judged())) {
     say(RendezvousLevel::kInfo, "the lease of " + member->host + " is over: none of its workers is left");
     erase_if_done(*member);
-    news_ = true;
+    announcer_.note_news();
   }
 }
 
@@ -229,91 +197,79 @@ void CoordinatorMachine::Impl::retire() {
 }
 
 void CoordinatorMachine::Impl::gather() {
-  if (retiring_) {
-    decision_ = {false, "the coordinator's own node leaves", std::nullopt};
-    return;
+  if (retiring_) return gathering_.wait_for("the coordinator's own node leaves");
+  const int signal = departures_.last_signal();
+  if (config_.own_process && members_.size() == 0 && signal != 0 && !departures_.settles(stall_.judged())) {
+    return close(
+        {JobEnd::Kind::kStopped, 128 + signal, {"all nodes have left, the last one by " + signal_name(signal)}});
   }
-  if (config_.own_process && members_.size() == 0 && goodbye_signal_ != 0 && is_over(settle_end_)) {
-    return close({JobEnd::Kind::kStopped,
-                  128 + goodbye_signal_,
-                  {"all nodes have left, the last one by " + signal_name(goodbye_signal_)}});
-  }
-  const bool enough = members_.ready() >= static_cast<size_t>(config_.min_nodes);
-  if (!enough) last_call_end_.reset();
-  if (enough && !last_call_end_ && config_.min_nodes != config_.max_nodes) last_call_end_ = now_ + config_.last_call;
-  decision_ = decide_round(gathering(), judged_);
-  if (decision_.form && claim_incarnation()) return begin_round(decision_.why);
-  if (decision_.form)
-    decision_ = {false, claim_words(), claim_ticket_ == 0 ? std::optional(claim_again_) : std::nullopt};
+  if (!gathering_.step(nodes(), now_, stall_.judged())) return;
+  if (claim_incarnation()) return begin_round(gathering_.why());
+  gathering_.wait_for(claim_.words(), claim_.again_at());
 }
 
 bool CoordinatorMachine::Impl::claim_incarnation() {
-  if (claimed_ == incarnation_) return true;
-  if (claim_ticket_ != 0 || !is_over(claim_again_)) return false;
-  SaveState state = save(std::nullopt);
-  claim_ticket_ = state.ticket;
-  claiming_ = incarnation_;
-  effects_.emplace_back(std::move(state));
+  const uint64_t incarnation = record_.incarnation();
+  if (claim_.holds(incarnation)) return true;
+  if (claim_.may_ask(stall_.judged())) claim_.asked(outbox_.save(state(std::nullopt)), incarnation);
   return false;
 }
 
-Gathering CoordinatorMachine::Impl::gathering() const {
+Gathering CoordinatorMachine::Impl::nodes() const {
+  const TimePoint judged = stall_.judged();
   Gathering nodes;
-  nodes.min_nodes = config_.min_nodes;
-  nodes.max_nodes = config_.max_nodes;
   members_.describe(nodes);
-  for (const Departure& departure : departures_) {
-    if (departure.until && is_over(*departure.until)) continue;
-    nodes.absent.push_back(departure.host + " " + departure.what +
-                           (departure.until ? " for " + in_words(*departure.until - judged_) : ""));
+  nodes.absent = departures_.clauses(judged);
+  if (takeover_) {
+    nodes.recovery_end = takeover_->until();
+    nodes.recovery = takeover_->words();
   }
-  if (recovery_) {
-    nodes.recovery_end = recovery_->until;
-    nodes.recovery = recovery_words();
+  if (departures_.settles(judged)) {
+    nodes.settle_end = departures_.settle_end();
+    nodes.settle = departures_.settle_line();
   }
-  if (!is_over(settle_end_)) {
-    nodes.settle_end = settle_end_;
-    nodes.settle = settle_;
-  }
-  nodes.last_call_end = last_call_end_;
   return nodes;
 }
 
-void CoordinatorMachine::Impl::tell(const Member& member, CoordinatorMessage message) {
-  if (member.session != nullptr) effects_.emplace_back(Tell{member.session->connection, std::move(message)});
-}
-
 void CoordinatorMachine::Impl::tell_round(CoordinatorMessage message) {
-  TellAll all{{}, std::move(message)};
-  all.connections.reserve(round_->seats.size());
-  for (const Seat& seat : round_->seats) {
+  std::vector<ConnectionId> connections;
+  connections.reserve(round_->size());
+  for (const RoundRoster::Seat& seat : round_->seats()) {
     if (seat.member == nullptr || seat.member->session == nullptr) continue;
-    all.connections.push_back(seat.member->session->connection);
+    connections.push_back(seat.member->session->connection);
     seat.member->asked_at = now_;
   }
-  if (!all.connections.empty()) effects_.emplace_back(std::move(all));
+  outbox_.tell_all(std::move(connections), std::move(message));
 }
 
 void CoordinatorMachine::Impl::disconnect(PeerSession& session) {
-  effects_.emplace_back(Disconnect{session.connection});
+  outbox_.disconnect(session.connection);
   members_.close(session, now_);
 }
 
-SaveState CoordinatorMachine::Impl::save(std::optional<JobEnd> closed) {
-  CoordinatorState state{incarnation_, newest_, {}, restarts_, launch_id_, terms_.list(), std::move(closed)};
+CoordinatorState CoordinatorMachine::Impl::state(std::optional<JobEnd> closed) const {
+  CoordinatorState state{record_.incarnation(), record_.newest(),    {},
+                         record_.restarts(),    record_.launch_id(), terms_.list(),
+                         std::move(closed),     config_.job_id};
   if (state.closed) {
     for (const Member* member : members_.all()) {
       state.members.push_back({member->agent, member->host, member->seat.value_or(-1)});
     }
-  } else if (!own_round_) {
-    state.members = saved_members_;
-  } else {
-    for (const Seat& seat : round_->seats) {
-      if (seat.member == nullptr) continue;
-      state.members.push_back({seat.member->agent, seat.host, *seat.member->seat});
+  } else if (!record_.own_round()) {
+    state.members = record_.saved_members();
+    if (record_.unproven()) {
+      state.restarts = record_.unproven()->restarts;
+      state.launch_id = record_.unproven()->launch_id;
     }
+  } else if (round_) {
+    state.members = round_->members();
   }
-  return {++ticket_, std::move(state)};
+  return state;
+}
+
+void CoordinatorMachine::Impl::note_change(const std::string& reason) {
+  last_change_ = reason;
+  last_change_at_ = now_;
 }
 
 }  // namespace ferrun

@@ -26,7 +26,8 @@ struct CoordinatorConfig {
   int max_restarts = 0;
   bool own_process = false;  // `ferrun coordinator`
   AgentId host_agent;        // the agent that hosts it: preferred for rank 0; none (0) for own_process
-  std::string launch_id;     // of a new job; a saved or reported one wins
+  std::string job_id;        // for the saved state
+  std::string launch_id;     // of a new launch; that of a job that goes on wins
   std::vector<Term> terms;   // empty values are taken from the first member
   Duration heartbeat_interval = std::chrono::seconds(1);
   Duration silence = std::chrono::seconds(5);     // keep-alive: interval × attempts

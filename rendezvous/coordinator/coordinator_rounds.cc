@@ -3,6 +3,7 @@
 #include <tuple>
 
 #include "rendezvous/coordinator/coordinator_impl.h"
+#include "rendezvous/coordinator/rank_assignment.h"
 #include "rendezvous/job/wording.h"
 #include "rendezvous/wire/message_codec.h"
 
@@ -16,20 +17,15 @@ constexpr int kFailuresToBar = 3;
 
 void CoordinatorMachine::Impl::begin_round(const std::string& why) {
   phase_ = Phase::kPreparing;
-  own_round_ = true;
-  newest_ = {incarnation_, newest_.number + 1};
-  round_ = Round();
-  round_->id = newest_;
-  round_->reason = last_change_.empty() ? why : last_change_;
-  round_->began = now_;
-  round_->prepare_end = now_ + config_.prepare_timeout;
+  const RoundId id = record_.next_round();
   const std::vector<Member*> chosen = choose();
+  round_.emplace(id, chosen.size(), last_change_.empty() ? why : last_change_, now_);
+  preparation_.emplace(chosen.size(), now_ + config_.prepare_timeout);
+  running_.begin(chosen.size());
   for (Member* member : members_.all()) members_.set_veteran(*member, false);
   seat(chosen);
-  SaveState state = save(std::nullopt);
-  round_->save_ticket = state.ticket;
-  effects_.emplace_back(std::move(state));
-  say(RendezvousLevel::kDebug, "preparing round " + to_string(newest_) + " for " + counted(chosen.size(), "node"));
+  save_round();
+  say(RendezvousLevel::kDebug, "preparing round " + to_string(id) + " for " + counted(chosen.size(), "node"));
 }
 
 // Survivors of the last round, then the agent that hosts this coordinator, then first come, first served.
@@ -54,73 +50,51 @@ void CoordinatorMachine::Impl::seat(const std::vector<Member*>& chosen) {
   }
   const std::vector<size_t> order = assign_ranks(candidates, exact_ranks());
   Assignment common;
-  common.round = round_->id;
-  common.restart_count = restarts_;
+  common.round = round_->id();
+  common.restart_count = record_.restarts();
   const std::vector<Assignment> assignments = make_assignments(candidates, order, common);
-  round_->seats.resize(order.size());
   for (size_t rank = 0; rank < order.size(); ++rank) {
     Member& member = *chosen[order[rank]];
-    round_->seats[rank] = {&member, member.host, member.workers, assignments[rank].first_rank};
-    member.seat = static_cast<int>(rank);
+    round_->seat(member, static_cast<int>(rank), assignments[rank].first_rank);
     member.asked_at = now_;
     members_.set_veteran(member, true);
   }
   for (size_t rank = 0; rank < order.size(); ++rank) {
     Prepare prepare{assignments[rank], rank == 0, {}};
-    if (rank == 0) prepare.admitted = admitted();
-    tell(*round_->seats[rank].member, std::move(prepare));
+    if (rank == 0) prepare.admitted = round_->admitted(kMaxAdmitted);
+    outbox_.tell(*chosen[order[rank]], std::move(prepare));
   }
 }
 
-// The addresses from which the round's workers may reach its store. Where a large job has more than one message holds,
-// every node keeps the one from which it was heard and the first of its own.
-std::vector<std::string> CoordinatorMachine::Impl::admitted() const {
-  const size_t most_of_one = kMaxAdmitted / round_->seats.size();
-  std::vector<std::string> addresses;
-  for (const Seat& seat : round_->seats) {
-    const Member& member = *seat.member;
-    const size_t own = std::min(member.addresses.size(), std::max<size_t>(most_of_one, 1) - 1);
-    addresses.insert(addresses.end(), member.addresses.begin(), member.addresses.begin() + static_cast<ptrdiff_t>(own));
-    if (!member.observed_address.empty()) addresses.push_back(member.observed_address);
-  }
-  std::ranges::sort(addresses);
-  addresses.erase(std::unique(addresses.begin(), addresses.end()), addresses.end());
-  return addresses;
-}
-
-CoordinatorMachine::Impl::Seat* CoordinatorMachine::Impl::seat_of(const Member& member, const RoundId& round,
-                                                                  Phase phase) {
-  if (phase_ != phase || !round_ || round_->id != round || !member.seat || member.leaving) return nullptr;
-  return &round_->seats[static_cast<size_t>(*member.seat)];
+bool CoordinatorMachine::Impl::concerns(const Member& member, const RoundId& round, Phase phase) const {
+  return phase_ == phase && round_ && round_->id() == round && member.seat && !member.leaving;
 }
 
 void CoordinatorMachine::Impl::hear(Member& member, const Prepared& prepared) {
-  Seat* seat = seat_of(member, prepared.round, Phase::kPreparing);
-  if (seat == nullptr || seat->prepared) return;
-  if (*member.seat == 0 && (prepared.store_addresses.empty() || prepared.store_port == 0)) {
+  if (!concerns(member, prepared.round, Phase::kPreparing)) return;
+  const bool opens_store = *member.seat == 0;
+  if (opens_store && (prepared.store_addresses.empty() || prepared.store_port == 0)) {
+    if (preparation_->store()) return;  // it had named one
     return fail_preparation(member.host + " named no address of its store", {&member});
   }
-  seat->prepared = true;
-  ++round_->prepared;
-  if (!round_->store) note_round_trip(member);
-  if (*member.seat != 0) return;
-  round_->store = DialStore{round_->id, prepared.store_addresses, prepared.store_port};
-  tell_round(*round_->store);
+  if (!preparation_->note_prepared(*member.seat)) return;
+  if (!preparation_->store()) note_round_trip(member);
+  if (!opens_store) return;
+  const DialStore store{prepared.round, prepared.store_addresses, prepared.store_port};
+  preparation_->open_store(store);
+  tell_round(store);
 }
 
 void CoordinatorMachine::Impl::hear(Member& member, const StoreReached& reached) {
-  Seat* seat = seat_of(member, reached.round, Phase::kPreparing);
-  if (seat == nullptr || seat->reached || !round_->store) return;
-  seat->reached = true;
-  ++round_->reached;
-  note_round_trip(member);
+  if (!concerns(member, reached.round, Phase::kPreparing)) return;
+  if (preparation_->note_reached(*member.seat)) note_round_trip(member);
 }
 
 void CoordinatorMachine::Impl::hear(Member& member, const NotPrepared& refusal) {
-  if (seat_of(member, refusal.round, Phase::kRunning) != nullptr) {
+  if (concerns(member, refusal.round, Phase::kRunning)) {
     return lose_workers(member, "it could not start them: " + plain_text(refusal.reason));
   }
-  if (seat_of(member, refusal.round, Phase::kPreparing) == nullptr) return;
+  if (!concerns(member, refusal.round, Phase::kPreparing)) return;
   fail_preparation(member.host + ": " + plain_text(refusal.reason), {&member});
 }
 
@@ -130,51 +104,50 @@ void CoordinatorMachine::Impl::note_round_trip(Member& member) const {
 }
 
 void CoordinatorMachine::Impl::advance_preparation() {
-  if (round_->complete()) return go();
-  if (is_over(round_->prepare_end)) return preparation_timed_out();
-  if (round_->save_again && is_over(*round_->save_again)) {
-    round_->save_again.reset();
-    SaveState state = save(std::nullopt);
-    round_->save_ticket = state.ticket;
-    effects_.emplace_back(std::move(state));
+  switch (preparation_->step(stall_.judged())) {
+    case RoundPreparation::Step::kWait: return;
+    case RoundPreparation::Step::kSave: return save_round();
+    case RoundPreparation::Step::kGo: return go();
+    case RoundPreparation::Step::kTimeOut: return preparation_timed_out();
   }
 }
 
+void CoordinatorMachine::Impl::save_round() { preparation_->note_saving(outbox_.save(state(std::nullopt))); }
+
 void CoordinatorMachine::Impl::go() {
-  tell_round(Go{round_->id, round_->reason});
-  int workers = 0;
+  tell_round(Go{round_->id(), round_->reason()});
   // Who was left out has lost its rank to somebody else.
   for (Member* member : members_.all()) member->last_rank.reset();
-  for (size_t rank = 0; rank < round_->seats.size(); ++rank) {
-    Member& member = *round_->seats[rank].member;
-    members_.hold(member, round_->id);
-    member.last_rank = static_cast<int>(rank);
+  for (const RoundRoster::Seat& seat : round_->seats()) {
+    Member& member = *seat.member;
+    members_.hold(member, round_->id());
+    member.last_rank = member.seat;
     member.failed_prepares = 0;
-    workers += member.workers;
   }
-  round_->began = now_;
+  round_->start(now_);
+  preparation_.reset();
   phase_ = Phase::kRunning;
-  last_change_ = round_->reason;
-  last_change_at_ = now_;
-  last_call_end_.reset();
-  last_failure_.clear();
+  note_change(round_->reason());
+  gathering_.note_start();
   departures_.clear();
-  say(RendezvousLevel::kInfo, "round " + to_string(round_->id) + " starts on " + counted(round_->seats.size(), "node") +
-                                  " with " + counted(static_cast<size_t>(workers), "worker") + ": " + round_->reason);
+  say(RendezvousLevel::kInfo, "round " + to_string(round_->id()) + " starts on " + counted(round_->size(), "node") +
+                                  " with " + counted(static_cast<size_t>(round_->world()), "worker") + ": " +
+                                  round_->reason());
 }
 
 void CoordinatorMachine::Impl::fail_preparation(const std::string& reason, const std::vector<Member*>& at_fault) {
-  say(RendezvousLevel::kWarning, "round " + to_string(round_->id) + " cannot start: " + reason);
-  tell_round(Stop{round_->id, StopKind::kMembership, reason});
-  for (const Seat& seat : round_->seats) {
+  say(RendezvousLevel::kWarning, "round " + to_string(round_->id()) + " cannot start: " + reason);
+  tell_round(Stop{round_->id(), StopKind::kMembership, reason});
+  for (const RoundRoster::Seat& seat : round_->seats()) {
     if (seat.member != nullptr && std::ranges::find(at_fault, seat.member) == at_fault.end()) {
       seat.member->failed_prepares = 0;
     }
   }
-  vacate_all();
+  round_->vacate_all();
   round_.reset();
+  preparation_.reset();
   phase_ = Phase::kGathering;
-  last_failure_ = reason;
+  gathering_.note_failed_start(reason);
   for (Member* member : at_fault) {
     if (++member->failed_prepares >= kFailuresToBar) keep_out(*member, reason);
   }
@@ -182,34 +155,19 @@ void CoordinatorMachine::Impl::fail_preparation(const std::string& reason, const
 
 void CoordinatorMachine::Impl::preparation_timed_out() {
   std::vector<Member*> late;
-  for (const Seat& seat : round_->seats) {
-    const bool answered = seat.prepared && (seat.reached || !round_->store);
-    if (!answered) late.push_back(seat.member);
-  }
-  fail_preparation(preparation_step() + " took more than " + in_words(config_.prepare_timeout), late);
+  for (const int rank : preparation_->late()) late.push_back(round_->at(rank).member);
+  fail_preparation(preparation_->words(*round_) + " took more than " + in_words(config_.prepare_timeout), late);
 }
 
 // It stays away for a while; then it may try again.
 void CoordinatorMachine::Impl::keep_out(Member& member, const std::string& reason) {
-  const Duration length = flaps_.bar(member.node(), now_);
+  const Duration length = places_.bar(member, now_);
   const std::string host = member.host;
   note_departure(host, "is barred", now_ + length);
   PeerSession* session = member.session;
   forget(member);
   if (session == nullptr) return;
   refuse(*session, Refused{counted(kFailuresToBar, "round") + " could not start because of " + reason, true, length});
-}
-
-void CoordinatorMachine::Impl::vacate(Member& member) {
-  if (!member.seat) return;
-  round_->seats[static_cast<size_t>(*member.seat)].member = nullptr;
-  member.seat.reset();
-}
-
-void CoordinatorMachine::Impl::vacate_all() {
-  for (Seat& seat : round_->seats) {
-    if (seat.member != nullptr) vacate(*seat.member);
-  }
 }
 
 }  // namespace ferrun

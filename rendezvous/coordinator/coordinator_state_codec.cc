@@ -12,7 +12,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::string_view kMagic = "ferrun-coordinator-state";
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 constexpr std::array<std::string_view, 5> kEnds = {"success", "failed", "stopped", "rendezvous", "refused"};
 
 // FNV-1a, 64 bits: against torn writes and editors, not against an enemy.
@@ -44,6 +44,7 @@ void write(JsonWriter& out, const JobEnd& end) {
 std::string to_json(const CoordinatorState& state) {
   JsonWriter out;
   out.open('{');
+  out.name("job_id").value(state.job_id);
   out.name("incarnation").value(state.incarnation);
   out.name("newest").next();
   out.open('{');
@@ -96,6 +97,7 @@ JobEnd end_of(const json& object) {
 
 CoordinatorState state_of(const json& object) {
   CoordinatorState state;
+  state.job_id = object.at("job_id").get<std::string>();
   state.incarnation = object.at("incarnation").get<uint64_t>();
   state.newest.incarnation = object.at("newest").at("incarnation").get<uint64_t>();
   state.newest.number = object.at("newest").at("number").get<uint64_t>();

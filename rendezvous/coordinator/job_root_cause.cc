@@ -10,13 +10,23 @@ namespace {
 
 constexpr size_t kOthersShown = 8;
 
-void add_lines(const std::vector<FailureSighting>& sightings, const std::vector<size_t>& which, const char* label,
-               std::vector<std::string>& lines) {
+bool only_lost_a_peer(const FailureSighting& sighting) { return sighting.failure.kind == FailureKind::kLostPeer; }
+
+std::string when(const FailureSighting& other, const FailureSighting& cause, bool tie) {
+  if (tie) return ", at the same time as far as can be told";
+  if (other.latest < cause.earliest) return ", before it, but only lost its connection to another rank";
+  return ", " + in_words(other.latest - cause.earliest) + " later";
+}
+
+void add_others(const std::vector<FailureSighting>& sightings, const JobRootCause& root,
+                const std::vector<size_t>& which, bool ties, std::vector<std::string>& lines) {
   for (size_t at = 0; at < std::min(which.size(), kOthersShown); ++at) {
-    lines.push_back(label + headline(sightings[which[at]]));
+    const FailureSighting& other = sightings[which[at]];
+    lines.push_back("  " + headline(other) + when(other, sightings[root.cause], ties));
   }
   if (which.size() > kOthersShown) {
-    lines.push_back(label + std::string("and ") + std::to_string(which.size() - kOthersShown) + " more");
+    lines.push_back("  and " + std::to_string(which.size() - kOthersShown) + " more" +
+                    (ties ? ", at the same time" : ""));
   }
 }
 
@@ -41,12 +51,19 @@ FailureSighting sight(std::string host, int group_rank, LocalFailure failure, Ti
   return {std::move(host), group_rank, std::move(failure), std::min(earliest, latest), latest};
 }
 
+// Who lost a connection lost it to somebody: it is no cause where anybody tells more, however early it was noticed.
 JobRootCause find_root_cause(const std::vector<FailureSighting>& sightings) {
-  const TimePoint first_certain = std::ranges::min(sightings, {}, &FailureSighting::latest).latest;
+  const bool explained = !std::ranges::all_of(sightings, only_lost_a_peer);
+  const auto is_candidate = [explained](const FailureSighting& each) { return !explained || !only_lost_a_peer(each); };
+  TimePoint first_certain = TimePoint::max();
+  for (const FailureSighting& each : sightings) {
+    if (is_candidate(each)) first_certain = std::min(first_certain, each.latest);
+  }
   JobRootCause root;
   std::vector<size_t> possible;
   for (size_t at = 0; at < sightings.size(); ++at) {
-    (sightings[at].earliest <= first_certain ? possible : root.later).push_back(at);
+    const bool may_be_first = is_candidate(sightings[at]) && sightings[at].earliest <= first_certain;
+    (may_be_first ? possible : root.later).push_back(at);
   }
   const auto order = [&sightings](size_t at) {
     const FailureSighting& sighting = sightings[at];
@@ -62,15 +79,17 @@ JobRootCause find_root_cause(const std::vector<FailureSighting>& sightings) {
 std::string headline(const FailureSighting& sighting) {
   const std::vector<std::string>& report = sighting.failure.report;
   const bool whole_node = sighting.failure.kind == FailureKind::kLostNode;
-  if (!report.empty()) return sighting.host + (whole_node ? " " : ": ") + plain_text(report.front(), 1024);
-  return sighting.host + ": rank " + std::to_string(sighting.failure.rank) + " " + sighting.failure.status.describe();
+  const std::string where = sighting.host.empty() ? "" : sighting.host + (whole_node ? " " : ": ");
+  if (!report.empty()) return where + plain_text(report.front(), 1024);
+  return where + "rank " + std::to_string(sighting.failure.rank) + " " + sighting.failure.status.describe();
 }
 
 std::vector<std::string> describe(const std::vector<FailureSighting>& sightings, const JobRootCause& root) {
   std::vector<std::string> lines;
-  add_lines(sightings, root.later, "failed later: ", lines);
-  add_lines(sightings, root.ties, "failed at the same time, as far as can be told: ", lines);
-  lines.push_back("root cause: " + headline(sightings[root.cause]));
+  if (sightings.size() > 1) lines.push_back("Failed as well:");
+  add_others(sightings, root, root.later, false, lines);
+  add_others(sightings, root, root.ties, true, lines);
+  lines.push_back(kRootCauseLabel + headline(sightings[root.cause]));
   add_evidence(sightings[root.cause].failure.report, lines);
   return lines;
 }

@@ -2,7 +2,8 @@
 //
 // A node tells how long ago it noticed a failure. The message took between nothing and a round trip, so the failure was
 // noticed between (arrival - age - round trip) and (arrival - age) on the coordinator's clock. Where these intervals do
-// not overlap they give the order; where they do, the failure that explains itself best is the cause.
+// not overlap they give the order; where they do, the failure that explains itself best is the cause. Who only lost its
+// connection to another rank is the cause only where nobody else failed.
 #pragma once
 
 #include <cstddef>
@@ -14,9 +15,12 @@
 
 namespace ferrun {
 
+// How the line with the root cause begins in the report of a job.
+inline constexpr const char* kRootCauseLabel = "Root cause: ";
+
 // A failure on the coordinator's clock.
 struct FailureSighting {
-  std::string host;
+  std::string host;  // empty in a job of one node
   int group_rank = 0;
   LocalFailure failure;
   TimePoint earliest;  // noticed between these two

@@ -68,9 +68,10 @@ struct Member {
   TimePoint asked_at;                  // Prepare, DialStore or Stop; for the round trip
   std::optional<Duration> round_trip;  // shortest seen
   int failed_prepares = 0;             // in a row, because of this node
-  bool end_awaited = false;            // is to acknowledge the end of the job
   uint64_t told = 0;                   // number of the last sentence about waiting that it was told
 
+  // To what it is asked now.
+  bool may_answer() const { return !leaving && (link == Link::kOpen || link == Link::kBroken); }
   bool present() const { return link == Link::kOpen && !leaving; }
   bool ready() const { return present() && !held; }
   // Outlives the agent: host name and first advertised address.

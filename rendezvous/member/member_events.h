@@ -47,6 +47,7 @@ struct StoreOpened {
 struct StoreNotOpened {
   RoundId round;
   std::string reason;
+  int exit_status = kExitRendezvous;  // of a job that has no other node
 };
 
 // Answers ReachStore.
@@ -74,6 +75,7 @@ struct AllWorkersSucceeded {
 struct WorkersFailed {
   RoundId round;
   std::vector<LocalFailure> failures;
+  std::string start_error = {};  // why the first of them never ran, for whoever has to mend it; empty: it ran
 };
 
 // No process of the round is left, after a failure or a stop.
@@ -81,9 +83,10 @@ struct WorkersGone {
   RoundId round;
 };
 
-// ferrun is told to end by a signal. A second one leaves the workers no time.
+// ferrun is told to end by a signal.
 struct LeaveAsked {
   int signal = 0;
+  bool now = false;  // somebody insists: the workers are left no time
 };
 
 // This node leaves the job on its own account and ends so: its folders cannot be made, its program cannot be run.

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "rendezvous/job/job_status.h"
+#include "rendezvous/job/stall_filter.h"
 #include "rendezvous/member/member_lease.h"
 #include "rendezvous/member/member_machine.h"
 #include "rendezvous/member/member_work.h"
@@ -48,7 +49,6 @@ struct MemberMachine::Impl {
   void expire();
   void expire_lease();
   void expire_session();
-  void notice_stall();
   std::optional<TimePoint> session_end() const;
   void give_up_if_due();
   void explain_if_due();
@@ -131,16 +131,16 @@ struct MemberMachine::Impl {
 
   // The coordinator.
   std::optional<Session> session_;
-  std::optional<TimePoint> retry_at_;        // when to dial again after a refusal
-  std::string refusal_;                      // while retry_at_ is set
-  std::string tried_;                        // by the dialler
-  std::string coordinator_;                  // where it was last; empty before the first Welcome
-  std::optional<TimePoint> lost_since_;      // after a Welcome, until the next
-  bool own_process_ = false;                 // as the last Welcome said
-  std::string launch_id_;                    // of the job
-  TimePoint drained_at_ = TimePoint::min();  // after a stall: what the socket held by then has been read
-  std::optional<TimePoint> stop_at_;         // workers, unless the coordinator is reached again
-  std::deque<uint32_t> status_questions_;    // passed on, without an answer
+  std::optional<TimePoint> retry_at_;      // when to dial again after a refusal
+  std::string refusal_;                    // while retry_at_ is set
+  std::string tried_;                      // by the dialler
+  std::string coordinator_;                // where it was last; empty before the first Welcome
+  std::optional<TimePoint> lost_since_;    // after a Welcome, until the next
+  bool own_process_ = false;               // as the last Welcome said
+  std::string launch_id_;                  // of the job
+  StallFilter stall_;                      // the socket may hold an answer, or the end of the job
+  std::optional<TimePoint> stop_at_;       // workers, unless the coordinator is reached again
+  std::deque<uint32_t> status_questions_;  // passed on, without an answer
   MemberLease lease_;
 
   // Rounds.

@@ -14,10 +14,8 @@ constexpr int kMostStatus = 255;
 
 void MemberMachine::Impl::on(const LeaveAsked& event) {
   const std::string name = signal_name(event.signal);
-  if (std::exchange(asked_by_signal_, true)) {
-    kill_workers("got " + name + " as a second signal");
-    return;
-  }
+  if (event.now) return kill_workers("got " + name + " again");
+  if (std::exchange(asked_by_signal_, true)) return;
   const std::string reason = "got " + name + ": leaving the job";
   if (leaving_) return stop_workers(StopKind::kEnd, event.signal, reason);
   say_goodbye(event.signal, config_.host + " got " + name);

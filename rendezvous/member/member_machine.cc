@@ -8,11 +8,6 @@ namespace ferrun {
 namespace {
 
 constexpr Duration kLeastExplainInterval = std::chrono::milliseconds(1);
-// A deadline that comes so late tells that the process stood still.
-constexpr Duration kStall = std::chrono::milliseconds(100);
-// Then the socket is read for so long before anything is judged by its silence: it may hold the end of the job.
-constexpr Duration kDrain = std::chrono::milliseconds(100);
-
 // Between two lines of a spare's.
 constexpr int kSpareIntervals = 60;
 
@@ -39,7 +34,7 @@ std::optional<TimePoint> MemberMachine::lease_end() const {
 }
 
 MemberMachine::Impl::Impl(MemberConfig config, TimePoint now)
-    : config_(std::move(config)), now_(now), changed_at_(now), unplaced_since_(now) {
+    : config_(std::move(config)), now_(now), stall_(kMachineStall, now), changed_at_(now), unplaced_since_(now) {
   config_.explain_interval = std::max(config_.explain_interval, kLeastExplainInterval);
   dial();
   settle();
@@ -50,7 +45,7 @@ MemberMachine::Impl::Impl(MemberConfig config, TimePoint now)
 void MemberMachine::Impl::step(const MemberEvent& event, TimePoint now) {
   if (done_) return;
   now_ = now;
-  notice_stall();
+  stall_.notice(session_end(), now_);
   expire_lease();
   std::visit([this](const auto& fact) { on(fact); }, event);
   expire();
@@ -76,7 +71,7 @@ std::optional<TimePoint> MemberMachine::Impl::next_deadline() const {
   };
   if (work_.alive() && !work_.killed) add(lease_.end());
   add(lease_.next_heartbeat());
-  if (const auto due = session_end()) add(std::max(*due, drained_at_));
+  if (const auto due = session_end()) add(stall_.judged_at(*due));
   add(retry_at_);
   add(stop_at_);
   add(give_up_at());
@@ -104,11 +99,6 @@ void MemberMachine::Impl::expire_lease() {
   }
 }
 
-void MemberMachine::Impl::notice_stall() {
-  const std::optional<TimePoint> due = session_end();
-  if (due && now_ - *due > kStall && drained_at_ < *due) drained_at_ = now_ + kDrain;
-}
-
 // When the session is given up for want of an answer.
 std::optional<TimePoint> MemberMachine::Impl::session_end() const {
   if (!session_) return std::nullopt;
@@ -118,7 +108,7 @@ std::optional<TimePoint> MemberMachine::Impl::session_end() const {
 // A connection may stand for ever without a word; only another one shows whether the coordinator is there.
 void MemberMachine::Impl::expire_session() {
   const std::optional<TimePoint> due = session_end();
-  if (!due || now_ < std::max(*due, drained_at_)) return;
+  if (!due || !stall_.is_over(*due)) return;
   say(RendezvousLevel::kWarning, "no answer from the coordinator at " + session_->where + ": connecting again");
   end_session();
   if (!leaving_) dial();

@@ -4,6 +4,8 @@
 #include <bit>
 #include <cstring>
 
+#include "common/printable_text.h"
+
 namespace ferrun {
 namespace {
 
@@ -150,8 +152,9 @@ StoreParser::Progress StoreParser::read_string(uint64_t limit, const char* what)
   uint64_t size = 0;
   if (!read_integer(size)) return Progress::kShort;
   if (size > limit) {
-    return refuse("it sent a " + std::string(what) + " of " + std::to_string(size) + " bytes (at most " +
-                  std::to_string(limit) + ")");
+    return refuse("it sent a " + std::string(what) + " of " + std::to_string(size) + " bytes" +
+                  (limit == kStoreMaxValueBytes ? owner_of_value() : "") + " (at most " + std::to_string(limit) +
+                  ", as with torch's own store)");
   }
   if (cursor_ - message_ + size > kStoreMaxMessageBytes) {
     return refuse("it sent a request of more than " + std::to_string(kStoreMaxMessageBytes) + " bytes");
@@ -163,6 +166,15 @@ StoreParser::Progress StoreParser::read_string(uint64_t limit, const char* what)
   strings_.push_back({cursor_ - message_, size});
   cursor_ += size;
   return Progress::kDone;
+}
+
+// In every message a value comes behind its key; only a list has several of them.
+std::string StoreParser::owner_of_value() const {
+  constexpr size_t kLongestShown = 200;
+  const size_t key = shape_of(op_).list ? strings_.size() - 1 : 0;
+  std::string_view name = slice(key);
+  if (name.starts_with('/')) name.remove_prefix(1);  // which torch's client puts before every key
+  return " for the key '" + printable(name.substr(0, kLongestShown)) + "'";
 }
 
 template <typename T>

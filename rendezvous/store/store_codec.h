@@ -34,6 +34,9 @@ class StoreParser {
   // Copies what is not parsed yet, for a caller that stops before kNeedMore and reuses its buffer.
   void keep();
 
+  // The handshake has come: it is a client of the protocol.
+  bool greeted() const { return validated_; }
+
   // Why the stream was refused, as the second half of a sentence about the peer.
   const std::string& refusal() const { return refusal_; }
 
@@ -52,6 +55,7 @@ class StoreParser {
   Progress read_count();
   Progress read_field(char kind);
   Progress read_string(uint64_t limit, const char* what);
+  std::string owner_of_value() const;
   template <typename T>
   bool read_integer(T& value);
   Progress refuse(std::string why);

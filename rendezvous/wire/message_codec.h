@@ -23,7 +23,6 @@ inline constexpr size_t kMaxSentenceBytes = 4096;  // a reason, a line of a repo
 inline constexpr size_t kMaxReportLines = 512;     // of one failure, of an end
 inline constexpr size_t kMaxFailures = 256;        // the first ones stay
 inline constexpr size_t kMaxStatusBytes = (8 << 20) - 64;
-inline constexpr int kMaxWorkers = 1 << 16;  // of one node
 
 // All reports of one message together. Of failures the first ones keep theirs, every further one keeps the beginning
 // of its first line; of an end the last lines stay, where the root cause is.

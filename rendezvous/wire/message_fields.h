@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "rendezvous/job/limits.h"
 #include "rendezvous/wire/message_codec.h"
 #include "rendezvous/wire/messages.h"
 
@@ -98,7 +99,7 @@ void fields(auto& io, Of<JobEnd> auto& value) {
 void fields(auto& io, Of<Join> auto& value) {
   io.text(value.host, kMaxNameBytes, "host");
   io.texts(value.addresses, kMaxAddresses, kMaxAddressBytes, "address");
-  io.count(value.workers, 1, "workers", kMaxWorkers);
+  io.count(value.workers, 1, "workers", kMostWorkersOfNode);
   io.text(value.role, kMaxNameBytes, "role");
   io.optional_count(value.node_rank, "node rank");
   io.list(value.terms, 0, kMaxTerms, "term");

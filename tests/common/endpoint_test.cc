@@ -42,8 +42,12 @@ TEST(Endpoint, SplitsAnUnbracketedIpv6AddressAtTheLastColonAsTorchrunDoes) {
 }
 
 TEST(Endpoint, AsksForBracketsWhereTheLastColonIsPartOfTheAddress) {
-  for (const char* text : {"::1", "fe80::1", ":29400"})
-    EXPECT_NE(refused(text).find("brackets"), std::string::npos) << text;
+  for (const char* text : {"::1", "fe80::1"}) EXPECT_NE(refused(text).find("brackets"), std::string::npos) << text;
+}
+
+TEST(Endpoint, SaysThatTheHostIsMissing) {
+  EXPECT_EQ(refused(":29400"),
+            "bad endpoint ':29400': there is no host before the port (is a variable empty?): write HOST:29400");
 }
 
 TEST(Endpoint, RefusesWhatIsNoPort) {

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "tests/e2e/launcher_run.h"
 
 namespace ferrun {
@@ -34,6 +36,39 @@ TEST(LauncherArguments, AreExpandedOnlyOnRequest) {
   const Finished run = ferrun(folder, std::vector<std::string>{"--nproc-per-node=2", "--expand"} + kShow +
                                           std::vector<std::string>{"$local_rank$$"});
   EXPECT_THAT(sorted_lines(run.out), ElementsAre("0$", "1$"));
+}
+
+// A Python that tells what it was given. It is named by hand, or found by the folder that ferrun is called from.
+void write_python(const ScratchFolder& folder, const std::string& path) {
+  folder.write(path, "#!/bin/sh\necho \"$0 $*\"\n", /*executable=*/true);
+}
+
+TEST(LauncherArguments, PythonIsGivenWhatItRuns) {
+  const ScratchFolder folder;
+  write_python(folder, "py");
+  std::filesystem::create_directory(folder.path() / "app");
+  folder.write("app/__main__.py", "");
+  folder.write("train", "import torch\n");
+  folder.write("script", "#!/usr/bin/env python3\n", /*executable=*/true);
+  folder.write("app.pyz", "PK\x03\x04");
+  for (const std::string program : {"app", "train", "script", "./script", "app.pyz"}) {
+    const Finished run = ferrun(folder, {program, "--lr"}, {{"PYTHON_EXEC", "./py"}});
+    EXPECT_EQ(run.out, "./py -u " + program + " --lr\n") << run.err;
+  }
+}
+
+TEST(LauncherArguments, PythonIsThatOfTheEnvironmentThatFerrunIsCalledFrom) {
+  const ScratchFolder folder;
+  for (const char* environment : {"venv", "stale"}) {
+    std::filesystem::create_directories(folder.path() / environment / "bin");
+    folder.write(std::string(environment) + "/pyvenv.cfg", "");
+    write_python(folder, std::string(environment) + "/bin/python");
+  }
+  std::filesystem::create_symlink(FERRUN_BIN_DIR "/ferrun", folder.path() / "venv/bin/torchrun");
+  folder.write("train.py", "");
+  const std::string call = (folder.path() / "venv/bin/torchrun").string() + " train.py";
+  const Finished run = ferrun(folder, {"sh", "-c", call}, {{"VIRTUAL_ENV", (folder.path() / "stale").string()}});
+  EXPECT_EQ(run.out, (folder.path() / "venv/bin/python").string() + " -u train.py\n") << run.err;
 }
 
 TEST(LauncherArguments, AcceptTorchrunsSpellings) {

@@ -46,7 +46,7 @@ TEST(LauncherError, AnAnswerThatCannotBeWrittenIsAFailure) {
 
 TEST(LauncherError, ProgramsThatCannotRunAreNamed) {
   const ScratchFolder folder;
-  folder.write("plain", "echo hi\n");
+  folder.write("plain", "#!/bin/sh\necho hi\n");
   folder.write("headless", "\x01\x02 no program\n", /*executable=*/true);
   folder.write("astray", "#!/no/such/interpreter\n", /*executable=*/true);
   std::filesystem::create_directory(folder.path() / "folder");
@@ -54,10 +54,8 @@ TEST(LauncherError, ProgramsThatCannotRunAreNamed) {
             "ferrun: no-such-program: no such program in PATH or beside ferrun");
   EXPECT_EQ(complaint(folder, {"./gone"}, 2), "ferrun: ./gone: no such program");
   EXPECT_EQ(complaint(folder, {"gone.py"}, 2), "ferrun: gone.py: no such file");
-  EXPECT_EQ(complaint(folder, {"./folder"}, 2), "ferrun: ./folder is a directory, not a program");
-  if (geteuid() != 0) {
-    EXPECT_THAT(complaint(folder, {"./plain"}, 2), HasSubstr("chmod +x ./plain"));
-  }
+  EXPECT_EQ(complaint(folder, {"./folder"}, 2), "ferrun: ./folder is a directory without a __main__.py, not a program");
+  EXPECT_THAT(complaint(folder, {"./plain"}, 2), HasSubstr("chmod +x ./plain"));
   EXPECT_THAT(complaint(folder, {"./headless"}, 2), HasSubstr("#!"));
   EXPECT_THAT(complaint(folder, {"./astray"}, 2), HasSubstr("/no/such/interpreter"));
   EXPECT_THAT(complaint(folder, {"--max-restarts=3", "--nproc-per-node=4", "./astray"}, 2),
@@ -118,15 +116,14 @@ TEST(LauncherError, ALogFolderThatCannotBeWrittenIsNamed) {
   EXPECT_THAT(complaint(folder, {"--log-dir=/proc/ferrun", "true"}, 2), HasSubstr("/proc/ferrun"));
 }
 
-TEST(LauncherError, WithoutATemporaryFolderAJobRunsWithoutErrorFiles) {
+TEST(LauncherError, ATmpdirThatIsNoFolderIsReplacedWithALine) {
   const ScratchFolder folder;
   const Finished run =
       ferrun(folder, {"sh", "-c", "echo \"[$TORCHELASTIC_ERROR_FILE]\""}, {{"TMPDIR", "/proc/nowhere"}});
   EXPECT_EQ(run.code(), 0);
-  EXPECT_EQ(run.out, "[]\n");
-  EXPECT_THAT(run.err, HasSubstr("workers have no error files"));
-  EXPECT_EQ(ferrun(folder, {"-r3", "true"}, {{"TMPDIR", "/proc/nowhere"}}).code(), 2)
-      << "logs that were asked for are not left out";
+  EXPECT_THAT(run.out, ::testing::StartsWith("[/"));
+  EXPECT_THAT(run.out, Not(HasSubstr("/proc/nowhere")));
+  EXPECT_THAT(run.err, HasSubstr("TMPDIR=/proc/nowhere is no folder that can be written to"));
 }
 
 TEST(LauncherError, TooFewOpenFilesAreNoticedBeforeTheStart) {
@@ -139,12 +136,14 @@ TEST(LauncherError, TooFewOpenFilesAreNoticedBeforeTheStart) {
   EXPECT_THAT(run.err, HasSubstr("open files, but the limit is 64: raise it (ulimit -Hn"));
 }
 
-TEST(LauncherError, ASoftLimitIsRaisedWhenTheJobNeedsIt) {
+TEST(LauncherError, ASoftLimitIsRaisedWhenTheJobNeedsItAndWorkersKeepTheirs) {
   const ScratchFolder folder;
   const std::string script =
       folder.write("limited", "#!/bin/sh\nulimit -Sn 64\nexec " FERRUN_BIN_DIR "/ferrun \"$@\"\n", true).string();
-  const Finished run = ferrun(folder, {script, "--nproc-per-node=20", "--tee=3", "--log-dir=logs", "true"});
+  const Finished run = ferrun(
+      folder, {script, "--nproc-per-node=20", "--redirects=3", "--log-dir=logs", "sh", "-c", "ulimit -Sn >> limits"});
   EXPECT_EQ(run.code(), 0) << run.err;
+  EXPECT_EQ(split_lines(folder.read("limits")), std::vector<std::string>(20, "64"));
 }
 
 }  // namespace

@@ -75,6 +75,7 @@ TEST(LauncherRestart, LeavesNoGrandchildBehindAfterSuccessEither) {
   EXPECT_EQ(run.code(), 0);
   const std::string pid = split_lines(folder.read("pid")).at(0);
   EXPECT_FALSE(std::filesystem::exists("/proc/" + pid)) << pid;
+  EXPECT_THAT(run.err, HasSubstr("had to kill 1 process that the workers left behind: sleep (pid " + pid + ")"));
 }
 
 TEST(LauncherRestart, AFixedPortServesEveryAttempt) {
@@ -89,7 +90,7 @@ TEST(LauncherRestart, AFixedPortServesEveryAttempt) {
   EXPECT_THAT(split_lines(run.out), ElementsAre(expected, expected, expected));
 }
 
-TEST(LauncherRestart, TheGraceOfAFailureIsTheShutdownTimeout) {
+TEST(LauncherRestart, TheGraceOfAFailureIsNoLongerThanTheShutdownTimeout) {
   const ScratchFolder folder;
   const Finished run =
       ferrun(folder, {"--nproc-per-node=2", "--shutdown-timeout=1", "sh", "-c",
@@ -97,7 +98,7 @@ TEST(LauncherRestart, TheGraceOfAFailureIsTheShutdownTimeout) {
                       "touch up; while :; do sleep 0.05; done"});
   EXPECT_EQ(run.code(), 4);
   EXPECT_THAT(run.err, HasSubstr("rank 1 did not end within 1 s: sending SIGKILL"));
-  EXPECT_THAT(run.err, HasSubstr("Stopped by ferrun because rank 0 failed:\n  rank 1"));
+  EXPECT_THAT(run.err, HasSubstr("Stopped here by ferrun because of it:\n  rank 1"));
 }
 
 }  // namespace

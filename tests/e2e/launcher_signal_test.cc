@@ -36,17 +36,20 @@ TEST_P(LauncherSignal, IsForwardedToEveryWorkerAndEndsTheJob) {
 INSTANTIATE_TEST_SUITE_P(Forwarded, LauncherSignal, ::testing::Values(SIGTERM, SIGINT, SIGHUP, SIGQUIT),
                          [](const auto& test) { return signal_name(test.param); });
 
-TEST(LauncherSignals, ASecondOneKillsWhatDoesNotEnd) {
+TEST(LauncherSignals, CtrlCClearlyLaterKillsWhatDoesNotEnd) {
   const ScratchFolder folder;
-  const char* const stays = "trap 'echo not yet' TERM; echo ready; while :; do sleep 0.05; done";
+  const char* const stays =
+      "trap '(sleep 1.2; echo a second later) & echo not yet' TERM; echo ready; while :; do sleep 0.05; done";
   RunningFerrun run(folder, {"--nproc-per-node=2", "--shutdown-timeout=3600", "sh", "-c", stays});
   run.wait_for("ready", 2);
   run.send(SIGTERM);
   run.wait_for("not yet", 2);
+  for (const int again : {SIGTERM, SIGHUP, SIGTERM, SIGINT}) run.send(again);
+  run.wait_for("a second later", 2);
   run.send(SIGINT);
   const Finished end = run.finish();
   EXPECT_EQ(end.code(), 128 + SIGTERM);
-  EXPECT_THAT(end.err, HasSubstr("second signal"));
+  EXPECT_THAT(end.err, HasSubstr("got SIGINT again"));
 }
 
 TEST(LauncherSignals, TheGraceEndsWithAKill) {

@@ -137,7 +137,8 @@ TEST_F(NodesLost, TheStateOfAJobThatHasEndedDoesNotEndTheNextOne) {
   CoordinatorState state;
   state.newest = {1, 3};
   state.launch_id = "an earlier one";
-  state.closed = JobEnd{JobEnd::Kind::kFailed, 3, {"root cause: something"}};
+  state.job_id = "none";
+  state.closed = JobEnd{JobEnd::Kind::kFailed, 3, {"Root cause: something"}};
   std::filesystem::create_directory(file("ferrun"));
   std::filesystem::permissions(file("ferrun"), std::filesystem::perms::owner_all);
   const std::string own = file("ferrun/coordinator-" + std::to_string(port) + "-none.state");

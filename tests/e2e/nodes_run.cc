@@ -32,10 +32,11 @@ std::unique_ptr<Program> Nodes::agent(const std::string& nnodes, const Words& op
   return ferrun(words, variables);
 }
 
-std::unique_ptr<Program> Nodes::ferrun(const Words& words, const Words& variables) const {
+std::unique_ptr<Program> Nodes::ferrun(const Words& words, const Words& variables,
+                                       std::function<void()> in_child) const {
   Words argv = {FERRUN_BIN_DIR "/ferrun"};
   argv.insert(argv.end(), words.begin(), words.end());
-  ProgramOptions options{.environment = variables, .own_group = true};
+  ProgramOptions options{.environment = variables, .own_group = true, .in_child = std::move(in_child)};
   options.environment.push_back(marker.variable());
   options.environment.push_back("TMPDIR=" + directory.path().string());
   options.environment.push_back("XDG_RUNTIME_DIR=" + directory.path().string());

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,7 +25,8 @@ class Nodes : public ::testing::Test {
   std::unique_ptr<Program> agent(const std::string& nnodes, const Words& options, const Words& command,
                                  const Words& variables = {}) const;
   // ferrun with exactly these words.
-  std::unique_ptr<Program> ferrun(const Words& words, const Words& variables = {}) const;
+  std::unique_ptr<Program> ferrun(const Words& words, const Words& variables = {},
+                                  std::function<void()> in_child = {}) const;
   static Words shell(const std::string& script) { return {"sh", "-c", script}; }
 
   // The agent proper: the sentinel's child.

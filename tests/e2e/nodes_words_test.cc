@@ -41,9 +41,9 @@ class NodesWords : public Nodes {
 };
 
 TEST_F(NodesWords, AWrongTokenIsRefusedByName) {
-  std::ofstream(file("secret")) << "right\n";
+  std::ofstream(file("secret")) << "the right one of all\n";
   const auto first = first_agent("2", {"--token-file=" + file("secret")});
-  std::ofstream(file("other")) << "wrong\n";
+  std::ofstream(file("other")) << "the wrong one of all\n";
   const auto [code, text] = run_agent("2", {"--token-file=" + file("other")});
   EXPECT_EQ(code, 2);
   EXPECT_THAT(text, HasSubstr("token"));
@@ -53,10 +53,10 @@ TEST_F(NodesWords, AWrongTokenIsRefusedByName) {
 }
 
 TEST_F(NodesWords, TheRightTokenIsAsGoodAsNone) {
-  std::ofstream(file("secret")) << "right\n";
+  std::ofstream(file("secret")) << "the right one of all\n";
   const Words no_secret = shell("[ -z \"$FERRUN_TOKEN\" ]");
   const auto first = agent("2", {"--token-file=" + file("secret")}, no_secret);
-  const auto second = agent("2", {}, no_secret, {"FERRUN_TOKEN=right"});
+  const auto second = agent("2", {}, no_secret, {"FERRUN_TOKEN=the right one of all"});
   EXPECT_EQ(second->wait(), ExitStatus::exited(0)) << second->err();
   EXPECT_EQ(first->wait(), ExitStatus::exited(0)) << first->err();
 }
@@ -78,11 +78,20 @@ TEST_F(NodesWords, OtherTermsAreRefusedWithBothValues) {
   EXPECT_THAT(text_size, HasSubstr("--nnodes"));
 }
 
-TEST_F(NodesWords, AnotherProgramIsRefusedByName) {
-  const auto first = first_agent("2");
-  const auto other = agent("2", {}, {"sleep", "3600"});
-  EXPECT_EQ(other->wait(), ExitStatus::exited(2));
-  EXPECT_THAT(other->err(), AllOf(HasSubstr("the program is"), HasSubstr("sleep 3600 here")));
+TEST_F(NodesWords, NodesMayDifferInTheirArgumentsAndAnotherProgramIsWarnedOf) {
+  const auto report = [](const std::string& scratch) {
+    return Words{"sh", "-c", "echo role $ROLE_NAME scratch $2", "x", "--scratch", scratch};
+  };
+  const auto first = agent("3", {"--role=reader"}, report("/local/node0"));
+  const auto second = agent("3", {"--role=trainer"}, report("/local/node1"));
+  const auto third = agent("3", {"--no-python"}, {"true"});
+  EXPECT_EQ(first->wait(), ExitStatus::exited(0)) << first->err();
+  EXPECT_EQ(second->wait(), ExitStatus::exited(0)) << second->err();
+  EXPECT_EQ(third->wait(), ExitStatus::exited(0)) << third->err();
+  EXPECT_THAT(first->out(), HasSubstr("role reader scratch /local/node0"));
+  EXPECT_THAT(second->out(), HasSubstr("role trainer scratch /local/node1"));
+  const std::string said = first->err() + second->err() + third->err();
+  EXPECT_THAT(said, AllOf(HasSubstr("the program is "), Not(HasSubstr("the rest of its command line"))));
 }
 
 TEST_F(NodesWords, ATakenRankIsRefusedWhileItsHolderAnswers) {
@@ -162,7 +171,8 @@ TEST_F(NodesWords, DoctorAsksTheCoordinator) {
   const auto [code, text] = run({"doctor", "--rdzv-endpoint=" + endpoint()});
   EXPECT_EQ(code, 0) << text;
   EXPECT_THAT(text, AllOf(HasSubstr("the coordinator answers at 127.0.0.1"), HasSubstr("the coordinator's, give or")));
-  const auto [wrong_code, wrong] = run({"doctor", "--rdzv-endpoint=" + endpoint(), "--json"}, {"FERRUN_TOKEN=x"});
+  const auto [wrong_code, wrong] =
+      run({"doctor", "--rdzv-endpoint=" + endpoint(), "--json"}, {"FERRUN_TOKEN=the wrong one of all"});
   EXPECT_EQ(wrong_code, 1);
   EXPECT_THAT(wrong, AllOf(StartsWith("{\"failed\":true,"), HasSubstr("token")));
 }

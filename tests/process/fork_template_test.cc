@@ -139,7 +139,7 @@ TEST_F(ForkTemplateTest, ServesEveryAttemptWithOneLoadedProgram) {
     fork_ranks(2, attempt);
     ASSERT_TRUE(harness.run_until_exits(static_cast<size_t>(attempt + 1) * 2));
     EXPECT_EQ(harness.exits.back().attempt, attempt);
-    harness.launcher.kill_descendants();
+    harness.sweep();
     EXPECT_TRUE(harness.launcher.template_running());
   }
   const std::string loaded = "PROBE_LOADED_BY=" + std::to_string(template_pid) + "\n";
@@ -147,19 +147,19 @@ TEST_F(ForkTemplateTest, ServesEveryAttemptWithOneLoadedProgram) {
                                    "TORCHELASTIC_RESTART_COUNT=2\n" + loaded);
 }
 
-TEST_F(ForkTemplateTest, KillDescendantsSparesTheTemplateAlone) {
+TEST_F(ForkTemplateTest, ASweepSparesTheTemplateAlone) {
   start_template({"child", "setsid-double", "forever"});
   fork_ranks(2);
   ASSERT_TRUE(harness.run_until([&] { return harness.marker.processes().size() == 5; }));
-  harness.launcher.kill_descendants();
+  harness.sweep();
   EXPECT_THAT(harness.marker.processes(), ElementsAre(template_pid));
   ASSERT_TRUE(harness.run_until_exits(2));
 }
 
-TEST_F(ForkTemplateTest, KillDescendantsTakesForksUnderWayToo) {
+TEST_F(ForkTemplateTest, ASweepTakesForksUnderWayToo) {
   start_template({"forever"});
   fork_ranks(8);
-  harness.launcher.kill_descendants();  // nothing has been heard of the ranks yet
+  harness.sweep();  // nothing has been heard of the ranks yet
   EXPECT_THAT(harness.marker.processes(), ElementsAre(template_pid));
   ASSERT_TRUE(harness.run_until_exits(8));
   for (const Exit& exit : harness.exits) EXPECT_EQ(exit.status, ExitStatus::signaled(SIGKILL));
@@ -263,6 +263,15 @@ TEST_F(ForkTemplateTest, ADyingAgentTakesTemplateAndRanksAlong) {
   EXPECT_THAT(harness.marker.processes(), SizeIs(2));
   kill(agent, SIGKILL);
   EXPECT_TRUE(eventually([&] { return harness.marker.processes().empty(); }));
+}
+
+TEST(ForkTemplate, GivesRanksTheLimitOfOpenFilesThatTheyShallHave) {
+  LauncherHarness harness(123);
+  const SpawnRequest request = harness.fork_request({"open-files"});
+  ASSERT_TRUE(harness.start_template(request));
+  harness.fork(request);
+  ASSERT_TRUE(harness.run_until_exits(1));
+  EXPECT_EQ(harness.output(), "123\n");
 }
 
 TEST(ForkPoint, ReturnsAtOnceInAnOrdinaryRun) {

@@ -9,12 +9,15 @@
 
 namespace ferrun::testing {
 
-LauncherHarness::LauncherHarness()
-    : launcher(io, {.exited =
-                        [this](int attempt, int local_rank, pid_t pid, ExitStatus status) {
-                          exits.push_back({attempt, local_rank, pid, status});
-                        },
-                    .template_lost = [this](const std::string& reason) { lost_templates.push_back(reason); }}) {}
+LauncherHarness::LauncherHarness(std::optional<uint64_t> open_files)
+    : launcher(io,
+               {.exited =
+                    [this](int attempt, int local_rank, pid_t pid, ExitStatus status) {
+                      exits.push_back({attempt, local_rank, pid, status});
+                    },
+                .template_lost = [this](const std::string& reason) { lost_templates.push_back(reason); },
+                .say = [this](const std::string& line) { said.push_back(line); }},
+               open_files) {}
 
 SpawnRequest LauncherHarness::request(const std::vector<std::string>& actions, int local_rank, int attempt) const {
   SpawnRequest request;
@@ -47,13 +50,27 @@ int LauncherHarness::open_output(int local_rank) const {
 
 pid_t LauncherHarness::start(const SpawnRequest& request) {
   const int fd = open_output(request.local_rank);
-  const Result<pid_t> started = launcher.start(request, {fd, fd});
+  const Result<pid_t> started = try_start(request, {fd, fd});
   close(fd);
   if (!started) {
     ADD_FAILURE() << started.error().message;
     return 0;
   }
   return *started;
+}
+
+Result<pid_t> LauncherHarness::try_start(const SpawnRequest& request, WorkerStdio stdio) {
+  std::optional<Result<pid_t>> outcome;
+  launcher.start(request, stdio, [&](const Result<pid_t>& pid) { outcome = pid; });
+  if (!run_until([&] { return outcome.has_value(); })) return Error{ErrorKind::kInternal, "no answer to a start"};
+  return *outcome;
+}
+
+std::vector<KilledProcess> LauncherHarness::sweep(Duration grace) {
+  std::optional<std::vector<KilledProcess>> killed;
+  launcher.sweep(grace, [&](const std::vector<KilledProcess>& processes) { killed = processes; });
+  if (!run_until([&] { return killed.has_value(); })) ADD_FAILURE() << "the sweep did not end";
+  return killed.value_or(std::vector<KilledProcess>());
 }
 
 Status LauncherHarness::start_template(const SpawnRequest& request) {

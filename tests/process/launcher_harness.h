@@ -4,6 +4,7 @@
 #include <boost/asio/io_context.hpp>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,7 @@ struct Exit {
 
 class LauncherHarness {
  public:
-  LauncherHarness();
+  explicit LauncherHarness(std::optional<uint64_t> open_files = std::nullopt);
 
   // A request for a probe: the test's own environment with the job marker, RANK and LOCAL_RANK set.
   SpawnRequest request(const std::vector<std::string>& actions, int local_rank = 0, int attempt = 0) const;
@@ -29,6 +30,9 @@ class LauncherHarness {
 
   // Starts the probe with its stdout and stderr in output_file(rank); fails the test when it cannot be started.
   pid_t start(const SpawnRequest& request);
+  Result<pid_t> try_start(const SpawnRequest& request, WorkerStdio stdio);
+  // Sweeps and runs the loop until that is done.
+  std::vector<KilledProcess> sweep(Duration grace = Duration::zero());
   Status start_template(const SpawnRequest& request);  // until it is ready or lost
   void fork(const SpawnRequest& request);              // asks; the pid or error arrives in `forked`
   // Runs the loop until `condition` holds; false at the hang guard.
@@ -45,6 +49,7 @@ class LauncherHarness {
   boost::asio::io_context io;
   std::vector<Exit> exits;
   std::vector<std::string> lost_templates;
+  std::vector<std::string> said;
   std::map<int, Result<pid_t>> forked;  // by local rank
   std::vector<int> forked_order;
   ProcessLauncher launcher;

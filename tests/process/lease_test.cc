@@ -5,21 +5,26 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstring>
 #include <filesystem>
 
+#include "tests/process/denied_calls.h"
 #include "tests/process/process_test_support.h"
 #include "tests/process/terminal_job.h"
 
 namespace ferrun::testing {
 namespace {
 
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using Clock = std::chrono::steady_clock;
 
@@ -176,6 +181,64 @@ TEST_F(LeaseTest, ANewConnectionTakesThePlaceOfTheOldOne) {
   EXPECT_LE(marker.processes().size(), 1u);
   program.wait();
   EXPECT_THAT(marker.processes(), IsEmpty());
+}
+
+// The end of a connection is a proof only while the sentinel holds it too.
+TEST_F(LeaseTest, AConnectionThatCouldNotBeSharedEndsInAReset) {
+  Peer peer;
+  ProgramOptions unshared = with_lease(kLong, peer.port());
+  unshared.environment.push_back("PROBE_UNSHARED=1");
+  Program program(lease_agent_command(1, kStubbornFamily), unshared);
+  peer.accept_agent();
+  ASSERT_TRUE(eventually_count(kPair + kLeaseFamilySize));
+  kill(agent_of(program), SIGKILL);
+  EXPECT_EQ(peer.end(), strerror(ECONNRESET));
+  EXPECT_EQ(program.wait(), ExitStatus::signaled(SIGKILL));
+  EXPECT_THAT(program.err(),
+              HasSubstr("cannot share the connection to the coordinator with the sentinel: no descriptor"));
+}
+
+TEST_F(LeaseTest, AConnectionThatTheSentinelHadNoDescriptorForEndsInAReset) {
+  Peer peer;
+  ProgramOptions late = with_lease(kLong, peer.port());
+  late.environment.push_back("PROBE_PEERS_WHEN=" + directory.file("go"));
+  Program program(lease_agent_command(1, kStubbornFamily), late);
+  agent_of(program);
+  const rlimit none = {3, 3};
+  ASSERT_EQ(prlimit(program.pid(), RLIMIT_NOFILE, &none, nullptr), 0) << strerror(errno);
+  close(open(directory.file("go").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+  peer.accept_agent();
+  ASSERT_TRUE(eventually_count(kPair + kLeaseFamilySize));
+  EXPECT_TRUE(program.wait_for_output("the sentinel has no descriptor left"));
+  kill(agent_of(program), SIGKILL);
+  EXPECT_EQ(peer.end(), strerror(ECONNRESET));
+  program.wait();
+}
+
+TEST_F(LeaseTest, EndsWithoutPidfdsTimersAndSignalfd) {
+  ProgramOptions denied = with_lease(kShort);
+  denied.in_child = [] {
+    if (!deny_calls({SYS_pidfd_open, SYS_pidfd_send_signal, SYS_signalfd4, SYS_timerfd_create}, EPERM)) _exit(126);
+  };
+  Program program(lease_agent_command(1, kStubbornFamily), denied);
+  ASSERT_TRUE(eventually_count(kPair + kLeaseFamilySize));
+  const pid_t agent = agent_of(program);
+  kill(agent, SIGSTOP);
+  EXPECT_TRUE(eventually_count(kPair));
+  EXPECT_EQ(process_state(agent), 'T') << "the agent itself is left alone";
+}
+
+// What the agent has below it cannot be found then, but what a dead agent leaves behind can.
+TEST_F(LeaseTest, EndsWithoutProcByTheEndOfTheAgent) {
+  std::vector<std::string> command = command_without_proc();
+  if (command.empty()) GTEST_SKIP() << "a mount namespace (unshare -m, mount) is not permitted here";
+  for (const std::string& part : lease_agent_command(1, kStubbornFamily)) command.push_back(part);
+  Program program(command, with_lease(kShort));
+  ASSERT_TRUE(eventually_count(kPair + kLeaseFamilySize));
+  kill(agent_of(program), SIGSTOP);
+  EXPECT_EQ(program.wait(), ExitStatus::signaled(SIGKILL));
+  EXPECT_THAT(marker.processes(), IsEmpty());
+  EXPECT_THAT(program.err(), HasSubstr("the lease is over; without /proc"));
 }
 
 TEST_F(LeaseTest, ADeadSentinelStillTakesEverythingAlong) {

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -132,6 +133,12 @@ void print_cpus() {
   write_all(STDOUT_FILENO, line.str() + '\n');
 }
 
+void print_open_files() {
+  rlimit limit = {};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  write_all(STDOUT_FILENO, std::to_string(limit.rlim_cur) + '\n');
+}
+
 void start_grandchild(const std::string& kind) {
   const bool own_session = kind.starts_with("setsid");
   const bool orphan = kind.ends_with("double");
@@ -199,6 +206,7 @@ std::map<std::string, Action> actions(const std::vector<std::string>& arguments)
       {"signals", {0, [](Operands) { print_signals(); }}},
       {"ids", {0, [](Operands) { print_ids(); }}},
       {"cpus", {0, [](Operands) { print_cpus(); }}},
+      {"open-files", {0, [](Operands) { print_open_files(); }}},
       {"child", {1, [](Operands o) { start_grandchild(o[0]); }}},
       {"error-file", {1, [](Operands o) { write_error_file(o[0]); }}},
   };

@@ -4,28 +4,31 @@
 //   probe_agent COUNT ACTION…
 //
 // Ends with the highest shell code of its workers; on INT or TERM kills them and ends with 128 + signal; when its
-// sentinel dies, kills them and ends with 70. With PROBE_REPORT set it writes a line to stderr for each worker that
-// ended; PROBE_WORKER names another copy of probe_worker. With PROBE_LEASE=MILLISECONDS its workers may live that long
-// without it: the lease is renewed twenty times in that time. Each port in PROBE_PEERS is connected to on the loopback
-// address, in turn, and the connection shared with the sentinel.
+// sentinel dies, kills them and ends with 70. HUP, USR1 and USR2 are only noted. With PROBE_REPORT set it writes a line
+// to stderr for each worker that ended, with PROBE_SIGNALS one for each signal; PROBE_WORKER names another copy of
+// probe_worker. With PROBE_LEASE=MILLISECONDS its workers may live that long without it: the lease is renewed twenty
+// times in that time. Each port in PROBE_PEERS is connected to on the loopback address, in turn, and the connection
+// shared with the sentinel, once the file PROBE_PEERS_WHEN is there; with PROBE_UNSHARED the agent has no descriptor
+// left for that.
 #include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
-#include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <csignal>
 #include <cstdlib>
 #include <iostream>
 #include <optional>
 #include <sstream>
+#include <thread>
 
+#include "common/exit_status.h"
 #include "common/io/clock.h"
 #include "launcher/io/process/lease_guard.h"
 #include "launcher/io/process/process_launcher.h"
 #include "launcher/io/process/sentinel.h"
+#include "launcher/io/process/signal_inbox.h"
 
 namespace {
 
@@ -60,9 +63,20 @@ std::optional<tcp::socket> share_connections(asio::io_context& io, LeaseGuard& g
   for (uint16_t port = 0; in >> port;) {
     last.emplace(io);
     last->connect({asio::ip::address_v4::loopback(), port});
-    if (const Status shared = guard.share(last->native_handle()); !shared) std::cerr << shared.error().message << '\n';
+    last->set_option(asio::socket_base::linger(true, 0));
+    const int shared = std::getenv("PROBE_UNSHARED") != nullptr ? -1 : last->native_handle();
+    if (const Status told = guard.share(shared); !told) std::cerr << told.error().message << '\n';
   }
   return last;
+}
+
+std::string line_about(const JobSignal& arrived) {
+  return signal_name(arrived.signal) + (arrived.direct ? " directly" : " from the sentinel") +
+         (arrived.from_terminal ? ", by the terminal" : "");
+}
+
+void wait_for_file(const char* path) {
+  while (path != nullptr && access(path, F_OK) != 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
 }
 
 int run(const SentinelLink& link, int count, const std::vector<std::string>& actions) {
@@ -78,22 +92,26 @@ int run(const SentinelLink& link, int count, const std::vector<std::string>& act
                                       if (--running == 0) io.stop();
                                     },
                                 .template_lost = [](const std::string&) {}});
-  asio::signal_set stop(io, SIGINT, SIGTERM);
-  stop.async_wait([&](const boost::system::error_code&, int signal) {
-    result = 128 + signal;
-    io.stop();
-  });
-  asio::posix::stream_descriptor sentinel(io, link.sentinel_pidfd);
-  sentinel.async_wait(asio::posix::stream_descriptor::wait_read, [&](const boost::system::error_code&) {
-    result = kExitInternal;
-    io.stop();
-  });
+  SignalInbox inbox(io, link, {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2},
+                    {.arrived =
+                         [&](const JobSignal& arrived) {
+                           if (std::getenv("PROBE_SIGNALS") != nullptr) std::cerr << line_about(arrived) << std::endl;
+                           if (arrived.signal != SIGINT && arrived.signal != SIGTERM) return;
+                           result = 128 + arrived.signal;
+                           io.stop();
+                         },
+                     .sentinel_died =
+                         [&] {
+                           result = kExitInternal;
+                           io.stop();
+                         }});
   std::optional<LeaseGuard> guard;
   std::optional<Lease> lease;
   std::optional<tcp::socket> connection;
   if (link.page != nullptr) {
     guard.emplace(link);
     lease.emplace(io, *guard, std::chrono::milliseconds(std::atoi(std::getenv("PROBE_LEASE"))));
+    wait_for_file(std::getenv("PROBE_PEERS_WHEN"));
     if (const char* ports = std::getenv("PROBE_PEERS")) connection = share_connections(io, *guard, ports);
   }
   SpawnRequest request;
@@ -103,10 +121,12 @@ int run(const SentinelLink& link, int count, const std::vector<std::string>& act
     request.local_rank = rank;
     request.environment = Environment::from_block(environ);
     request.environment.set("RANK", std::to_string(rank));
-    if (const Result<pid_t> started = launcher.start(request, {}); !started) {
+    launcher.start(request, {}, [&](const Result<pid_t>& started) {
+      if (started) return;
       std::cerr << started.error().message << '\n';
-      return kExitInternal;
-    }
+      result = kExitInternal;
+      io.stop();
+    });
   }
   io.run();
   launcher.kill_descendants();

@@ -143,6 +143,16 @@ std::vector<std::string> container_command() {
   return {};
 }
 
+std::vector<std::string> command_without_proc() {
+  for (const char* how : {"-m", "-rm"}) {
+    std::vector<std::string> command = {"unshare", how, "sh", "-c", "mount -t tmpfs none /proc && exec \"$@\"", "sh"};
+    std::vector<std::string> trial = command;
+    trial.push_back("true");
+    if (Program(trial).wait().success()) return command;
+  }
+  return {};
+}
+
 std::vector<pid_t> children_of_process(pid_t pid) {
   std::istringstream list(read_file("/proc/" + std::to_string(pid) + "/task/" + std::to_string(pid) + "/children"));
   std::vector<pid_t> children;

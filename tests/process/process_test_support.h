@@ -75,6 +75,9 @@ class Program {
 // where neither is permitted.
 std::vector<std::string> container_command();
 
+// The command that runs a program where /proc is empty; empty where that cannot be arranged.
+std::vector<std::string> command_without_proc();
+
 std::vector<pid_t> children_of_process(pid_t pid);
 // The number in a file that a probe wrote by its action `pid`; waits for it.
 pid_t pid_from_file(const std::string& path);

@@ -4,14 +4,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <pwd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <filesystem>
 #include <random>
 #include <thread>
 
+#include "tests/process/denied_calls.h"
 #include "tests/process/process_test_support.h"
 #include "tests/process/terminal_job.h"
 
@@ -20,6 +23,7 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::SizeIs;
 
 const std::vector<std::string> kFamily = {"child", "plain",  "child", "setsid",
@@ -134,10 +138,53 @@ TEST_F(SentinelTest, SignalsThatTheAgentDoesNotCatchEndBothAlike) {
   const std::string up = directory.file("up");
   Program program(agent_command(1, {"touch", up, "forever"}), options());
   ASSERT_TRUE(eventually([&] { return std::filesystem::exists(up); }));
-  program.signal(SIGUSR1);
-  EXPECT_EQ(program.wait(), ExitStatus::signaled(SIGUSR1));
+  program.signal(SIGALRM);
+  EXPECT_EQ(program.wait(), ExitStatus::signaled(SIGALRM));
   EXPECT_EQ(program.err(), "") << "the user knows who sent it";
   EXPECT_THAT(marker.processes(), IsEmpty());
+}
+
+TEST_F(SentinelTest, TheAgentTellsItsOwnSignalsFromThoseOfTheSentinel) {
+  ProgramOptions talkative = options();
+  talkative.environment.push_back("PROBE_SIGNALS=1");
+  const std::string up = directory.file("up"), go = directory.file("go");
+  Program program(agent_command(1, {"touch", up, "wait-file", go, "signals", "exit", "4"}), talkative);
+  ASSERT_TRUE(eventually([&] { return std::filesystem::exists(up); }));
+  const pid_t agent = agent_of(program);
+  for (const int signal : {SIGUSR1, SIGUSR2, SIGHUP}) {
+    program.signal(signal);
+    EXPECT_TRUE(program.wait_for_output(signal_name(signal) + " from the sentinel\n")) << program.err();
+    kill(agent, signal);
+    EXPECT_TRUE(program.wait_for_output(signal_name(signal) + " directly\n")) << program.err();
+  }
+  close(open(go.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+  EXPECT_EQ(program.wait(), ExitStatus::exited(4));
+  EXPECT_THAT(program.out(), HasSubstr("blocked=0000000000000000 ignored=0000000000000000")) << "of the worker";
+}
+
+TEST_F(SentinelTest, SignalsOfTheFirstMomentsArriveToo) {
+  for (int round = 0; round < 20; ++round) {
+    Program program(agent_command(1, {"forever"}), options());
+    agent_of(program);
+    program.signal(SIGUSR1);  // would end what does not expect it
+    program.signal(SIGTERM);
+    EXPECT_EQ(program.wait(), ExitStatus::exited(128 + SIGTERM));
+  }
+}
+
+TEST_F(SentinelTest, HangupsIgnoredUnderNohupAreIgnoredByTheAgentAsWell) {
+  ProgramOptions nohup = options();
+  nohup.environment.push_back("PROBE_SIGNALS=1");
+  nohup.in_child = [] { signal(SIGHUP, SIG_IGN); };
+  const std::string up = directory.file("up"), go = directory.file("go");
+  Program program(agent_command(1, {"touch", up, "wait-file", go, "exit", "4"}), nohup);
+  ASSERT_TRUE(eventually([&] { return std::filesystem::exists(up); }));
+  kill(agent_of(program), SIGHUP);
+  kill(agent_of(program), SIGUSR1);
+  EXPECT_TRUE(program.wait_for_output("SIGUSR1 directly"));
+  close(open(go.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+  EXPECT_EQ(program.wait(), ExitStatus::exited(4));
+  EXPECT_THAT(program.err(), Not(HasSubstr("SIGHUP")));
 }
 
 TEST_F(SentinelTest, LeavesIgnoredHangupsIgnored) {
@@ -159,6 +206,87 @@ TEST_F(SentinelTest, ObeysAnInterruptSentToABackgroundJobOfAScript) {
   ASSERT_TRUE(eventually([&] { return std::filesystem::exists(up); }));
   program.signal(SIGINT);
   EXPECT_EQ(program.wait(), ExitStatus::exited(128 + SIGINT));
+}
+
+// --------------------------------------------------------------------------------------------- what was there before
+
+std::vector<std::string> bash_that_becomes(const std::vector<std::string>& command, const std::string& script) {
+  std::vector<std::string> bash = {"bash", "-c", script + "\nexec \"$@\"", "bash"};
+  bash.insert(bash.end(), command.begin(), command.end());
+  return bash;
+}
+
+TEST_F(SentinelTest, TheShellsOwnLogReaderReadsToTheEnd) {
+  const std::string log = directory.file("log");
+  const std::string reader = "exec > >(while read -r line; do sleep 0.01; echo \"$line\" >> '" + log +
+                             "'; done; echo end >> '" + log + "') 2>&1";
+  Program program(bash_that_becomes(agent_command(1, {"flood-out", "20", "12", "exit", "3"}), reader), options());
+  EXPECT_EQ(program.wait(), ExitStatus::exited(3));
+  ASSERT_TRUE(eventually([&] { return read_file(log).ends_with("end\n"); })) << read_file(log);
+  EXPECT_THAT(read_file(log), HasSubstr("0000000019"));
+}
+
+TEST_F(SentinelTest, ProcessesThatWereThereBeforeAreNeitherKilledNorWaitedFor) {
+  const std::string before = "sleep 1000 < /dev/null > /dev/null 2>&1 &";
+  for (const bool kill_agent : {false, true}) {
+    const std::string up = directory.file(kill_agent ? "up1" : "up0");
+    std::vector<std::string> actions = {"child", "setsid-double", "touch", up};
+    for (const char* last : kill_agent ? std::vector{"forever"} : std::vector{"exit", "4"}) actions.push_back(last);
+    Program program(bash_that_becomes(agent_command(1, actions), before), options());
+    ASSERT_TRUE(eventually([&] { return std::filesystem::exists(up); }));
+    if (kill_agent) {
+      const auto children = children_of_process(program.pid());
+      ASSERT_THAT(children, SizeIs(2));
+      kill(children[1], SIGKILL);
+    }
+    EXPECT_EQ(program.wait(), kill_agent ? ExitStatus::signaled(SIGKILL) : ExitStatus::exited(4));
+    ASSERT_THAT(marker.processes(), SizeIs(1));
+    EXPECT_EQ(read_file("/proc/" + std::to_string(marker.processes()[0]) + "/comm"), "sleep\n");
+    kill(marker.processes()[0], SIGKILL);
+    ASSERT_TRUE(nothing_left());
+  }
+}
+
+// ------------------------------------------------------------------------------------------ old and locked-down
+// kernels
+
+TEST_F(SentinelTest, NeedsNoPidfdsAndNoSignalfd) {
+  for (const int error : {EPERM, ENOSYS}) {
+    ProgramOptions denied = options();
+    denied.in_child = [error] {
+      if (!deny_calls({SYS_pidfd_open, SYS_pidfd_send_signal, SYS_signalfd4, SYS_timerfd_create}, error)) _exit(126);
+    };
+    for (const bool kill_agent : {true, false}) {
+      Program program(agent_command(1, family_forever()), denied);
+      ASSERT_TRUE(eventually_count(2 + kFamilySize)) << program.err();
+      kill(kill_agent ? agent_of(program) : program.pid(), SIGKILL);
+      program.wait();
+      EXPECT_TRUE(nothing_left());
+    }
+    Program program(agent_command(1, {"forever"}), denied);
+    ASSERT_TRUE(eventually_count(3));
+    kill(agent_of(program), SIGTERM);
+    EXPECT_EQ(program.wait(), ExitStatus::exited(128 + SIGTERM)) << program.err();
+  }
+}
+
+TEST_F(SentinelTest, NeedsNoProc) {
+  const std::vector<std::string> without = command_without_proc();
+  if (without.empty()) GTEST_SKIP() << "a mount namespace (unshare -m, mount) is not permitted here";
+  for (const std::string before : {"", "sleep 1000 < /dev/null > /dev/null 2>&1 &"}) {
+    const size_t kept = before.empty() ? 0 : 1;
+    std::vector<std::string> command = without;
+    for (const std::string& part : bash_that_becomes(agent_command(2, family_forever()), before))
+      command.push_back(part);
+    Program program(command, options());
+    ASSERT_TRUE(eventually_count(kept + 2 + 2 * kFamilySize));
+    const auto children = children_of_process(program.pid());
+    ASSERT_THAT(children, SizeIs(kept + 1));
+    kill(children[kept], SIGKILL);
+    EXPECT_EQ(program.wait(), ExitStatus::signaled(SIGKILL));
+    ASSERT_THAT(marker.processes(), SizeIs(kept));
+    for (const pid_t left : marker.processes()) kill(left, SIGKILL);
+  }
 }
 
 TEST_F(SentinelTest, WorksWithIgnoredChildSignalsAndClosedStreams) {
@@ -192,11 +320,12 @@ using OnATerminal = SentinelTest;
 
 TEST_F(OnATerminal, ControlCReachesTheAgentThroughTheSentinel) {
   const std::string up = directory.file("up");
-  TerminalJob job(agent_command(1, {"touch", up, "forever"}), {.environment = {marker.variable()}});
+  TerminalJob job(agent_command(1, {"touch", up, "forever"}), {.environment = {marker.variable(), "PROBE_SIGNALS=1"}});
   ASSERT_TRUE(eventually([&] { return std::filesystem::exists(up); }));
   job.press('\x03');
   const int status = job.next_status();
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 128 + SIGINT) << status;
+  EXPECT_TRUE(job.wait_for_screen("SIGINT from the sentinel, by the terminal")) << job.screen();
   EXPECT_THAT(marker.processes(), IsEmpty());
 }
 

@@ -133,6 +133,13 @@ TEST_P(EveryWorker, RunsOnTheGivenCpusAlone) {
   EXPECT_EQ(harness.output(GetParam()), std::to_string(last) + "\n");
 }
 
+TEST_P(EveryWorker, HasTheLimitOfOpenFilesThatItWasGiven) {
+  LauncherHarness limited(123);
+  for (int rank = 0; rank <= GetParam(); ++rank) limited.start(limited.request({"open-files"}, rank));
+  EXPECT_TRUE(limited.run_until_exits(static_cast<size_t>(GetParam()) + 1));
+  EXPECT_EQ(limited.output(GetParam()), "123\n");
+}
+
 INSTANTIATE_TEST_SUITE_P(FirstAndSecond, EveryWorker, ::testing::Values(0, 1),
                          [](const auto& nth) { return nth.param == 0 ? "First" : "Second"; });
 
@@ -157,7 +164,7 @@ TEST(Spawn, LeavesNoDescriptorOpenInTheAgent) {
   SpawnRequest missing = harness.request({});
   missing.attempt = 1;
   missing.argv = {"/nonexistent/program"};
-  EXPECT_FALSE(harness.launcher.start(missing, {}));
+  EXPECT_FALSE(harness.try_start(missing, {}));
   EXPECT_EQ(open_descriptors(), before);
 }
 
@@ -167,7 +174,7 @@ TEST(Spawn, KillsEveryKindOfGrandchildAndReportsTheWorkersEnd) {
     harness.start(harness.request({"ignore", "TERM", "child", kind, "touch", harness.directory.file("up"), "forever"}));
     ASSERT_TRUE(harness.run_until([&] { return std::filesystem::exists(harness.directory.file("up")); })) << kind;
     EXPECT_THAT(harness.marker.processes(), SizeIs(2)) << kind;
-    harness.launcher.kill_descendants();
+    harness.sweep();
     EXPECT_THAT(harness.marker.processes(), IsEmpty()) << kind;
     EXPECT_THAT(own_children(), IsEmpty()) << kind << ": something was not reaped";
     ASSERT_TRUE(harness.run_until_exits(1)) << kind;
@@ -226,7 +233,7 @@ TEST(Spawn, NeverSignalsThePidOfAReapedWorker) {
   ASSERT_TRUE(harness.run_until_exits(1));
   harness.launcher.signal_group(ended, SIGTERM);  // its group still has a member, but its number may be anybody's
   EXPECT_THAT(harness.marker.processes(), SizeIs(1));
-  harness.launcher.kill_descendants();
+  harness.sweep();
   EXPECT_THAT(harness.marker.processes(), IsEmpty());
 }
 
@@ -255,7 +262,7 @@ class ExecFailure : public ::testing::Test {
   std::string reason(const std::string& program) {
     SpawnRequest request = harness.request({});
     request.argv[0] = program;
-    const Result<pid_t> started = harness.launcher.start(request, {});
+    const Result<pid_t> started = harness.try_start(request, {});
     if (started) return "it started";
     EXPECT_EQ(started.error().kind, ErrorKind::kUser);
     EXPECT_THAT(own_children(), IsEmpty());
@@ -313,7 +320,7 @@ TEST_F(ExecFailure, TooLargeAnEnvironment) {
   SpawnRequest request = harness.request({"exit", "0"});
   for (int index = 0; index < 80; ++index)
     request.environment.set("BIG" + std::to_string(index), std::string(100000, 'x'));
-  const Result<pid_t> started = harness.launcher.start(request, {});
+  const Result<pid_t> started = harness.try_start(request, {});
   ASSERT_FALSE(started);
   EXPECT_THAT(started.error().message, HasSubstr("larger than the system allows"));
 }
@@ -321,7 +328,7 @@ TEST_F(ExecFailure, TooLargeAnEnvironment) {
 TEST_F(ExecFailure, CpusThatDoNotExist) {
   SpawnRequest request = harness.request({"exit", "0"});
   request.cpus = {1023};
-  const Result<pid_t> started = harness.launcher.start(request, {});
+  const Result<pid_t> started = harness.try_start(request, {});
   ASSERT_FALSE(started);
   EXPECT_EQ(started.error().message, "cannot bind a worker to CPUs 1023: Invalid argument");
 }
@@ -333,7 +340,7 @@ TEST_F(ExecFailure, TooManyOpenFiles) {
   getrlimit(RLIMIT_NOFILE, &before);
   const rlimit tight = {static_cast<rlim_t>(first_free), before.rlim_max};
   setrlimit(RLIMIT_NOFILE, &tight);
-  const Result<pid_t> started = harness.launcher.start(harness.request({"exit", "0"}), {});
+  const Result<pid_t> started = harness.try_start(harness.request({"exit", "0"}), {});
   setrlimit(RLIMIT_NOFILE, &before);
   ASSERT_FALSE(started);
   EXPECT_EQ(started.error().kind, ErrorKind::kPlatform);

@@ -171,6 +171,7 @@ class Checker {
   struct Failure {
     RoundId round;
     uint32_t agent = kNone;
+    bool lost_peer = false;  // it only lost its connection to another rank
     TrueTime ended{};
     TrueTime noticed{};
     std::optional<TrueTime> arrived;  // at the coordinator, in time to be judged

@@ -36,7 +36,8 @@ void Checker::note_failures(uint32_t agent, RoundId id, const std::vector<LocalF
 
 void Checker::check_root_cause(const JobEnd& end) {
   if (end.kind != JobEnd::Kind::kFailed) return;
-  const auto line = std::ranges::find_if(end.report, [](const auto& each) { return each.starts_with("root cause: "); });
+  const auto line =
+      std::ranges::find_if(end.report, [](const auto& each) { return each.starts_with(kRootCauseLabel); });
   if (line == end.report.end()) return fail("RootCauseFirst", "the job fails and no cause is named");
   check_root_cause(*line);
 }
@@ -53,11 +54,18 @@ void Checker::check_root_cause(const std::string& line) {
   if (!cause.arrived) return;  // from a node that seemed to be lost
   const Round& round = *find(cause.round);
   const TrueTime earliest = cause.noticed + cause.travelled - cause.uncertain;
-  if (round.stopped && earliest > round.stopped_at + 1ms + (now_ - round.stopped_at) / 50) {
+  const bool began_with_lost_peer = std::ranges::any_of(failures_, [&cause](const auto& each) {
+    return each.second.round == cause.round && each.second.lost_peer && !cause.lost_peer;
+  });
+  if (!began_with_lost_peer && round.stopped && earliest > round.stopped_at + 1ms + (now_ - round.stopped_at) / 50) {
     fail("RootCauseFirst", "the round was being stopped before: " + line);
   }
   for (const auto& [other, failure] : failures_) {
     if (failure.round != cause.round || !failure.arrived || other == pid) continue;
+    if (cause.lost_peer && !failure.lost_peer) {
+      fail("RootCauseFirst", "only lost a connection, and pid " + std::to_string(other) + " failed: " + line);
+    }
+    if (failure.lost_peer && !cause.lost_peer) continue;
     const TrueTime latest = failure.noticed + failure.travelled;
     const Duration tolerance = 1ms + (now_ - std::min(failure.noticed, cause.noticed)) / 50;
     if (earliest <= latest + tolerance) continue;

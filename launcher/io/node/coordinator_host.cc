@@ -2,17 +2,13 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
-#include <ctime>
 #include <utility>
 
 #include "launcher/config/names.h"
 #include "launcher/node/node_setup.h"
-#include "rendezvous/coordinator/saved_state_policy.h"
-#include "rendezvous/io/coordinator/state_file.h"
 #include "rendezvous/io/net/port_owner.h"
 
 namespace ferrun {
@@ -32,15 +28,6 @@ LogLevel log_level(RendezvousLevel level) {
     case RendezvousLevel::kWarning: return LogLevel::kWarning;
   }
   return LogLevel::kWarning;
-}
-
-// Since the file was written or touched; none when it is not there.
-std::optional<Duration> age_of(const fs::path& file) {
-  struct stat found {};
-  if (stat(file.c_str(), &found) != 0) return std::nullopt;
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  return std::chrono::seconds(now.tv_sec - found.st_mtim.tv_sec);
 }
 
 }  // namespace
@@ -75,37 +62,34 @@ HostingFailed CoordinatorHost::not_opened(const AgentListener::Opened& opened) c
 }
 
 Status CoordinatorHost::serve() {
-  Result<std::optional<CoordinatorState>> earlier = earlier_state();
-  if (!earlier) {
-    if (!options_.state_is_private) return earlier.error();
-    callbacks_.say(LogLevel::kWarning, earlier.error().message + "; it is left aside");
-    earlier = std::optional<CoordinatorState>();
-  }
+  if (!options_.state_file.empty()) claim_ = StateClaim::take(state_owner());
+  StateVerdict earlier = claim_ ? claim_->take_verdict() : StateVerdict{};
+  if (!earlier.usable) return Error{ErrorKind::kUser, earlier.line};
+  if (!earlier.line.empty()) callbacks_.say(LogLevel::kWarning, earlier.line);
   CoordinatorServer::Options options;
   options.config = coordinator_config(options_.rendezvous, options_.own_process ? AgentId{} : options_.rendezvous.agent,
                                       options_.launch_id);
-  options.saved = std::move(*earlier);
+  options.saved = std::move(earlier.state);
   options.secret = options_.secret;
-  options.state_file = options_.state_file;
+  options.state_file = state_is_kept() ? options_.state_file.string() : "";
   CoordinatorServer::Callbacks callbacks;
   callbacks.say = [this](const RendezvousSay& said) { callbacks_.say(log_level(said.level), said.line); };
   callbacks.done = [this](const JobEnd& job_end) { end(job_end); };
   server_ = std::make_unique<CoordinatorServer>(io_, std::move(options), std::move(callbacks));
-  if (options_.state_is_private) keep_state_fresh();
+  if (options_.state_is_private && state_is_kept()) keep_state_fresh();
   return ok_status();
 }
 
-Result<std::optional<CoordinatorState>> CoordinatorHost::earlier_state() const {
-  if (options_.state_file.empty()) return std::optional<CoordinatorState>();
+StateOwner CoordinatorHost::state_owner() const {
   const RendezvousConfig& rendezvous = options_.rendezvous;
-  if (options_.state_is_private &&
-      !is_still_awaited(age_of(options_.state_file), rendezvous.coordinator_timeout, rendezvous.keep_alive())) {
-    return std::optional<CoordinatorState>();
-  }
-  Result<std::optional<CoordinatorState>> state = load_state(options_.state_file);
-  if (!state) return Error{ErrorKind::kUser, state.error().message + "; remove it to begin a new job"};
-  if (*state && !goes_on(**state, options_.own_process)) return std::optional<CoordinatorState>();
-  return state;
+  StateOwner owner;
+  owner.path = options_.state_file.string();
+  owner.is_private = options_.state_is_private;
+  owner.own_process = options_.own_process;
+  owner.job_id = rendezvous.job_id;
+  owner.terms = rendezvous.terms;
+  owner.patience = rendezvous.coordinator_timeout + rendezvous.keep_alive();
+  return owner;
 }
 
 void CoordinatorHost::keep_state_fresh() {
@@ -127,11 +111,13 @@ void CoordinatorHost::close() {
   freshness_.cancel();
   server_.reset();
   listener_.reset();
+  if (state_is_kept()) claim_->remove();
+  claim_.reset();
 }
 
 void CoordinatorHost::end(const JobEnd& job_end) {
   freshness_.cancel();
-  if (!options_.state_file.empty()) unlink(options_.state_file.c_str());
+  if (state_is_kept()) claim_->remove();
   callbacks_.done(job_end);
 }
 

@@ -19,6 +19,7 @@
 #include "launcher/node/hosting_events.h"
 #include "rendezvous/io/coordinator/agent_listener.h"
 #include "rendezvous/io/coordinator/coordinator_server.h"
+#include "rendezvous/io/coordinator/state_claim.h"
 
 namespace ferrun {
 
@@ -51,19 +52,21 @@ class CoordinatorHost {
   bool round_begun() const;
   // The process is told to stop by a signal; 0: its own agent leaves for another reason.
   void stop(int signal);
-  // Ends it without a word; it may be started again.
+  // Ends it without a word, and leaves no state; it may be started again.
   void close();
 
  private:
   HostingFailed not_opened(const AgentListener::Opened& opened) const;
   Status serve();
-  Result<std::optional<CoordinatorState>> earlier_state() const;
+  StateOwner state_owner() const;
+  bool state_is_kept() const { return claim_ && claim_->held(); }
   void keep_state_fresh();
   void end(const JobEnd& end);
 
   boost::asio::io_context& io_;
   Options options_;
   Callbacks callbacks_;
+  std::optional<StateClaim> claim_;
   std::unique_ptr<AgentListener> listener_;
   std::unique_ptr<CoordinatorServer> server_;
   boost::asio::steady_timer freshness_;

@@ -1,13 +1,17 @@
 #include "launcher/io/node/coordinator_process.h"
 
+#include <unistd.h>
+
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <chrono>
 #include <csignal>
-#include <cstdio>
 #include <utility>
 
+#include "common/io/clock.h"
 #include "launcher/exit_statuses.h"
 #include "launcher/io/logs/agent_log.h"
+#include "launcher/io/logs/log_writer.h"
 #include "launcher/io/node/hosting_driver.h"
 #include "rendezvous/io/net/listener.h"
 
@@ -16,13 +20,16 @@ namespace {
 
 namespace asio = boost::asio;
 
-void print(const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); }
+// Lines that wait while the reader of stderr stands still; beyond that they are lost and counted.
+constexpr size_t kQueueBytes = 256 << 10;
+// And how long they are waited for at the end.
+constexpr Duration kLastWords = std::chrono::milliseconds(500);
 
 class CoordinatorProcess {
  public:
   explicit CoordinatorProcess(CoordinatorJob job)
       : job_(std::move(job)),
-        log_(job_.log_level, print),
+        log_(job_.log_level, [this](const std::string& line) { print(line); }),
         signals_(io_, SIGTERM, SIGINT, SIGHUP),
         hosting_(io_, host_options(), hosting_callbacks()) {
     signals_.add(SIGQUIT);
@@ -34,10 +41,15 @@ class CoordinatorProcess {
     await_signal();
     hosting_.start();
     while (!hosting_.done()) io_.run_one();
-    return conclude(*hosting_.done());
+    const int status = conclude(*hosting_.done());
+    err_.finish(monotonic_now() + kLastWords);
+    return status;
   }
 
  private:
+  // The job must not wait for a terminal that is stopped.
+  void print(const std::string& line) { err_.write(stderr_, line + "\n"); }
+
   CoordinatorHost::Options host_options() const {
     CoordinatorHost::Options options;
     options.rendezvous = job_.rendezvous;
@@ -76,6 +88,8 @@ class CoordinatorProcess {
 
   asio::io_context io_{1};
   CoordinatorJob job_;
+  LogWriter err_{{kQueueBytes, "the reader of stderr is stopped or too slow", nullptr, nullptr}};
+  const LogWriter::Target stderr_ = err_.add("stderr", STDERR_FILENO, /*owned=*/false);
   AgentLog log_;
   asio::signal_set signals_;
   HostingDriver hosting_;

@@ -2,11 +2,13 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <csignal>
 #include <memory>
 #include <utility>
 
-#include "common/exit_status.h"
 #include "common/io/clock.h"
+#include "launcher/io/process/descendants.h"
 #include "launcher/logs/log_layout.h"
 
 namespace ferrun {
@@ -22,6 +24,14 @@ constexpr Duration kDrainTime = std::chrono::seconds(2);
 constexpr Duration kCloseTime = std::chrono::seconds(3);
 
 LogRouter::Options router_options() { return {}; }
+
+// Those that programs use among themselves are the job's too: by default they would end the agent without a word.
+std::vector<int> job_signals(std::vector<int> signals) {
+  for (const int signal : {SIGUSR1, SIGUSR2}) {
+    if (std::ranges::find(signals, signal) == signals.end()) signals.push_back(signal);
+  }
+  return signals;
+}
 
 }  // namespace
 
@@ -41,15 +51,11 @@ struct LocalJob::HeldStdio {
 LocalJob::LocalJob(asio::io_context& io, JobConfig config, const SentinelLink& sentinel, std::function<void(Fact)> tell)
     : config_(std::move(config)),
       tell_(std::move(tell)),
+      inbox_(io, sentinel, job_signals(config_.stop_signals), inbox_callbacks()),
       folders_(config_.output),
       router_(io, router_options()),
       log_(config_.log_level, [this](const std::string& line) { router_.announce(line); }),
-      processes_(io, process_callbacks()),
-      signals_(io),
-      sentinel_(io, sentinel.sentinel_pidfd) {
-  watch_signals();
-  watch_sentinel();
-}
+      processes_(io, process_callbacks(), config_.open_files) {}
 
 ProcessLauncher::Callbacks LocalJob::process_callbacks() {
   ProcessLauncher::Callbacks callbacks;
@@ -57,30 +63,19 @@ ProcessLauncher::Callbacks LocalJob::process_callbacks() {
     tell_(WorkerFact{attempt, RankEnded{local_rank, status}});
   };
   callbacks.template_lost = [this](const std::string& reason) { tell_(TemplateUnusable{reason}); };
+  callbacks.say = [this](const std::string& line) { log_.say(LogLevel::kWarning, line); };
   return callbacks;
 }
 
-void LocalJob::watch_signals() {
-  for (const int signal : config_.stop_signals) {
-    boost::system::error_code error;
-    signals_.add(signal, error);
-    if (error) log_.say(LogLevel::kWarning, "cannot handle " + signal_name(signal) + ": " + error.message());
-  }
-  await_signal();
-}
-
-void LocalJob::await_signal() {
-  signals_.async_wait([this](const boost::system::error_code& error, int signal) {
-    if (error) return;
-    tell_(SignalArrived{signal});
-    await_signal();
-  });
-}
-
-void LocalJob::watch_sentinel() {
-  sentinel_.async_wait(asio::posix::stream_descriptor::wait_read, [this](const boost::system::error_code& error) {
-    if (!error) tell_(SentinelDied{});
-  });
+SignalInbox::Callbacks LocalJob::inbox_callbacks() {
+  SignalInbox::Callbacks callbacks;
+  callbacks.arrived = [this](const JobSignal& signal) {
+    const bool from_outside = signal.sender == 0 && !signal.from_terminal;
+    tell_(
+        SignalArrived{signal.signal, signal.direct, signal.from_terminal, from_outside || is_ancestor(signal.sender)});
+  };
+  callbacks.sentinel_died = [this] { tell_(SentinelDied{}); };
+  return callbacks;
 }
 
 void LocalJob::introduce() {
@@ -115,7 +110,9 @@ void LocalJob::start(const StartWorker& start, WorkerPlace place) {
   place.error_file = worker_log_plan(config_, start.attempt, start.local_rank).error_file;
   const SpawnRequest request = spawn_request(config_, place);
   const std::shared_ptr<HeldStdio> held = *streams;
-  if (!start.from_template) return started(start, processes_.start(request, held->stdio));
+  if (!start.from_template) {
+    return processes_.start(request, held->stdio, [this, start](const Result<pid_t>& pid) { started(start, pid); });
+  }
   processes_.fork_from_template(request, held->stdio, [this, start, held](const Result<pid_t>& pid) {
     if (pid) return started(start, *pid);
     unforked_[{start.attempt, start.local_rank}] = held;
@@ -123,7 +120,7 @@ void LocalJob::start(const StartWorker& start, WorkerPlace place) {
   });
 }
 
-void LocalJob::started(const StartWorker& start, Result<pid_t> pid) {
+void LocalJob::started(const StartWorker& start, const Result<pid_t>& pid) {
   if (pid) {
     tell_(WorkerFact{start.attempt, RankStarted{start.local_rank, *pid}});
   } else {
@@ -138,8 +135,14 @@ void LocalJob::signal(const SignalWorker& send) {
 
 void LocalJob::sweep(const SweepAttempt& sweep) {
   unforked_.clear();  // nobody starts these any more
-  processes_.kill_descendants();
-  router_.drain(sweep.attempt, monotonic_now() + kDrainTime, [this, sweep] { tell_(AttemptSwept{sweep.attempt}); });
+  processes_.sweep(sweep.grace, [this, sweep](const std::vector<KilledProcess>& killed) {
+    if (!killed.empty()) {
+      log_.say(LogLevel::kWarning, "had to kill " + std::to_string(killed.size()) +
+                                       (killed.size() == 1 ? " process" : " processes") +
+                                       " that the workers left behind: " + process_list(killed));
+    }
+    router_.drain(sweep.attempt, monotonic_now() + kDrainTime, [this, sweep] { tell_(AttemptSwept{sweep.attempt}); });
+  });
 }
 
 // With nothing to be written but error files, a job runs without them rather than not at all.

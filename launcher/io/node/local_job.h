@@ -1,13 +1,11 @@
 // The part of a job that lives on this machine: its workers, their folders and streams, the fork template, ferrun's own
-// log, and the news of signals and of the sentinel. What the drivers of both machines (agent_machine, node_machine)
-// carry out with, and are told by. It decides nothing.
+// log, and the news of signals and of the sentinel. What the node driver carries out with, and is told by. It decides
+// nothing.
 //
 // Ownership: owned by a driver. Thread rule: all calls and callbacks on the thread that runs `io`.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
-#include <boost/asio/signal_set.hpp>
 #include <functional>
 #include <map>
 #include <memory>
@@ -22,7 +20,8 @@
 #include "launcher/io/logs/log_router.h"
 #include "launcher/io/process/process_launcher.h"
 #include "launcher/io/process/sentinel.h"
-#include "launcher/node/agent_events.h"
+#include "launcher/io/process/signal_inbox.h"
+#include "launcher/node/node_events.h"
 #include "launcher/workers/worker_environment.h"
 
 namespace ferrun {
@@ -63,18 +62,17 @@ class LocalJob {
 
  private:
   ProcessLauncher::Callbacks process_callbacks();
-  void watch_signals();
-  void await_signal();
-  void watch_sentinel();
+  SignalInbox::Callbacks inbox_callbacks();
   Status make_folders();
   struct HeldStdio;
   Result<std::shared_ptr<HeldStdio>> streams_for(const StartWorker& start, int first_rank);
   Result<WorkerStdio> open_streams(int attempt, int local_rank, int first_rank);
-  void started(const StartWorker& start, Result<pid_t> pid);
+  void started(const StartWorker& start, const Result<pid_t>& pid);
   void start_template(int attempt);
 
   JobConfig config_;
   std::function<void(Fact)> tell_;
+  SignalInbox inbox_;  // before what has threads of its own
   JobFolders folders_;
   bool folders_made_ = false;
   LogRouter router_;
@@ -82,8 +80,6 @@ class LocalJob {
   ProcessLauncher processes_;
   // Of ranks that were not forked: each is about to be started afresh, by its attempt and local rank.
   std::map<std::pair<int, int>, std::shared_ptr<HeldStdio>> unforked_;
-  boost::asio::signal_set signals_;
-  boost::asio::posix::stream_descriptor sentinel_;
 };
 
 }  // namespace ferrun

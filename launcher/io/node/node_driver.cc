@@ -4,6 +4,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <deque>
 #include <optional>
 #include <utility>
@@ -28,6 +29,13 @@ namespace ferrun {
 
 namespace asio = boost::asio;
 
+namespace {
+
+// What nobody asks a short job for is made when it has shown that it is none.
+constexpr std::chrono::milliseconds kNoShortJob{100};
+
+}  // namespace
+
 class NodeDriver::Impl {
  public:
   Impl(JobConfig config, const SentinelLink& sentinel)
@@ -35,22 +43,26 @@ class NodeDriver::Impl {
             io_, std::move(config), sentinel,
             [this](const LocalJob::Fact& fact) { std::visit([this](const auto& what) { tell_machine(what); }, fact); }),
         guard_(sentinel),
-        address_(rendezvous()),
-        store_(io_, rendezvous().store_port, rendezvous().ports, say_at(LogLevel::kInfo), say_at(LogLevel::kWarning)),
-        timer_(io_, [this] { tell_machine(DeadlineArrived{}); }) {}
+        store_(io_, store_options()),
+        timer_(io_, [this] { tell_machine(DeadlineArrived{}); }),
+        settled_(io_) {}
 
   int run() {
     job_.introduce();
-    if (const Status found = address_.find(); !found) return refuse(found.error());
-    use_runtime_folder();
-    machine_.emplace(node_config(job_.config(), address_.advertised()), boottime_now());
-    hosting_.emplace(io_, host_options(), hosting_callbacks());
-    hosting_->start();
+    if (solo()) {
+      machine_.emplace(node_config(job_.config(), {}), boottime_now());
+      settled_.expires_after(kNoShortJob);
+      settled_.async_wait([this](const boost::system::error_code& error) {
+        if (!error) settle_in();
+      });
+    } else if (const Status met = look_for_others(); !met) {
+      return refuse(met.error());
+    }
     // The whole agent: take what has happened, let the machine decide, carry that out, sleep until the next thing
     // happens.
     for (;;) {
       deliver_facts();
-      if (hosting_->done()) break;
+      if (over()) break;
       timer_.set(machine_->next_deadline());
       io_.run_one();
       for (int taken = 1; taken < kHandlersPerTurn && io_.poll_one() > 0; ++taken) {
@@ -60,7 +72,32 @@ class NodeDriver::Impl {
   }
 
  private:
+  bool solo() const { return !job_.config().rendezvous; }
   const RendezvousConfig& rendezvous() const { return *job_.config().rendezvous; }
+
+  RoundStore::Options store_options() {
+    RoundStore::Options options;
+    options.log = say_at(LogLevel::kInfo);
+    options.warn = say_at(LogLevel::kWarning);
+    if (solo()) {
+      options.address = job_.config().meeting.listen_address;
+      options.port = job_.config().meeting.port;
+    } else {
+      options.port = rendezvous().store_port;
+      options.range = rendezvous().ports;
+    }
+    return options;
+  }
+
+  Status look_for_others() {
+    address_.emplace(rendezvous());
+    if (const Status found = address_->find(); !found) return found;
+    settle_in();
+    machine_.emplace(node_config(job_.config(), address_->advertised()), boottime_now());
+    hosting_.emplace(io_, host_options(), hosting_callbacks());
+    hosting_->start();
+    return ok_status();
+  }
 
   std::function<void(const std::string&)> say_at(LogLevel level) {
     return [this, level](const std::string& line) { job_.say(level, line); };
@@ -68,7 +105,14 @@ class NodeDriver::Impl {
 
   // --- facts ---
 
-  void tell_machine(NodeEvent fact) { facts_.push_back(std::move(fact)); }
+  // A signal goes first: workers that it ended too have not failed.
+  void tell_machine(NodeEvent fact) {
+    if (std::holds_alternative<SignalArrived>(fact)) {
+      facts_.push_front(std::move(fact));
+    } else {
+      facts_.push_back(std::move(fact));
+    }
+  }
 
   // Effects may bring new facts at once (a start does); these are delivered in the same turn. Time is read anew for
   // each: a start of many workers must not find its lease longer than it is.
@@ -84,19 +128,26 @@ class NodeDriver::Impl {
 
   // --- the coordinator: here, or reached through the link ---
 
+  void settle_in() {
+    oom_.emplace();
+    use_runtime_folder();
+  }
+
   void use_runtime_folder() {
-    runtime_ = runtime_folder(job_.config().inherited);
-    if (const Status made = make_runtime_folder(runtime_); !made) {
-      job_.say(LogLevel::kWarning, made.error().message + "; ferrun status finds nothing here");
-      runtime_.clear();
+    const LogLevel level = solo() ? LogLevel::kInfo : LogLevel::kWarning;
+    const RuntimeFolder opened = open_runtime_folder(runtime_folders(job_.config().inherited));
+    for (const std::string& refused : opened.refused) job_.say(level, refused);
+    runtime_ = opened.path;
+    if (runtime_.empty()) {
+      job_.say(level, "without a runtime folder ferrun status finds nothing here");
       return;
     }
-    auto socket = StatusSocket::listen(io_, runtime_, rendezvous().job_id,
-                                       [this](uint32_t id) { tell_machine(StatusAsked{id}); });
+    const std::string& job = solo() ? job_.config().run_id : rendezvous().job_id;
+    auto socket = StatusSocket::listen(io_, runtime_, job, [this](uint32_t id) { tell_machine(StatusAsked{id}); });
     if (socket) {
       status_ = std::move(*socket);
     } else {
-      job_.say(LogLevel::kWarning, socket.error().message);
+      job_.say(level, socket.error().message);
     }
   }
 
@@ -124,13 +175,13 @@ class NodeDriver::Impl {
     return callbacks;
   }
 
-  // Takes the duplicate over.
+  // Takes the duplicate over; -1: there is none.
   void guard(int connection) {
-    address_.learn_from(connection);
+    address_->learn_from(connection);
     if (const Status shared = guard_.share(connection); !shared) {
       job_.say(LogLevel::kWarning, shared.error().message);
     }
-    close(connection);
+    if (connection >= 0) close(connection);
   }
 
   // --- effects ---
@@ -154,12 +205,12 @@ class NodeDriver::Impl {
   void carry_out(const LeaveJob& leave) { hosting_->leave(leave.signal); }
   void carry_out(const NodeDone& done) {
     done_ = done;
-    hosting_->node_ended(done.abandoned);
+    if (hosting_) hosting_->node_ended(done.abandoned);
   }
 
   void carry_out(const BeginAttempt& begin) {
     attempt_ = begin;
-    oom_.restart();
+    if (oom_) oom_->restart();
   }
 
   void carry_out(const StartWorker& start) {
@@ -181,7 +232,7 @@ class NodeDriver::Impl {
   EvidenceGathered evidence(const GatherEvidence& gather) const {
     EvidenceGathered gathered{gather.attempt, {}};
     const JobConfig& config = job_.config();
-    const std::string out_of_memory = oom_.evidence();
+    const std::string out_of_memory = oom_ ? oom_->evidence() : "";
     for (const int local_rank : gather.local_ranks) {
       FailedWorker worker;
       worker.local_rank = local_rank;
@@ -197,11 +248,13 @@ class NodeDriver::Impl {
 
   void carry_out(const OpenStore& open) {
     const Result<uint16_t> port = store_.open(open.admitted);
-    if (port) {
-      tell_machine(StoreOpened{open.round, address_.of_store(), port.value()});
-    } else {
-      tell_machine(StoreNotOpened{open.round, port.error().message});
+    if (!port) {
+      return tell_machine(StoreNotOpened{open.round, port.error().message, exit_status_of(port.error())});
     }
+    const std::vector<std::string> addresses =
+        solo() ? std::vector{job_.config().meeting.master_addr} : address_->of_store();
+    job_.say(LogLevel::kInfo, "the workers' store listens at " + addresses.front() + ", port " + std::to_string(*port));
+    tell_machine(StoreOpened{open.round, addresses, *port});
   }
 
   void carry_out(const ReachStore& reach) {
@@ -218,6 +271,8 @@ class NodeDriver::Impl {
 
   // --- the end ---
 
+  bool over() const { return hosting_ ? hosting_->done().has_value() : done_.has_value(); }
+
   int refuse(const Error& error) {
     job_.close({"ferrun: " + error.message}, 0);
     return exit_status_of(error);
@@ -225,7 +280,8 @@ class NodeDriver::Impl {
 
   int conclude() {
     status_.reset();
-    if (hosting_->done()->error) return refuse(*hosting_->done()->error);
+    if (solo() && !runtime_.empty()) rmdir(runtime_.c_str());  // unless another job's socket is there
+    if (hosting_ && hosting_->done()->error) return refuse(*hosting_->done()->error);
     if (done_->failed_local_rank) {
       const JobConfig& config = job_.config();
       const int attempt = attempt_.attempt;
@@ -240,15 +296,16 @@ class NodeDriver::Impl {
   std::deque<NodeEvent> facts_;
   LocalJob job_;
   LeaseGuard guard_;
-  NodeAddress address_;
+  std::optional<NodeAddress> address_;
   RoundStore store_;
   StoreRoute route_;
-  OomWatch oom_;
+  std::optional<OomWatch> oom_;
   std::filesystem::path runtime_;
   std::unique_ptr<StatusSocket> status_;
   std::optional<HostingDriver> hosting_;
   std::optional<NodeMachine> machine_;
   BootTimer timer_;
+  asio::steady_timer settled_;
   BeginAttempt attempt_;
   std::optional<NodeDone> done_;
 };

@@ -1,6 +1,6 @@
-// Runs one node of a job with several: carries what happens to the node machine, and what it decides to the world.
-// Where this machine has the endpoint's address the job's coordinator runs in the same loop. One thread, one loop; its
-// time is boottime_now(), which goes on while the machine sleeps.
+// Runs one node of a job: carries what happens to the node machine, and what that decides to the world. In a job of
+// several nodes, where this machine has the endpoint's address the job's coordinator runs in the same loop. One thread,
+// one loop; its time is boottime_now(), which goes on while the machine sleeps.
 #pragma once
 
 #include <memory>
@@ -12,12 +12,12 @@ namespace ferrun {
 
 class NodeDriver {
  public:
-  // To be constructed in the agent, under a sentinel that guards leases. `config.rendezvous` is there.
+  // To be constructed in the agent, under its sentinel.
   NodeDriver(JobConfig config, const SentinelLink& sentinel);
   ~NodeDriver();
 
-  // From the search for the other nodes to the end of the job. Returns ferrun's exit status; no process of the job is
-  // left on this node then. To be called once.
+  // From the search for the other nodes, if there are any, to the end of the job. Returns ferrun's exit status; no
+  // process of the job is left on this node then. To be called once.
   int run();
 
  private:

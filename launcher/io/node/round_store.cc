@@ -14,17 +14,20 @@ constexpr Duration kPatience = std::chrono::seconds(10);
 
 }  // namespace
 
-RoundStore::RoundStore(boost::asio::io_context& io, uint16_t port, PortRange range, Log log, Log warn)
-    : io_(io), port_(port), range_(range), log_(std::move(log)), warn_(std::move(warn)) {}
+RoundStore::RoundStore(boost::asio::io_context& io, Options options) : io_(io), options_(std::move(options)) {}
 
 RoundStore::~RoundStore() {
   if (dial_) dial_->cancel();
 }
 
-bool RoundStore::shares_port() const { return listener_ != nullptr && listener_->port() == port_; }
+std::optional<size_t> RoundStore::clients_seen() const {
+  return server_ ? std::optional(server_->clients_seen()) : std::nullopt;
+}
+
+bool RoundStore::shares_port() const { return listener_ != nullptr && listener_->port() == options_.port; }
 
 void RoundStore::leave_port() {
-  if (port_ != 0) left_port_ = std::exchange(port_, 0);
+  if (options_.port != 0) left_port_ = std::exchange(options_.port, 0);
 }
 
 void RoundStore::adopt(boost::asio::ip::tcp::socket socket, const boost::asio::ip::tcp::endpoint& peer,
@@ -36,11 +39,12 @@ void RoundStore::adopt(boost::asio::ip::tcp::socket socket, const boost::asio::i
 Result<uint16_t> RoundStore::open(const std::vector<std::string>& admitted) {
   if (shares_port()) {
     StoreServerOptions options;
-    options.port = port_;
-    options.log = log_;
+    options.port = options_.port;
+    options.log = options_.log;
+    options.warn = options_.warn;
     server_ = StoreServer::without_listener(std::move(options));
     listener_->forget_store_clients();
-  } else if (server_ && port_ != 0) {
+  } else if (server_ && options_.port != 0) {
     server_->reset();
   } else {
     server_.reset();
@@ -53,35 +57,39 @@ Result<uint16_t> RoundStore::open(const std::vector<std::string>& admitted) {
 }
 
 Result<std::unique_ptr<StoreServer>> RoundStore::listen_anew() {
-  Result<std::unique_ptr<StoreServer>> opened = port_ == 0 && range_.given() ? listen_in_range() : listen(port_);
+  Result<std::unique_ptr<StoreServer>> opened =
+      options_.port == 0 && options_.range.given() ? listen_in_range() : listen(options_.port);
   if (opened && left_port_ != 0) {
-    warn_("--master-port=" + std::to_string(left_port_) +
-          " is the coordinator's, which another process of this machine hosts: MASTER_PORT of this round is " +
-          std::to_string((*opened)->port()));
+    options_.warn("--master-port=" + std::to_string(left_port_) +
+                  " is the coordinator's, which another process of this machine hosts: MASTER_PORT of this round is " +
+                  std::to_string((*opened)->port()));
   }
   return opened;
 }
 
 Result<std::unique_ptr<StoreServer>> RoundStore::listen(uint16_t port) {
   StoreServerOptions options;
+  options.address = options_.address;
   options.port = port;
-  options.log = log_;
+  options.log = options_.log;
+  options.warn = options_.warn;
   return StoreServer::listen(io_, std::move(options));
 }
 
 // Another place to begin for every process and round: two agents of one machine do not follow each other's steps, and
 // a port that was left a moment ago comes last.
 Result<std::unique_ptr<StoreServer>> RoundStore::listen_in_range() {
-  const uint32_t count = uint32_t{range_.last} - range_.first + 1;
+  const uint32_t count = uint32_t{options_.range.last} - options_.range.first + 1;
   const uint32_t begin = static_cast<uint32_t>(getpid()) * 7 + opened_++;
   std::string why;
   for (uint32_t step = 0; step < count; ++step) {
-    Result<std::unique_ptr<StoreServer>> opened = listen(static_cast<uint16_t>(range_.first + (begin + step) % count));
+    Result<std::unique_ptr<StoreServer>> opened =
+        listen(static_cast<uint16_t>(options_.range.first + (begin + step) % count));
     if (opened) return opened;
     why = opened.error().message;
   }
-  return Error{ErrorKind::kPlatform, "no port of --port-range=" + std::to_string(range_.first) + "-" +
-                                         std::to_string(range_.last) + " is free: " + why};
+  return Error{ErrorKind::kPlatform, "no port of --port-range=" + std::to_string(options_.range.first) + "-" +
+                                         std::to_string(options_.range.last) + " is free: " + why};
 }
 
 void RoundStore::reach(const std::vector<std::string>& addresses, uint16_t port, StoreDial::OnDone on_done) {

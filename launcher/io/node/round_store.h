@@ -11,6 +11,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,9 +28,14 @@ class RoundStore {
  public:
   using Log = std::function<void(const std::string&)>;
 
-  // `port`: of every round, 0 for a free one, out of `range` where that is given.
-  // `warn` takes what the user has to know, `log` the rest.
-  RoundStore(boost::asio::io_context& io, uint16_t port, PortRange range, Log log, Log warn);
+  struct Options {
+    std::string address;  // to listen at; empty: all
+    uint16_t port = 0;    // of every round; 0: a free one
+    PortRange range;      // to take the free one from, where given
+    Log log, warn;        // those of the store's server
+  };
+
+  RoundStore(boost::asio::io_context& io, Options options);
   ~RoundStore();
 
   // From now on the coordinator's listener is this process's; its store clients come through adopt(). Null: no longer.
@@ -41,6 +47,8 @@ class RoundStore {
   // Opens an empty one for a new round, for these addresses alone, and returns its port.
   Result<uint16_t> open(const std::vector<std::string>& admitted);
   void close() { server_.reset(); }
+  // Clients that have reached the one that is open; none: it is not here.
+  std::optional<size_t> clients_seen() const;
 
   // Finds the way to the store of a round, wherever it is. Replaces an earlier search, whose on_done does not come.
   void reach(const std::vector<std::string>& addresses, uint16_t port, StoreDial::OnDone on_done);
@@ -52,11 +60,8 @@ class RoundStore {
   Result<std::unique_ptr<StoreServer>> listen_in_range();
 
   boost::asio::io_context& io_;
-  uint16_t port_;
+  Options options_;
   uint16_t left_port_ = 0;  // that was to be every round's
-  PortRange range_;
-  Log log_;
-  Log warn_;
   AgentListener* listener_ = nullptr;
   std::unique_ptr<StoreServer> server_;
   std::shared_ptr<StoreDial> dial_;

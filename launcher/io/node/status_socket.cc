@@ -1,6 +1,7 @@
 #include "launcher/io/node/status_socket.h"
 
 #include <poll.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -11,6 +12,8 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/write.hpp>
 #include <cerrno>
+#include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -19,6 +22,8 @@
 #include <utility>
 
 #include "common/io/clock.h"
+#include "launcher/io/node/runtime_folder.h"
+#include "rendezvous/job/job_status.h"
 
 namespace ferrun {
 
@@ -31,8 +36,19 @@ namespace {
 constexpr size_t kMostAsking = 16;
 constexpr std::chrono::seconds kTimeToAnswer{5};
 constexpr size_t kLongestAnswer = 64 << 20;
-constexpr const char* kPrefix = "agent-";
-constexpr const char* kSuffix = ".socket";
+// While descriptors or memory are exhausted: the connection that could not be accepted stays ready.
+constexpr std::chrono::milliseconds kPauseAfterFailure{200};
+constexpr const char* kSocketPrefix = "agent-";
+constexpr const char* kSocketSuffix = ".socket";
+
+// No other agent's, whatever PID namespaces share the folder.
+std::string unique_name() {
+  uint64_t number = 0;
+  if (getrandom(&number, sizeof number, GRND_NONBLOCK) != sizeof number) {
+    number = static_cast<uint64_t>(monotonic_now().time_since_epoch().count());
+  }
+  return kSocketPrefix + std::to_string(getpid()) + "-" + std::to_string(number) + kSocketSuffix;
+}
 
 }  // namespace
 
@@ -45,16 +61,30 @@ struct StatusSocket::Impl : std::enable_shared_from_this<Impl> {
   };
 
   Impl(boost::asio::io_context& loop, fs::path at, std::string job, OnAsked asked)
-      : io(loop), path(std::move(at)), job_id(std::move(job)), on_asked(std::move(asked)), acceptor(loop) {}
+      : io(loop),
+        path(std::move(at)),
+        job_id(std::move(job)),
+        on_asked(std::move(asked)),
+        acceptor(loop),
+        pause(loop) {}
 
   void accept() {
     acceptor.async_accept(
         [weak = weak_from_this()](const boost::system::error_code& error, stream_protocol::socket socket) {
           const auto self = weak.lock();
           if (!self || error == boost::asio::error::operation_aborted) return;
-          if (!error) self->take(std::move(socket));
+          if (error) return self->accept_later();
+          self->take(std::move(socket));
           self->accept();
         });
+  }
+
+  void accept_later() {
+    pause.expires_after(kPauseAfterFailure);
+    pause.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
+      const auto self = weak.lock();
+      if (self && !error) self->accept();
+    });
   }
 
   void take(stream_protocol::socket socket) {
@@ -74,9 +104,8 @@ struct StatusSocket::Impl : std::enable_shared_from_this<Impl> {
     const auto found = asking.find(id);
     if (found == asking.end() || !found->second->answer.empty()) return;
     const std::shared_ptr<Asking> entry = found->second;
-    // The status is JSON already: it is put in as it is.
-    entry->answer = "{\"job\":" + json(job_id).dump(-1, ' ', false, json::error_handler_t::replace) +
-                    ",\"agent\":" + std::to_string(getpid()) + ",\"status\":" + status + "}\n";
+    const json line = {{"job", job_id}, {"agent", getpid()}, {"status", json::parse(status)}};
+    entry->answer = line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
     boost::asio::async_write(entry->socket, boost::asio::buffer(entry->answer),
                              [weak = weak_from_this(), id, entry](const boost::system::error_code&, size_t) {
                                if (const auto self = weak.lock()) self->asking.erase(id);
@@ -88,27 +117,35 @@ struct StatusSocket::Impl : std::enable_shared_from_this<Impl> {
   std::string job_id;
   OnAsked on_asked;
   stream_protocol::acceptor acceptor;
+  boost::asio::steady_timer pause;
   std::map<uint32_t, std::shared_ptr<Asking>> asking;
   uint32_t last_id = 0;
 };
 
 Result<std::unique_ptr<StatusSocket>> StatusSocket::listen(boost::asio::io_context& io, const fs::path& folder,
                                                            std::string job_id, OnAsked on_asked) {
-  const fs::path path = folder / (kPrefix + std::to_string(getpid()) + kSuffix);
+  const std::string name = unique_name();
+  const fs::path path = folder / name;
+  // Under its name only once it listens: whoever finds one there that refuses removes it.
+  const fs::path draft = folder / ("." + name);
   const auto refused = [&path](const std::string& why) {
     return Error{ErrorKind::kPlatform, "cannot listen at " + path.string() + ": " + why};
   };
-  if (path.native().size() >= sizeof(sockaddr_un::sun_path)) return refused("the path is too long");
-  unlink(path.c_str());  // of an agent that had this pid before
+  if (draft.native().size() >= sizeof(sockaddr_un::sun_path)) return refused("the path is too long");
   auto impl = std::make_shared<Impl>(io, path, std::move(job_id), std::move(on_asked));
   boost::system::error_code error;
   impl->acceptor.open(stream_protocol(), error);
-  if (!error) impl->acceptor.bind(stream_protocol::endpoint(path.native()), error);
-  if (!error && chmod(path.c_str(), 0600) != 0) error.assign(errno, boost::system::system_category());
-  if (!error) impl->acceptor.listen(boost::asio::socket_base::max_listen_connections, error);
+  if (!error) impl->acceptor.bind(stream_protocol::endpoint(draft.native()), error);
   if (error) return refused(error.message());
-  impl->accept();
-  return std::unique_ptr<StatusSocket>(new StatusSocket(std::move(impl)));
+  if (chmod(draft.c_str(), 0600) != 0) error.assign(errno, boost::system::system_category());
+  if (!error) impl->acceptor.listen(boost::asio::socket_base::max_listen_connections, error);
+  if (!error && rename(draft.c_str(), path.c_str()) != 0) error.assign(errno, boost::system::system_category());
+  if (!error) {
+    impl->accept();
+    return std::unique_ptr<StatusSocket>(new StatusSocket(std::move(impl)));
+  }
+  unlink(draft.c_str());
+  return refused(error.message());
 }
 
 StatusSocket::StatusSocket(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -116,6 +153,7 @@ StatusSocket::StatusSocket(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) 
 StatusSocket::~StatusSocket() {
   boost::system::error_code ignored;
   impl_->acceptor.close(ignored);
+  impl_->pause.cancel();
   impl_->asking.clear();
   unlink(impl_->path.c_str());
 }
@@ -165,30 +203,43 @@ std::optional<AgentStatus> parse_answer(const std::string& text) {
   const json job = answer.value("job", json());
   const json agent = answer.value("agent", json());
   if (!job.is_string() || !agent.is_number_integer()) return std::nullopt;
-  return AgentStatus{job.get<std::string>(), agent.get<int>(), answer["status"].dump()};
+  std::string status = answer["status"].dump(-1, ' ', false, json::error_handler_t::replace);
+  if (!job_status_from_json(status)) return std::nullopt;
+  return AgentStatus{job.get<std::string>(), agent.get<int>(), std::move(status)};
 }
 
 bool is_status_socket(const fs::directory_entry& entry) {
   const std::string name = entry.path().filename().string();
-  return name.starts_with(kPrefix) && name.ends_with(kSuffix);
+  return name.starts_with(kSocketPrefix) && name.ends_with(kSocketSuffix);
 }
 
 }  // namespace
 
-std::vector<AgentStatus> ask_agents(const fs::path& folder, Duration patience) {
-  std::vector<AgentStatus> answers;
-  std::error_code none;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, none)) {
-    if (!is_status_socket(entry)) continue;
-    const Connection connection;
-    const int error = connection.connect_to(entry.path());
-    if (error == ECONNREFUSED) unlink(entry.path().c_str());
-    if (error != 0) continue;
-    if (std::optional<AgentStatus> status = parse_answer(connection.read_all(monotonic_now() + patience))) {
-      answers.push_back(std::move(*status));
+AgentAnswers ask_agents(const std::vector<fs::path>& folders, Duration patience) {
+  AgentAnswers found;
+  for (const fs::path& folder : folders) {
+    struct stat there {};
+    if (lstat(folder.c_str(), &there) != 0) continue;
+    if (const Status trusted = check_runtime_folder(folder); !trusted) {
+      found.refused.push_back(trusted.error().message);
+      continue;
+    }
+    std::error_code none;
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder, none)) {
+      if (!is_status_socket(entry)) continue;
+      const Connection connection;
+      const int error = connection.connect_to(entry.path());
+      if (error == ECONNREFUSED) unlink(entry.path().c_str());
+      if (error != 0) continue;
+      const std::string text = connection.read_all(monotonic_now() + patience);
+      if (std::optional<AgentStatus> status = parse_answer(text)) {
+        found.agents.push_back(std::move(*status));
+      } else if (!text.empty()) {  // without a word: it ends
+        found.refused.push_back("what " + entry.path().string() + " answers is no status");
+      }
     }
   }
-  return answers;
+  return found;
 }
 
 }  // namespace ferrun

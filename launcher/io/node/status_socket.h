@@ -21,7 +21,9 @@ class StatusSocket {
   // Somebody asks; answer() is to be called with this id.
   using OnAsked = std::function<void(uint32_t id)>;
 
-  // Listens in `folder`, which is there. Removes its socket when it goes.
+  // Listens in `folder`, which is this user's alone (runtime_folder.h), under a name that no other agent has, so that
+  // nothing has to be removed first. Removes its socket when it goes. While no connection can be accepted, for want of
+  // descriptors, it tries again now and then.
   static Result<std::unique_ptr<StatusSocket>> listen(boost::asio::io_context& io, const std::filesystem::path& folder,
                                                       std::string job_id, OnAsked on_asked);
   ~StatusSocket();
@@ -35,8 +37,13 @@ class StatusSocket {
   std::shared_ptr<Impl> impl_;
 };
 
-// The answers of all agents below `folder`, those that answer within `patience`. Removes sockets that nobody listens
-// on any more. Blocks.
-std::vector<AgentStatus> ask_agents(const std::filesystem::path& folder, Duration patience);
+struct AgentAnswers {
+  std::vector<AgentStatus> agents;
+  std::vector<std::string> refused;  // a line for each folder that is not this user's alone, and each useless answer
+};
+
+// The answers of all agents below `folders`, of each that answers within `patience`. What is no answer is left out.
+// Removes sockets that nobody listens on any more. Blocks.
+AgentAnswers ask_agents(const std::vector<std::filesystem::path>& folders, Duration patience);
 
 }  // namespace ferrun

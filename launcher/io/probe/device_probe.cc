@@ -4,6 +4,7 @@
 
 #include <cctype>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <system_error>
 
@@ -11,6 +12,11 @@ namespace ferrun {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr const char* kIntel = "0x8086";
+constexpr const char* kAmd = "0x1002";
+constexpr const char* kAmdProcessors = "0x1022";
+constexpr const char* kHabanaLabs = "0x1da3";
 
 struct Device {
   int minor = -1;
@@ -37,14 +43,96 @@ Device read_information(const fs::path& file) {
 
 bool usable(const fs::path& node) { return access(node.c_str(), R_OK | W_OK) == 0; }
 
-// The number behind "nvidia" in the name of a device node; -1 for nvidiactl and the like.
-int minor_of_node(const std::string& name) {
-  constexpr std::string_view kPrefix = "nvidia";
-  if (!name.starts_with(kPrefix) || name.size() == kPrefix.size() || name.size() > kPrefix.size() + 6) return -1;
-  for (const char c : name.substr(kPrefix.size())) {
+// The number behind `prefix` in the name of a device node; -1 where anything else stands there ("nvidiactl").
+int number_of_node(const std::string& name, std::string_view prefix) {
+  if (!name.starts_with(prefix) || name.size() == prefix.size() || name.size() > prefix.size() + 6) return -1;
+  for (const char c : name.substr(prefix.size())) {
     if (std::isdigit(static_cast<unsigned char>(c)) == 0) return -1;
   }
-  return std::stoi(name.substr(kPrefix.size()));
+  return std::stoi(name.substr(prefix.size()));
+}
+
+// The nodes of a folder whose names are `prefix` and a number, by that number.
+std::map<int, fs::path> nodes_in(const fs::path& folder, std::string_view prefix) {
+  std::map<int, fs::path> nodes;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const int number = number_of_node(entry.path().filename().string(), prefix);
+    if (number >= 0) nodes[number] = entry.path();
+  }
+  return nodes;
+}
+
+std::string first_word(const fs::path& file) {
+  std::ifstream in(file);
+  std::string word;
+  in >> word;
+  return word;
+}
+
+fs::path render_node(const fs::path& root, int minor) { return root / "dev/dri" / ("renderD" + std::to_string(minor)); }
+
+fs::path device_of_render_node(const fs::path& root, int minor) {
+  return root / "sys/class/drm" / ("renderD" + std::to_string(minor)) / "device";
+}
+
+// "simd_count 304" and so on: one node of AMD's topology, which has CPUs as well.
+Device read_topology_node(const fs::path& properties) {
+  std::map<std::string, uint64_t> values;
+  std::ifstream in(properties);
+  std::string name;
+  uint64_t value = 0;
+  while (in >> name >> value) values[name] = value;
+  if (values["simd_count"] == 0 || !values.contains("drm_render_minor")) return {};
+  Device device{static_cast<int>(values["drm_render_minor"]), ""};
+  if (const uint64_t id = values["unique_id"]; id != 0) {
+    constexpr int kDigits = 16;
+    device.uuid.assign(kDigits, '0');
+    uint64_t rest = id;
+    for (auto at = device.uuid.rbegin(); at != device.uuid.rend(); ++at, rest >>= 4) {
+      *at = "0123456789abcdef"[rest & 15];
+    }
+    device.uuid.insert(0, "GPU-");
+  }
+  return device;
+}
+
+void add_intel_gpus(const fs::path& root, std::vector<DeviceNodes>& found) {
+  DeviceNodes cards{DeviceNodes::Kind::kIntelGpu, "", 0};
+  DeviceNodes integrated{DeviceNodes::Kind::kIntelGraphics, "", 0};
+  for (const auto& [minor, node] : nodes_in(root / "dev/dri", "renderD")) {
+    const fs::path device = device_of_render_node(root, minor);
+    if (first_word(device / "vendor") != kIntel) continue;
+    std::error_code error;
+    // Of every Intel processor with graphics they are the device 2 of the first bus.
+    const bool inside = fs::read_symlink(device, error).filename() == "0000:00:02.0";
+    DeviceNodes& kind = inside ? integrated : cards;
+    if (kind.count++ == 0) kind.path = "/dev/dri/" + node.filename().string();
+  }
+  for (DeviceNodes& kind : {std::ref(cards), std::ref(integrated)}) {
+    if (kind.count > 0) found.push_back(kind);
+  }
+}
+
+// The kernel's class of compute accelerators: Habana's, and the small ones of laptops.
+void add_compute_accelerators(const fs::path& root, std::vector<DeviceNodes>& found) {
+  DeviceNodes habana{DeviceNodes::Kind::kHabana, "", 0};
+  DeviceNodes npu{DeviceNodes::Kind::kLaptopNpu, "", 0};
+  DeviceNodes other{DeviceNodes::Kind::kOther, "", 0};
+  for (const auto& [number, node] : nodes_in(root / "dev/accel", "accel")) {
+    const std::string name = node.filename().string();
+    const std::string vendor = first_word(root / "sys/class/accel" / name / "device/vendor");
+    DeviceNodes& kind = vendor == kHabanaLabs ? habana : vendor == kIntel || vendor == kAmdProcessors ? npu : other;
+    if (kind.count++ == 0) kind.path = "/dev/accel/" + name;
+  }
+  const std::map<int, fs::path> old = nodes_in(root / "dev", "hl");
+  if (habana.count == 0 && !old.empty()) {
+    habana.count = static_cast<int>(old.size());
+    habana.path = "/dev/" + old.begin()->second.filename().string();
+  }
+  for (const DeviceNodes& kind : {habana, npu, other}) {
+    if (kind.count > 0) found.push_back(kind);
+  }
 }
 
 }  // namespace
@@ -60,11 +148,9 @@ std::optional<std::vector<std::string>> nvidia_device_uuids(const fs::path& root
     if (device.minor >= 0 && usable(node)) by_minor[device.minor] = device.uuid;
   }
   if (!driver) {
-    for (const auto& entry : fs::directory_iterator(root / "dev", error)) {
-      const int minor = minor_of_node(entry.path().filename().string());
-      if (minor < 0) continue;
+    for (const auto& [minor, node] : nodes_in(root / "dev", "nvidia")) {
       driver = true;
-      if (usable(entry.path())) by_minor[minor] = "";
+      if (usable(node)) by_minor[minor] = "";
     }
   }
   if (!driver) return std::nullopt;
@@ -72,6 +158,38 @@ std::optional<std::vector<std::string>> nvidia_device_uuids(const fs::path& root
   uuids.reserve(by_minor.size());
   for (const auto& [minor, uuid] : by_minor) uuids.push_back(uuid);
   return uuids;
+}
+
+std::optional<std::vector<std::string>> amd_device_uuids(const fs::path& root) {
+  std::error_code error;
+  if (!fs::exists(root / "dev/kfd", error)) return std::nullopt;
+  std::vector<std::string> uuids;
+  if (!usable(root / "dev/kfd")) return uuids;
+  const fs::path topology = root / "sys/class/kfd/kfd/topology/nodes";
+  if (fs::exists(topology, error)) {
+    for (const auto& [number, node] : nodes_in(topology, "")) {
+      const Device device = read_topology_node(node / "properties");
+      if (device.minor >= 0 && usable(render_node(root, device.minor))) uuids.push_back(device.uuid);
+    }
+    return uuids;
+  }
+  for (const auto& [minor, node] : nodes_in(root / "dev/dri", "renderD")) {
+    if (usable(node) && first_word(device_of_render_node(root, minor) / "vendor") == kAmd) uuids.emplace_back();
+  }
+  return uuids;
+}
+
+std::vector<DeviceNodes> accelerator_nodes(const fs::path& root) {
+  std::vector<DeviceNodes> found;
+  add_intel_gpus(root, found);
+  add_compute_accelerators(root, found);
+  if (const std::map<int, fs::path> nodes = nodes_in(root / "dev", "davinci"); !nodes.empty()) {
+    const std::string first = "/dev/" + nodes.begin()->second.filename().string();
+    found.push_back({DeviceNodes::Kind::kAscend, first, static_cast<int>(nodes.size())});
+  }
+  std::error_code error;
+  if (fs::exists(root / "dev/dxg", error)) found.push_back({DeviceNodes::Kind::kWsl, "/dev/dxg", 1});
+  return found;
 }
 
 }  // namespace ferrun

@@ -1,4 +1,4 @@
-// The devices that the NVIDIA driver offers, read without CUDA.
+// The accelerators that this process may use, read from /dev, /proc and /sys, without their libraries.
 #pragma once
 
 #include <filesystem>
@@ -6,11 +6,22 @@
 #include <string>
 #include <vector>
 
+#include "launcher/config/host_facts.h"
+
 namespace ferrun {
 
-// UUIDs in the order of the driver's minor numbers, from /proc/driver/nvidia/gpus below `root` ("/", or a test's
-// folder); a device whose /dev node this process may not use is left out, as in a container that was given some of the
-// host's. Where only the nodes are there, their UUIDs are empty. None when there is neither: no driver.
+// All read below `root`: "/", or a test's folder.
+
+// UUIDs in the order of the NVIDIA driver's minor numbers, from /proc/driver/nvidia/gpus; a device whose /dev node
+// this process may not use is left out, as in a container that was given some of the host's. Where only the nodes are
+// there, their UUIDs are empty. None when there is neither: no driver.
 std::optional<std::vector<std::string>> nvidia_device_uuids(const std::filesystem::path& root);
+
+// The same of AMD's driver, whose devices are the nodes of its topology that have a GPU. None without /dev/kfd; empty
+// where that does not tell what stands behind it.
+std::optional<std::vector<std::string>> amd_device_uuids(const std::filesystem::path& root);
+
+// The device nodes of others, one entry for each kind that is there.
+std::vector<DeviceNodes> accelerator_nodes(const std::filesystem::path& root);
 
 }  // namespace ferrun

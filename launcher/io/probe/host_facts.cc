@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -10,6 +11,7 @@
 #include <system_error>
 
 #include "launcher/io/probe/device_probe.h"
+#include "launcher/io/probe/open_files.h"
 #include "launcher/io/probe/usable_cores.h"
 #include "launcher/io/process/process_launcher.h"
 
@@ -42,6 +44,11 @@ std::string utc_stamp() {
   return text.data();
 }
 
+fs::path current_folder() {
+  std::error_code error;
+  return fs::current_path(error);
+}
+
 std::array<uint64_t, 4> kernel_random() {
   std::array<uint64_t, 4> numbers{};
   while (getrandom(numbers.data(), sizeof numbers, 0) < 0) {
@@ -63,12 +70,54 @@ FileQueries::Kind kind_of(const fs::path& path) {
 Result<std::string> beginning_of(const fs::path& path) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return Error{ErrorKind::kUser, std::strerror(errno)};
+  // A pipe gives what it has so far: the rest is waited for.
   std::array<char, 4096> bytes{};
-  const ssize_t length = read(fd, bytes.data(), bytes.size());
+  size_t length = 0;
+  ssize_t more = 1;
+  while (more > 0 && length < bytes.size()) {
+    more = read(fd, bytes.data() + length, bytes.size() - length);
+    if (more < 0 && errno == EINTR)
+      more = 1;
+    else if (more > 0)
+      length += static_cast<size_t>(more);
+  }
   const int error = errno;
   close(fd);
-  if (length < 0) return Error{ErrorKind::kUser, std::strerror(error)};
-  return std::string(bytes.data(), static_cast<size_t>(length));
+  if (more < 0) return Error{ErrorKind::kUser, std::strerror(error)};
+  return std::string(bytes.data(), length);
+}
+
+std::optional<fs::path> link_target(const fs::path& path) {
+  std::error_code error;
+  const fs::path target = fs::read_symlink(path, error);
+  return error ? std::nullopt : std::optional(target);
+}
+
+bool writable_folder(const fs::path& path) {
+  std::error_code error;
+  return fs::is_directory(path, error) && access(path.c_str(), W_OK | X_OK) == 0;
+}
+
+// To its end: a pipe gives what its writer has written so far.
+Result<FileQueries::Secret> secret_in(const fs::path& path) {
+  constexpr size_t kMostBytes = 64 << 10;
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return Error{ErrorKind::kUser, std::strerror(errno)};
+  struct stat file {};
+  FileQueries::Secret secret;
+  if (fstat(fd, &file) == 0) secret.others_may_read = (file.st_mode & (S_IRGRP | S_IROTH)) != 0;
+  std::array<char, 4096> bytes{};
+  ssize_t length = 0;
+  int error = 0;
+  do {
+    length = read(fd, bytes.data(), bytes.size());
+    error = length < 0 ? errno : 0;
+    if (length > 0) secret.text.append(bytes.data(), static_cast<size_t>(length));
+  } while ((length > 0 && secret.text.size() <= kMostBytes) || error == EINTR);
+  close(fd);
+  if (error != 0) return Error{ErrorKind::kUser, std::strerror(error)};
+  if (secret.text.size() > kMostBytes) return Error{ErrorKind::kUser, "it has more than 65536 bytes"};
+  return secret;
 }
 
 }  // namespace
@@ -77,15 +126,23 @@ HostFacts read_host_facts() {
   HostFacts facts;
   facts.environment = Environment::from_block(environ);
   facts.hostname = host_name();
+  facts.called_as = program_invocation_name;
+  facts.current_folder = current_folder();
   facts.ferrun_folder = own_folder();
   facts.start_stamp = utc_stamp();
   facts.random = kernel_random();
+  facts.open_files = soft_open_files();
   facts.files.kind = kind_of;
   facts.files.executable = [](const fs::path& path) { return access(path.c_str(), X_OK) == 0; };
   facts.files.beginning = beginning_of;
+  facts.files.link_target = link_target;
+  facts.files.writable_folder = writable_folder;
+  facts.files.secret = secret_in;
   facts.files.has_fork_point = [](const fs::path& path) { return has_fork_point(path.string()); };
   facts.usable_cores = usable_cores;
   facts.gpu_uuids = [] { return nvidia_device_uuids("/"); };
+  facts.amd_gpu_uuids = [] { return amd_device_uuids("/"); };
+  facts.other_accelerators = [] { return accelerator_nodes("/"); };
   return facts;
 }
 

@@ -4,9 +4,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -15,6 +15,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+
+#include "launcher/io/process/child_search.h"
 
 namespace ferrun {
 namespace {
@@ -74,8 +76,10 @@ std::vector<pid_t> children_by_scan(pid_t parent) {
   return children;
 }
 
+std::string threads_folder(pid_t pid) { return "/proc/" + std::to_string(pid) + "/task"; }
+
 std::vector<pid_t> children_of(pid_t parent) {
-  const std::string tasks = "/proc/" + std::to_string(parent) + "/task";
+  const std::string tasks = threads_folder(parent);
   std::vector<pid_t> children;
   for (const pid_t thread : numeric_entries(tasks)) {
     const auto list = read_small_file(tasks + "/" + std::to_string(thread) + "/children");
@@ -95,78 +99,126 @@ std::vector<pid_t> children_of(pid_t parent) {
   return children;
 }
 
-class Pidfds {
- public:
-  Pidfds() = default;
-  ~Pidfds() {
-    for (const pollfd& held : held_) close(held.fd);
-  }
-  Pidfds(const Pidfds&) = delete;
-  Pidfds& operator=(const Pidfds&) = delete;
+bool lives_below(pid_t parent, pid_t child) {
+  const std::optional<ProcessLine> line = process_line(child);
+  return line && line->parent == parent && line->state != 'Z' && line->state != 'X';
+}
 
-  // Takes in the living children of `parent`. A pid that was recycled since it was listed has another parent; what the
-  // pidfd holds cannot be recycled any more.
-  void hold_children_of(pid_t parent) {
-    for (const pid_t child : children_of(parent)) {
-      const int fd = static_cast<int>(syscall(SYS_pidfd_open, child, 0));
-      if (fd < 0) continue;
-      held_.push_back({fd, POLLIN, 0});
-      const std::optional<ProcessLine> line = process_line(child);
-      if (line && line->parent == parent && line->state != 'Z' && line->state != 'X') continue;
-      held_.pop_back();
-      close(fd);
+// Living children of another process.
+class HeldChildren {
+ public:
+  explicit HeldChildren(pid_t parent) : parent_(parent) {
+    for (const pid_t child : children_of(parent)) hold(child);
+  }
+  ~HeldChildren() {
+    for (const Held& held : held_) {
+      if (held.pidfd >= 0) close(held.pidfd);
     }
   }
+  HeldChildren(const HeldChildren&) = delete;
+  HeldChildren& operator=(const HeldChildren&) = delete;
 
   bool empty() const { return held_.empty(); }
 
-  void kill() {
-    for (const pollfd& held : held_) syscall(SYS_pidfd_send_signal, held.fd, SIGKILL, nullptr, 0);
+  void kill() const {
+    for (const Held& held : held_) {
+      if (held.pidfd >= 0 && syscall(SYS_pidfd_send_signal, held.pidfd, SIGKILL, nullptr, 0) == 0) continue;
+      if (lives_below(parent_, held.pid)) ::kill(held.pid, SIGKILL);
+    }
   }
 
   // Until every one of them has ended: its orphans have a new parent by then.
-  void await_ends(std::chrono::steady_clock::time_point deadline) {
-    for (pollfd& held : held_) {
-      const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-      if (left.count() > 0) poll(&held, 1, static_cast<int>(left.count()));
+  void await_ends(std::chrono::steady_clock::time_point deadline) const {
+    for (const Held& held : held_) {
+      pollfd ended = {held.pidfd, POLLIN, 0};  // a negative one is passed over, and the time alone counts
+      while (lives_below(parent_, held.pid)) {
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+        if (left.count() <= 0) return;
+        poll(&ended, 1, held.pidfd >= 0 ? static_cast<int>(left.count()) : 1);
+      }
     }
   }
 
  private:
-  std::vector<pollfd> held_;
+  struct Held {
+    pid_t pid;
+    int pidfd;  // -1: denied
+  };
+
+  // A pid that was recycled since it was listed has another parent; what the pidfd holds cannot be recycled any more.
+  void hold(pid_t child) {
+    const int pidfd = static_cast<int>(syscall(SYS_pidfd_open, child, 0));
+    if (pidfd < 0 && errno == ESRCH) return;
+    if (lives_below(parent_, child)) {
+      held_.push_back({child, pidfd});
+    } else if (pidfd >= 0) {
+      close(pidfd);
+    }
+  }
+
+  pid_t parent_;
+  std::vector<Held> held_;
 };
 
 }  // namespace
 
-std::vector<pid_t> own_children() { return children_of(getpid()); }
+// A child may come between two looks; then the list is made once more.
+std::vector<pid_t> own_children() {
+  while (has_children()) {
+    std::vector<pid_t> listed = children_of(getpid());
+    if (!listed.empty()) return listed;
+    if (!can_list_children()) return children_by_asking();
+  }
+  return {};
+}
+
+bool can_list_children() {
+  std::array<char, 16> self{};
+  const ssize_t length = readlink("/proc/self", self.data(), self.size());
+  const bool of_this_namespace =
+      length > 0 && std::string(self.data(), static_cast<size_t>(length)) == std::to_string(getpid());
+  return of_this_namespace && !numeric_entries("/proc/self/task").empty();
+}
+
+std::string name_of(pid_t pid) {
+  std::string name = read_small_file("/proc/" + std::to_string(pid) + "/comm").value_or("");
+  while (!name.empty() && name.back() == '\n') name.pop_back();
+  return name;
+}
+
+// The kernel reads the arguments from the memory of the process, which one in uninterruptible sleep may have locked.
+std::string command_line_of(pid_t pid) {
+  const std::optional<ProcessLine> line = process_line(pid);
+  if (!line || line->state == 'D') return {};
+  return read_small_file("/proc/" + std::to_string(pid) + "/cmdline").value_or("");
+}
+
+bool is_ancestor(pid_t pid) {
+  for (pid_t at = getppid(); at > 0;) {
+    if (at == pid) return true;
+    const std::optional<ProcessLine> line = process_line(at);
+    if (!line) return false;
+    at = line->parent;
+  }
+  return false;
+}
 
 void signal_tree(pid_t root, int signal) {
   kill(root, signal);
   for (const pid_t child : children_of(root)) signal_tree(child, signal);
 }
 
-void kill_and_reap_all_children() {
-  for (;;) {
-    const std::vector<pid_t> children = own_children();
-    for (const pid_t child : children) kill(child, SIGKILL);
-    for (const pid_t child : children) {
-      while (waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
-      }
-    }
-    // An orphan arrives before its dead parent can be reaped, so an empty list means that none is left.
-    if (children.empty()) return;
-  }
-}
-
-void kill_children_of(pid_t parent, const std::function<bool()>& wanted) {
+bool kill_children_of(pid_t parent, const std::function<bool()>& wanted) {
+  // Every process has a thread at least.
+  if (!can_list_children() || numeric_entries(threads_folder(parent)).empty()) return false;
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(50);
   do {
-    Pidfds children;
-    children.hold_children_of(parent);
-    if (children.empty() || !wanted()) return;
+    const HeldChildren children(parent);
+    if (children.empty() || !wanted()) return true;
     children.kill();
     children.await_ends(deadline);
   } while (std::chrono::steady_clock::now() < deadline);
+  return true;
 }
 
 }  // namespace ferrun

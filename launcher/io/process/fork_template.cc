@@ -1,10 +1,8 @@
 #include "launcher/io/process/fork_template.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -61,19 +59,6 @@ std::string environment_block(const Environment& environment) {
   return block;
 }
 
-// Waits until `events` are possible on `fd`.
-bool wait_for(int fd, short events) {
-  const auto deadline = std::chrono::steady_clock::now() + kPatience;
-  for (;;) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-    if (left.count() <= 0) return false;
-    pollfd state = {fd, events, 0};
-    const int ready = poll(&state, 1, static_cast<int>(left.count()));
-    if (ready > 0) return true;
-    if (ready < 0 && errno != EINTR) return false;
-  }
-}
-
 bool send_with_descriptors(int channel, ForkRequest& request, const std::array<int, kForkDescriptors>& fds) {
   iovec part = {&request, sizeof request};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof fds)> control = {};
@@ -89,15 +74,15 @@ bool send_with_descriptors(int channel, ForkRequest& request, const std::array<i
   std::memcpy(CMSG_DATA(rights), fds.data(), sizeof fds);
   for (;;) {
     if (sendmsg(channel, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof request) return true;
-    if (errno == EINTR) continue;
-    if (errno != EAGAIN || !wait_for(channel, POLLOUT)) return false;
+    if (errno != EINTR) return false;  // a full buffer too: hundreds of requests that it has not taken
   }
 }
 
 }  // namespace
 
 Result<std::shared_ptr<ForkTemplate>> ForkTemplate::start(asio::io_context& io, const std::vector<std::string>& argv,
-                                                          const Environment& environment, Events events) {
+                                                          const Environment& environment,
+                                                          std::optional<uint64_t> open_files, Events events) {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
     return platform_error("cannot start the fork template");
@@ -106,35 +91,52 @@ Result<std::shared_ptr<ForkTemplate>> ForkTemplate::start(asio::io_context& io, 
   Environment with_channel = environment;
   with_channel.set(kTemplateDescriptorVariable, std::to_string(kExtraDescriptor));
   const std::vector<int> any_cpu;
-  const Result<SpawnedProcess> process = spawn_process({argv, with_channel, -1, -1, theirs.get(), any_cpu});
+  const Result<SpawnedProcess> process =
+      spawn_process({argv, with_channel, -1, -1, theirs.get(), any_cpu, open_files, SpawnPlan::Mode::kSure});
   if (!process) return process.error();
-  std::shared_ptr<ForkTemplate> made(
-      new ForkTemplate(io, argv, std::move(events), process->pid, process->pidfd, own.release()));
-  made->watch();
+  std::shared_ptr<ForkTemplate> made(new ForkTemplate(io, argv, std::move(events), *process, own.release()));
+  made->watch(io);
   return made;
 }
 
-ForkTemplate::ForkTemplate(asio::io_context& io, std::vector<std::string> argv, Events events, pid_t pid, int pidfd,
-                           int channel)
-    : argv_(std::move(argv)), events_(std::move(events)), pid_(pid), pidfd_(io, pidfd), channel_(io, channel) {}
+ForkTemplate::ForkTemplate(asio::io_context& io, std::vector<std::string> argv, Events events,
+                           const SpawnedProcess& process, int channel)
+    : argv_(std::move(argv)),
+      events_(std::move(events)),
+      pid_(process.pid),
+      exec_outcome_(io, process.exec_outcome),
+      channel_(io, channel),
+      patience_(io) {}
 
 ForkTemplate::~ForkTemplate() {
-  if (!ended_) kill_and_reap();
+  if (!ended_) kill(pid_, SIGKILL);
 }
 
-void ForkTemplate::watch() {
-  pidfd_.async_wait(stream_descriptor::wait_read, [weak = weak_from_this()](const boost::system::error_code& error) {
-    const auto self = weak.lock();
-    if (self && !error) self->on_exit();
+void ForkTemplate::watch(asio::io_context& io) {
+  child_.emplace(io, pid_, [weak = weak_from_this()](int wait_status) {
+    if (const auto self = weak.lock()) self->on_exit(wait_status);
   });
+  exec_outcome_.async_wait(stream_descriptor::wait_read,
+                           [weak = weak_from_this()](const boost::system::error_code& error) {
+                             const auto self = weak.lock();
+                             if (self && !error) self->take_exec_outcome();
+                           });
   wait_for_messages();
+}
+
+void ForkTemplate::take_exec_outcome() {
+  if (!exec_outcome_.is_open()) return;
+  if (const auto failure = read_exec_outcome(exec_outcome_.native_handle())) {
+    exec_error_ = explain_start_failure(argv_[0], {}, *failure);  // it is about to end
+  }
+  exec_outcome_.close();
 }
 
 void ForkTemplate::wait_for_messages() {
   channel_.async_wait(stream_descriptor::wait_read, [weak = weak_from_this()](const boost::system::error_code& error) {
     const auto self = weak.lock();
     if (self && !error && !self->ended_) self->receive_messages();
-    // At the end of the stream the template is about to end: its pidfd says how, and nothing is waited for here.
+    // At the end of the stream the template is about to end, and says how itself.
     if (self && !error && !self->ended_ && self->channel_.is_open()) self->wait_for_messages();
   });
 }
@@ -148,8 +150,9 @@ void ForkTemplate::receive_messages() {
     const bool understood = size > 0 && (ready_ ? take_reply(bytes.data(), static_cast<size_t>(size))
                                                 : take_hello(bytes.data(), static_cast<size_t>(size)));
     if (understood) continue;
-    if (size > 0) kill(pid_, SIGKILL);  // it speaks another language; its end is reported like any other
+    if (size > 0 && !exit_) kill(pid_, SIGKILL);  // it speaks another language; its end is reported like any other
     channel_.close();
+    if (exit_) end(exit_->describe());
     return;
   }
 }
@@ -173,6 +176,7 @@ bool ForkTemplate::take_reply(const char* bytes, size_t size) {
   if (pending_.empty() || reply.id != pending_.front().id) return false;
   const SpawnRequest request = std::move(pending_.front().request);
   pending_.pop_front();
+  be_patient();
   if (reply.pid > 0) {
     events_.forked(request, pid_t{reply.pid});
   } else {
@@ -202,48 +206,71 @@ Status ForkTemplate::fork(const SpawnRequest& request, int out, int err) {
   if (!send_with_descriptors(channel_.native_handle(), message, fds))
     return platform_error("the fork template does not answer");
   pending_.push_back({message.id, request});
+  if (pending_.size() == 1) be_patient();
   return ok_status();
 }
 
-void ForkTemplate::settle() {
-  while (busy() && !ended_) {
-    if (!channel_.is_open() || !wait_for(channel_.native_handle(), POLLIN)) {
-      kill_and_reap();
-      return end("did not answer and was killed");
-    }
-    receive_messages();
-  }
+// From now on; not at all while no answer is due.
+void ForkTemplate::be_patient() {
+  patience_.cancel();
+  if (!busy() && !exit_) return;
+  patience_.expires_after(kPatience);
+  patience_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
+    const auto self = weak.lock();
+    if (self && !error) self->lose_patience();
+  });
 }
 
-void ForkTemplate::on_exit() {
-  siginfo_t exited = {};
-  if (ended_ || waitid(P_PID, static_cast<id_t>(pid_), &exited, WEXITED | WNOHANG | WNOWAIT) != 0) return;
-  if (exited.si_pid != pid_) return;
-  // What it said before it ended, and what a rank says that it has let run: the channel ends with the last of them.
-  do {
-    if (channel_.is_open()) receive_messages();
-  } while (channel_.is_open() && wait_for(channel_.native_handle(), POLLIN));
-  int status = 0;
-  waitpid(pid_, &status, 0);
-  end(ExitStatus::from_wait_status(status).describe());
-}
-
-void ForkTemplate::kill_and_reap() {
+void ForkTemplate::lose_patience() {
+  if (ended_ || (!busy() && !exit_)) return;
+  if (exit_) return end(exit_->describe());  // somebody else holds its channel
   kill(pid_, SIGKILL);
-  while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
-  }
+  end("did not answer and was killed");
 }
 
-void ForkTemplate::end(const std::string& how) {
+// What it said before it ended is read first, and what a rank says that it has let run: the channel ends with the last
+// of them.
+void ForkTemplate::on_exit(int wait_status) {
+  if (ended_) return;
+  exit_ = ExitStatus::from_wait_status(wait_status);
+  take_exec_outcome();
+  if (channel_.is_open()) receive_messages();
+  if (ended_) return;
+  if (!channel_.is_open()) return end(exit_->describe());
+  be_patient();
+}
+
+void ForkTemplate::stop() {
+  if (ended_) return;
+  if (!exit_) kill(pid_, SIGKILL);
+  close();
+  fail_pending("the fork template " + name() + " was stopped");
+}
+
+void ForkTemplate::close() {
   ended_ = true;
-  const std::string reason = "the fork template " + name() + " " + how;
+  patience_.cancel();
+  channel_.close();
+  exec_outcome_.close();
+  child_.reset();  // one that is not reaped yet is an orphan like others now
+}
+
+void ForkTemplate::fail_pending(const std::string& reason) {
   while (!pending_.empty()) {
     const SpawnRequest request = std::move(pending_.front().request);
     pending_.pop_front();
     events_.forked(request, Error{ErrorKind::kPlatform, reason});
   }
+}
+
+void ForkTemplate::end(const std::string& how) {
+  close();
+  const std::string reason = "the fork template " + name() + " " + how;
+  fail_pending(reason);
   if (ready_) {
     events_.lost(reason);
+  } else if (exec_error_) {
+    events_.ready(*exec_error_);
   } else {
     events_.ready(Error{ErrorKind::kUser, reason + " before it reached its fork point"});
   }

@@ -9,15 +9,20 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "common/environment.h"
 #include "common/exit_status.h"
 #include "common/result.h"
+#include "launcher/io/process/child.h"
+#include "launcher/io/process/spawn.h"
 #include "launcher/workers/spawn_request.h"
 
 namespace ferrun {
@@ -31,41 +36,55 @@ class ForkTemplate : public std::enable_shared_from_this<ForkTemplate> {
     std::function<void(const std::string&)> lost;  // after ready: it ended
   };
 
-  // Executes `argv` with `environment`; the errors of spawn_process.
+  // Executes `argv` with `environment` and the soft limit of open files that its ranks shall have. An error: no process
+  // could be made; a program that cannot be executed is told by `ready`.
   static Result<std::shared_ptr<ForkTemplate>> start(boost::asio::io_context& io, const std::vector<std::string>& argv,
-                                                     const Environment& environment, Events events);
-  ~ForkTemplate();  // kills and reaps it
+                                                     const Environment& environment, std::optional<uint64_t> open_files,
+                                                     Events events);
+  ~ForkTemplate();  // kills it; to reap it is left to who reaps orphans
 
   // Whether `pid` is the template, not reaped yet.
-  bool is_process(pid_t pid) const { return !ended_ && pid == pid_; }
-  bool running() const { return ready_ && !ended_; }
+  bool is_process(pid_t pid) const { return !ended_ && !exit_ && pid == pid_; }
+  bool running() const { return ready_ && !ended_ && !exit_; }
   bool busy() const { return !pending_.empty(); }  // forks are under way
 
-  // Asks for a rank. `out` and `err` are borrowed for the call. An error means that nothing was asked.
+  // Asks for a rank. `out` and `err` are borrowed for the call. An error means that nothing was asked. A template that
+  // gives no answer for seconds is killed.
   Status fork(const SpawnRequest& request, int out, int err);
-  // Returns when no fork is under way: the answers are awaited, and a template that gives none within seconds is
-  // killed.
-  void settle();
+  // Reaps the template if it has ended; never waits.
+  void reap() {
+    if (child_) child_->reap();
+  }
+  // Kills it: forks under way fail, and nothing else is told.
+  void stop();
 
  private:
-  ForkTemplate(boost::asio::io_context& io, std::vector<std::string> argv, Events events, pid_t pid, int pidfd,
+  ForkTemplate(boost::asio::io_context& io, std::vector<std::string> argv, Events events, const SpawnedProcess& process,
                int channel);
 
-  void watch();
+  void watch(boost::asio::io_context& io);
+  void take_exec_outcome();
   void wait_for_messages();
   void receive_messages();
   bool take_hello(const char* bytes, size_t size);
   bool take_reply(const char* bytes, size_t size);
-  void on_exit();
+  void be_patient();
+  void lose_patience();
+  void on_exit(int wait_status);
+  void close();
+  void fail_pending(const std::string& reason);
   void end(const std::string& how);
-  void kill_and_reap();
   std::string name() const;
 
   std::vector<std::string> argv_;
   Events events_;
   pid_t pid_;
-  boost::asio::posix::stream_descriptor pidfd_;
+  std::optional<Child> child_;
+  std::optional<ExitStatus> exit_;
+  boost::asio::posix::stream_descriptor exec_outcome_;
+  std::optional<Error> exec_error_;
   boost::asio::posix::stream_descriptor channel_;
+  boost::asio::steady_timer patience_;
   struct Pending {
     uint32_t id;
     SpawnRequest request;

@@ -2,12 +2,12 @@
 
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <string>
 
 #include "launcher/io/process/lease_page.h"
 
@@ -15,10 +15,7 @@ namespace ferrun {
 
 LeaseGuard::LeaseGuard(const SentinelLink& link) : page_(link.page), messages_(link.messages) {}
 
-LeaseGuard::~LeaseGuard() {
-  close(messages_);
-  munmap(page_, sizeof(LeasePage));
-}
+LeaseGuard::~LeaseGuard() { munmap(page_, sizeof(LeasePage)); }
 
 // An end that moves away needs no word: the sentinel looks at the page when the time that it knows has come.
 void LeaseGuard::hold(std::optional<TimePoint> until) {
@@ -28,7 +25,16 @@ void LeaseGuard::hold(std::optional<TimePoint> until) {
   if (must_look) (void)tell(GuardMessage::kLook, -1);
 }
 
-Status LeaseGuard::share(int connection) { return tell(GuardMessage::kShare, connection); }
+Status LeaseGuard::share(int connection) {
+  // The sentinel has no use for an earlier connection any more.
+  if (connection < 0) forget();
+  const Status told = connection < 0 ? Status(Error{ErrorKind::kPlatform, "no descriptor is left (see `ulimit -n`)"})
+                                     : tell(GuardMessage::kShare, connection);
+  if (told) return told;
+  return Error{ErrorKind::kPlatform,
+               "cannot share the connection to the coordinator with the sentinel: " + told.error().message +
+                   "; if this agent is killed, the other nodes will wait for its lease to end"};
+}
 
 void LeaseGuard::forget() { (void)tell(GuardMessage::kForget, -1); }
 
@@ -50,7 +56,7 @@ Status LeaseGuard::tell(GuardMessage message, int descriptor) {
   }
   // A sentinel that is stopped reads later; what it may then leave unread is far more than an agent ever says.
   if (sendmsg(messages_, &header, MSG_DONTWAIT | MSG_NOSIGNAL) == 1) return ok_status();
-  return Error{ErrorKind::kPlatform, std::string("cannot tell the sentinel: ") + std::strerror(errno)};
+  return Error{ErrorKind::kPlatform, std::strerror(errno)};
 }
 
 }  // namespace ferrun

@@ -18,7 +18,8 @@ namespace ferrun {
 
 class LeaseGuard {
  public:
-  // Of become_agent_under_sentinel(Guard::kLeases); takes over the link's `messages` and `page`.
+  // Of become_agent_under_sentinel(Guard::kLeases); takes over the link's `page`, and speaks through its `messages`,
+  // whose owner, the SignalInbox, must outlive it.
   explicit LeaseGuard(const SentinelLink& link);
   ~LeaseGuard();
   LeaseGuard(const LeaseGuard&) = delete;
@@ -28,7 +29,10 @@ class LeaseGuard {
   // worker is started.
   void hold(std::optional<TimePoint> until);
 
-  // The sentinel holds a duplicate of this descriptor in place of an earlier one.
+  // The sentinel holds a duplicate of this descriptor in place of an earlier one. The connection is to be one whose end
+  // is a reset (SO_LINGER with a time of 0): the sentinel makes it an end of the stream once it holds its duplicate. So
+  // an end proves something only then, and a failure here, or there, costs no more than the wait for the lease. -1,
+  // what was left where no descriptor could be had, is a failure too.
   Status share(int connection);
   void forget();
 

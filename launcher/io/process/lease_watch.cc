@@ -13,6 +13,7 @@
 
 #include "common/io/clock.h"
 #include "launcher/io/process/descendants.h"
+#include "launcher/io/process/last_words.h"
 
 namespace ferrun {
 namespace {
@@ -26,7 +27,7 @@ constexpr Duration kPatienceWithPeer = std::chrono::milliseconds(200);
 
 int64_t nanoseconds(TimePoint time) { return time.time_since_epoch().count(); }
 
-// A descriptor that came with the message, or -1.
+// A descriptor that came with the message; -1 when none did, or it was lost (MSG_CTRUNC) for want of a free number.
 int descriptor_of(const msghdr& header) {
   const cmsghdr* rights = CMSG_FIRSTHDR(&header);
   if (rights == nullptr || rights->cmsg_level != SOL_SOCKET || rights->cmsg_type != SCM_RIGHTS) return -1;
@@ -67,7 +68,9 @@ bool LeaseWatch::over() const {
 void LeaseWatch::enforce(pid_t agent) {
   if (page_ == nullptr) return;
   if (over()) {
-    kill_children_of(agent, [this] { return over(); });
+    if (!kill_children_of(agent, [this] { return over(); }) && kill(agent, SIGKILL) == 0) {
+      say_without_waiting("ferrun: the lease is over; without /proc its workers can only be ended with their agent\n");
+    }
     arm(nanoseconds(boottime_now() + kAgain));
   } else {
     const int64_t end = page_->end.load();
@@ -96,14 +99,28 @@ void LeaseWatch::take_messages() {
     const ssize_t length = recvmsg(messages_, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (length < 0) return;
     if (length == 0) {  // the agent has ended: SIGCHLD tells the rest
-      close(messages_);
       messages_ = -1;
       return;
     }
     const auto message = static_cast<GuardMessage>(byte);
     if (message == GuardMessage::kLook) continue;  // enforce() looks anyway
     if (connection_ >= 0) close(connection_);
-    connection_ = descriptor_of(header);
+    connection_ = -1;
+    if (message == GuardMessage::kShare) hold(descriptor_of(header));
+  }
+}
+
+// Until now the end of the connection was a reset, which proves nothing. Now it comes after every process of the job,
+// and may be told from a reset.
+void LeaseWatch::hold(int connection) {
+  connection_ = connection;
+  if (connection_ >= 0) {
+    constexpr linger kEndOfStream = {0, 0};
+    setsockopt(connection_, SOL_SOCKET, SO_LINGER, &kEndOfStream, sizeof kEndOfStream);
+  } else {
+    say_without_waiting(
+        "ferrun: the sentinel has no descriptor left for the connection to the coordinator (see `ulimit -n`); if the "
+        "agent is killed, the other nodes will wait for its lease to end\n");
   }
 }
 

@@ -16,15 +16,15 @@ class LeaseWatch {
  public:
   // Nothing to watch yet: for a job on one node.
   LeaseWatch() = default;
-  // `messages` is the sentinel's end of the pair. Takes the page and the descriptor over. Where the kernel has no timer
-  // left it looks every 100 ms.
+  // `messages` is the sentinel's end of the pair, and stays the caller's. Where the kernel grants no timer or signalfd
+  // it looks every 100 ms.
   LeaseWatch(LeasePage* page, int messages);
 
   // As sigwaitinfo(2), for signals that are blocked; enforces the lease on the children of `agent` meanwhile.
   int wait_for_signal(const sigset_t& signals, siginfo_t* info, pid_t agent);
 
-  // Kills every process below the agent if the lease is over; the agent itself never. For a moment at which they must
-  // not continue.
+  // Kills every process below the agent if the lease is over; the agent itself only where its children cannot be found
+  // in another way, without /proc: then they come to the sentinel. For a moment at which they must not continue.
   void enforce(pid_t agent);
 
   // Ends the connection that it holds, for every process of the job is gone: what has arrived is read away first, so
@@ -34,6 +34,7 @@ class LeaseWatch {
  private:
   bool over() const;
   void take_messages();
+  void hold(int connection);
   void arm(int64_t at);  // 0: not at all
 
   LeasePage* page_ = nullptr;

@@ -2,19 +2,24 @@
 // word.
 //
 // Every worker runs in a session of its own with SIGKILL as parent-death signal, default signal dispositions, an empty
-// signal mask, and no descriptor of ferrun's beyond 0, 1, 2. Ends are noticed through a pidfd on the event loop.
+// signal mask, and no descriptor of ferrun's beyond 0, 1, 2. Nothing here waits: neither for an exec nor for an end.
 // Ownership: owned by the agent driver. Thread rule: the thread that runs `io`.
 #pragma once
 
 #include <sys/types.h>
 
 #include <boost/asio/io_context.hpp>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "common/exit_status.h"
 #include "common/result.h"
+#include "common/time.h"
+#include "launcher/io/process/sweep.h"
 #include "launcher/workers/spawn_request.h"
 
 namespace ferrun {
@@ -32,19 +37,27 @@ class ProcessLauncher {
     std::function<void(int attempt, int local_rank, pid_t pid, ExitStatus)> exited;
     // The fork template died after it was ready: no worker can be forked any more. One line for a person.
     std::function<void(const std::string&)> template_lost;
+    // A line for a person: what a sweep waits for, why a worker that was thought started could not be executed.
+    std::function<void(const std::string&)> say = [](const std::string&) {};
   };
+  // The pid of a worker, or why there is none.
+  using Started = std::function<void(const Result<pid_t>&)>;
 
   // Makes this process a subreaper: orphans of the job become its children. The constructing thread has to live as
-  // long as the workers should (their parent-death signal is tied to it).
-  ProcessLauncher(boost::asio::io_context& io, Callbacks callbacks);
-  // Kills and reaps the template and whatever is left of the job; nothing is reported any more.
+  // long as the workers should (their parent-death signal is tied to it). `open_files`: the soft limit of open files
+  // that workers get; none: this process's own.
+  ProcessLauncher(boost::asio::io_context& io, Callbacks callbacks, std::optional<uint64_t> open_files = std::nullopt);
+  // As kill_descendants(); nothing is reported any more.
   ~ProcessLauncher();
   ProcessLauncher(const ProcessLauncher&) = delete;
   ProcessLauncher& operator=(const ProcessLauncher&) = delete;
 
-  // fork and exec. Fails with kUser when the program cannot be executed (missing, a directory, no permission, no "#!"
-  // line, a missing interpreter), naming it; the exec error of the child is reported here, not as an exit.
-  Result<pid_t> start(const SpawnRequest& request, WorkerStdio stdio);
+  // fork and exec. `started` is called once, from within or from the event loop, before any exit is reported. It gets
+  // kUser when the program cannot be executed (missing, a directory, no permission, no "#!" line, a missing
+  // interpreter), naming it; the exec error of the child is reported there, not as an exit. A program that takes a
+  // second to be executed (a file system that hangs) counts as started; should it fail after that, its worker ends with
+  // 127 and `say` tells why.
+  void start(const SpawnRequest& request, WorkerStdio stdio, Started started);
 
   // Starts `argv` once with `environment` as the template from which ranks are forked (StartMethod::kFork and
   // kForkServer), in place of an earlier one. `ready` is called once, from the event loop: with success when the
@@ -52,18 +65,22 @@ class ProcessLauncher {
   void start_template(const std::vector<std::string>& argv, const Environment& environment,
                       const std::function<void(Status)>& ready);
   // Forks a rank from the ready template, whose command line request.argv must be: same promises as start(), and the
-  // rank is ferrun's own child as well. `forked` is called from the event loop with its pid, before any exit of it is
-  // reported, or with the reason why there is none.
-  void fork_from_template(const SpawnRequest& request, WorkerStdio stdio, std::function<void(Result<pid_t>)> forked);
+  // rank is ferrun's own child as well. `forked` is called from the event loop.
+  void fork_from_template(const SpawnRequest& request, WorkerStdio stdio, Started forked);
   bool template_running() const;
 
   // Sends `signal` to the worker's whole process group. False when the worker itself had already ended, its end
-  // reported or not; what it left of its group is kill_descendants' matter, because its pid may be another process's by
-  // now.
+  // reported or not; what it left of its group is the sweep's matter, because its pid may be another process's by now.
   bool signal_group(pid_t pid, int signal);
-  // SIGKILL for everything left of the job: workers, and any orphan that was re-parented to the agent (grandchildren
-  // with sessions of their own); returns when all of them are reaped. Workers' own ends still reach `exited`, from the
-  // event loop. The template is spared; a fork that it was asked for is waited for and killed as well.
+
+  // Ends everything left of the job but the template: workers at once, and any orphan that was re-parented to the agent
+  // (grandchildren with sessions of their own) as class Sweep says, after `grace`. `done` is called once all of them
+  // are reaped, from within when nothing was left. Workers' own ends still reach `exited`. A fork under way is waited
+  // for and killed as well. A second sweep joins one that is going on; the shorter grace counts.
+  void sweep(Duration grace, Sweep::Done done);
+
+  // SIGKILL for everything, the template as well, now; for an end that nothing comes after. Returns when all of them
+  // are reaped, or after three seconds when something cannot be killed.
   void kill_descendants();
 
  private:

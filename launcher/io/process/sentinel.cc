@@ -1,12 +1,10 @@
 #include "launcher/io/process/sentinel.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,10 +15,15 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "common/exit_status.h"
 #include "launcher/io/process/descendants.h"
+#include "launcher/io/process/last_words.h"
 #include "launcher/io/process/lease_watch.h"
+#include "launcher/io/process/sentinel_sweep.h"
+#include "launcher/io/process/signal_message.h"
 
 namespace ferrun {
 namespace {
@@ -43,28 +46,25 @@ sigset_t all_signals() {
   return set;
 }
 
-bool ignored_now(int signal) {
-  struct sigaction action = {};
-  return sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
-}
-
-// What the user's shell asked to be ignored stays ignored: SIGHUP under nohup, SIGINT and SIGQUIT from the keyboard for
-// a script's background job. A SIGINT or SIGQUIT that somebody sent to this very process is meant, though (torchrun
-// obeys it as well). Blocked signals arrive here even when ignored.
-bool to_be_forwarded(const siginfo_t& info) {
-  if (!ignored_now(info.si_signo)) return true;
-  const bool from_keyboard_or_kernel = info.si_code > 0;
-  return (info.si_signo == SIGINT || info.si_signo == SIGQUIT) && !from_keyboard_or_kernel;
-}
-
-// Reaps what has ended, orphans of the agent's included; the agent's own wait status when it is among them.
-std::optional<int> reap_until_agent(pid_t agent) {
+// Reaps what has ended, orphans of the agent's included; the agent's own wait status when it is among them. What was
+// there `before` the job and has ended is forgotten: its number may become anybody's.
+std::optional<int> reap_until_agent(pid_t agent, std::vector<pid_t>& before) {
   int status = 0;
   pid_t pid = 0;
   while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
     if (pid == agent) return status;
+    std::erase(before, pid);
   }
   return std::nullopt;
+}
+
+// SIGCONT has to act on an agent that is stopped and reads nothing. Where the message cannot be sent the signal itself
+// goes; the agent is not reaped yet, so its pid is its own.
+void pass_on(const siginfo_t& info, pid_t agent, int messages) {
+  const SignalMessage message = {info.si_signo, info.si_pid, info.si_code};
+  constexpr int kFlags = MSG_DONTWAIT | MSG_NOSIGNAL;
+  if (info.si_signo != SIGCONT && send(messages, &message, sizeof message, kFlags) == sizeof message) return;
+  kill(agent, info.si_signo);
 }
 
 // Ctrl-Z suspends the job, workers in sessions of their own included, as it would suspend a plain pipeline; `fg`, `bg`
@@ -82,13 +82,10 @@ void suspend_job(pid_t agent, LeaseWatch& leases) {
   signal_tree(agent, SIGCONT);
 }
 
-// A line for the person whose agent was killed behind its back. Never blocks on a stopped terminal or a full pipe.
+// A line for the person whose agent was killed behind its back.
 void report_killed_agent(pid_t agent, int signal) {
-  pollfd err = {STDERR_FILENO, POLLOUT, 0};
-  if (poll(&err, 1, 0) != 1 || (err.revents & POLLOUT) == 0) return;
-  const std::string line = "ferrun: the agent (pid " + std::to_string(agent) + ") was killed by " +
-                           signal_name(signal) + "; every process of its job has been killed\n";
-  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, line.data(), line.size());
+  say_without_waiting("ferrun: the agent (pid " + std::to_string(agent) + ") was killed by " + signal_name(signal) +
+                      "; every process of its job has been killed\n");
 }
 
 // Ends as the agent ended, so that shells and schedulers see what happened to it.
@@ -104,7 +101,7 @@ void report_killed_agent(pid_t agent, int signal) {
   _exit(128 + signal);  // the first process of a container cannot be ended by its own signal
 }
 
-[[noreturn]] void stand_guard(pid_t agent, LeaseWatch leases) {
+[[noreturn]] void stand_guard(pid_t agent, int messages, LeaseWatch leases, std::vector<pid_t> before) {
   // `pkill ferrun` and `killall -9 ferrun` go by this name: they must not take both of the pair at once.
   prctl(PR_SET_NAME, "sentinel");
   const sigset_t all = all_signals();
@@ -114,18 +111,18 @@ void report_killed_agent(pid_t agent, int signal) {
     const int signal = leases.wait_for_signal(all, &info, agent);
     if (signal < 0) continue;  // EINTR: stopped and continued
     if (signal == SIGCHLD) {
-      const std::optional<int> status = reap_until_agent(agent);
+      const std::optional<int> status = reap_until_agent(agent, before);
       if (!status) continue;
-      kill_and_reap_all_children();
+      kill_and_reap_all_children(before, agent);
       leases.let_go();
       if (WIFSIGNALED(*status) && WTERMSIG(*status) != forwarded) report_killed_agent(agent, WTERMSIG(*status));
       end_like_agent(*status);
     }
     if (signal == SIGTSTP && !ignored_now(SIGTSTP)) {
       suspend_job(agent, leases);
-    } else if (to_be_forwarded(info)) {
+    } else if (is_meant(signal, info.si_code, ignored_now(signal))) {
       forwarded = signal;
-      kill(agent, signal);  // not reaped yet, so its pid is its own
+      pass_on(info, agent, messages);
     }
   }
 }
@@ -138,20 +135,21 @@ void become_agent() {
   // A suspended agent must wake up to see that its sentinel has died (the descriptor tells, this only continues it).
   // Had it died before this call, the descriptor would be readable already.
   prctl(PR_SET_PDEATHSIG, SIGCONT);
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
-// What agent and sentinel share in a job with several nodes; `theirs` becomes the sentinel's end of the pair.
-Status share_leases(SentinelLink& link, int& theirs) {
-  void* page = mmap(nullptr, sizeof(LeasePage), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (page == MAP_FAILED) return system_error("mmap");
-  link.page = new (page) LeasePage;
+// `theirs` becomes the sentinel's end of the pair.
+Status connect_agent(SentinelLink& link, int& theirs) {
   std::array<int, 2> ends{};
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) return system_error("socketpair");
   link.messages = ends[0];
   theirs = ends[1];
+  return ok_status();
+}
+
+Status share_page(SentinelLink& link) {
+  void* page = mmap(nullptr, sizeof(LeasePage), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED) return system_error("mmap");
+  link.page = new (page) LeasePage;
   return ok_status();
 }
 
@@ -160,28 +158,25 @@ Status share_leases(SentinelLink& link, int& theirs) {
 Result<SentinelLink> become_agent_under_sentinel(Guard guard) {
   open_missing_standard_descriptors();
   SentinelLink link;
-  link.sentinel_pid = getpid();
-  // Opened by the sentinel itself, before the fork: the agent can never hold a stranger with a recycled pid.
-  link.sentinel_pidfd = static_cast<int>(syscall(SYS_pidfd_open, link.sentinel_pid, 0));
-  if (link.sentinel_pidfd < 0) return system_error("pidfd_open");
-  if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) return system_error("PR_SET_CHILD_SUBREAPER");
   int messages = -1;
+  if (Status connected = connect_agent(link, messages); !connected) return connected.error();
   if (guard == Guard::kLeases) {
-    if (Status shared = share_leases(link, messages); !shared) return shared.error();
+    if (Status shared = share_page(link); !shared) return shared.error();
   }
   signal(SIGCHLD, SIG_DFL);  // inherited as ignored, children would vanish without a status
-  // Blocked before the fork: no signal finds the sentinel unprepared, and its own end is never an accident.
+  const std::vector<pid_t> before = children_from_before();
+  if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) return system_error("PR_SET_CHILD_SUBREAPER");
+  // Blocked before the fork: no signal finds the sentinel or the agent unprepared, and its own end is never an
+  // accident.
   const sigset_t all = all_signals();
   sigprocmask(SIG_BLOCK, &all, nullptr);
   const pid_t agent = fork();
   if (agent < 0) return system_error("fork");
   if (agent > 0) {
-    close(link.sentinel_pidfd);
-    if (guard == Guard::kProcesses) stand_guard(agent, LeaseWatch());
     close(link.messages);
-    stand_guard(agent, LeaseWatch(link.page, messages));
+    stand_guard(agent, messages, guard == Guard::kLeases ? LeaseWatch(link.page, messages) : LeaseWatch(), before);
   }
-  if (messages >= 0) close(messages);
+  close(messages);
   become_agent();
   return link;
 }

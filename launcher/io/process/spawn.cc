@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sched.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -11,33 +10,28 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <cstring>
-#include <memory>
-
-// glibc's clone(2) under the name that ThreadSanitizer does not wrap: its wrapper would note a fork in the memory that
-// parent and child share, and the parent would stop taking signals.
-// NOLINTNEXTLINE(bugprone-reserved-identifier)
-extern "C" int __clone(int (*entry)(void*), void* stack, int flags, void* argument, ...) noexcept;
+#include <utility>
 
 namespace ferrun {
 namespace {
 
-enum class Step { kNone, kParentDied, kAffinity, kStdio, kExec };
+using Step = ExecFailure::Step;
 
-// What the child needs, prepared by the parent: the child shares the parent's memory and must not allocate.
+// What the child needs, prepared by the parent: it must not allocate after a fork beside other threads.
 struct ChildContext {
   pid_t parent;
   char* const* argv;
   char* const* environment;
   int out, err, extra;
+  int outcome;            // where to write what failed; -1: on stderr
   const cpu_set_t* cpus;  // null: inherited
-  // Written by the child, read by the parent once the child has executed its program or ended.
-  Step failed_step;
-  int error;
+  std::optional<uint64_t> open_files;
 };
 
-// By the system call itself: ThreadSanitizer's sigaction keeps the handlers in memory that the child shares, and would
-// take the parent's away. An action of zeros is the default one, with an empty mask, on every architecture.
+// By the system call itself, because glibc refuses to touch the two signals that it uses. An action of zeros is the
+// default one, with an empty mask, on every architecture.
 void reset_signals() {
   constexpr size_t kKernelSetBytes = 8;
   const unsigned long default_action[8] = {};
@@ -46,14 +40,45 @@ void reset_signals() {
   }
 }
 
-void close_from(unsigned first) {
-  if (syscall(SYS_close_range, first, ~0U, 0U) == 0) return;
+void close_between(unsigned first, unsigned last) {
+  if (first > last || syscall(SYS_close_range, first, last, 0U) == 0) return;
   rlimit limit = {};
   getrlimit(RLIMIT_NOFILE, &limit);  // a kernel before 5.9, or a sandbox without the call
-  for (unsigned fd = first; fd < limit.rlim_cur; ++fd) close(static_cast<int>(fd));
+  for (unsigned fd = first; fd <= last && fd < limit.rlim_cur; ++fd) close(static_cast<int>(fd));
+}
+
+// All from `first` on but `kept`.
+void close_others(unsigned first, int kept) {
+  if (kept < 0) return close_between(first, ~0U);
+  const auto spared = static_cast<unsigned>(kept);
+  if (spared > first) close_between(first, spared - 1);
+  close_between(spared + 1, ~0U);
 }
 
 bool move_descriptor(int from, int to) { return from < 0 || dup2(from, to) == to; }
+
+bool arrange_descriptors(ChildContext& context) {
+  if (context.outcome == kExtraDescriptor) {  // the place of another one
+    context.outcome = fcntl(context.outcome, F_DUPFD_CLOEXEC, kExtraDescriptor + 1);
+    if (context.outcome < 0) return false;
+  }
+  if (!move_descriptor(context.out, STDOUT_FILENO) || !move_descriptor(context.err, STDERR_FILENO) ||
+      !move_descriptor(context.extra, kExtraDescriptor)) {
+    return false;
+  }
+  if (context.extra == kExtraDescriptor) fcntl(kExtraDescriptor, F_SETFD, 0);  // dup2 onto itself keeps close-on-exec
+  close_others(context.extra < 0 ? kExtraDescriptor : kExtraDescriptor + 1, context.outcome);
+  return true;
+}
+
+bool limit_open_files(std::optional<uint64_t> soft) {
+  rlimit limit = {};
+  if (!soft) return true;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return false;
+  if (limit.rlim_cur == *soft) return true;
+  limit.rlim_cur = *soft;
+  return setrlimit(RLIMIT_NOFILE, &limit) == 0;
+}
 
 // Runs in the child; returns the step that failed.
 Step execute(ChildContext& context) {
@@ -62,12 +87,8 @@ Step execute(ChildContext& context) {
   if (getppid() != context.parent) return Step::kParentDied;  // died before the line above took effect
   setsid();
   if (context.cpus != nullptr && sched_setaffinity(0, sizeof(cpu_set_t), context.cpus) != 0) return Step::kAffinity;
-  if (!move_descriptor(context.out, STDOUT_FILENO) || !move_descriptor(context.err, STDERR_FILENO) ||
-      !move_descriptor(context.extra, kExtraDescriptor)) {
-    return Step::kStdio;
-  }
-  if (context.extra == kExtraDescriptor) fcntl(kExtraDescriptor, F_SETFD, 0);  // dup2 onto itself keeps close-on-exec
-  close_from(context.extra < 0 ? kExtraDescriptor : kExtraDescriptor + 1);
+  if (!arrange_descriptors(context)) return Step::kStdio;
+  if (!limit_open_files(context.open_files)) return Step::kLimit;
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -75,48 +96,26 @@ Step execute(ChildContext& context) {
   return Step::kExec;
 }
 
-int sharing_child(void* raw) {
-  auto& context = *static_cast<ChildContext*>(raw);
-  context.failed_step = execute(context);
-  context.error = errno;
-  return 127;  // ends the process like _exit: nothing of the parent's is flushed or destroyed
-}
-
-// CLONE_VM | CLONE_VFORK: the parent sleeps until the child has executed its program, so the error comes back through
-// memory, without a pipe, and no page table is copied.
-pid_t clone_sharing(ChildContext& context, int& pidfd) {
-  constexpr size_t kStackBytes = 32 * 1024;
-  const auto stack = std::make_unique_for_overwrite<char[]>(kStackBytes);  // malloc aligns it, and so its end
-  return __clone(sharing_child, stack.get() + kStackBytes, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &context,
-                 &pidfd);
-}
-
 void write_text(const char* text) { [[maybe_unused]] const ssize_t n = write(STDERR_FILENO, text, strlen(text)); }
 
-[[noreturn]] void separate_child(ChildContext& context) {
-  if (execute(context) != Step::kParentDied) {
-    const char* reason = strerrordesc_np(errno);  // a constant: no allocation after a fork beside other threads
-    write_text("ferrun: cannot execute ");
-    write_text(context.argv[0]);
-    write_text(": ");
-    write_text(reason != nullptr ? reason : "unknown error");
-    write_text("\n");
-  }
-  _exit(127);
+void say_why(const char* program, int error) {
+  const char* reason = strerrordesc_np(error);  // a constant
+  write_text("ferrun: cannot execute ");
+  write_text(program);
+  write_text(": ");
+  write_text(reason != nullptr ? reason : "unknown error");
+  write_text("\n");
 }
 
-// The child execs on another core while the parent forks the next one: for 64 workers this halves the time.
-pid_t fork_separate(ChildContext& context, int& pidfd) {
-  const pid_t pid = fork();
-  if (pid == 0) separate_child(context);
-  if (pid < 0) return pid;
-  pidfd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
-  if (pidfd >= 0) return pid;
-  const int error = errno;
-  kill(pid, SIGKILL);
-  waitpid(pid, nullptr, 0);
-  errno = error;
-  return -1;
+[[noreturn]] void be_child(ChildContext& context) {
+  const Step step = execute(context);
+  const ExecFailure failure = {step, errno};
+  if (context.outcome >= 0) {
+    [[maybe_unused]] const ssize_t n = write(context.outcome, &failure, sizeof failure);
+  } else if (step != Step::kParentDied) {
+    say_why(context.argv[0], failure.error);
+  }
+  _exit(127);
 }
 
 std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
@@ -127,7 +126,7 @@ std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
   return pointers;
 }
 
-Error explain_clone_failure(int error) {
+Error explain_fork_failure(int error) {
   rlimit limit = {};
   if (error == EMFILE) {
     getrlimit(RLIMIT_NOFILE, &limit);
@@ -143,16 +142,21 @@ Error explain_clone_failure(int error) {
   return {ErrorKind::kPlatform, std::string("cannot start a worker: ") + std::strerror(error)};
 }
 
-Error explain_child_failure(const SpawnPlan& plan, const ChildContext& context) {
-  switch (context.failed_step) {
-    case Step::kAffinity: {
-      std::string cpus;
-      for (const int cpu : plan.cpus) cpus += (cpus.empty() ? "" : ",") + std::to_string(cpu);
-      return {ErrorKind::kUser, "cannot bind a worker to CPUs " + cpus + ": " + std::strerror(context.error)};
-    }
-    case Step::kExec: return explain_exec_failure(plan.argv[0], context.error);
-    default: return {ErrorKind::kPlatform, std::string("cannot start a worker: ") + std::strerror(context.error)};
-  }
+struct OutcomePipe {
+  int theirs = -1;
+  int ours = -1;
+};
+
+bool open_pipe(OutcomePipe& outcome) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return false;
+  fcntl(ends[0], F_SETFL, O_NONBLOCK);
+  outcome = {ends[1], ends[0]};
+  return true;
+}
+
+void close_if_open(int fd) {
+  if (fd >= 0) close(fd);
 }
 
 }  // namespace
@@ -166,32 +170,45 @@ Result<SpawnedProcess> spawn_process(const SpawnPlan& plan) {
   for (const int cpu : plan.cpus) {
     if (cpu >= 0 && cpu < CPU_SETSIZE) CPU_SET(static_cast<unsigned>(cpu), &cpus);
   }
-  ChildContext context = {getpid(),
-                          argv.data(),
-                          environment.data(),
-                          plan.out,
-                          plan.err,
-                          plan.extra,
-                          plan.cpus.empty() ? nullptr : &cpus,
-                          Step::kNone,
-                          0};
+  OutcomePipe outcome;
+  if (plan.mode == SpawnPlan::Mode::kSure && !open_pipe(outcome)) return explain_fork_failure(errno);
+  ChildContext context = {getpid(),       argv.data(), environment.data(), plan.out,
+                          plan.err,       plan.extra,  outcome.theirs,     plan.cpus.empty() ? nullptr : &cpus,
+                          plan.open_files};
 
-  // No handler of the parent's may run in the child, which may share its memory, and no signal end it unprepared.
+  // No handler of the parent's may run in the child, and no signal end it unprepared.
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  SpawnedProcess process;
-  process.pid = plan.mode == SpawnPlan::Mode::kSure ? clone_sharing(context, process.pidfd)
-                                                    : fork_separate(context, process.pidfd);
+  const pid_t pid = fork();
+  if (pid == 0) be_child(context);
   const int error = errno;
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  close_if_open(outcome.theirs);
+  if (pid > 0) return SpawnedProcess{pid, outcome.ours};
+  close_if_open(outcome.ours);
+  return explain_fork_failure(error);
+}
 
-  if (process.pid < 0) return explain_clone_failure(error);
-  if (context.failed_step == Step::kNone) return process;
-  close(process.pidfd);
-  while (waitpid(process.pid, nullptr, 0) < 0 && errno == EINTR) {
+std::optional<ExecFailure> read_exec_outcome(int exec_outcome) {
+  ExecFailure failure;
+  ssize_t n = 0;
+  while ((n = read(exec_outcome, &failure, sizeof failure)) < 0 && errno == EINTR) {
   }
-  return explain_child_failure(plan, context);
+  if (n == sizeof failure) return failure;
+  return std::nullopt;
+}
+
+Error explain_start_failure(const std::string& program, const std::vector<int>& cpus, const ExecFailure& failure) {
+  switch (failure.step) {
+    case Step::kAffinity: {
+      std::string list;
+      for (const int cpu : cpus) list += (list.empty() ? "" : ",") + std::to_string(cpu);
+      return {ErrorKind::kUser, "cannot bind a worker to CPUs " + list + ": " + std::strerror(failure.error)};
+    }
+    case Step::kExec: return explain_exec_failure(program, failure.error);
+    default: return {ErrorKind::kPlatform, std::string("cannot start a worker: ") + std::strerror(failure.error)};
+  }
 }
 
 }  // namespace ferrun

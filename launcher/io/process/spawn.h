@@ -4,6 +4,8 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,9 +22,10 @@ struct SpawnPlan {
   int err = -1;
   int extra = -1;                // becomes descriptor kExtraDescriptor
   const std::vector<int>& cpus;  // the CPUs it may run on; empty: as ferrun
-  // kSure: returns when the program is executed, or with the reason why it cannot be. kQuick: returns at once, for a
-  // program that has just been executed successfully, so that many workers start side by side; should it fail all the
-  // same, the process says why on its stderr and ends with 127.
+  // Its soft limit of open files; none: as ferrun's, which may have been raised.
+  std::optional<uint64_t> open_files = std::nullopt;
+  // kSure: the outcome of the exec is told through a pipe. kQuick: it is not, for a program that has just been executed
+  // successfully; should it fail all the same, the process says why on its stderr and ends with 127.
   enum class Mode { kSure, kQuick } mode = Mode::kSure;
 };
 
@@ -30,13 +33,26 @@ inline constexpr int kExtraDescriptor = 3;
 
 struct SpawnedProcess {
   pid_t pid = 0;
-  int pidfd = -1;  // close-on-exec; the caller owns it
+  int exec_outcome = -1;  // kSure: the pipe's end, close-on-exec; the caller owns it
 };
 
-// On an error no process is left. kUser: the program, its interpreter or the CPUs cannot be used; kPlatform: a limit of
-// the machine. The calling thread must live as long as the process should (parent-death signals are tied to threads),
-// so call it from the agent's main thread.
+// Forks, and returns at once: a program on a hung file system may take for ever to be executed. On an error no process
+// is left; it is kPlatform, a limit of the machine. The calling thread must live as long as the process should
+// (parent-death signals are tied to threads), so call it from the agent's main thread.
 Result<SpawnedProcess> spawn_process(const SpawnPlan& plan);
+
+// What the child could not do, as it comes through the pipe.
+struct ExecFailure {
+  enum class Step : int32_t { kParentDied, kAffinity, kStdio, kLimit, kExec } step = Step::kExec;
+  int32_t error = 0;
+};
+
+// Reads `exec_outcome` once it is readable. None: the program is executed, or the process was killed before it could
+// be. Otherwise the process is about to end.
+std::optional<ExecFailure> read_exec_outcome(int exec_outcome);
+
+// In one line that says what to do. kUser: the program, its interpreter or the CPUs cannot be used.
+Error explain_start_failure(const std::string& program, const std::vector<int>& cpus, const ExecFailure& failure);
 
 // Why execve(2) of `path` failed with `error`, in one line that says what to do.
 Error explain_exec_failure(const std::string& path, int error);

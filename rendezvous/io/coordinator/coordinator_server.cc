@@ -19,6 +19,7 @@
 #include "rendezvous/io/net/random_bytes.h"
 #include "rendezvous/io/net/socket_address.h"
 #include "rendezvous/job/line_limiter.h"
+#include "rendezvous/job/stall_filter.h"
 #include "rendezvous/wire/message_codec.h"
 
 namespace ferrun {
@@ -34,10 +35,6 @@ constexpr Duration kTimeToEnd = std::chrono::seconds(1);
 constexpr Duration kRefusalPause = std::chrono::seconds(60);
 // Handshakes at one time, beside those of all nodes of the job.
 constexpr size_t kSpareHandshakes = 1024;
-// Turns of the loop in which nothing came, before the time is told to the machine: what had arrived has been heard.
-constexpr int kQuietTurns = 3;
-// And the longest that a flood of messages can delay that.
-constexpr Duration kMostDelay = std::chrono::milliseconds(500);
 
 // For `ferrun doctor`, which shows how far the hosts' clocks are apart. No decision rests on it.
 std::string with_clock(std::string status) {
@@ -260,8 +257,7 @@ struct CoordinatorServer::Impl final : SessionConnection::Owner, std::enable_sha
   void time_has_come() {
     if (closed) return;
     judging = true;
-    due = boottime_now();
-    quiet_turns = 0;
+    stall.drain(boottime_now());
     seen = activity;
     await_quiet_turn();
   }
@@ -273,10 +269,8 @@ struct CoordinatorServer::Impl final : SessionConnection::Owner, std::enable_sha
   }
 
   void judge() {
-    quiet_turns = activity == seen ? quiet_turns + 1 : 0;
-    seen = activity;
     now = boottime_now();
-    if (quiet_turns < kQuietTurns && now - due < kMostDelay) return await_quiet_turn();
+    if (!stall.turn_over(std::exchange(seen, activity) != activity, now)) return await_quiet_turn();
     judging = false;
     const std::optional<TimePoint> deadline = machine.next_deadline();
     if (deadline && *deadline <= now) deliver(CoordinatorDeadline{});
@@ -325,8 +319,7 @@ struct CoordinatorServer::Impl final : SessionConnection::Owner, std::enable_sha
 
   BootTimer timer;
   bool judging = false;  // the time has come, and what had arrived is being heard
-  TimePoint due{};
-  int quiet_turns = 0;
+  StallFilter stall{kLoopStall, boottime_now()};
   uint64_t activity = 0;
   uint64_t seen = 0;  // of the activity, in the turn before
 

@@ -137,12 +137,14 @@ Result<std::optional<std::string>> StateFile::read(const std::string& path) {
 
 Result<std::optional<CoordinatorState>> load_state(const std::string& path) {
   const Result<std::optional<std::string>> text = StateFile::read(path);
-  if (!text.ok()) return text.error();
+  const auto unusable = [](const Error& why) {
+    return Error{ErrorKind::kUser, "cannot be used (" + why.message + ")"};
+  };
+  if (!text.ok()) return unusable(text.error());
   if (!*text) return std::optional<CoordinatorState>();
   const Result<CoordinatorState> state = decode_state(**text);
-  if (state.ok()) return std::optional(*state);
-  return Error{ErrorKind::kUser, "the state file " + path + " cannot be used (" + state.error().message +
-                                     "); once no node of the job runs any more, remove it to begin anew"};
+  if (!state.ok()) return unusable(state.error());
+  return std::optional(*state);
 }
 
 }  // namespace ferrun

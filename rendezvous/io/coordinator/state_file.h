@@ -35,7 +35,7 @@ class StateFile {
 };
 
 // The state that an earlier coordinator has left; none when there is no such file. kUser with one line when it cannot
-// be read or is damaged. Blocks.
+// be read or is damaged: "cannot be used (why)", to be put behind the name of the file. Blocks.
 Result<std::optional<CoordinatorState>> load_state(const std::string& path);
 
 // Writes `text` beside `path`, syncs it, puts it in the place of `path` and syncs the folder. Blocks. Empty, or why

@@ -209,6 +209,9 @@ struct MemberLink::Impl final : SessionConnection::Owner, std::enable_shared_fro
   }
 
   void authenticated(const std::shared_ptr<LinkPeer>& peer) {
+    error_code refused;
+    if (callbacks.guard) peer->socket().set_option(boost::asio::socket_base::linger(true, 0), refused);
+    if (refused) return failed(*attempt_of(peer->address), "cannot be guarded (SO_LINGER): " + refused.message());
     attempt_of(peer->address)->peer.reset();
     stop_attempts();
     live = peer;

@@ -148,8 +148,10 @@ Listener::Accepted Listener::accept_batch(int most) {
     int error = 0;
     const int fd = accept_one(peer, error);
     if (fd < 0 && out_of_resources(error)) {
-      if (!out_of_descriptors_ && log_)
-        log_(std::string("cannot accept a connection: ") + std::strerror(error) + "; trying again");
+      if (!out_of_descriptors_ && log_) {
+        const char* remedy = error == EMFILE ? " (ulimit -n sets how many)" : "";
+        log_(std::string("cannot accept a connection: ") + std::strerror(error) + remedy + "; trying again");
+      }
       out_of_descriptors_ = true;
       return Accepted::kNoRoom;
     }

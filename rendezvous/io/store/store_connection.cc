@@ -82,6 +82,11 @@ void StoreConnection::close() {
   reset_connection(socket_);
 }
 
+bool StoreConnection::has_unread_bytes() const {
+  error_code failed;
+  return socket_.available(failed) > 0 && !failed;
+}
+
 std::string StoreConnection::peer() const {
   const auto address = peer_.address();
   const bool mapped = address.is_v6() && address.to_v6().is_v4_mapped();

@@ -50,6 +50,8 @@ class StoreConnection : public std::enable_shared_from_this<StoreConnection> {
 
   StoreConnectionId id() const { return id_; }
   StoreParser& parser() { return parser_; }
+  bool has_unread_bytes() const;
+  boost::asio::any_io_executor executor() { return socket_.get_executor(); }
   // "10.0.0.7:51234", for a person.
   std::string peer() const;
 

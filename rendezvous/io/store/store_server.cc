@@ -3,23 +3,30 @@
 #include <sched.h>
 
 #include <array>
+#include <boost/asio/steady_timer.hpp>
 #include <optional>
 #include <set>
 #include <unordered_map>
 #include <utility>
 
+#include "common/io/clock.h"
 #include "rendezvous/io/net/listener.h"
 #include "rendezvous/io/net/local_addresses.h"
 #include "rendezvous/io/net/socket_address.h"
 #include "rendezvous/io/store/store_connection.h"
+#include "rendezvous/store/silent_clients.h"
 #include "rendezvous/store/store_machine.h"
+#include "rendezvous/store/store_notices.h"
 
 namespace ferrun {
 
 using boost::asio::ip::tcp;
 
 struct StoreServer::Impl final : StoreConnection::Owner {
-  explicit Impl(std::function<void(const std::string&)> log_to) : log(std::move(log_to)) {}
+  using Say = std::function<void(const std::string&)>;
+
+  explicit Impl(StoreServerOptions& options)
+      : log(std::move(options.log)), warn(std::move(options.warn)), silent(options.patience) {}
 
   ~Impl() {
     close_all();
@@ -31,9 +38,15 @@ struct StoreServer::Impl final : StoreConnection::Owner {
     const StoreConnectionId id = ++last_id;
     auto connection = std::make_shared<StoreConnection>(std::move(socket), peer, id, *this);
     connections.emplace(id, connection);
+    silent.connected(id, monotonic_now());
     if (!first.empty()) received(*connection, first);
-    if (connection->open()) connection->start();
+    if (!connection->open()) return;
+    connection->start();
+    if (!silence) silence.emplace(connection->executor());
+    await_silence();
   }
+
+  // --- who may come ---
 
   void admit_only(const std::vector<std::string>& addresses) {
     admitted.emplace();
@@ -41,25 +54,77 @@ struct StoreServer::Impl final : StoreConnection::Owner {
     for (const std::string& text : addresses) {
       if (const std::optional<IpAddress> address = parse_ip_address(text)) admitted->insert(without_zone(*address));
     }
+    admit_this_host();
+  }
+
+  void admit_this_host() {
     for (const HostAddress& own : local_addresses()) admitted->insert(without_zone(own.ip));
   }
 
+  // This host may have got an address since it was asked; each stranger is looked at once.
   bool admits(const tcp::endpoint& peer) {
     const IpAddress address = ip_address_of(peer.address());
     if (is_loopback(address) || admitted->contains(without_zone(address))) return true;
-    if (refused.size() < kToldAddresses && refused.insert(address).second && log) {
-      log("store: refused a connection from " + to_string(address, peer.port()) +
-          ": that is no address of the job's nodes");
-    }
+    if (refused.size() >= kToldAddresses || !refused.insert(address).second) return false;
+    admit_this_host();
+    if (admitted->contains(without_zone(address))) return refused.erase(address) > 0;
+    tell(StoreNotices::Kind::kAddress, "store: refused a connection from " + to_string(address, peer.port()) +
+                                           ": that is no address of the job's nodes");
     return false;
+  }
+
+  // --- who has not spoken ---
+
+  // One wait at a time, for the first deadline; a handler that comes late finds nothing that is overdue.
+  void await_silence() {
+    const std::optional<TimePoint> deadline = silent.next_deadline();
+    if (!deadline || (awaited && *awaited <= *deadline)) return;
+    awaited = deadline;
+    silence->expires_at(std::chrono::steady_clock::time_point(deadline->time_since_epoch()));
+    silence->async_wait([this, alive = std::weak_ptr<bool>(alive)](const boost::system::error_code& error) {
+      if (error || alive.expired()) return;
+      awaited.reset();
+      end_silence();
+      await_silence();
+    });
+  }
+
+  void end_silence() {
+    for (const StoreConnectionId id : silent.take_overdue(monotonic_now())) {
+      const auto entry = connections.find(id);
+      if (entry == connections.end()) continue;
+      // What it said waits to be read: this process stood still, not the client.
+      if (entry->second->has_unread_bytes()) {
+        silent.connected(id, monotonic_now());
+        continue;
+      }
+      if (log) log("store: closed the connection of " + entry->second->peer() + ": it said nothing");
+      drop(*entry->second);
+    }
+  }
+
+  // --- what they say ---
+
+  void tell(StoreNotices::Kind kind, const std::string& line) {
+    const std::optional<std::string> warning = warn ? notices.warning(kind, line, monotonic_now()) : std::nullopt;
+    if (warning) {
+      warn(*warning);
+    } else if (log) {
+      log(line);
+    }
   }
 
   std::span<char> read_buffer() override { return buffer; }
 
   void received(StoreConnection& connection, std::string_view bytes) override {
+    const bool knew = connection.parser().greeted();
     connection.parser().feed(bytes);
     unanswered_in_a_row = 0;
     serve(connection);
+    if (!knew && connection.parser().greeted()) {
+      silent.settled(connection.id());
+      ++seen;
+    }
     // A flood of requests without answers, as of SET: its sender is not waiting. Letting it run on first makes fewer,
     // larger reads and spares it the price of waking this thread for every few (4 times less processor time here).
     if (unanswered_in_a_row >= kFlood) ::sched_yield();
@@ -102,12 +167,13 @@ struct StoreServer::Impl final : StoreConnection::Owner {
   }
 
   void refuse(StoreConnection& connection, const std::string& why) {
-    if (log) log("store: closed the connection of " + connection.peer() + ": " + why);
+    tell(StoreNotices::Kind::kConnection, "store: closed the connection of " + connection.peer() + ": " + why);
     drop(connection);
   }
 
   void drop(StoreConnection& connection) {
     machine.disconnect(connection.id());
+    silent.settled(connection.id());
     connection.close();
     connections.erase(connection.id());
   }
@@ -115,12 +181,14 @@ struct StoreServer::Impl final : StoreConnection::Owner {
   void close_all() {
     for (const auto& [id, connection] : connections) connection->close();
     connections.clear();
+    silent.clear();
   }
 
   void reset() {
     if (listener) listener->drop_backlog();
     close_all();
     machine = StoreMachine();
+    seen = 0;
   }
 
   // Replies gathered before they are sent: enough for a burst of small ones, little beside a large one.
@@ -130,13 +198,20 @@ struct StoreServer::Impl final : StoreConnection::Owner {
   // Addresses whose refusal is told, so that a scan of the port does not fill the log.
   static constexpr size_t kToldAddresses = 64;
 
-  std::function<void(const std::string&)> log;
+  Say log;
+  Say warn;
+  StoreNotices notices;
   std::shared_ptr<Listener> listener;  // none: connections are adopted
   uint16_t port = 0;
   std::optional<std::set<IpAddress>> admitted;  // none: everybody
   std::set<IpAddress> refused;
   std::unordered_map<StoreConnectionId, std::shared_ptr<StoreConnection>> connections;
   StoreConnectionId last_id = 0;
+  SilentClients silent;
+  std::optional<boost::asio::steady_timer> silence;  // made with the first connection
+  std::optional<TimePoint> awaited;                  // by it
+  std::shared_ptr<bool> alive = std::make_shared<bool>(true);
+  size_t seen = 0;
   StoreMachine machine;
   StoreRequest request;
   StoreEffects effects;
@@ -145,11 +220,14 @@ struct StoreServer::Impl final : StoreConnection::Owner {
 };
 
 Result<std::unique_ptr<StoreServer>> StoreServer::listen(boost::asio::io_context& io, StoreServerOptions options) {
-  auto impl = std::make_unique<Impl>(options.log);
+  auto impl = std::make_unique<Impl>(options);
   auto on_accept = [raw = impl.get()](tcp::socket socket, const tcp::endpoint& peer) {
     raw->accept(std::move(socket), peer, {});
   };
-  auto listener = Listener::listen(io, options.address, options.port, on_accept, std::move(options.log));
+  auto on_trouble = [raw = impl.get()](const std::string& line) {
+    raw->tell(StoreNotices::Kind::kListener, "store: " + line);
+  };
+  auto listener = Listener::listen(io, options.address, options.port, on_accept, on_trouble);
   if (!listener.ok()) return listener.error();
   impl->listener = std::move(*listener);
   impl->port = impl->listener->port();
@@ -157,7 +235,7 @@ Result<std::unique_ptr<StoreServer>> StoreServer::listen(boost::asio::io_context
 }
 
 std::unique_ptr<StoreServer> StoreServer::without_listener(StoreServerOptions options) {
-  auto impl = std::make_unique<Impl>(std::move(options.log));
+  auto impl = std::make_unique<Impl>(options);
   impl->port = options.port;
   return std::unique_ptr<StoreServer>(new StoreServer(std::move(impl)));
 }
@@ -174,6 +252,8 @@ StoreServer::~StoreServer() = default;
 uint16_t StoreServer::port() const { return impl_->port; }
 
 size_t StoreServer::connection_count() const { return impl_->connections.size(); }
+
+size_t StoreServer::clients_seen() const { return impl_->seen; }
 
 void StoreServer::reset() { impl_->reset(); }
 

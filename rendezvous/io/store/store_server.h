@@ -7,6 +7,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include "common/result.h"
+#include "common/time.h"
 
 namespace ferrun {
 
@@ -24,8 +26,13 @@ struct StoreServerOptions {
   std::string address;
   // 0 lets the kernel choose.
   uint16_t port = 0;
-  // One line for the log: a refused client, an oversized message. May be empty.
+  // One line for a person who wants to know everything: a connection of which nothing was heard. May be empty.
   std::function<void(const std::string&)> log;
+  // One line that explains why workers hang or fail: a refused address, a client that is too old, a value over the
+  // limit, no descriptor left. What comes in masses goes to the log. Empty: to the log as well.
+  std::function<void(const std::string&)> warn = nullptr;
+  // How long a client may be silent before it begins to speak.
+  Duration patience = std::chrono::seconds(30);
 };
 
 class StoreServer {
@@ -41,12 +48,15 @@ class StoreServer {
   void adopt(boost::asio::ip::tcp::socket socket, const boost::asio::ip::tcp::endpoint& peer, std::string_view first);
 
   // From now on accepts connections from these numeric addresses, this host's own and loopback only. The first one
-  // from each other address is told to the log. Without this call everybody is served.
+  // from each other address is told. Without this call everybody is served.
   void admit_only(const std::vector<std::string>& addresses);
 
   uint16_t port() const;
   // Clients connected now.
   size_t connection_count() const;
+  // Clients that have ever sent the protocol's handshake, since the start or reset(): 0 means that no worker has found
+  // its way here.
+  size_t clients_seen() const;
 
   // An empty store on the same port for the next attempt. To be called only when no process of the old attempt is
   // left: accepts and drops what waits in the backlog, resets every connection, forgets every key.

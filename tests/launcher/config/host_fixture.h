@@ -14,6 +14,8 @@ class FakeHost {
   FakeHost() {
     facts_.environment.set("PATH", "/usr/bin:/opt/bin");
     facts_.hostname = "node7";
+    facts_.called_as = "ferrun";
+    facts_.current_folder = "/home/user";
     facts_.ferrun_folder = "/opt/ferrun/bin";
     facts_.start_stamp = "20261123T183455";
     facts_.random = {1, 2, 0xABCDEF0123456789, 4};
@@ -29,11 +31,26 @@ class FakeHost {
     };
     facts_.files.beginning = [this](const std::filesystem::path& path) -> Result<std::string> {
       const auto found = contents_.find(path.string());
+      if (found != contents_.end()) return found->second;
+      const bool there = kinds_.contains(path.string());
+      return Error{ErrorKind::kUser, there ? "Permission denied" : "No such file or directory"};
+    };
+    facts_.files.link_target = [this](const std::filesystem::path& path) -> std::optional<std::filesystem::path> {
+      const auto found = links_.find(path.string());
+      return found == links_.end() ? std::nullopt : std::optional(found->second);
+    };
+    facts_.files.writable_folder = [this](const std::filesystem::path& path) {
+      return writable_folders_.contains(path.string());
+    };
+    facts_.files.secret = [this](const std::filesystem::path& path) -> Result<FileQueries::Secret> {
+      const auto found = contents_.find(path.string());
       if (found == contents_.end()) return Error{ErrorKind::kUser, "No such file or directory"};
-      return found->second;
+      return FileQueries::Secret{found->second, readable_by_all_.contains(path.string())};
     };
     facts_.usable_cores = [] { return 6; };
     facts_.gpu_uuids = [this] { return gpus_; };
+    facts_.amd_gpu_uuids = [this] { return amd_gpus_; };
+    facts_.other_accelerators = [this] { return accelerators_; };
     program("/usr/bin/python3");
   }
   FakeHost(const FakeHost&) = delete;
@@ -43,6 +60,10 @@ class FakeHost {
     executables_.insert(path);
     return file(path);
   }
+  FakeHost& program(const std::string& path, const std::string& content) {
+    executables_.insert(path);
+    return file(path, content);
+  }
   FakeHost& file(const std::string& path) {
     kinds_[path] = FileQueries::Kind::kFile;
     return *this;
@@ -50,6 +71,14 @@ class FakeHost {
   FakeHost& file(const std::string& path, const std::string& content) {
     contents_[path] = content;
     return file(path);
+  }
+  FakeHost& pipe(const std::string& path) {
+    kinds_[path] = FileQueries::Kind::kOther;
+    return *this;
+  }
+  FakeHost& readable_by_all(const std::string& path) {
+    readable_by_all_.insert(path);
+    return *this;
   }
   FakeHost& directory(const std::string& path) {
     kinds_[path] = FileQueries::Kind::kDirectory;
@@ -64,8 +93,32 @@ class FakeHost {
     gpus_ = std::move(uuids);
     return *this;
   }
+  FakeHost& amd_gpus(std::vector<std::string> uuids) {
+    amd_gpus_ = std::move(uuids);
+    return *this;
+  }
+  FakeHost& accelerators(std::vector<DeviceNodes> nodes) {
+    accelerators_ = std::move(nodes);
+    return *this;
+  }
+  FakeHost& link(const std::string& path, const std::string& target) {
+    links_[path] = target;
+    return *this;
+  }
+  FakeHost& called_as(const std::string& name) {
+    facts_.called_as = name;
+    return *this;
+  }
+  FakeHost& writable_folders(std::set<std::string> folders) {
+    writable_folders_ = std::move(folders);
+    return *this;
+  }
   FakeHost& variable(const std::string& name, const std::string& value) {
     facts_.environment.set(name, value);
+    return *this;
+  }
+  FakeHost& open_files(uint64_t soft) {
+    facts_.open_files = soft;
     return *this;
   }
 
@@ -75,9 +128,14 @@ class FakeHost {
   HostFacts facts_;
   std::map<std::string, FileQueries::Kind> kinds_;
   std::map<std::string, std::string> contents_;
+  std::set<std::string> readable_by_all_;
   std::set<std::string> executables_;
   std::set<std::string> fork_points_;
+  std::map<std::string, std::filesystem::path> links_;
+  std::set<std::string> writable_folders_ = {"/tmp"};
   std::optional<std::vector<std::string>> gpus_;
+  std::optional<std::vector<std::string>> amd_gpus_;
+  std::vector<DeviceNodes> accelerators_;
 };
 
 }  // namespace ferrun

@@ -12,6 +12,7 @@
 namespace ferrun {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -129,6 +130,7 @@ TEST_F(JobConfigTest, MeetsWhereItIsTold) {
   EXPECT_EQ(meeting({"--local-addr=10.0.0.8", "--master-addr=10.0.0.9"}).master_addr, "10.0.0.9");
   EXPECT_EQ(meeting({"--rdzv-endpoint=node7:29400"}).port, 29400);
   EXPECT_EQ(meeting({"--rdzv-endpoint=node7:29400"}).master_addr, "node7");
+  EXPECT_EQ(meeting({"--rdzv-endpoint=localhost:0"}).port, 0) << "any free one";
   EXPECT_EQ(meeting({"--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"}).master_addr, "127.0.0.1");
   EXPECT_EQ(meeting({"--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"}).port, 0);
 }
@@ -194,8 +196,39 @@ TEST_F(JobConfigTest, ChoosesTheLogFolder) {
   EXPECT_FALSE(make({"--log-dir=/logs"})->output.temporary);
   EXPECT_THAT(make({"--log-dir=/logs", "--rdzv-id=a/b"})->output.job_folder, MatchesRegex("a_b_[a-z0-9]{8}"));
   EXPECT_FALSE(make({"--log-dir=/dev/null"})->output.wants_files());
-  host_.variable("TMPDIR", "/scratch");
+  EXPECT_THAT(make({})->output.base.string(), StartsWith("/tmp/ferrun_"));
+  host_.variable("TMPDIR", "/scratch").writable_folders({"/tmp", "/scratch"});
   EXPECT_THAT(make({})->output.base.string(), StartsWith("/scratch/ferrun_"));
+  EXPECT_THAT(make({})->warnings, IsEmpty());
+}
+
+TEST_F(JobConfigTest, AFolderInTmpdirThatDoesNotServeIsReplacedWithALine) {
+  host_.variable("TMPDIR", "/gone");
+  EXPECT_THAT(make({})->output.base.string(), StartsWith("/tmp/ferrun_"));
+  EXPECT_THAT(make({})->warnings, ElementsAre(AllOf(StartsWith("TMPDIR=/gone is no folder"), HasSubstr("below /tmp"))));
+  EXPECT_THAT(make({"--log-dir=/logs"})->warnings, IsEmpty());
+  host_.writable_folders({"/var/tmp", "."});
+  EXPECT_THAT(make({})->output.base.string(), StartsWith("/var/tmp/ferrun_"));
+  host_.writable_folders({"."});
+  EXPECT_THAT(make({})->output.base.string(), StartsWith("/home/user/ferrun_"));
+  host_.writable_folders({});
+  EXPECT_THAT(make({})->output.base.string(), StartsWith("/gone/ferrun_"))
+      << "what cannot be made is told at the start";
+}
+
+TEST_F(JobConfigTest, TellsWhichPythonAndWhy) {
+  host_.file("train.py");
+  const auto config = make_from({"train.py"});
+  EXPECT_THAT(config->notes, ::testing::Contains("Python is /usr/bin/python3: it is the first one in PATH"));
+  EXPECT_THAT(describe(*config), HasSubstr("\npython:    /usr/bin/python3: it is the first one in PATH\n"));
+  host_.file("test", "pass").program("/usr/bin/test");
+  EXPECT_THAT(make_from({"test"})->warnings, ElementsAre(HasSubstr("/usr/bin/test")));
+}
+
+TEST_F(JobConfigTest, PassesOverNoDeviceSilently) {
+  host_.accelerators({{DeviceNodes::Kind::kWsl, "/dev/dxg", 1}});
+  EXPECT_THAT(make({"--nproc-per-node=auto"})->warnings,
+              ElementsAre(AllOf(StartsWith("--nproc-per-node=auto: "), HasSubstr("/dev/dxg"))));
 }
 
 TEST_F(JobConfigTest, ReadsTheLogLevel) {
@@ -214,6 +247,11 @@ TEST_F(JobConfigTest, IsDescribedByADryRun) {
   EXPECT_THAT(text, HasSubstr("workers:   2, started by spawn\n"));
   EXPECT_THAT(text, HasSubstr("  WORLD_SIZE=2\n"));
   EXPECT_THAT(text, ::testing::Not(HasSubstr("  PATH=")));
+}
+
+TEST_F(JobConfigTest, GivesWorkersTheLimitOfOpenFilesThatFerrunWasStartedWith) {
+  host_.open_files(1024);
+  EXPECT_EQ(make({})->open_files, 1024u);
 }
 
 TEST_F(JobConfigTest, NeedsMoreOpenFilesForMoreWorkersAndStreams) {

@@ -44,27 +44,100 @@ TEST(ResolveProgram, RunsAScriptByRunpyWhenAsked) {
   EXPECT_EQ(program->user_arguments, 5u);
 }
 
-TEST(ResolveProgram, ChoosesTheInterpreterFromTheEnvironment) {
-  FakeHost host;
-  host.file("t.py").program("/venv/bin/python").program("/opt/bin/pypy").program("/conda/python");
-  const auto interpreter = [&host] { return resolve_program({"t.py"}, {}, host.facts())->argv.front(); };
-  EXPECT_EQ(interpreter(), "/usr/bin/python3");
-  host.variable("VIRTUAL_ENV", "/venv");
-  EXPECT_EQ(interpreter(), "/venv/bin/python");
-  host.variable("PYTHON_EXEC", "pypy");
-  EXPECT_EQ(interpreter(), "/opt/bin/pypy");
-  host.variable("PYTHON_EXEC", "/conda/python");
-  EXPECT_EQ(interpreter(), "/conda/python");
-  host.variable("PYTHON_EXEC", "/nowhere/python");
-  EXPECT_EQ(refusal({"t.py"}, host), "PYTHON_EXEC: /nowhere/python: no such program");
-  host.variable("PYTHON_EXEC", "nopython");
-  EXPECT_EQ(refusal({"t.py"}, host), "PYTHON_EXEC=nopython: no such program in PATH");
-}
-
-TEST(ResolveProgram, SaysWhenThereIsNoInterpreter) {
+TEST(ResolveProgram, SaysWhenThereIsNoPython) {
   FakeHost host;
   host.file("t.py").variable("PATH", "/empty");
   EXPECT_THAT(refusal({"t.py"}, host), HasSubstr("set PYTHON_EXEC"));
+}
+
+// What `python X` runs.
+
+const std::string kElf =
+    "\x7f"
+    "ELF\x02\x01";
+const std::string kZip = "PK\x03\x04 and more";
+const std::string kByteCode = std::string("\xcb\x0d\r\n", 4) + std::string(12, '\0') + "code";
+const std::string kData = std::string("\x89PNG\0\0", 6);
+
+std::string run_line(const std::string& name, const FakeHost& host, ProgramChoice choice = {}) {
+  const Result<Program> program = resolve_program({name, "x"}, choice, host.facts());
+  if (!program) return program.error().message;
+  std::string line;
+  for (const std::string& word : program->argv) line += word + " ";
+  for (const std::string& warning : program->warnings) line += "| " + warning + " ";
+  return line.substr(0, line.size() - 1);
+}
+
+TEST(ResolveProgram, PythonRunsWhatIsNoProgramOfItsOwn) {
+  FakeHost host;
+  host.file("app.pyz", kZip).file("app.pyc", kByteCode).file("train", "import torch\n").file("empty", "");
+  host.program("marked", "import torch\n").file("script", "#!/usr/bin/env python3\nimport torch\n");
+  host.program("executable", "#!/opt/python3.11\n").file("zipapp", "#!/usr/bin/env python3\n" + kZip);
+  host.directory("package").file("package/__main__.py").directory("compiled").file("compiled/__main__.pyc");
+  host.directory("named.py").file("named.py/__main__.py");
+  for (const char* name : {"app.pyz", "app.pyc", "train", "empty", "marked", "script", "executable", "zipapp",
+                           "package", "compiled", "named.py"}) {
+    EXPECT_EQ(run_line(name, host), "/usr/bin/python3 -u " + std::string(name) + " x");
+  }
+}
+
+TEST(ResolveProgram, PythonRunsTheSameByItsPath) {
+  FakeHost host;
+  host.file("./train", "import torch\n").program("/code/train", "#!/usr/bin/python3\n").directory("/code/app");
+  host.file("/code/app/__main__.py");
+  for (const char* name : {"./train", "/code/train", "/code/app"}) {
+    EXPECT_EQ(run_line(name, host), "/usr/bin/python3 -u " + std::string(name) + " x");
+  }
+}
+
+TEST(ResolveProgram, AProgramAndAScriptOfAnotherInterpreterRunThemselves) {
+  FakeHost host;
+  host.program("./elf", kElf).program("./shell", "#!/bin/bash\n").program("./perl", "#!/usr/bin/env -S perl -w\n");
+  host.program("./data", kData).program("./secret");
+  for (const char* name : {"./elf", "./shell", "./perl", "./data", "./secret"}) {
+    EXPECT_EQ(run_line(name, host), std::string(name) + " x");
+  }
+}
+
+TEST(ResolveProgram, AConsoleScriptBesideItsPythonRunsItself) {
+  FakeHost host;
+  host.program("/venv/bin/tool", "#!/venv/bin/python\n").program("venv/bin/tool", "#!/home/user/venv/bin/python3.11\n");
+  EXPECT_EQ(run_line("/venv/bin/tool", host), "/venv/bin/tool x");
+  EXPECT_EQ(run_line("venv/bin/tool", host), "venv/bin/tool x");
+  host.program("/usr/bin/installed", "#!/usr/bin/python3\n");
+  EXPECT_EQ(run_line("installed", host), "/usr/bin/installed x");
+}
+
+TEST(ResolveProgram, WhatLiesInThisFolderComesBeforeAProgramOfItsNameAndThatIsSaid) {
+  FakeHost host;
+  host.file("test", "import torch\n").program("/usr/bin/test", kElf);
+  EXPECT_EQ(run_line("test", host),
+            "/usr/bin/python3 -u test x | test: Python runs the one in this folder; for the program in PATH write"
+            " /usr/bin/test");
+  host.program("built", kElf).program("/usr/bin/built", kElf).directory("sources").program("/usr/bin/sources", kElf);
+  EXPECT_EQ(run_line("built", host), "/usr/bin/built x");
+  EXPECT_EQ(run_line("sources", host), "/usr/bin/sources x");
+}
+
+TEST(ResolveProgram, WorkerStaysTheOneBesideFerrunAndThatIsSaid) {
+  FakeHost host;
+  host.file("worker", "import torch\n").program("/opt/ferrun/bin/worker");
+  EXPECT_EQ(
+      run_line("worker", host),
+      "/opt/ferrun/bin/worker x | worker is the program beside ferrun; for the one in this folder write ./worker");
+}
+
+TEST(ResolveProgram, WithoutPythonNothingIsGivenToIt) {
+  FakeHost host;
+  host.file("train", "import torch\n").program("./train", "import torch\n").program("/usr/bin/train");
+  EXPECT_EQ(run_line("train", host, {.no_python = true}), "/usr/bin/train x");
+  EXPECT_EQ(run_line("./train", host, {.no_python = true}), "./train x");
+}
+
+TEST(ResolveProgram, NeverReadsWhatIsNoFile) {
+  FakeHost host;
+  host.pipe("/dev/fd/63");
+  EXPECT_EQ(run_line("/dev/fd/63", host), "/usr/bin/python3 -u /dev/fd/63 x");
 }
 
 TEST(ResolveProgram, ANameWithASlashIsThatFile) {
@@ -107,14 +180,21 @@ TEST(ResolveProgram, WithoutPythonAScriptIsExecutedItself) {
 
 TEST(ResolveProgram, SaysInOneLineWhatIsWrong) {
   FakeHost host;
-  host.file("./plain").directory("./folder").directory("d.py").file("local");
+  host.file("./plain", kElf).directory("./folder").directory("d.py").file("local", kElf).file("./sh", "#! /bin/sh\n");
+  host.file("./data", kData).file("./locked").directory("package").file("./text", "import torch\n");
   EXPECT_EQ(refusal({"./gone"}, host), "./gone: no such program");
-  EXPECT_EQ(refusal({"./folder"}, host), "./folder is a directory, not a program");
+  EXPECT_EQ(refusal({"./folder"}, host), "./folder is a directory without a __main__.py, not a program");
   EXPECT_EQ(refusal({"./plain"}, host), "./plain is not executable; allow it with: chmod +x ./plain");
+  EXPECT_EQ(refusal({"./sh"}, host), "./sh is not executable, and its #! names /bin/sh; allow it with: chmod +x ./sh");
+  EXPECT_EQ(refusal({"./data"}, host), "./data is neither a program nor anything that Python runs");
+  EXPECT_EQ(refusal({"./locked"}, host), "./locked: Permission denied");
+  EXPECT_THAT(refusal({"package"}, host), HasSubstr("the folder of this name has no __main__.py"));
+  EXPECT_EQ(refusal({"./text"}, host, {.no_python = true}),
+            "./text is not executable, which --no-python needs it to be; without that Python runs it");
   EXPECT_EQ(refusal({"gone"}, host), "gone: no such program in PATH or beside ferrun");
   EXPECT_THAT(refusal({"local"}, host), HasSubstr("for the file in this folder write ./local"));
   EXPECT_EQ(refusal({"gone.py"}, host), "gone.py: no such file");
-  EXPECT_EQ(refusal({"d.py"}, host), "d.py is a directory, not a script");
+  EXPECT_EQ(refusal({"d.py"}, host), "d.py is a directory without a __main__.py, not a script");
   EXPECT_EQ(refusal({""}, host), "the program's name is empty");
 }
 

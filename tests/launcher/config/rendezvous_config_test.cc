@@ -73,7 +73,7 @@ TEST_F(RendezvousConfigTest, HasDefaultsForEverything) {
   EXPECT_EQ(config.node_rank, std::nullopt);
   EXPECT_EQ(config.store_port, 0);
   EXPECT_FALSE(config.ports.given());
-  EXPECT_EQ(make({"--nnodes=2"})->failure_grace, 1s);
+  EXPECT_EQ(make({"--nnodes=2"})->failure_grace, 5s);
   EXPECT_EQ(make({"--nnodes=2"})->run_id, "none");
 }
 
@@ -113,6 +113,33 @@ TEST_F(RendezvousConfigTest, SaysThatLoopbackIsForOneMachine) {
       ElementsAre("no --rdzv-endpoint is given: agents meet at 127.0.0.1:29500, which only those on this machine "
                   "reach"));
   EXPECT_THAT(make({"--nnodes=2", "--rdzv-endpoint=localhost"})->warnings, IsEmpty());
+}
+
+TEST_F(RendezvousConfigTest, SaysWhichVariablesDoNotCount) {
+  const auto warnings = [this](std::vector<std::string> words) {
+    words.insert(words.begin(), "--nnodes=2");
+    return make(words)->warnings;
+  };
+  host_.variable("MASTER_ADDR", "localhost").variable("MASTER_PORT", "4000");
+  EXPECT_THAT(warnings({"--rdzv-endpoint=localhost:4000"}), IsEmpty());
+  EXPECT_THAT(warnings({"--rdzv-endpoint=localhost:4001", "--master-port=4000"}), IsEmpty());
+  EXPECT_THAT(
+      warnings({"--rdzv-endpoint=localhost"}),
+      ElementsAre(StartsWith("MASTER_PORT=4000 of the environment does not count: agents meet at localhost:29500")));
+  EXPECT_THAT(warnings({"--rdzv-endpoint=127.0.0.1"}),
+              ElementsAre(StartsWith("MASTER_ADDR=localhost, MASTER_PORT=4000 of the environment does not count")));
+  EXPECT_THAT(warnings({"--master-port=4000"}),
+              ElementsAre(HasSubstr("reach; MASTER_ADDR=localhost of the environment does not count")));
+}
+
+TEST_F(RendezvousConfigTest, AnAddressThatIsEmptyIsNoLoopback) {
+  const auto complaint = [this](const std::string& word) {
+    const Result<JobConfig> config = make({"--nnodes=2", word});
+    return config ? "accepted" : config.error().message;
+  };
+  EXPECT_THAT(complaint("--master-addr="), StartsWith("--master-addr=: it is empty"));
+  EXPECT_THAT(complaint("--rdzv-endpoint=:29500"),
+              StartsWith("--rdzv-endpoint: bad endpoint ':29500': there is no host"));
 }
 
 TEST_F(RendezvousConfigTest, ReadsTheSettingsOfTorchrun) {
@@ -188,12 +215,29 @@ TEST_F(RendezvousConfigTest, OneNodeChecksTheValuesToo) {
 }
 
 TEST_F(RendezvousConfigTest, TheSecretComesFromTheFileThenFromTheVariable) {
-  host_.variable("FERRUN_TOKEN", "from the variable").file("/token", "from the file\n").file("/empty", " \n");
+  host_.variable("FERRUN_TOKEN", "from the variable").file("/token", "from the token file\n").file("/empty", " \n");
   EXPECT_EQ(nodes().token, "from the variable");
-  EXPECT_EQ(nodes({"--token-file=/token"}).token, "from the file");
+  EXPECT_EQ(nodes({"--token-file=/token"}).token, "from the token file");
   EXPECT_EQ(refusal({"--token-file=/empty"}), "--token-file=/empty: there is no token in it");
   EXPECT_EQ(refusal({"--token-file=/gone"}), "--token-file=/gone: No such file or directory");
+  EXPECT_THAT(nodes({"--token-file=/token", "--rdzv-endpoint=127.0.0.1:1"}).warnings, IsEmpty());
   EXPECT_EQ(make({"--nnodes=2"})->environment.get("FERRUN_TOKEN"), std::nullopt) << "workers need not know it";
+}
+
+TEST_F(RendezvousConfigTest, ASecretThatOthersMayReadIsWarnedOf) {
+  host_.file("/token", "read by everybody").readable_by_all("/token");
+  EXPECT_THAT(nodes({"--token-file=/token"}).warnings,
+              ElementsAre("--token-file=/token: others on this machine may read it: chmod 600"));
+}
+
+TEST_F(RendezvousConfigTest, ASecretThatCanBeGuessedIsRefused) {
+  host_.file("/short", "fifteen letters\n").file("/long", "sixteen letters.");
+  EXPECT_EQ(refusal({"--token-file=/short"}),
+            "--token-file=/short: the token has 15 bytes and can be guessed; it needs at least 16, at random: "
+            "'openssl rand -hex 16' makes a good one");
+  EXPECT_EQ(nodes({"--token-file=/long"}).token, "sixteen letters.");
+  host_.variable("FERRUN_TOKEN", "short");
+  EXPECT_THAT(refusal({}), StartsWith("FERRUN_TOKEN: the token has 5 bytes"));
 }
 
 TEST_F(RendezvousConfigTest, WarnsOnceWithoutASecretWhereOthersCanReachIt) {
@@ -204,7 +248,7 @@ TEST_F(RendezvousConfigTest, WarnsOnceWithoutASecretWhereOthersCanReachIt) {
   EXPECT_THAT(nodes({"--rdzv-endpoint=127.0.0.2:4000"}).warnings, IsEmpty());
   EXPECT_THAT(nodes({"--rdzv-endpoint=[::1]:4000"}).warnings, IsEmpty());
   EXPECT_THAT(nodes({"--rdzv-endpoint=127.example.org:4000"}).warnings, ElementsAre(HasSubstr("no token")));
-  host_.variable("FERRUN_TOKEN", "secret");
+  host_.variable("FERRUN_TOKEN", "a secret of some length");
   EXPECT_THAT(nodes().warnings, IsEmpty());
 }
 
@@ -213,7 +257,7 @@ TEST_F(RendezvousConfigTest, EveryOptionHasItsVariable) {
   host_.variable("PET_COORDINATOR_TIMEOUT", "7").variable("PET_STATE_FILE", "/state").variable("PET_IFACE", "ib0");
   host_.variable("PET_PORT_RANGE", "30000-30010").variable("PET_MIN_UPTIME", "1").variable("PET_SCALE_INTERVAL", "2");
   host_.variable("PET_FAILURE_GRACE", "3").variable("PET_LOCAL_ADDR", "10.0.0.3");
-  host_.file("/secret", "s").variable("PET_TOKEN_FILE", "/secret");
+  host_.file("/secret", "s0123456789abcdef").variable("PET_TOKEN_FILE", "/secret");
   const Result<JobConfig> config = make({});
   ASSERT_TRUE(config) << config.error().message;
   const RendezvousConfig& nodes = *config->rendezvous;
@@ -228,7 +272,7 @@ TEST_F(RendezvousConfigTest, EveryOptionHasItsVariable) {
   EXPECT_EQ(nodes.interface, "ib0");
   EXPECT_EQ(nodes.local_address, "10.0.0.3");
   EXPECT_EQ(nodes.ports, (PortRange{30000, 30010}));
-  EXPECT_EQ(nodes.token, "s");
+  EXPECT_EQ(nodes.token, "s0123456789abcdef");
 }
 
 TEST_F(RendezvousConfigTest, AnInterfaceIsForTheWorkersTooUnlessTheyHaveOne) {
@@ -239,7 +283,7 @@ TEST_F(RendezvousConfigTest, AnInterfaceIsForTheWorkersTooUnlessTheyHaveOne) {
   EXPECT_EQ(make({"--iface=eth1"})->environment.get("GLOO_SOCKET_IFNAME"), std::nullopt) << "one node needs none";
 }
 
-TEST_F(RendezvousConfigTest, TermsAreWhatAllAgentsHaveToShare) {
+TEST_F(RendezvousConfigTest, TermsAreWhatAgentsCompare) {
   const Result<JobConfig> config =
       make({"--nnodes=2:4", "--max-restarts=3", "--failure-grace=0.5", "--role=reader", "--node-rank=1"},
            {"prog", "--epochs=100", "two words"});
@@ -252,23 +296,34 @@ TEST_F(RendezvousConfigTest, TermsAreWhatAllAgentsHaveToShare) {
   EXPECT_EQ(term(terms, "--coordinator-timeout"), "60");
   EXPECT_EQ(term(terms, "--rdzv-conf keep_alive_max_attempt"), "5");
   EXPECT_EQ(term(terms, "--master-port"), "free");
-  EXPECT_EQ(term(terms, "the program"), "prog --epochs=100 'two words'");
+  EXPECT_EQ(term(terms, "the program"), "prog");
+  EXPECT_EQ(term(terms, "the rest of its command line"), "--epochs=100 'two words'");
   EXPECT_EQ(term(terms, "--role"), "no such term");
   EXPECT_EQ(term(terms, "--node-rank"), "no such term");
 }
 
 TEST_F(RendezvousConfigTest, ALongCommandLineIsATermOfBoundedLength) {
   const auto program = [this](const std::string& last) {
-    return term(make({"--nnodes=2"}, {"prog", std::string(5000, 'x'), last})->rendezvous->terms, "the program");
+    return term(make({"--nnodes=2"}, {"prog", std::string(5000, 'x'), last})->rendezvous->terms,
+                "the rest of its command line");
   };
-  EXPECT_THAT(program("a"), StartsWith("prog xxxx"));
+  EXPECT_THAT(program("a"), StartsWith("xxxx"));
   EXPECT_LT(program("a").size(), 300u);
   EXPECT_NE(program("a"), program("b"));
   EXPECT_EQ(program("a"), program("a"));
 }
 
+TEST_F(RendezvousConfigTest, AProgramIsTheSameWhereverItLies) {
+  host_.program("/opt/prog");
+  const auto program = [this](const std::vector<std::string>& words) {
+    return term(make({"--nnodes=2", "--no-python"}, words)->rendezvous->terms, "the program");
+  };
+  EXPECT_EQ(program({"/opt/prog"}), "--no-python prog");
+  EXPECT_EQ(program({"prog", "--scratch=/local/node1"}), "--no-python prog");
+}
+
 TEST_F(RendezvousConfigTest, IsDescribedByADryRun) {
-  host_.variable("FERRUN_TOKEN", "secret");
+  host_.variable("FERRUN_TOKEN", "the secret of the job");
   const std::string text = describe(*make({"--nnodes=2:4", "--rdzv-endpoint=node0:29400", "--rdzv-id=run7"}));
   EXPECT_THAT(text, HasSubstr("nodes:     2 to 4, meeting at node0:29400 as job run7\n"));
   EXPECT_THAT(text, HasSubstr("store:     on the node of rank 0, port chosen for every round\n"));

@@ -129,6 +129,11 @@ Rows failures() {
       {"A coordinator of its own is killed",
        {"NodesLost.WorkersNeverNoticeThatACoordinatorOfItsOwnWasStartedAnew",
         "NodesFailures.WithoutACoordinatorOfItsOwnTheLeasesEndAndTheJobToo"}},
+      {"All agents are killed, and the job is launched anew",
+       {"NodesState.ALaunchInheritsNothingOfOneThatIsDead", "CoordinatorTakeover.BeginsANewLaunchWhenNobodyComesBack"}},
+      {"Two coordinators have one state file",
+       {"NodesState.ASecondCoordinatorIsKeptOffTheStateFileByName",
+        "NodesState.AStateFileOfAnotherJobIsRefusedByName"}},
       {"SIGTERM to one agent", {"NodesLost.AnAgentThatLeavesOnASignalCostsNoRestart"}},
       {"SIGTERM to the coordinator's agent alone",
        {"NodesFailures.TermToTheCoordinatorsAgentAloneTakesTheCoordinatorAlong"}},
@@ -146,9 +151,11 @@ Rows failures() {
       {"A node cannot reach the round's store",
        {"Stories.ARoundWhoseStoreANodeCannotReachIsGivenUpAndTriedAgain",
         "CoordinatorDoor.PreparesAgainWithoutANodeThatCannotReachTheStoreThreeTimes"}},
-      {"An agent has another token, another job, another program, size or budget",
+      {"An agent has another token, another job, another size or budget",
        {"NodesWords.AWrongTokenIsRefusedByName", "NodesWords.AnotherJobIsRefusedByName",
-        "NodesWords.AnotherProgramIsRefusedByName", "NodesWords.OtherTermsAreRefusedWithBothValues"}},
+        "NodesWords.OtherTermsAreRefusedWithBothValues"}},
+      {"An agent has another program, other arguments, another role or number of workers",
+       {"NodesWords.NodesMayDifferInTheirArgumentsAndAnotherProgramIsWarnedOf"}},
       {"A node's rank is taken", {"NodesWords.ATakenRankIsRefusedWhileItsHolderAnswers"}}};
 }
 

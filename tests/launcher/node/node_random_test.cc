@@ -308,6 +308,8 @@ class RandomNode {
     EXPECT_TRUE(killing || *group.next_deadline() <= *stop_began_ + kShutdown);
     for (const WorkerRecord& worker : group.workers()) {
       if (worker.state != WorkerRecord::State::kRunning) continue;
+      const bool held_back = !killing && *group.next_deadline() <= now_ + 50ms;  // for the other copy of a signal
+      if (held_back) continue;
       ASSERT_FALSE(worker.sent_signals.empty()) << "rank " << worker.local_rank << " was not asked to stop";
       EXPECT_EQ(worker.sent_signals.back() == SIGKILL, killing) << "rank " << worker.local_rank;
     }

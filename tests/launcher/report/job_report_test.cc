@@ -18,6 +18,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
+using ::testing::StartsWith;
 
 constexpr TimePoint kEnd{1000s};
 
@@ -69,28 +70,28 @@ TEST(LocalFailures, NameTheRankAsTheJobCountsAndBringTheEvidence) {
   worker.evidence.error.message = "ValueError: bad label";
   worker.evidence.out_of_memory = "";
   worker.stderr_file = "/logs/1/stderr.log";
-  const LocalFailure failure = local_failure(record(ExitStatus::exited(3)), worker, 4, kEnd + 30ms);
+  const LocalFailure failure = local_failure(record(ExitStatus::exited(3)), worker, {4, 0}, kEnd + 30ms);
   EXPECT_EQ(failure.local_rank, 1);
   EXPECT_EQ(failure.rank, 5);
   EXPECT_EQ(failure.age, 30ms);
   EXPECT_EQ(failure.status, ExitStatus::exited(3));
   EXPECT_THAT(failure.report,
-              ElementsAre("rank 5 (local_rank 1, pid 4711) exited with code 3", "  error:  ValueError: bad label",
-                          "  log:    /logs/1/stderr.log", "  stderr, its last lines:", "    Traceback",
-                          "    ValueError: bad \xEF\xBF\xBD"));
+              ElementsAre("rank 5 (local_rank 1, pid 4711) exited with code 3", StartsWith("  when: "),
+                          "  error:  ValueError: bad label", "  log:    /logs/1/stderr.log",
+                          "  stderr, its last lines:", "    Traceback", "    ValueError: bad \xEF\xBF\xBD"));
 }
 
 TEST(LocalFailures, ShowTheKernelsWord) {
   FailedWorker worker = wrote({});
   worker.evidence.out_of_memory = "the cgroup's oom_kill count rose to 1";
-  EXPECT_THAT(local_failure(record(ExitStatus::signaled(SIGKILL)), worker, 0, kEnd).report,
+  EXPECT_THAT(local_failure(record(ExitStatus::signaled(SIGKILL)), worker, {}, kEnd).report,
               Contains("  memory: the cgroup's oom_kill count rose to 1"));
 }
 
 TEST(LocalFailures, KeepTheLastLinesOfMuchEvidence) {
   std::vector<std::string> lines;
   for (int at = 0; at < 500; ++at) lines.push_back("line " + std::to_string(at) + std::string(80, '.'));
-  const LocalFailure failure = local_failure(record(ExitStatus::exited(3)), wrote(lines), 4, kEnd);
+  const LocalFailure failure = local_failure(record(ExitStatus::exited(3)), wrote(lines), {4, 0}, kEnd);
   EXPECT_LE(bytes_of(failure), LocalFailure::kReportBytes);
   EXPECT_GT(bytes_of(failure), LocalFailure::kReportBytes - 200);
   EXPECT_THAT(failure.report.front(), HasSubstr("rank 5"));
@@ -102,7 +103,7 @@ TEST(LocalFailures, CutEndlessLines) {
   std::string line;
   while (line.size() < 100000) line += "\xC3\xA4";
   const LocalFailure failure =
-      local_failure(record(ExitStatus::exited(3)), wrote(std::vector<std::string>(40, line)), 4, kEnd);
+      local_failure(record(ExitStatus::exited(3)), wrote(std::vector<std::string>(40, line)), {4, 0}, kEnd);
   EXPECT_LE(bytes_of(failure), LocalFailure::kReportBytes);
   EXPECT_THAT(failure.report.back(), ::testing::EndsWith("\xC3\xA4..."));
 }
@@ -115,29 +116,63 @@ TEST(LocalFailures, OfAStartTellWhyAndTheStatusThatFerrunGivesIt) {
   EXPECT_THAT(failure.report, ElementsAre("rank 4 (local_rank 0) did not start: /bin/x: no such file"));
 }
 
-TEST(JobReport, HasTheRootCauseLastAndTheVictimsInOneLine) {
+std::vector<StoppedWorker> stopped(int first, int last) {
+  std::vector<StoppedWorker> workers;
+  for (int rank = first; rank <= last; ++rank) {
+    workers.push_back({rank, "rank " + std::to_string(rank) + " killed by SIGTERM", 12ms});
+  }
+  return workers;
+}
+
+TEST(JobReport, HasTheRootCauseLastAndWhoWasStoppedApart) {
   const JobEnd end{JobEnd::Kind::kFailed,
                    3,
-                   {"failed later: node2: rank 8 exited with code 1", "root cause: node1: rank 5 exited with code 3",
-                    "    ValueError"}};
-  const NodeReport node{"train.py", "fer", "node2", 3, 2, {8, 9, 10, 12}};
+                   {"Failed as well:", "  node2: rank 8 exited with code 1, 12 ms later",
+                    "Root cause: node1: rank 5 exited with code 3", "    ValueError"}};
+  const NodeReport node{"train.py", "fer", "node2", 3, 2, stopped(9, 10)};
   const std::string rule(78, '=');
-  EXPECT_THAT(
-      job_report(end, node),
-      ElementsAre(rule, "ferrun: train.py (job fer) FAILED on 3 nodes; this one is node2",
-                  "Stopped here by ferrun because of it: ranks 8-10 and 12", std::string(78, '-'),
-                  "failed later: node2: rank 8 exited with code 1", "root cause: node1: rank 5 exited with code 3",
-                  "    ValueError", "All 2 restarts (--max-restarts) are spent.", rule));
+  EXPECT_THAT(job_report(end, node),
+              ElementsAre(rule, "ferrun: train.py (job fer) FAILED on 3 nodes; this one is node2",
+                          "Stopped here by ferrun because of it:", "  rank 9 killed by SIGTERM, 12 ms later",
+                          "  rank 10 killed by SIGTERM, 12 ms later", std::string(78, '-'),
+                          "Failed as well:", "  node2: rank 8 exited with code 1, 12 ms later",
+                          "Root cause: node1: rank 5 exited with code 3", "    ValueError",
+                          "All 2 restarts (--max-restarts) are spent.", rule));
+}
+
+TEST(JobReport, SumsUpALargeGroup) {
+  std::vector<StoppedWorker> many = stopped(0, 20);
+  many.erase(many.begin() + 17);
+  const NodeReport node{"train.py", "fer", "node2", 3, 2, many};
+  EXPECT_THAT(job_report({JobEnd::Kind::kFailed, 3, {"Root cause: x"}}, node),
+              Contains("Stopped here by ferrun because of it: ranks 0-16 and 18-20"));
+}
+
+TEST(JobReport, OfOneNodeNeedsNoJobAndNoNumberOfNodes) {
+  NodeReport node{"train.py", "fer", "node2", 1, 0, {}};
+  node.solo = true;
+  EXPECT_THAT(job_report({JobEnd::Kind::kFailed, 3, {"Root cause: x"}}, node),
+              Contains("ferrun: train.py FAILED on node2"));
 }
 
 TEST(JobReport, IsShortForEveryOtherEnd) {
-  const NodeReport node{"train.py", "fer", "node2", 3, 2, {8}};
+  const NodeReport node{"train.py", "fer", "node2", 3, 2, stopped(8, 8)};
   EXPECT_THAT(job_report(JobEnd{}, node), IsEmpty());
   EXPECT_THAT(job_report({JobEnd::Kind::kStopped, 143, {"stopped by SIGTERM"}}, node),
               ElementsAre("ferrun: stopped by SIGTERM"));
   EXPECT_THAT(job_report({JobEnd::Kind::kRendezvous, 75, {"no group", "node3 is missing"}}, node),
               ElementsAre("ferrun: no group", "ferrun: node3 is missing"));
   EXPECT_THAT(job_report({JobEnd::Kind::kRefused, 2, {}}, node), Not(IsEmpty())) << "no silent failure";
+}
+
+TEST(JobReport, OfAStopShowsTheFailureThatCameBefore) {
+  const NodeReport node{"train.py", "fer", "node2", 3, 2, {}};
+  const std::vector<std::string> lines =
+      job_report({JobEnd::Kind::kStopped, 143, {"Root cause: rank 1", "stopped by SIGTERM"}}, node);
+  EXPECT_THAT(lines, Contains("Root cause: rank 1"));
+  EXPECT_THAT(lines, Contains(HasSubstr("was stopped after a failure on 3 nodes")));
+  EXPECT_THAT(lines, Not(Contains(HasSubstr("--max-restarts"))));
+  EXPECT_EQ(lines.back(), "ferrun: stopped by SIGTERM");
 }
 
 TEST(JobReport, IsSafeForATerminalWhateverTheCoordinatorSends) {

@@ -1,4 +1,4 @@
-// Error files, root cause and the text of the failure report.
+// Error files, what became of a worker, and how its report reads.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -7,6 +7,7 @@
 
 #include "launcher/report/error_file.h"
 #include "launcher/report/failure_report.h"
+#include "launcher/report/local_failure.h"
 #include "launcher/report/root_cause.h"
 
 namespace ferrun {
@@ -65,185 +66,107 @@ TEST(ErrorFile, GoesToTheParentWithTheExitCode) {
   }
 }
 
-// A group of workers that ended some time after 0 s.
-class Ends {
- public:
-  explicit Ends(size_t count) : workers(count), evidence(count) {
-    for (size_t rank = 0; rank < count; ++rank) {
-      WorkerRecord& worker = workers[rank];
-      worker.local_rank = static_cast<int>(rank);
-      worker.pid = 100 + worker.local_rank;
-      worker.state = WorkerRecord::State::kEnded;
-      worker.status = ExitStatus::exited(0);
-    }
-  }
-  Ends& end(size_t rank, ExitStatus status, Duration after, std::vector<int> sent = {}) {
-    workers[rank].status = status;
-    workers[rank].ended_at = TimePoint(after);
-    workers[rank].sent_signals = std::move(sent);
-    return *this;
-  }
-  Ends& error(size_t rank, const std::string& message, std::optional<double> timestamp = std::nullopt) {
-    evidence[rank].error.state = ErrorFile::State::kRead;
-    evidence[rank].error.message = message;
-    evidence[rank].error.timestamp = timestamp;
-    return *this;
-  }
-  Ends& wrote(size_t rank, std::vector<std::string> lines) {
-    evidence[rank].stderr_tail = std::move(lines);
-    return *this;
-  }
-  Diagnosis diagnosis() const { return diagnose(workers, evidence); }
-
-  std::vector<WorkerRecord> workers;
-  std::vector<WorkerEvidence> evidence;
-};
-
 const ExitStatus kTerminated = ExitStatus::signaled(SIGTERM);
 
-TEST(Diagnose, TheFirstFailureIsTheCauseAndTheOthersAreVictims) {
-  Ends ends(3);
-  ends.end(1, ExitStatus::exited(3), 5s)
-      .end(0, kTerminated, 6s, {SIGTERM})
-      .end(2, ExitStatus::signaled(SIGKILL), 36s, {SIGTERM, SIGKILL});
-  const Diagnosis diagnosis = ends.diagnosis();
-  EXPECT_EQ(diagnosis.root_cause, 1);
-  EXPECT_EQ(diagnosis.reason, "it was the first to fail");
-  EXPECT_THAT(diagnosis.parts, ElementsAre(Part::kVictim, Part::kRootCause, Part::kVictim));
+WorkerRecord ended(ExitStatus status, std::vector<int> sent = {}) {
+  WorkerRecord worker;
+  worker.local_rank = 1;
+  worker.pid = 101;
+  worker.state = WorkerRecord::State::kEnded;
+  worker.status = status;
+  worker.ended_at = TimePoint(5s);
+  worker.sent_signals = std::move(sent);
+  return worker;
 }
 
-TEST(Diagnose, AHandlersExitAfterASignalIsAVictimsAnExitOfZeroIsNone) {
-  Ends ends(3);
-  ends.end(0, ExitStatus::exited(3), 5s)
-      .end(1, ExitStatus::exited(1), 6s, {SIGTERM})
-      .end(2, ExitStatus::exited(0), 6s, {SIGTERM});
-  EXPECT_THAT(ends.diagnosis().parts, ElementsAre(Part::kRootCause, Part::kVictim, Part::kNone));
-  ends.error(1, "AssertionError: shapes differ");
-  EXPECT_THAT(ends.diagnosis().parts, ElementsAre(Part::kRootCause, Part::kFailedToo, Part::kNone))
+WorkerEvidence with_error(const std::string& message) {
+  WorkerEvidence evidence;
+  evidence.error.state = ErrorFile::State::kRead;
+  evidence.error.message = message;
+  return evidence;
+}
+
+TEST(Victims, EndByFerrunsSignalOrByTheirHandlersExit) {
+  EXPECT_TRUE(is_victim(ended(kTerminated, {SIGTERM}), {}));
+  EXPECT_TRUE(is_victim(ended(ExitStatus::signaled(SIGKILL), {SIGTERM, SIGKILL}), {}));
+  EXPECT_TRUE(is_victim(ended(ExitStatus::exited(1), {SIGTERM}), {}));
+  EXPECT_FALSE(is_victim(ended(ExitStatus::exited(3)), {})) << "nobody had signalled it";
+  EXPECT_FALSE(is_victim(ended(ExitStatus::exited(1), {SIGTERM}), with_error("AssertionError: shapes differ")))
       << "it has a story of its own";
+  EXPECT_FALSE(is_victim(ended(ExitStatus::signaled(SIGSEGV), {SIGTERM}), {})) << "a crash after the signal";
 }
 
-TEST(Diagnose, ACrashAfterASignalIsAFailureOfItsOwn) {
-  Ends ends(2);
-  ends.end(0, ExitStatus::exited(3), 5s).end(1, ExitStatus::signaled(SIGSEGV), 6s, {SIGTERM});
-  EXPECT_THAT(ends.diagnosis().parts, ElementsAre(Part::kRootCause, Part::kFailedToo));
+TEST(FailureKind, AnErrorFileSaysMoreOfALostConnectionThanTheStderr) {
+  WorkerEvidence evidence;
+  evidence.stderr_tail = {"what():  Connection reset by peer"};
+  EXPECT_EQ(failure_kind(ended(ExitStatus::signaled(SIGABRT)), evidence), FailureKind::kLostPeer);
+  evidence.error = with_error("AssertionError: shapes differ").error;
+  EXPECT_EQ(failure_kind(ended(ExitStatus::signaled(SIGABRT)), evidence), FailureKind::kSignal);
+  evidence.error = with_error("RuntimeError: [pair.cc:534] Connection closed by peer [127.0.0.1]:999").error;
+  EXPECT_EQ(failure_kind(ended(ExitStatus::exited(1)), evidence), FailureKind::kLostPeer);
 }
 
-TEST(Diagnose, ALostConnectionIsNotTheCauseWhenAnotherFailedByItself) {
-  Ends ends(2);
-  ends.end(0, ExitStatus::exited(1), 5s)
-      .error(0, "RuntimeError: [pair.cc:534] Connection closed by peer [127.0.0.1]:999");
-  ends.end(1, ExitStatus::signaled(SIGSEGV), 7s, {SIGTERM});
-  const Diagnosis diagnosis = ends.diagnosis();
-  EXPECT_EQ(diagnosis.root_cause, 1);
-  EXPECT_EQ(diagnosis.reason, "rank 0 failed before it, but only lost its connection to a peer");
-  EXPECT_THAT(diagnosis.parts, ElementsAre(Part::kFailedToo, Part::kRootCause));
+std::vector<std::string> report_of(const WorkerEvidence& evidence, const std::string& stderr_file = "") {
+  FailedWorker left_behind;
+  left_behind.local_rank = 1;
+  left_behind.evidence = evidence;
+  left_behind.stderr_file = stderr_file;
+  left_behind.stderr_inherited = stderr_file.empty();
+  return local_failure(ended(ExitStatus::exited(3)), left_behind, {}, TimePoint(5s)).report;
 }
 
-TEST(Diagnose, StderrTellsOfALostConnectionWhereThereIsNoErrorFile) {
-  Ends ends(2);
-  ends.end(0, ExitStatus::signaled(SIGABRT), 5s).wrote(0, {"what():  Connection reset by peer"});
-  ends.end(1, ExitStatus::signaled(SIGKILL), 5s + 1ms);
-  EXPECT_EQ(ends.diagnosis().root_cause, 1);
-  ends.error(0, "AssertionError: shapes differ");
-  EXPECT_EQ(ends.diagnosis().root_cause, 0) << "an error file says more than the stderr";
+TEST(WorkerReport, TellsWhereItsStderrWent) {
+  EXPECT_THAT(report_of({}),
+              ElementsAre("rank 1 (local_rank 1, pid 101) exited with code 3", "  when:   5.00 s after its start",
+                          "  stderr: went to ferrun's own; --tee=2 or --redirects=2 keeps it and shows its last lines "
+                          "here"));
 }
 
-TEST(Diagnose, ALostConnectionAloneIsTheCause) {
-  Ends ends(2);
-  ends.end(0, ExitStatus::exited(1), 5s).error(0, "Connection refused").end(1, kTerminated, 6s, {SIGTERM});
-  EXPECT_EQ(ends.diagnosis().root_cause, 0);
-}
-
-TEST(Diagnose, OfFailuresNoticedTogetherTheErrorFilesTimesDecide) {
-  Ends ends(3);
-  ends.end(0, ExitStatus::exited(1), 5s)
-      .error(0, "later", 1002)
-      .end(1, ExitStatus::exited(1), 5s)
-      .error(1, "first", 1001);
-  ends.end(2, ExitStatus::exited(1), 5s);
-  const Diagnosis diagnosis = ends.diagnosis();
-  EXPECT_EQ(diagnosis.root_cause, 1);
-  EXPECT_THAT(diagnosis.reason, HasSubstr("rank 0 ended in the same moment"));
-  ends.end(0, ExitStatus::exited(1), 4s);
-  EXPECT_EQ(ends.diagnosis().root_cause, 0) << "a worker's clock does not win over what ferrun saw";
-}
-
-class FailureReport : public ::testing::Test {
- protected:
-  FailureReport() : ends_(2) { ends_.end(1, ExitStatus::exited(3), 5s).end(0, kTerminated, 5s + 12ms, {SIGTERM}); }
-
-  std::vector<std::string> lines(int attempt = 0, int max_restarts = 0) {
-    const FailedRun run{"train.py",    "node7",        attempt,      max_restarts,        stopped_by_user_,
-                        ends_.workers, ends_.evidence, stderr_file_, stderr_file_.empty()};
-    return failure_report(run, ends_.diagnosis());
-  }
-
-  Ends ends_;
-  std::filesystem::path stderr_file_;
-  bool stopped_by_user_ = false;
-};
-
-TEST_F(FailureReport, NamesTheCauseLastAndTheVictimsApart) {
-  const std::string rule(78, '=');
+TEST(WorkerReport, ShowsMessageLogAndLastLines) {
+  WorkerEvidence evidence = with_error("ValueError: bad label\n");
+  evidence.stderr_tail = {"Traceback", "\x1B[31mValueError: bad \xFF\x1B[0m"};
   EXPECT_THAT(
-      lines(),
-      ElementsAre(rule, "ferrun: train.py FAILED on node7", "Stopped by ferrun because rank 1 failed:",
-                  "  rank 0 (local_rank 0, pid 100) killed by SIGTERM (terminated), 12 ms later", std::string(78, '-'),
-                  "Root cause: rank 1 (local_rank 1, pid 101) exited with code 3",
-                  "  when:   5.00 s after its start; it was the first to fail",
-                  "  stderr: went to ferrun's own; --tee=2 or --redirects=2 keeps it and shows its last lines here",
-                  "Hint: --max-restarts=N starts all workers again after a failure; it is 0.", rule));
+      report_of(evidence, "/logs/1/stderr.log"),
+      ::testing::IsSupersetOf({std::string("  error:  ValueError: bad label"),
+                               std::string("  log:    /logs/1/stderr.log"), std::string("  stderr, its last lines:"),
+                               std::string("    Traceback"), std::string("    ValueError: bad \xEF\xBF\xBD")}));
 }
 
-TEST_F(FailureReport, ShowsMessageLogAndLastLines) {
-  stderr_file_ = "/logs/1/stderr.log";
-  ends_.error(1, "ValueError: bad label\n").wrote(1, {"Traceback", "\x1B[31mValueError: bad \xFF\x1B[0m"});
-  EXPECT_THAT(lines(), ::testing::IsSupersetOf({std::string("  error:  ValueError: bad label"),
-                                                std::string("  log:    /logs/1/stderr.log"),
-                                                std::string("  stderr, its last lines:"), std::string("    Traceback"),
-                                                std::string("    ValueError: bad \xEF\xBF\xBD")}));
+TEST(WorkerReport, ShowsTheTracebackWhenTheStderrIsNotThere) {
+  WorkerEvidence evidence = with_error("one\ntwo");
+  evidence.error.callstack = "Traceback:\n  line 3\n";
+  EXPECT_THAT(report_of(evidence),
+              ::testing::IsSupersetOf({std::string("  error:"), std::string("    one"), std::string("    two"),
+                                       std::string("  traceback:"), std::string("      line 3")}));
+  evidence.stderr_tail = {"Traceback:"};
+  EXPECT_THAT(report_of(evidence), Not(Contains("  traceback:")));
 }
 
-TEST_F(FailureReport, ShowsTheTracebackWhenTheStderrIsNotThere) {
-  ends_.error(1, "one\ntwo");
-  ends_.evidence[1].error.callstack = "Traceback:\n  line 3\n";
-  EXPECT_THAT(lines(), ::testing::IsSupersetOf({std::string("  error:"), std::string("    one"), std::string("    two"),
-                                                std::string("  traceback:"), std::string("      line 3")}));
-  ends_.wrote(1, {"Traceback:"});
-  EXPECT_THAT(lines(), Not(Contains("  traceback:")));
+TEST(WorkerReport, SaysWhenTheErrorFileIsCorrupt) {
+  WorkerEvidence evidence;
+  evidence.error = parse_error_file("{\"mess");
+  EXPECT_THAT(report_of(evidence), Contains("  error:  its error file cannot be read: it is not JSON, or was cut off"));
 }
 
-TEST_F(FailureReport, SaysWhenTheErrorFileIsCorrupt) {
-  ends_.evidence[1].error = parse_error_file("{\"mess");
-  EXPECT_THAT(lines(), Contains("  error:  its error file cannot be read: it is not JSON, or was cut off"));
+TEST(RestartsHint, SaysWhetherRestartsWereSpent) {
+  EXPECT_THAT(restarts_hint(0), StartsWith("Hint: --max-restarts=N"));
+  EXPECT_EQ(restarts_hint(1), "The one restart (--max-restarts) is spent.");
+  EXPECT_EQ(restarts_hint(2), "All 2 restarts (--max-restarts) are spent.");
 }
 
-TEST_F(FailureReport, SaysWhetherRestartsWereSpent) {
-  EXPECT_THAT(lines(2, 2), Contains("All 2 restarts (--max-restarts) are spent."));
-  EXPECT_THAT(lines(2, 2), Contains(HasSubstr("in attempt 2 (the first is 0)")));
-  EXPECT_THAT(lines(1, 1), Contains("The one restart (--max-restarts) is spent."));
-  stopped_by_user_ = true;
-  EXPECT_THAT(lines(), Not(Contains(StartsWith("Hint"))));
-}
-
-TEST_F(FailureReport, DoesNotListALargeGroupInFull) {
-  Ends many(40);
-  for (size_t rank = 0; rank < 40; ++rank) many.end(rank, kTerminated, 6s, {SIGTERM});
-  many.end(17, ExitStatus::signaled(SIGKILL), 5s);
-  ends_ = many;
-  const std::vector<std::string> report = lines();
-  EXPECT_THAT(report, Contains("  and 31 more"));
-  EXPECT_LT(report.size(), 20u);
-  EXPECT_THAT(report, Contains(StartsWith("Root cause: rank 17 (local_rank 17, pid 117) killed by SIGKILL")));
-}
-
-TEST_F(FailureReport, NamesAWorkerThatNeverStarted) {
-  WorkerRecord& worker = ends_.workers[1];
-  worker.status.reset();
-  worker.pid = 0;
-  worker.start_error = Error{ErrorKind::kPlatform, "no process left"};
-  EXPECT_THAT(lines(), Contains("Root cause: rank 1 (local_rank 1) did not start: no process left"));
+TEST(OrderByErrorFiles, KeepsTheMomentsAndGivesThemToWhoFailedFirst) {
+  const auto worker = [](int rank, Duration ended_at, std::optional<double> stamp) {
+    ExaminedWorker examined{ended(ExitStatus::exited(1)), {}};
+    examined.record.local_rank = rank;
+    examined.record.ended_at = TimePoint(ended_at);
+    examined.left_behind.evidence.error.timestamp = stamp;
+    return examined;
+  };
+  std::vector<ExaminedWorker> workers = {worker(0, 3s, 1002.0), worker(1, 4s, 1001.0), worker(2, 1s, std::nullopt)};
+  order_by_error_files(workers);
+  EXPECT_EQ(workers[0].record.ended_at, TimePoint(4s));
+  EXPECT_EQ(workers[1].record.ended_at, TimePoint(3s));
+  EXPECT_EQ(workers[2].record.ended_at, TimePoint(1s)) << "it says nothing of its time";
 }
 
 }  // namespace

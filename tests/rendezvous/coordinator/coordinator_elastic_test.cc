@@ -4,6 +4,7 @@
 
 #include <csignal>
 
+#include "rendezvous/job/limits.h"
 #include "tests/rendezvous/coordinator/coordinator_story.h"
 
 namespace ferrun {
@@ -261,6 +262,24 @@ TEST(CoordinatorDoor, NamesTheNodeThatDidNotAnswerInTime) {
             "ready took more than 30 s");
   story.kill("node1");
   EXPECT_THAT(story.reason(), HasSubstr("node1 was lost"));
+}
+
+TEST(CoordinatorDoor, TakesAsManyWorkersAsANodeMayBeStartedWith) {
+  CoordinatorStory story(CoordinatorStory::fixed(2));
+  story.node("node0").join.workers = kMostWorkersOfNode;
+  story.node("node1").join.workers = kMostWorkersOfNode + 1;
+  story.join_all({"node0", "node1"});
+  EXPECT_EQ(story.count<Welcome>("node0"), 1u);
+  EXPECT_EQ(story.last<Refused>("node1").reason, "a node has 1 to 65536 workers, and this one says 65537");
+}
+
+TEST(CoordinatorDoor, KeepsTheRanksOfAVeryLargeJobWithinTheirType) {
+  CoordinatorStory story(CoordinatorStory::elastic(1, 1'000'000));
+  story.node("node0").join.workers = 2147;
+  story.node("node1").join.workers = 2148;
+  story.join_all({"node0", "node1"});
+  EXPECT_EQ(story.count<Welcome>("node0"), 1u);
+  EXPECT_EQ(story.last<Refused>("node1").reason, "a node has 1 to 2147 workers, and this one says 2148");
 }
 
 }  // namespace

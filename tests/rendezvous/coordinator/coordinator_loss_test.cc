@@ -194,7 +194,7 @@ TEST(CoordinatorLoss, EndsTheJobOnALossSoonAfterTheStartWhenNoRestartIsLeft) {
   ASSERT_TRUE(story.done);
   EXPECT_EQ(story.done->end.kind, JobEnd::Kind::kFailed);
   EXPECT_EQ(story.done->end.exit_status, kExitRendezvous);
-  EXPECT_EQ(story.done->end.report.back(), "root cause: node1 was lost: its connection ended");
+  EXPECT_EQ(story.done->end.report.back(), "Root cause: node1 was lost: its connection ended");
 }
 
 TEST(CoordinatorLoss, ShortensAStopUnderWayWhenANodeIsLost) {

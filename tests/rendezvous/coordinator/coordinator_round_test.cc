@@ -239,7 +239,7 @@ TEST(CoordinatorRound, EndsTheJobWithTheRootCausesStatusWhenNoRestartIsLeft) {
   ASSERT_TRUE(story.done);
   EXPECT_EQ(story.done->end.kind, JobEnd::Kind::kFailed);
   EXPECT_EQ(story.done->end.exit_status, 42);
-  EXPECT_THAT(story.done->end.report, ElementsAre("root cause: node1: a worker on node1 exited with code 42"));
+  EXPECT_THAT(story.done->end.report, ElementsAre("Root cause: node1: a worker on node1 exited with code 42"));
   EXPECT_EQ(story.last<Close>("node0").end, story.done->end);
 }
 

@@ -99,6 +99,107 @@ TEST(CoordinatorTakeover, StopsThoseWhoRunWhenOneComesBackWithoutWorkers) {
   EXPECT_EQ(story.round(), (RoundId{2, 2}));
 }
 
+// All agents were killed, and others are started in their place.
+TEST(CoordinatorTakeover, BeginsANewLaunchWhenNobodyComesBack) {
+  CoordinatorConfig config = CoordinatorStory::fixed(2, 3);
+  Before old = before(config, {"node0", "node1"});
+  old.state.restarts = 2;
+  for (auto& [name, node] : old.nodes) {
+    node = StoryNode{{node.agent.value + 1000}, 0, true, true, {}, {}, {}, Work::kNone, node.join};
+    node.join.past = {};
+  }
+  config.launch_id = "another launch";
+  CoordinatorStory story = after(config, old);
+  story.join_all({"node0", "node1"});
+  story.wait(6s);
+  EXPECT_EQ(story.count<Prepare>("node0"), 0u) << "leases of the old one may run";
+  story.wait(100ms);
+  EXPECT_EQ(story.round(), (RoundId{2, 2}));
+  EXPECT_EQ(story.phase(), Phase::kRunning);
+  EXPECT_TRUE(story.said("no node of the earlier launch launch has come back"));
+  for (const char* name : {"node0", "node1"}) {
+    EXPECT_EQ(story.last<Welcome>(name).launch_id, "another launch");
+    EXPECT_EQ(story.node(name).assignment.restart_count, 0);
+    EXPECT_EQ(story.count<Stop>(name), 0u);
+  }
+  EXPECT_EQ(story.saves.back().state.launch_id, "another launch");
+  EXPECT_EQ(story.saves.back().state.restarts, 0);
+}
+
+TEST(CoordinatorTakeover, GoesOnWithTheSavedLaunchWhenOneOfItsNodesComesBack) {
+  CoordinatorConfig config = CoordinatorStory::fixed(2, 3);
+  Before old = before(config, {"node0", "node1"});
+  old.state.restarts = 2;
+  old.nodes["node1"].work = Work::kReaped;
+  config.launch_id = "another launch";
+  CoordinatorStory story = after(config, old);
+  story.start_anew("node0");
+  story.join("node0");
+  EXPECT_EQ(story.last<Welcome>("node0").launch_id, "another launch");
+  EXPECT_EQ(story.saves.back().state.launch_id, "launch") << "until it is known, the saved one is kept";
+  story.join("node1");
+  EXPECT_EQ(story.last<Welcome>("node1").launch_id, "launch");
+  EXPECT_EQ(story.node("node0").connection, 0u) << "it has to learn the right one";
+  EXPECT_TRUE(story.last<Refused>("node0").try_again);
+  EXPECT_EQ(story.last<Refused>("node0").reason, "an earlier launch of this job goes on, launch: joining again");
+  story.node("node0").join.past.launch_id = "another launch";
+  story.join("node0");
+  EXPECT_EQ(story.last<Welcome>("node0").launch_id, "launch");
+  story.wait(7s);
+  EXPECT_EQ(story.phase(), Phase::kRunning);
+  EXPECT_EQ(story.node("node0").assignment.restart_count, 2);
+  EXPECT_EQ(story.saves.back().state.restarts, 2);
+}
+
+TEST(CoordinatorTakeover, GoesOnWithTheSavedLaunchThoughItsNodeComesLateWhereNothingCouldBegin) {
+  CoordinatorConfig config = CoordinatorStory::fixed(2, 3);
+  Before old = before(config, {"node0", "node1"});
+  old.state.restarts = 1;
+  old.nodes["node1"].work = Work::kReaped;
+  config.launch_id = "another launch";
+  CoordinatorStory story = after(config, old);
+  story.start_anew("node0");
+  story.join("node0");
+  story.wait(20s);
+  story.join("node1");
+  story.join("node0");
+  EXPECT_EQ(story.phase(), Phase::kRunning);
+  EXPECT_EQ(story.last<Welcome>("node0").launch_id, "launch");
+  EXPECT_EQ(story.node("node0").assignment.restart_count, 1);
+}
+
+TEST(CoordinatorTakeover, WaitsForNoLeaseWhenACoordinatorComesBackBeforeTheFirstRound) {
+  CoordinatorConfig config = own_process(2);
+  CoordinatorStory first(config);
+  first.join("node0");
+  config.launch_id = "another launch";
+  CoordinatorStory story(config, first.saves.back().state);
+  story.nodes = first.nodes;
+  story.node("node0").join.past.launch_id = "launch";
+  story.join_all({"node0", "node1"});
+  EXPECT_EQ(story.phase(), Phase::kRunning);
+  EXPECT_EQ(story.last<Welcome>("node1").launch_id, "launch");
+}
+
+TEST(CoordinatorTakeover, TakesTheLaunchOfANewerRoundForThatWhichGoesOn) {
+  CoordinatorConfig config = CoordinatorStory::fixed(2, 3);
+  Before old = before(config, {"node0", "node1"});
+  old.state.restarts = 3;
+  config.launch_id = "another launch";
+  CoordinatorStory story(config, old.state);
+  for (const char* name : {"new0", "new1"}) {
+    story.node(name).agent.value += 1000;
+    story.node(name).accepted = {4, 9};
+    story.node(name).work = Work::kReaped;
+    story.node(name).join.past.launch_id = "a later launch";
+    story.join(name);
+  }
+  story.wait(7s);
+  EXPECT_EQ(story.phase(), Phase::kRunning);
+  EXPECT_EQ(story.last<Welcome>("new1").launch_id, "a later launch");
+  EXPECT_EQ(story.node("new1").assignment.restart_count, 0);
+}
+
 TEST(CoordinatorTakeover, RebuildsItsStateOfWhatMembersRemember) {
   const CoordinatorConfig config = own_process(2);
   Before old = before(config, {"node0", "node1"});
@@ -300,6 +401,30 @@ TEST(CoordinatorStop, LeavesWithTheAgentThatHostsItAndEndsNothing) {
   ASSERT_TRUE(story.done);
   EXPECT_EQ(story.count<Close>("node1"), 0u);
   EXPECT_EQ(story.node("node1").connection, 0u);
+}
+
+// What a member remembers makes the coordinator claim a number while no round is there whose nodes could be saved.
+TEST(CoordinatorClaim, SavesANewNumberAfterARoundThatCouldNotStart) {
+  CoordinatorStory story(CoordinatorStory::elastic(2, 3));
+  story.node("node0");
+  story.node("node1").answers = false;
+  story.join_all({"node0", "node1"});
+  story.wait(30s);
+  ASSERT_EQ(story.phase(), CoordinatorMachine::Phase::kPreparing);
+  story.node("node1").answers = true;
+  story.kill("node1");
+  ASSERT_EQ(story.phase(), CoordinatorMachine::Phase::kGathering);
+  StoryNode& stranger = story.node("stranger");
+  stranger.accepted = {5, 9};
+  stranger.work = Work::kReaped;
+  story.join("stranger");
+  story.wait(31s);
+  EXPECT_EQ(story.round(), (RoundId{6, 10}));
+  const auto claim =
+      std::ranges::find(story.saves, uint64_t{6}, [](const SaveState& save) { return save.state.incarnation; });
+  ASSERT_NE(claim, story.saves.end());
+  EXPECT_EQ(claim->state.newest, (RoundId{5, 9}));
+  EXPECT_TRUE(claim->state.members.empty());
 }
 
 }  // namespace

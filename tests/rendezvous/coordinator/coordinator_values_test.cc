@@ -53,12 +53,38 @@ TEST(FlapPolicy, BarsForAWindowAtMost) {
 TEST(JobTerms, NamesBothValuesWhereTwoAgentsDiffer) {
   JobTerms terms({{"--nnodes", "4"}, {"--max-restarts", ""}}, "the coordinator");
   EXPECT_FALSE(terms.disagreement({{"--nnodes", "4"}, {"--max-restarts", "3"}}));
-  terms.adopt({{"--nnodes", "4"}, {"--max-restarts", "3"}}, "node0");
+  const std::vector<JobTerms::Remark> none = terms.adopt({{"--nnodes", "4"}, {"--max-restarts", "3"}}, "node0");
+  EXPECT_TRUE(none.empty());
   EXPECT_EQ(terms.disagreement({{"--nnodes", "4"}, {"--max-restarts", "0"}}),
             "--max-restarts is 3 on node0 and 0 here");
   EXPECT_EQ(terms.disagreement({{"--nnodes", "2"}, {"--max-restarts", "3"}}),
             "--nnodes is 4 on the coordinator and 2 here");
   EXPECT_EQ(terms.disagreement({{"--max-restarts", "3"}}), "--nnodes is 4 on the coordinator and not set here");
+}
+
+TEST(JobTerms, LetsNodesDifferInWhatDoesNotBreakTheJobAndTellsOfItOnce) {
+  JobTerms terms({{"--nnodes", "2"}, {"--min-uptime", "30"}}, "the coordinator");
+  terms.adopt({{"--nnodes", "2"}, {"the program", "train.py"}, {"its rest", "--scratch /a"}}, "node0");
+  const std::vector<Term> others = {
+      {"--nnodes", "2"}, {"--min-uptime", "5"}, {"the program", "old.py"}, {"its rest", "--scratch /b"}};
+  EXPECT_FALSE(terms.disagreement(others));
+  const std::vector<JobTerms::Remark> remarks = terms.adopt(others, "node1");
+  ASSERT_EQ(remarks.size(), 3u);
+  EXPECT_EQ(remarks[0].line, "--min-uptime is 30 on the coordinator, which decides, and 5 on node1");
+  EXPECT_TRUE(remarks[0].warns);
+  EXPECT_EQ(remarks[1].line, "the program is train.py on node0 and old.py on node1");
+  EXPECT_TRUE(remarks[1].warns);
+  EXPECT_EQ(remarks[2].line, "its rest is --scratch /a on node0 and --scratch /b on node1");
+  EXPECT_FALSE(remarks[2].warns);
+  EXPECT_TRUE(terms.adopt(others, "node1").empty()) << "it is back";
+}
+
+TEST(JobTerms, ComparesWhatIsRequiredOfTwoLaunches) {
+  const std::vector<Term> two = {{"--nnodes", "2"}, {"--max-restarts", "1"}, {"the program", "a"}};
+  EXPECT_EQ(required_terms(two).size(), 2u);
+  EXPECT_EQ(required_difference(two, "there", {{"--nnodes", "2"}, {"--max-restarts", "3"}}, "here"),
+            "--max-restarts is 1 there and 3 here");
+  EXPECT_FALSE(required_difference(two, "there", {{"--nnodes", "2"}, {"the program", "b"}}, "here"));
 }
 
 TEST(JobTerms, KeepsABoundedNumber) {
@@ -75,6 +101,7 @@ CoordinatorState some_state() {
   state.restarts = 2;
   state.launch_id = "20250101-abc";
   state.terms = {{"--nnodes", "2:4"}};
+  state.job_id = "run 7";
   return state;
 }
 
@@ -109,7 +136,7 @@ TEST(CoordinatorStateCodec, RefusesEveryOneOfItsTextsThatWasCutOrChanged) {
 TEST(CoordinatorStateCodec, SaysWhatIsWrong) {
   EXPECT_EQ(decode_state("").error().message,
             "the coordinator's saved state is damaged: it does not begin with \"ferrun-coordinator-state\"");
-  EXPECT_EQ(decode_state("ferrun-coordinator-state 2 0123\n{}\n").error().message,
+  EXPECT_EQ(decode_state("ferrun-coordinator-state 1 0123\n{}\n").error().message,
             "the coordinator's saved state is damaged: another version of ferrun wrote it");
 }
 

@@ -25,7 +25,7 @@ FailureSighting seen(const std::string& host, FailureKind kind, Duration age, Du
 
 TEST(JobRootCause, IsTheEarliestFailureWhereTheOrderIsCertain) {
   const JobRootCause root =
-      find_root_cause({seen("a", FailureKind::kOutOfMemory, 10ms), seen("b", FailureKind::kLostPeer, 100ms)});
+      find_root_cause({seen("a", FailureKind::kOutOfMemory, 10ms), seen("b", FailureKind::kNotStarted, 100ms)});
   EXPECT_EQ(root.cause, 1u);
   EXPECT_TRUE(root.ties.empty());
   EXPECT_THAT(root.later, ElementsAre(0));
@@ -34,7 +34,7 @@ TEST(JobRootCause, IsTheEarliestFailureWhereTheOrderIsCertain) {
 TEST(JobRootCause, IsTheOneThatExplainsItselfWhereTheOrderIsUncertain) {
   const std::vector<FailureKind> best_first = {FailureKind::kOutOfMemory, FailureKind::kSignal,
                                                FailureKind::kLostNode,    FailureKind::kExit,
-                                               FailureKind::kNotStarted,  FailureKind::kLostPeer};
+                                               FailureKind::kNotStarted};
   for (size_t at = 0; at + 1 < best_first.size(); ++at) {
     const JobRootCause root =
         find_root_cause({seen("a", best_first[at + 1], 5ms, 10ms, 0), seen("b", best_first[at], 0ms, 10ms, 1)});
@@ -62,10 +62,24 @@ TEST(JobRootCause, ReportsWhatElseFailedFirstAndTheCauseLast) {
                                             seen("b", FailureKind::kSignal, 5ms, 10ms, 2),
                                             seen("c", FailureKind::kLostPeer, 0ms, 1ms, 3)};
   sightings[1].failure.report = {"rank 2 was killed", "its last line"};
+  EXPECT_THAT(describe(sightings, find_root_cause(sightings)),
+              ElementsAre("Failed as well:", "  c: rank 3 failed, 0.1 s later",
+                          "  a: rank 1 failed, at the same time as far as can be told",
+                          "Root cause: b: rank 2 was killed", "its last line"));
+}
+
+TEST(JobRootCause, IsNeverWhoOnlyLostAConnectionWhereAnotherFailed) {
+  const std::vector<FailureSighting> sightings = {seen("a", FailureKind::kLostPeer, 90ms, 1ms, 1),
+                                                  seen("b", FailureKind::kExit, 5ms, 1ms, 2)};
+  const JobRootCause root = find_root_cause(sightings);
+  EXPECT_EQ(root.cause, 1u);
+  EXPECT_THAT(root.later, ElementsAre(0));
   EXPECT_THAT(
-      describe(sightings, find_root_cause(sightings)),
-      ElementsAre("failed later: c: rank 3 failed", "failed at the same time, as far as can be told: a: rank 1 failed",
-                  "root cause: b: rank 2 was killed", "its last line"));
+      describe(sightings, root),
+      ElementsAre("Failed as well:", "  a: rank 1 failed, before it, but only lost its connection to another rank",
+                  "Root cause: b: rank 2 failed"));
+  EXPECT_EQ(find_root_cause({sightings[0], seen("c", FailureKind::kLostPeer, 5ms, 1ms, 3)}).cause, 0u)
+      << "where nobody tells more";
 }
 
 TEST(JobRootCause, KeepsTheReportShort) {
@@ -73,8 +87,8 @@ TEST(JobRootCause, KeepsTheReportShort) {
   for (int rank = 0; rank < 1000; ++rank) sightings.push_back(seen("n", FailureKind::kExit, 0ms, 1ms, rank));
   sightings[0].failure.report.resize(100, std::string(1000, 'x'));
   const std::vector<std::string> lines = describe(sightings, find_root_cause(sightings));
-  EXPECT_EQ(lines.size(), 8u + 1u + 1u + 4u);
-  EXPECT_EQ(lines[8], "failed at the same time, as far as can be told: and 991 more");
+  EXPECT_EQ(lines.size(), 1u + 8u + 1u + 1u + 4u);
+  EXPECT_EQ(lines[9], "  and 991 more, at the same time");
 }
 
 TEST(JobRootCause, NamesAWorkerThatTellsNothing) {

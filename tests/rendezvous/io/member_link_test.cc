@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <boost/asio/io_context.hpp>
@@ -273,6 +274,33 @@ TEST_F(MemberLinkTest, NeverEndsTheStreamOfAConnectionThatItGivesUpForANewOne) {
   run_until([&] { return !host.losses.empty() && reached.size() == 2; });
   EXPECT_THAT(host.losses, ElementsAre(LossKind::kReset));
   EXPECT_THAT(gone, IsEmpty());
+}
+
+// A process that is killed closes its connections as this destructor does.
+TEST_F(MemberLinkTest, AConnectionThatNobodyElseHoldsEndsInAReset) {
+  Host host(io, "127.0.0.1", 0);
+  link_to("node0", host.port(), {"127.0.0.1"}).dial();
+  run_until_reached();
+  ::close(guarded.back());
+  guarded.clear();
+  run_until([&] { return !host.authenticated.empty(); });
+  link.reset();
+  run_until([&] { return !host.losses.empty(); });
+  EXPECT_THAT(host.losses, ElementsAre(LossKind::kReset));
+}
+
+TEST_F(MemberLinkTest, TheEndOfTheStreamIsLeftToTheGuardian) {
+  Host host(io, "127.0.0.1", 0);
+  link_to("node0", host.port(), {"127.0.0.1"}).dial();
+  run_until_reached();
+  constexpr linger kEndOfStream = {0, 0};
+  ASSERT_EQ(::setsockopt(guarded.back(), SOL_SOCKET, SO_LINGER, &kEndOfStream, sizeof(kEndOfStream)), 0);
+  run_until([&] { return !host.authenticated.empty(); });
+  link.reset();
+  ::close(guarded.back());
+  guarded.clear();
+  run_until([&] { return !host.losses.empty(); });
+  EXPECT_THAT(host.losses, ElementsAre(LossKind::kEndOfStream));
 }
 
 TEST_F(MemberLinkTest, HangsUpWithAllItHadToSayAndThenTheEnd) {

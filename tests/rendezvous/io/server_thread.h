@@ -22,9 +22,10 @@ class ServerThread {
  public:
   ServerThread() {
     StoreServerOptions options;
-    options.log = [this](const std::string& line) {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      lines_.push_back(line);
+    options.log = [this](const std::string& line) { keep(line); };
+    options.warn = [this](const std::string& line) {
+      keep(line);
+      ++warnings_;
     };
     auto server = StoreServer::listen(io_, options);
     EXPECT_TRUE(server.ok()) << (server.ok() ? "" : server.error().message);
@@ -67,17 +68,36 @@ class ServerThread {
     return true;
   }
 
+  size_t clients_seen() {
+    size_t count = 0;
+    on_loop([&](StoreServer& server) { count = server.clients_seen(); });
+    return count;
+  }
+
+  // How many of the lines are warnings.
+  int warnings() {
+    int count = 0;
+    on_loop([&](StoreServer&) { count = warnings_; });
+    return count;
+  }
+
   std::vector<std::string> lines() {
     const std::lock_guard<std::mutex> lock(mutex_);
     return lines_;
   }
 
  private:
+  void keep(const std::string& line) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    lines_.push_back(line);
+  }
+
   boost::asio::io_context io_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{io_.get_executor()};
   std::unique_ptr<StoreServer> server_;
   std::mutex mutex_;
   std::vector<std::string> lines_;
+  int warnings_ = 0;  // the loop's
   std::thread thread_;
 };
 

@@ -25,7 +25,8 @@ class StoreAdmission : public ::testing::Test {
   StoreAdmission() {
     StoreServerOptions options;
     options.port = 29500;
-    options.log = [this](const std::string& line) { lines.push_back(line); };
+    options.warn = [this](const std::string& line) { lines.push_back(line); };
+    options.patience = std::chrono::milliseconds(10);
     server = StoreServer::without_listener(options);
     const auto accept = [this](tcp::socket socket, const tcp::endpoint&) {
       server->adopt(std::move(socket), from(peer), first);
@@ -83,6 +84,36 @@ TEST_F(StoreAdmission, RefusesEveryOtherAddressAndSaysSoOnce) {
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(client("10.0.0.2").is_closed());
   EXPECT_EQ(server->connection_count(), 0U);
   EXPECT_THAT(lines, ElementsAre(HasSubstr("refused a connection from 10.0.0.2:4711")));
+}
+
+TEST_F(StoreAdmission, LetsGoOfAClientThatNeverSpeaksAndOfNoOther) {
+  RawClient idle = client("10.0.0.1", msg::validate());
+  RawClient halfway = client("10.0.0.1", msg::validate().substr(0, 3));
+  RawClient silent = client("10.0.0.1");
+  EXPECT_EQ(server->connection_count(), 3U);
+  while (server->connection_count() > 1) ASSERT_GT(io.run_one_for(std::chrono::seconds(60)), 0U);
+  EXPECT_TRUE(silent.is_closed());
+  EXPECT_TRUE(halfway.is_closed());
+  EXPECT_EQ(ping(idle, msg::ping(7)), msg::word(7));
+}
+
+TEST_F(StoreAdmission, AClientThatIsReadLateIsNotSilent) {
+  peer = "10.0.0.1";
+  RawClient early = RawClient::open(listener->port());
+  ASSERT_TRUE(early.send(msg::validate() + msg::ping(7)));
+  while (adopted == 0) io.run_one();
+  // The loop stands still for longer than the patience while the request waits to be read.
+  const auto begin = std::chrono::steady_clock::now();
+  while (std::chrono::steady_clock::now() < begin + std::chrono::milliseconds(20)) {
+  }
+  EXPECT_EQ(ping(early, ""), msg::word(7));
+}
+
+TEST_F(StoreAdmission, WithoutOthersAdmitsThisHostAlone) {
+  server->admit_only({});
+  RawClient own = client("127.0.0.1", msg::validate());
+  EXPECT_EQ(ping(own, msg::ping(7)), msg::word(7));
+  EXPECT_TRUE(client("10.0.0.1").is_closed());
 }
 
 TEST_F(StoreAdmission, RefusesANodeThatIsAdmittedNoMore) {

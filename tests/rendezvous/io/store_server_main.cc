@@ -54,7 +54,7 @@ int main(int argc, char** argv) {
   boost::asio::io_context io(1);
   ferrun::StoreServerOptions options;
   if (argc > 1) options.port = static_cast<uint16_t>(std::atoi(argv[1]));
-  options.log = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
+  options.warn = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
   const auto server = ferrun::StoreServer::listen(io, options);
   if (!server.ok()) {
     std::fprintf(stderr, "%s\n", server.error().message.c_str());

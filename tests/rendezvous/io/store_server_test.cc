@@ -129,6 +129,40 @@ TEST_F(StoreServerTest, ClosesAnOldClientWithOneLineThatNamesIt) {
   EXPECT_THAT(server.lines()[0], HasSubstr("torch 2.4 or newer is needed"));
 }
 
+TEST_F(StoreServerTest, NamesTheKeyOfAValueOverTheLimitInAWarning) {
+  RawClient a = client();
+  const std::string message = msg::set("/big", std::string(kStoreMaxValueBytes + 1, 'v'));
+  a.send(message.substr(0, 100));
+  EXPECT_TRUE(a.is_closed());
+  ASSERT_EQ(server.lines().size(), 1u);
+  EXPECT_THAT(server.lines()[0], HasSubstr("a value of 8388609 bytes for the key 'big' (at most 8388608"));
+  EXPECT_EQ(server.warnings(), 1);
+}
+
+TEST_F(StoreServerTest, AFloodOfStrangersDoesNotFloodTheWarnings) {
+  constexpr int kStrangers = 40;
+  for (int i = 0; i < kStrangers; ++i) {
+    RawClient stranger = RawClient::open(server.port());
+    stranger.send("GET / HTTP/1.1\r\n\r\n");
+    EXPECT_TRUE(stranger.is_closed());
+  }
+  EXPECT_EQ(server.lines().size(), static_cast<size_t>(kStrangers));
+  EXPECT_LT(server.warnings(), kStrangers / 2);
+  EXPECT_GT(server.warnings(), 0);
+}
+
+TEST_F(StoreServerTest, CountsTheClientsThatHaveSpoken) {
+  RawClient silent = RawClient::open(server.port());
+  RawClient stranger = RawClient::open(server.port());
+  stranger.send("GET / HTTP/1.1\r\n\r\n");
+  EXPECT_TRUE(stranger.is_closed());
+  EXPECT_EQ(server.clients_seen(), 0u);
+  for (int i = 0; i < 2; ++i) ASSERT_EQ(client().ask(msg::ping(1) + msg::ping(1), 8), msg::word(1) + msg::word(1));
+  EXPECT_EQ(server.clients_seen(), 2u) << "those that are gone as well";
+  server.on_loop([](StoreServer& store) { store.reset(); });
+  EXPECT_EQ(server.clients_seen(), 0u);
+}
+
 TEST_F(StoreServerTest, ClosesOnGarbageAndServesTheOthers) {
   RawClient good = client();
   for (const std::string& garbage :

@@ -403,7 +403,7 @@ TEST(MemberSession, ClosesOnceItsWorkersAreGone) {
   EXPECT_THAT(story.effects(), ElementsAre("tell NodeReaped 1", "no lease", "tell Closed", "hang up", "done 3"));
 }
 
-TEST(MemberSession, LeavesOnASignalAndASecondOneKills) {
+TEST(MemberSession, LeavesOnASignalAndKillsWhenSomebodyInsists) {
   MemberStory story;
   story.join();
   story.run_round(1);
@@ -412,7 +412,9 @@ TEST(MemberSession, LeavesOnASignalAndASecondOneKills) {
   story.hear(Stop{kFirstRound, StopKind::kMembership, "node1 leaves"});
   EXPECT_THAT(story.effects(), ElementsAre("tell StopAcknowledged 1 with 0"));
   story.step(LeaveAsked{SIGTERM});
-  story.step(LeaveAsked{SIGTERM});
+  EXPECT_THAT(story.effects(), IsEmpty());
+  story.step(LeaveAsked{SIGINT, true});
+  story.step(LeaveAsked{SIGINT, true});
   EXPECT_THAT(story.effects(), ElementsAre("kill 1"));
   story.step(WorkersGone{kFirstRound});
   EXPECT_THAT(story.effects(), ElementsAre("tell NodeReaped 1", "no lease", "hang up", "done 130"));

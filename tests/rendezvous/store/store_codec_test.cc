@@ -164,6 +164,21 @@ TEST(StoreParser, RefusesALongerValueBeforeItsBytesCome) {
   EXPECT_NE(refusal(msg::validate() + head).find("value of 8388609 bytes"), std::string::npos);
 }
 
+TEST(StoreParser, NamesTheKeyOfALongerValue) {
+  const auto why = [](const std::string& before) {
+    return refusal(msg::validate() + before + msg::number(static_cast<int64_t>(kStoreMaxValueBytes) + 1));
+  };
+  const auto named = [](const std::string& key) { return "bytes for the key '" + key + "' (at most 8388608"; };
+  const auto head = [](StoreOp op, const std::string& rest) { return msg::op_byte(op) + rest; };
+  EXPECT_NE(why(head(StoreOp::kAppend, msg::text("/pg/0"))).find(named("pg/0")), std::string::npos);
+  EXPECT_NE(why(head(StoreOp::kQueuePush, msg::text("q"))).find(named("q")), std::string::npos);
+  EXPECT_NE(why(head(StoreOp::kCompareSet, msg::text("k") + msg::text("e"))).find(named("k")), std::string::npos);
+  const std::string list = msg::number(2) + msg::text("a") + msg::text("1") + msg::text("b");
+  EXPECT_NE(why(head(StoreOp::kMultiSet, list)).find(named("b")), std::string::npos);
+  EXPECT_NE(why(head(StoreOp::kSet, msg::text(std::string("\x1b[2J\nk\0", 7)))).find(named("k")), std::string::npos)
+      << "what a terminal may be given";
+}
+
 TEST(StoreParser, TakesAsManyKeysAsTheLimit) {
   const std::vector<std::string> keys(kStoreMaxKeys, "k");
   StoreParser parser;

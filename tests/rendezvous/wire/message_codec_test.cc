@@ -5,6 +5,7 @@
 
 #include <set>
 
+#include "rendezvous/job/limits.h"
 #include "rendezvous/wire/frame_codec.h"
 #include "rendezvous/wire/frame_seal.h"
 #include "tests/rendezvous/wire/message_examples.h"
@@ -194,7 +195,7 @@ TEST(MessageLimits, TheLongestPrepareFitsIntoAFrame) {
 
 TEST(MessageLimits, NumbersOutOfRangeAreNamed) {
   Join join = examples::join();
-  for (const int workers : {0, -1, kMaxWorkers + 1}) {
+  for (const int workers : {0, -1, kMostWorkersOfNode + 1}) {
     join.workers = workers;
     const auto decoded = decode_member_message(encode(MemberMessage(join)));
     ASSERT_FALSE(decoded.ok());

@@ -1,0 +1,169 @@
+#include "launcher/node/solo_rounds.h"
+
+#include <algorithm>
+#include <csignal>
+
+#include "launcher/workers/worker_environment.h"
+#include "rendezvous/job/job_status.h"
+
+namespace ferrun {
+namespace {
+
+constexpr int kSignalBase = 128;  // as a shell counts
+
+// A program that cannot be executed cannot be executed the next time either; a machine that refused may not refuse
+// again.
+bool never_runs(const FailureSighting& cause) {
+  return cause.failure.kind == FailureKind::kNotStarted && cause.failure.status.code() == kExitUsage;
+}
+
+std::string restarts_left(int left) {
+  return "starting all workers again (" + std::to_string(left) + (left == 1 ? " restart left)" : " restarts left)");
+}
+
+}  // namespace
+
+SoloRounds::SoloRounds(SoloConfig config, TimePoint now)
+    : config_(std::move(config)), now_(now), began_(now), changed_at_(now) {
+  open("");
+}
+
+void SoloRounds::step(const MemberEvent& event, TimePoint now) {
+  if (done()) return;
+  now_ = now;
+  std::visit([this](const auto& fact) { on(fact); }, event);
+}
+
+void SoloRounds::open(const std::string& reason) {
+  phase_ = Phase::kOpening;
+  round_ = next_round();
+  reason_ = reason;
+  changed_at_ = began_ = now_;
+  failures_.clear();
+  start_error_.clear();
+  effects_.emplace_back(OpenStore{round_, {}});
+}
+
+void SoloRounds::on(const StoreOpened& event) {
+  if (!is_current(event.round) || phase_ != Phase::kOpening) return;
+  phase_ = Phase::kRunning;
+  Assignment whole = whole_job(config_.workers, restarts_);
+  whole.round = round_;
+  const StoreAddress store{event.addresses.empty() ? "" : event.addresses.front(), event.port};
+  effects_.emplace_back(StartWorkers{whole, store, config_.launch_id, reason_});
+}
+
+void SoloRounds::on(const StoreNotOpened& event) {
+  if (!is_current(event.round) || phase_ != Phase::kOpening) return;
+  finish({JobEnd::Kind::kRefused, event.exit_status, {event.reason}});
+}
+
+void SoloRounds::on(const AllWorkersSucceeded& event) {
+  if (is_current(event.round)) finish({});
+}
+
+void SoloRounds::on(const WorkersFailed& event) {
+  if (!is_current(event.round) || event.failures.empty()) return;
+  phase_ = Phase::kStopping;
+  changed_at_ = now_;
+  if (start_error_.empty()) start_error_ = event.start_error;
+  for (const LocalFailure& failure : event.failures) {
+    failures_.push_back(sight("", 0, failure, now_, Duration::zero(), began_));
+  }
+}
+
+void SoloRounds::on(const WorkersGone& event) {
+  if (!is_current(event.round)) return;
+  if (stop_signal_ != 0) return finish(stopped());
+  if (failures_.empty()) {
+    LocalFailure unknown;
+    unknown.report = {"a worker ended before its time, and it is not known why"};
+    failures_.push_back(sight("", 0, unknown, now_, Duration::zero(), began_));
+  }
+  const FailureSighting& cause = failures_[find_root_cause(failures_).cause];
+  if (never_runs(cause) || restarts_ >= config_.max_restarts) return finish(failed());
+  restart(cause);
+}
+
+void SoloRounds::restart(const FailureSighting& cause) {
+  const std::string what = headline(cause);
+  ++restarts_;
+  effects_.emplace_back(
+      RendezvousSay{RendezvousLevel::kWarning, what + "; " + restarts_left(config_.max_restarts - restarts_)});
+  open(what);
+}
+
+JobEnd SoloRounds::failed() const {
+  const JobRootCause root = find_root_cause(failures_);
+  const FailureSighting& cause = failures_[root.cause];
+  const int status = cause.failure.status.shell_code();
+  if (cause.failure.kind == FailureKind::kNotStarted && !start_error_.empty()) {
+    return {JobEnd::Kind::kRefused, status, {start_error_}};
+  }
+  return {JobEnd::Kind::kFailed, status, describe(failures_, root)};
+}
+
+// What had failed before is told as well.
+JobEnd SoloRounds::stopped() const {
+  std::vector<std::string> report;
+  if (!failures_.empty()) report = describe(failures_, find_root_cause(failures_));
+  report.push_back("stopped by " + signal_name(stop_signal_));
+  return {JobEnd::Kind::kStopped, kSignalBase + stop_signal_, std::move(report)};
+}
+
+void SoloRounds::on(const LeaveAsked& event) {
+  const std::string name = signal_name(event.signal);
+  if (event.now) {
+    if (phase_ == Phase::kOpening) return finish(stopped());
+    effects_.emplace_back(KillWorkers{round_, "got " + name + " again"});
+    return;
+  }
+  if (stop_signal_ != 0) return;
+  stop_signal_ = event.signal;
+  changed_at_ = now_;
+  if (phase_ == Phase::kOpening) return finish(stopped());
+  phase_ = Phase::kStopping;
+  effects_.emplace_back(StopWorkers{round_, StopKind::kEnd, event.signal, "got " + name});
+}
+
+void SoloRounds::on(const CannotTakePart& event) { finish(event.end); }
+
+void SoloRounds::on(const StatusAsked& event) {
+  constexpr const char* kPhases[] = {"preparing", "running", "stopping", "done"};
+  constexpr NodeState kStates[] = {NodeState::kPreparing, NodeState::kRunning, NodeState::kStopping,
+                                   NodeState::kFinished};
+  JobStatus status;
+  status.told_by = "the agent on " + config_.host;
+  status.launch_id = config_.launch_id;
+  status.round = round_;
+  status.phase = kPhases[static_cast<int>(phase_)];
+  status.reason = what_happens();
+  status.world = config_.workers;
+  status.restarts = restarts_;
+  status.max_restarts = config_.max_restarts;
+  status.last_change = reason_;
+  status.last_change_age = now_ - changed_at_;
+  NodeStatus node;
+  node.agent = config_.agent;
+  node.host = config_.host;
+  node.role = config_.role;
+  node.workers = config_.workers;
+  node.group_rank = 0;
+  node.state = kStates[static_cast<int>(phase_)];
+  status.nodes.push_back(std::move(node));
+  effects_.emplace_back(ShowStatus{event.id, to_json(status)});
+}
+
+std::string SoloRounds::what_happens() const {
+  if (phase_ == Phase::kOpening) return "the workers' store is being opened";
+  if (phase_ != Phase::kStopping) return "all workers of round " + to_string(round_) + " run";
+  return stop_signal_ != 0 ? "it got " + signal_name(stop_signal_) : "a worker failed";
+}
+
+void SoloRounds::finish(JobEnd end) {
+  phase_ = Phase::kDone;
+  effects_.emplace_back(CloseStore{});
+  effects_.emplace_back(MemberDone{std::move(end)});
+}
+
+}  // namespace ferrun

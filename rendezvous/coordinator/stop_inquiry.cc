@@ -1,0 +1,125 @@
+#include "rendezvous/coordinator/stop_inquiry.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "rendezvous/job/wording.h"
+
+namespace ferrun {
+namespace {
+
+// Beyond these, failures of one round keep their first line only.
+constexpr size_t kReportsKept = 256;
+
+// A program that cannot be executed cannot be executed the next time either; a machine that refused may not refuse
+// again.
+bool is_final(const LocalFailure& failure) {
+  return failure.kind == FailureKind::kNotStarted && failure.status.code() == kExitUsage;
+}
+
+}  // namespace
+
+StopInquiry::StopInquiry(const Limits& limits, StopKind kind, std::string reason, bool cause_wanted,
+                         const RoundRoster& roster, TimePoint now)
+    : limits_(limits),
+      kind_(kind),
+      reason_(std::move(reason)),
+      began_(now),
+      round_began_(roster.began()),
+      is_young_(!roster.is_adopted() && now - roster.began() < limits.min_uptime),
+      awaited_(roster.size()),
+      reaped_(roster.size()),
+      cause_wanted_(cause_wanted) {}
+
+void StopInquiry::await(int group_rank) {
+  if (awaits(group_rank)) return;
+  awaited_[static_cast<size_t>(group_rank)] = true;
+  ++unacknowledged_;
+}
+
+void StopInquiry::acknowledge(int group_rank) {
+  if (!awaits(group_rank)) return;
+  awaited_[static_cast<size_t>(group_rank)] = false;
+  --unacknowledged_;
+}
+
+void StopInquiry::note_reaped(int group_rank) {
+  acknowledge(group_rank);
+  reaped_[static_cast<size_t>(group_rank)] = true;
+}
+
+void StopInquiry::see_failures(const RoundRoster::Seat& seat, int group_rank, const std::vector<LocalFailure>& failures,
+                               std::optional<Duration> round_trip, TimePoint now) {
+  if (!cause_wanted_) return;
+  for (LocalFailure failure : failures) {
+    if (failure.local_rank < 0 || failure.local_rank >= seat.workers) continue;
+    failure.rank = seat.first_rank + failure.local_rank;
+    if (sightings_.size() >= kReportsKept && failure.report.size() > 1) failure.report.resize(1);
+    see(sight(seat.host, group_rank, std::move(failure), now, round_trip.value_or(now - round_began_), round_began_));
+  }
+}
+
+// A node that tells of its failures has not been lost. The same failure told twice is known better.
+void StopInquiry::see(FailureSighting sighting) {
+  const auto [first, last] = by_node_.equal_range(sighting.group_rank);
+  for (auto at = first; at != last; ++at) {
+    FailureSighting& earlier = sightings_[at->second];
+    if (earlier.failure.kind == FailureKind::kLostNode) {
+      earlier = std::move(sighting);
+      return;
+    }
+    if (earlier.failure.local_rank != sighting.failure.local_rank) continue;
+    const TimePoint earliest = std::max(earlier.earliest, sighting.earliest);
+    const TimePoint latest = std::min(earlier.latest, sighting.latest);
+    if (earliest <= latest) {
+      earlier.earliest = earliest;
+      earlier.latest = latest;
+    }
+    return;
+  }
+  if (sighting.failure.kind != FailureKind::kLostPeer) explained_ = true;
+  by_node_.emplace(sighting.group_rank, sightings_.size());
+  sightings_.push_back(std::move(sighting));
+}
+
+void StopInquiry::see_loss(const RoundRoster::Seat& seat, int group_rank, TimePoint last_sign, const std::string& why,
+                           TimePoint now) {
+  if (!cause_wanted_ || by_node_.contains(group_rank)) return;  // it has told what failed
+  LocalFailure loss;
+  loss.kind = FailureKind::kLostNode;
+  loss.rank = seat.first_rank;
+  loss.status = ExitStatus::exited(kExitRendezvous);
+  loss.report = {"was lost: " + why};
+  see({seat.host, group_rank, std::move(loss), std::max(last_sign, round_began_), now});
+}
+
+// Connections are lost to somebody. While nobody tells more than that, a node that does not answer is waited for:
+// either it does, or its silence shows that it was lost.
+TimePoint StopInquiry::cause_deadline() const {
+  return began_ + (explained_ ? limits_.cause_wait : std::max(limits_.cause_wait, limits_.loss));
+}
+
+// Losses cost nothing when the round had been running for a while; failures always cost a restart.
+StopInquiry::Verdict StopInquiry::decide(bool restarts_left) {
+  cause_wanted_ = false;
+  const JobRootCause root = find_root_cause(sightings_);
+  const FailureSighting& cause = sightings_[root.cause];
+  const LocalFailure& failure = cause.failure;
+  Verdict verdict{Verdict::Kind::kNextRound, headline(cause), {}};
+  if (failure.kind == FailureKind::kLostNode && !is_young_) return verdict;
+  if (restarts_left && !is_final(failure)) {
+    verdict.kind = Verdict::Kind::kRestart;
+    return verdict;
+  }
+  verdict.kind = Verdict::Kind::kFailed;
+  verdict.end = {JobEnd::Kind::kFailed, failure.status.shell_code(), describe(sightings_, root)};
+  if (verdict.end.exit_status == 0) verdict.end.exit_status = 1;  // whatever a peer says, a failure is none
+  return verdict;
+}
+
+std::string StopInquiry::awaited_words() const {
+  if (unacknowledged_ == 0 || explained_ || !cause_wanted_) return "";
+  return "; waiting for " + counted(unacknowledged_, "node") + " to answer or to be lost";
+}
+
+}  // namespace ferrun

@@ -1,0 +1,89 @@
+// A round is being stopped: who has answered, what has failed or was lost meanwhile, and, where it is to be found,
+// which of that came first and what follows from it. Pure; owned by the coordinator machine while a round is stopped.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/time.h"
+#include "rendezvous/coordinator/job_root_cause.h"
+#include "rendezvous/coordinator/round_roster.h"
+#include "rendezvous/wire/messages.h"
+
+namespace ferrun {
+
+class StopInquiry {
+ public:
+  struct Limits {
+    Duration cause_wait{};  // for answers, to find the cause
+    Duration loss{};        // until a silent node, or one whose connection broke, counts as lost
+    Duration min_uptime{};  // a round that had run for so long pays nothing for a lost node
+  };
+
+  // `cause_wanted`: something failed or was lost. The roster is that of the round, and its start is known.
+  StopInquiry(const Limits& limits, StopKind kind, std::string reason, bool cause_wanted, const RoundRoster& roster,
+              TimePoint now);
+
+  // --- Answers, by group rank. ---
+  void await(int group_rank);
+  bool awaits(int group_rank) const { return awaited_[static_cast<size_t>(group_rank)]; }
+  // Has answered, or never will.
+  void acknowledge(int group_rank);
+  // Its workers are gone, which is an answer too.
+  void note_reaped(int group_rank);
+  bool has_reaped(int group_rank) const { return reaped_[static_cast<size_t>(group_rank)]; }
+  // Workers that the others may be waiting for are gone.
+  void turn_into_loss() { kind_ = StopKind::kLoss; }
+
+  // --- What failed. Ignored where no cause is wanted (any more). ---
+  void see_failures(const RoundRoster::Seat& seat, int group_rank, const std::vector<LocalFailure>& failures,
+                    std::optional<Duration> round_trip, TimePoint now);
+  void see_loss(const RoundRoster::Seat& seat, int group_rank, TimePoint last_sign, const std::string& why,
+                TimePoint now);
+  bool has_seen_any() const { return !sightings_.empty(); }
+
+  // --- The decision. ---
+  bool cause_wanted() const { return cause_wanted_; }
+  // Everybody has answered, or enough time has passed. Only where a cause is wanted.
+  bool is_ripe(TimePoint now) const { return unacknowledged_ == 0 || now >= cause_deadline(); }
+  TimePoint cause_deadline() const;
+  struct Verdict {
+    enum class Kind {
+      kNextRound,  // costs nothing
+      kRestart,    // costs a restart, and there is one
+      kFailed,     // the job has
+    };
+    Kind kind = Kind::kNextRound;
+    std::string cause;  // one clause
+    JobEnd end;         // of kFailed
+  };
+  // Once, when it is ripe.
+  Verdict decide(bool restarts_left);
+
+  StopKind kind() const { return kind_; }
+  const std::string& reason() const { return reason_; }
+  // "; waiting for 2 nodes to answer or to be lost", while that is what it waits for.
+  std::string awaited_words() const;
+
+ private:
+  void see(FailureSighting sighting);
+
+  Limits limits_;
+  StopKind kind_;
+  std::string reason_;
+  TimePoint began_;
+  TimePoint round_began_;
+  bool is_young_;  // the round, for losses
+  std::vector<bool> awaited_;
+  std::vector<bool> reaped_;
+  size_t unacknowledged_ = 0;
+  bool cause_wanted_;
+  bool explained_ = false;  // by more than lost connections
+  std::vector<FailureSighting> sightings_;
+  std::multimap<int, size_t> by_node_;  // the sightings of a group rank
+};
+
+}  // namespace ferrun

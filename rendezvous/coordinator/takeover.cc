@@ -1,0 +1,61 @@
+#include "rendezvous/coordinator/takeover.h"
+
+#include <vector>
+
+#include "rendezvous/job/wording.h"
+
+namespace ferrun {
+
+Takeover::Takeover(const RoundId& round, size_t nodes, TimePoint until) : round_(round), until_(until), nodes_(nodes) {
+  for (size_t rank = 0; rank < nodes; ++rank) {
+    absentees_.emplace(static_cast<int>(rank), "node of rank " + std::to_string(rank));
+  }
+}
+
+void Takeover::expect(AgentId agent, int group_rank, const std::string& host) {
+  const auto absentee = absentees_.find(group_rank);
+  if (absentee == absentees_.end()) return;
+  expected_[agent] = group_rank;
+  absentee->second = plain_text(host);
+}
+
+std::optional<int> Takeover::comes_back(AgentId agent, const MemberPast& past) {
+  if (nodes_ == 0) return std::nullopt;
+  int rank = past.assignment.group_rank;
+  if (expected_.empty()) {
+    const bool was_there = past.round == round_ && past.assignment.group_world == static_cast<int>(nodes_);
+    if (!was_there) return std::nullopt;
+  } else {
+    const auto expected = expected_.find(agent);
+    if (expected == expected_.end()) return std::nullopt;
+    rank = expected->second;
+  }
+  if (absentees_.erase(rank) == 0) return std::nullopt;
+  return rank;
+}
+
+Takeover::Step Takeover::step(TimePoint now) const {
+  if (nodes_ > 0 && absentees_.empty()) return Step::kComplete;
+  return now >= until_ ? Step::kOver : Step::kWait;
+}
+
+std::string Takeover::words() const {
+  if (round_.none()) {
+    return "a new coordinator knows nothing of the rounds of an earlier one: waiting for their leases to end";
+  }
+  const bool known = !absentees_.empty();
+  const std::string whom = known ? std::to_string(absentees_.size()) + " of " + counted(nodes_, "node") : "the nodes";
+  return "a new coordinator has taken over: waiting for " + whom + " of round " + to_string(round_) +
+         " to come back, or for their leases to end" + (known ? ": " + absent() : "");
+}
+
+std::string Takeover::absent() const {
+  std::vector<std::string> names;
+  for (const auto& [rank, host] : absentees_) {
+    if (names.size() == kNamesListed) break;
+    names.push_back(host);
+  }
+  return listed(names, absentees_.size());
+}
+
+}  // namespace ferrun
