@@ -109,7 +109,7 @@ bool HostingMachine::waits_for_rank_zero(TimePoint now) {
 
 void HostingMachine::is_elsewhere(const std::string& why, Duration pause, TimePoint now) {
   if (config_.own_process) return finish({Error{ErrorKind::kUser, "cannot coordinate the job here: " + why}, 0, {}});
-  look_again("another one coordinates the job: " + why, pause, now);
+  look_again("another one coordinates it: " + why, pause, now);
 }
 
 void HostingMachine::look_again(std::string line, Duration pause, TimePoint now) {

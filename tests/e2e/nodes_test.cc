@@ -127,6 +127,31 @@ TEST_F(NodesTest, OnePortIsEnoughWhereItIsShared) {
   EXPECT_THAT(lines_of_all(job), Each(std::to_string(port)));
 }
 
+TEST_F(NodesTest, RankZerosStoreHasThePortThatAnEarlierAgentOfItsMachineCouldHaveTaken) {
+  const std::string shared = "--master-port=" + std::to_string(port);
+  Programs job;
+  job.push_back(agent("2", {shared, "--node-rank=1", "--verbose"}, shell("echo $GROUP_RANK $MASTER_PORT")));
+  ASSERT_TRUE(job[0]->wait_for_output("the agent of node rank 0 is to coordinate")) << job[0]->err();
+  job.push_back(agent("2", {shared, "--node-rank=0"}, shell("echo $GROUP_RANK $MASTER_PORT")));
+  EXPECT_THAT(codes(job), Each(0)) << errors(job);
+  EXPECT_EQ(job[0]->out(), "1 " + std::to_string(port) + "\n");
+  EXPECT_EQ(job[1]->out(), "0 " + std::to_string(port) + "\n");
+}
+
+TEST_F(NodesTest, AStoreLeavesItsPortToACoordinatorInAnotherProcess) {
+  const auto coordinator = ferrun(
+      {"coordinator", "--nnodes=2", "--rdzv-endpoint=" + endpoint(), "--state-file=" + file("state"), "--verbose"});
+  ASSERT_TRUE(coordinator->wait_for_output("coordinating job")) << coordinator->err();
+  const Programs job = agents(2, "2", {"--master-port=" + std::to_string(port)}, shell("echo $MASTER_PORT"));
+  EXPECT_THAT(codes(job), Each(0)) << errors(job);
+  EXPECT_EQ(coordinator->wait().shell_code(), 0) << coordinator->err();
+  const std::vector<std::string> ports = lines_of_all(job);
+  ASSERT_EQ(ports.size(), 2u);
+  EXPECT_EQ(ports[0], ports[1]);
+  EXPECT_NE(ports[0], std::to_string(port));
+  EXPECT_THAT(errors(job), HasSubstr("is the coordinator's, which another process of this machine hosts"));
+}
+
 TEST_F(NodesTest, TheStoresPortComesFromTheRange) {
   const uint16_t first = free_port();
   const std::string range = std::to_string(first) + "-" + std::to_string(first + 20);

@@ -109,8 +109,9 @@ void Agent::dial() {
 }
 
 std::string Agent::where() const {
+  const HostIndex server = hosting_->hosting() ? host() : parts_.name_means();
   return std::string(parts_.plan.coordinator.own_process ? "login" : "node0") + " (" +
-         address_of(parts_.plan.coordinator_host) + "), port 29400";
+         (server == kNone ? "no address" : address_of(server)) + "), port " + std::to_string(kEndpointPort);
 }
 
 void Agent::note(const std::string& tried) {

@@ -116,13 +116,16 @@ class Planner {
     if (!plan_.coordinator.own_process && random_.chance(25)) {
       const int together = random_.pick(2, std::min(nodes_, 4));
       for (int i = 1; i < together; ++i) plan_.nodes[static_cast<size_t>(i)].host = 0;
+      plan_.store_shares_port = random_.chance(60);
+      // Rank 0 need not be who comes first.
+      const bool elastic = plan_.coordinator.min_nodes < plan_.coordinator.max_nodes;
+      if (elastic && random_.chance(60)) plan_.nodes[static_cast<size_t>(random_.pick(0, together - 1))].node_rank = 0;
     }
-    plan_.store_shares_port = random_.chance(25);
     if (random_.chance(25)) {
       plan_.name_right_at = random_.between(100ms, 9s);
       if (!plan_.coordinator.own_process && random_.chance(70)) plan_.name_before = static_cast<uint32_t>(nodes_);
     }
-    if (!plan_.coordinator.own_process && random_.chance(15)) plan_.port_free_at = random_.between(100ms, 8s);
+    if (!plan_.coordinator.own_process && random_.chance(25)) plan_.port_free_at = random_.between(100ms, 8s);
     if (random_.chance(15)) plan_.per_mille_unguarded = random_.chance(50) ? 300 : 50;
     if (random_.chance(20)) {
       plan_.workers.percent_slow_sweeps = random_.pick(10, 60);

@@ -111,6 +111,8 @@ void CoordinatorHost::close() {
   freshness_.cancel();
   server_.reset();
   listener_.reset();
+  if (state_is_kept()) claim_->remove();
+  claim_.reset();
 }
 
 void CoordinatorHost::end(const JobEnd& job_end) {

@@ -52,7 +52,7 @@ class CoordinatorHost {
   bool round_begun() const;
   // The process is told to stop by a signal; 0: its own agent leaves for another reason.
   void stop(int signal);
-  // Ends it without a word; it may be started again.
+  // Ends it without a word, and leaves no state; it may be started again.
   void close();
 
  private:

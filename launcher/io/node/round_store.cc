@@ -60,9 +60,9 @@ Result<std::unique_ptr<StoreServer>> RoundStore::listen_anew() {
   Result<std::unique_ptr<StoreServer>> opened =
       options_.port == 0 && options_.range.given() ? listen_in_range() : listen(options_.port);
   if (opened && left_port_ != 0) {
-    options_.log("--master-port=" + std::to_string(left_port_) +
-                 " is the coordinator's, which another process of this machine hosts: MASTER_PORT of this round is " +
-                 std::to_string((*opened)->port()));
+    options_.warn("--master-port=" + std::to_string(left_port_) +
+                  " is the coordinator's, which another process of this machine hosts: MASTER_PORT of this round is " +
+                  std::to_string((*opened)->port()));
   }
   return opened;
 }

@@ -34,7 +34,7 @@ TEST(HostingMachine, DoesNotDialBeforeItKnowsWhere) {
   EXPECT_THAT(story.effects(), ElementsAre("look up"));
   story.found({"10.0.0.2"});
   EXPECT_THAT(story.effects(),
-              ElementsAre("another one coordinates the job: node0 (10.0.0.2) is another node", "link", "dial"));
+              ElementsAre("another one coordinates it: node0 (10.0.0.2) is another node", "link", "dial"));
 }
 
 TEST(HostingMachine, LooksAgainWhileTheNameHasNoAddress) {
@@ -81,8 +81,7 @@ TEST(HostingMachine, TriesAgainWhenThePortIsTaken) {
   story.found({"10.0.0.1"});
   story.effects();
   story.taken();
-  EXPECT_THAT(story.effects(),
-              ElementsAre("another one coordinates the job: 10.0.0.1:29400 is in use", "link", "dial"));
+  EXPECT_THAT(story.effects(), ElementsAre("another one coordinates it: 10.0.0.1:29400 is in use", "link", "dial"));
   EXPECT_EQ(story.wait(), 1s);
   EXPECT_THAT(story.effects(), ElementsAre("look up"));
   story.found({"10.0.0.1"});
@@ -212,7 +211,7 @@ TEST(HostingMachine, LeavesHostingWhenTheNameMeansAnotherMachineTwice) {
   story.wait();
   story.found({"10.0.0.9"});
   EXPECT_THAT(story.effects(),
-              ElementsAre("look up", "close", "another one coordinates the job: node0 (10.0.0.9) is another node"));
+              ElementsAre("look up", "close", "another one coordinates it: node0 (10.0.0.9) is another node"));
   EXPECT_FALSE(story.machine.hosting());
   story.step(DialWanted{});  // the connection to it has ended
   EXPECT_THAT(story.effects(), ElementsAre("link", "dial"));
