@@ -2,19 +2,13 @@
 
 #include <algorithm>
 #include <charconv>
-#include <optional>
+
+#include "common/text.h"
 
 namespace ferrun {
 namespace {
 
 constexpr size_t kMaxPortDigits = 5;
-
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kBlanks = " \t\n\v\f\r";
-  const size_t first = text.find_first_not_of(kBlanks);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(kBlanks) - first + 1);
-}
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -23,23 +17,24 @@ bool is_host_character(char c) {
          c == '-';
 }
 
-std::optional<uint16_t> parse_port(std::string_view text) {
-  if (text.empty() || text.size() > kMaxPortDigits || !std::all_of(text.begin(), text.end(), is_digit))
-    return std::nullopt;
-  uint32_t value = 0;
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  if (value > UINT16_MAX) return std::nullopt;
-  return static_cast<uint16_t>(value);
-}
-
 Error bad(std::string_view text, std::string why) {
   return {ErrorKind::kUsage, "bad endpoint '" + std::string(text) + "': " + std::move(why)};
 }
 
 }  // namespace
 
+Result<uint16_t> parse_port(std::string_view text) {
+  const bool all_digits = !text.empty() && std::all_of(text.begin(), text.end(), is_digit);
+  uint32_t value = 0;
+  if (all_digits && text.size() <= kMaxPortDigits) std::from_chars(text.data(), text.data() + text.size(), value);
+  if (!all_digits || text.size() > kMaxPortDigits || value > UINT16_MAX) {
+    return usage_error("expected a port from 0 to 65535");
+  }
+  return static_cast<uint16_t>(value);
+}
+
 Result<Endpoint> parse_endpoint(std::string_view text, uint16_t default_port) {
-  const std::string_view whole = trimmed(text);
+  const std::string_view whole = strip(text);
   if (whole.empty()) return Endpoint{"localhost", default_port};
   std::string_view host = whole;
   uint16_t port = default_port;

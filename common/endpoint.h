@@ -15,6 +15,9 @@ struct Endpoint {
   bool operator==(const Endpoint&) const = default;
 };
 
+// Digits alone, from 0 to 65535. kUsage says what was expected.
+Result<uint16_t> parse_port(std::string_view text);
+
 // torchrun's rules: "host", "host:port", "[v6]", "[v6]:port"; nothing at all is localhost; without a port
 // `default_port`. kUsage with the text and the remedy when it is none of these.
 Result<Endpoint> parse_endpoint(std::string_view text, uint16_t default_port);

@@ -1,7 +1,5 @@
 #include "common/exit_status.h"
 
-#include <sys/wait.h>
-
 #include <array>
 #include <csignal>
 #include <utility>
@@ -59,8 +57,10 @@ const SignalWords* find_signal(int number) {
 }  // namespace
 
 ExitStatus ExitStatus::from_wait_status(int status) {
-  if (WIFSIGNALED(status)) return signaled(WTERMSIG(status), WCOREDUMP(status));
-  return exited(WEXITSTATUS(status));
+  constexpr int kSignal = 0x7f;
+  constexpr int kCoreDumped = 0x80;
+  if ((status & kSignal) != 0) return signaled(status & kSignal, (status & kCoreDumped) != 0);
+  return exited(status >> 8 & 0xff);
 }
 
 std::string ExitStatus::describe() const {

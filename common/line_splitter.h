@@ -11,11 +11,9 @@
 #include <string>
 #include <string_view>
 
-namespace ferrun {
+#include "common/text.h"
 
-// Length of the longest prefix of `bytes` that does not end inside a UTF-8 character; all of it when there is no such
-// prefix or the end is no UTF-8 at all.
-size_t length_without_cut_character(std::string_view bytes);
+namespace ferrun {
 
 class LineSplitter {
  public:

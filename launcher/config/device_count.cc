@@ -4,15 +4,10 @@
 #include <cctype>
 #include <string_view>
 
+#include "common/text.h"
+
 namespace ferrun {
 namespace {
-
-std::string_view strip(std::string_view text) {
-  const auto space = [](char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; };
-  while (!text.empty() && space(text.front())) text.remove_prefix(1);
-  while (!text.empty() && space(text.back())) text.remove_suffix(1);
-  return text;
-}
 
 std::vector<std::string_view> entries_of(std::string_view list) {
   std::vector<std::string_view> entries;

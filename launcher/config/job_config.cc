@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/exit_status.h"
+#include "common/text.h"
 #include "launcher/config/job_terms.h"
 #include "launcher/config/job_token.h"
 #include "launcher/config/meeting.h"
@@ -110,7 +111,7 @@ class ConfigBuilder {
   Status read_stop_signals() {
     const RawValue value = options_.value("signals-to-handle");
     for (const std::string& item : split_list(value.text, ',')) {
-      const std::string name(strip_spaces(item));
+      const std::string name(strip(item));
       if (name.empty()) continue;
       const int signal = signal_number(name);
       if (signal == 0) {
@@ -263,7 +264,7 @@ class ConfigBuilder {
                                           " workers need"};
     }
     for (size_t rank = 0; rank < config_.own_device.size(); ++rank) {
-      config_.own_device[rank] = strip_spaces(devices[rank]);
+      config_.own_device[rank] = strip(devices[rank]);
     }
     return ok_status();
   }

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "launcher/config/values.h"
+#include "common/text.h"
 
 namespace ferrun {
 namespace {
@@ -19,14 +19,14 @@ Result<JobToken> checked(JobToken token, const std::string& origin) {
 Result<JobToken> job_token(const RawOptions& options, const HostFacts& facts) {
   const RawValue file = options.value("token-file");
   if (file.text.empty()) {
-    const std::string variable(strip_spaces(facts.environment.get_or(kTokenVariable, "")));
+    const std::string variable(strip(facts.environment.get_or(kTokenVariable, "")));
     if (variable.empty()) return JobToken{};
     return checked({variable, {}}, kTokenVariable);
   }
   const std::string origin = file.origin + "=" + file.text;
   const Result<FileQueries::Secret> secret = facts.files.secret(file.text);
   if (!secret) return Error{ErrorKind::kUser, origin + ": " + secret.error().message};
-  JobToken token{std::string(strip_spaces(secret->text)), {}};
+  JobToken token{std::string(strip(secret->text)), {}};
   if (token.text.empty()) return Error{ErrorKind::kUser, origin + ": there is no token in it"};
   if (secret->others_may_read) {
     token.warnings.push_back(origin + ": others on this machine may read it: chmod 600");

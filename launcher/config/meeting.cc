@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "common/endpoint.h"
+#include "common/text.h"
 #include "launcher/config/rendezvous_conf.h"
 #include "launcher/config/values.h"
 
@@ -54,7 +55,7 @@ Result<Meeting> endpoint_meeting(const RawValue& value) {
 Result<Meeting> plain_meeting(const RawOptions& options) {
   uint16_t port = 0;
   if (const RawValue* given = options.given("master-port")) {
-    const Result<uint16_t> number = parse_port(given->text);
+    const Result<uint16_t> number = parse_port(strip(given->text));
     if (!number) return bad_value(*given, number.error().message);
     port = *number;
   }

@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <iterator>
 #include <limits>
 #include <tuple>
 
+#include "common/duration_text.h"
+#include "common/text.h"
 #include "launcher/config/job_token.h"
 #include "rendezvous/wire/handshake.h"
 
@@ -98,7 +99,7 @@ class RendezvousReader {
   Status read_endpoint() {
     uint16_t port = default_port_;
     if (const RawValue* given = options_.given("master-port")) {
-      const Result<uint16_t> number = parse_port(given->text);
+      const Result<uint16_t> number = parse_port(strip(given->text));
       if (!number) return bad_value(*given, number.error().message);
       config_.store_port = *number;
       if (*number != 0) port = *number;
@@ -110,7 +111,7 @@ class RendezvousReader {
     if (!parsed) return Error{ErrorKind::kUsage, source.origin + ": " + parsed.error().message};
     config_.endpoint = *parsed;
     if (config_.endpoint.port == 0) return bad_value(source, "nodes cannot meet at port 0: HOST:PORT");
-    if (&source == &master && strip_spaces(master.text).empty()) {
+    if (&source == &master && strip(master.text).empty()) {
       return bad_value(master, "it is empty (is a variable?): expected the name or number of a host");
     }
     warn_of_the_endpoint(endpoint.text.empty() && options_.given("master-addr") == nullptr);
@@ -202,12 +203,12 @@ class RendezvousReader {
     const RendezvousConf& conf = config_.conf;
     config_.terms = {{"--nnodes", range(config_.min_nodes, config_.max_nodes)},
                      {"--max-restarts", std::to_string(config_.max_restarts)},
-                     {"--coordinator-timeout", seconds_text(config_.coordinator_timeout)},
-                     {"--min-uptime", seconds_text(config_.min_uptime)},
-                     {"--scale-interval", seconds_text(config_.scale_interval)},
-                     {"--rdzv-conf last_call_timeout", seconds_text(conf.last_call)},
-                     {"--rdzv-conf close_timeout", seconds_text(conf.close_timeout)},
-                     {"--rdzv-conf keep_alive_interval", seconds_text(conf.keep_alive_interval)},
+                     {"--coordinator-timeout", seconds_number(config_.coordinator_timeout)},
+                     {"--min-uptime", seconds_number(config_.min_uptime)},
+                     {"--scale-interval", seconds_number(config_.scale_interval)},
+                     {"--rdzv-conf last_call_timeout", seconds_number(conf.last_call)},
+                     {"--rdzv-conf close_timeout", seconds_number(conf.close_timeout)},
+                     {"--rdzv-conf keep_alive_interval", seconds_number(conf.keep_alive_interval)},
                      {"--rdzv-conf keep_alive_max_attempt", std::to_string(conf.keep_alive_attempts)}};
   }
 
@@ -230,13 +231,6 @@ Status check_rendezvous_values(const RawOptions& options) {
 bool is_loopback(const std::string& host) {
   return host == "localhost" || host == "::1" ||
          (host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string::npos);
-}
-
-std::string seconds_text(Duration duration) {
-  std::array<char, 32> text{};
-  const double seconds = std::chrono::duration<double>(duration).count();
-  const auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), seconds);
-  return {text.data(), end};
 }
 
 }  // namespace ferrun

@@ -57,7 +57,4 @@ Status check_rendezvous_values(const RawOptions& options);
 // Whether only this machine reaches `host`: "localhost" or a numeric loopback address.
 bool is_loopback(const std::string& host);
 
-// Seconds as a term shows them: "30", "0.5".
-std::string seconds_text(Duration duration);
-
 }  // namespace ferrun

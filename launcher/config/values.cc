@@ -5,11 +5,12 @@
 #include <charconv>
 #include <cmath>
 
+#include "common/text.h"
+
 namespace ferrun {
 namespace {
 
 bool is_digit(char c) { return std::isdigit(static_cast<unsigned char>(c)) != 0; }
-bool is_space(char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; }
 
 std::optional<StreamSet> stream_digit(std::string_view text) {
   if (text.size() != 1 || text[0] < '0' || text[0] > '3') return std::nullopt;
@@ -18,12 +19,6 @@ std::optional<StreamSet> stream_digit(std::string_view text) {
 }
 
 }  // namespace
-
-std::string_view strip_spaces(std::string_view text) {
-  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
-  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
-  return text;
-}
 
 std::vector<std::string> split_list(std::string_view text, char separator) {
   std::vector<std::string> parts;
@@ -36,7 +31,7 @@ std::vector<std::string> split_list(std::string_view text, char separator) {
 }
 
 std::optional<long> parse_integer(std::string_view text) {
-  text = strip_spaces(text);
+  text = strip(text);
   if (text.starts_with('+')) {
     text.remove_prefix(1);
     if (text.starts_with('-')) return std::nullopt;
@@ -54,7 +49,7 @@ std::optional<long> parse_integer(std::string_view text) {
 }
 
 std::optional<double> parse_decimal(std::string_view text) {
-  text = strip_spaces(text);
+  text = strip(text);
   if (text.starts_with('+')) text.remove_prefix(1);
   double number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -77,12 +72,6 @@ Result<NodeRange> parse_node_range(const std::string& text) {
   return NodeRange{*least, *most};
 }
 
-Result<uint16_t> parse_port(const std::string& text) {
-  const std::optional<long> port = parse_integer(text);
-  if (!port || *port < 0 || *port > 65535) return usage_error("expected a port from 0 to 65535");
-  return static_cast<uint16_t>(*port);
-}
-
 Result<PortRange> parse_port_range(const std::string& text) {
   const std::vector<std::string> parts = split_list(text, '-');
   const std::optional<long> first = parse_integer(parts.front());
@@ -95,12 +84,12 @@ Result<PortRange> parse_port_range(const std::string& text) {
 
 Result<std::map<std::string, std::string>> parse_key_values(const std::string& text) {
   std::map<std::string, std::string> pairs;
-  if (strip_spaces(text).empty()) return pairs;
+  if (strip(text).empty()) return pairs;
   for (const std::string& item : split_list(text, ',')) {
     const size_t equals = item.find('=');
-    const std::string_view key = strip_spaces(std::string_view(item).substr(0, equals));
+    const std::string_view key = strip(std::string_view(item).substr(0, equals));
     const std::string_view value =
-        equals == std::string::npos ? std::string_view() : strip_spaces(std::string_view(item).substr(equals + 1));
+        equals == std::string::npos ? std::string_view() : strip(std::string_view(item).substr(equals + 1));
     if (key.empty() || value.empty()) return usage_error("expected key=value, but found '" + item + "'");
     pairs.insert_or_assign(std::string(key), std::string(value));
   }
@@ -128,7 +117,7 @@ Result<std::vector<StreamSet>> parse_stream_spec(const std::string& text, int ra
 
 Result<std::vector<int>> parse_rank_list(const std::string& text) {
   std::vector<int> ranks;
-  if (strip_spaces(text).empty()) return ranks;
+  if (strip(text).empty()) return ranks;
   for (const std::string& item : split_list(text, ',')) {
     const std::optional<long> rank = parse_integer(item);
     if (!rank || *rank < 0 || *rank > 1'000'000) return usage_error("expected local ranks as in 0,3");

@@ -28,8 +28,6 @@ struct NodeRange {
 // "N" or "MIN:MAX" with 0 < MIN <= MAX.
 Result<NodeRange> parse_node_range(const std::string& text);
 
-Result<uint16_t> parse_port(const std::string& text);
-
 struct PortRange {
   uint16_t first = 0;
   uint16_t last = 0;
@@ -55,7 +53,6 @@ Result<std::vector<StreamSet>> parse_stream_spec(const std::string& text, int ra
 Result<std::vector<int>> parse_rank_list(const std::string& text);
 
 std::vector<std::string> split_list(std::string_view text, char separator);
-std::string_view strip_spaces(std::string_view text);
 // A word as a shell would read it back: in quotes where it needs them.
 std::string shell_word(const std::string& word);
 

@@ -1,7 +1,6 @@
 #include "launcher/doctor/judgement.h"
 
-#include <array>
-#include <cstdio>
+#include "common/duration_text.h"
 
 namespace ferrun {
 namespace {
@@ -13,13 +12,7 @@ constexpr Duration kClocksApart = std::chrono::seconds(1);
 constexpr int kFewPorts = 1000;
 constexpr uint64_t kLittleSharedMemory = uint64_t{1} << 30;
 
-// "12.3 ms", "2.50 s".
-std::string time_text(Duration duration) {
-  const double seconds = std::chrono::duration<double>(duration).count();
-  std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), seconds < 1 ? "%.1f ms" : "%.2f s", seconds < 1 ? seconds * 1e3 : seconds);
-  return text.data();
-}
+std::string time_text(Duration duration) { return measured_text(duration, 1); }
 
 std::string comma_list(const std::vector<std::string>& items) {
   std::string list;

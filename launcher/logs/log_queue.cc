@@ -7,16 +7,36 @@ namespace ferrun {
 
 bool LogQueue::push(Target target, std::string_view bytes, size_t reserve) {
   if (bytes.empty()) return true;
-  if (queued() + sizeof(Run) + bytes.size() > capacity_ + reserve) return false;
+  if (held() + sizeof(Run) + bytes.size() > capacity_ + reserve) return false;
   append_bytes(bytes);
   if (target < loss_run_.size()) loss_run_[target] = 0;
   const bool joins = !runs_.empty() && runs_.back().kind == Kind::kBytes && runs_.back().target == target;
   if (joins) {
     runs_.back().size += bytes.size();
   } else {
-    runs_.push_back({Kind::kBytes, target, bytes.size(), {}});
+    runs_.push_back({Kind::kBytes, target, bytes.size(), {}, nullptr});
   }
   return true;
+}
+
+void LogQueue::push_elsewhere(Target target, const std::shared_ptr<LogSource>& source, const LogLoss& output) {
+  if (output.empty()) return;
+  elsewhere_ += output.bytes;
+  if (target < loss_run_.size()) loss_run_[target] = 0;
+  if (Run* run = run_to_join(source)) {
+    run->loss.add(output);
+  } else {
+    runs_.push_back({Kind::kElsewhere, target, 0, output, source});
+    ++places_;
+  }
+}
+
+LogQueue::Run* LogQueue::run_to_join(const std::shared_ptr<LogSource>& source) {
+  if (runs_.empty()) return nullptr;
+  if (runs_.back().source == source) return &runs_.back();
+  if (places_ < kMostPlaces) return nullptr;
+  const auto found = std::find_if(runs_.rbegin(), runs_.rend(), [&](const Run& run) { return run.source == source; });
+  return found == runs_.rend() ? nullptr : &*found;
 }
 
 void LogQueue::push_loss(Target target, const LogLoss& loss) {
@@ -25,11 +45,11 @@ void LogQueue::push_loss(Target target, const LogLoss& loss) {
     runs_[loss_run_[target] - 1 - popped_runs_].loss.add(loss);
     return;
   }
-  runs_.push_back({Kind::kLoss, target, 0, loss});
+  runs_.push_back({Kind::kLoss, target, 0, loss, nullptr});
   loss_run_[target] = popped_runs_ + runs_.size();
 }
 
-void LogQueue::push_end(Target target) { runs_.push_back({Kind::kEnd, target, 0, {}}); }
+void LogQueue::push_end(Target target) { runs_.push_back({Kind::kEnd, target, 0, {}, nullptr}); }
 
 LogQueue::Front LogQueue::front() const {
   const Run& run = runs_.front();
@@ -37,6 +57,7 @@ LogQueue::Front LogQueue::front() const {
   front.kind = run.kind;
   front.target = run.target;
   front.loss = run.loss;
+  front.source = run.source;
   while (front.size < run.size && front.piece_count < kMostPieces) {
     const std::string_view piece = bytes_at(front.size, run.size - front.size);
     front.pieces[front.piece_count++] = piece;
@@ -51,7 +72,20 @@ void LogQueue::pop(size_t size) {
   bytes_ -= size;
   head_ += size;
   while (head_ >= kChunkSize) drop_front_chunk();
-  if (run.size > 0) return;
+  if (run.size == 0) pop_run();
+}
+
+void LogQueue::pop_elsewhere(const LogLoss& taken) {
+  Run& run = runs_.front();
+  elsewhere_ -= taken.bytes;
+  run.loss.bytes -= taken.bytes;
+  run.loss.lines -= taken.lines;
+  if (run.loss.bytes > 0) return;
+  --places_;
+  pop_run();
+}
+
+void LogQueue::pop_run() {
   runs_.pop_front();
   ++popped_runs_;
 }

@@ -257,12 +257,12 @@ void NodeMachine::note_failures() {
   if (!config_.solo || swept_) gather_evidence();
 }
 
-// Asks what was left behind by workers that failed without a signal of ferrun's.
+// Asks what was left behind, also by workers that ferrun's signal ended: one that had failed by itself before has said
+// so in its error file.
 void NodeMachine::gather_evidence() {
   std::vector<int> fresh;
   for (const WorkerRecord& worker : group_->workers()) {
     if (!worker.failed() || examined_.contains(worker.local_rank)) continue;
-    if (worker.status && worker.status->is_signal() && is_victim(worker, {})) continue;
     fresh.push_back(worker.local_rank);
   }
   if (fresh.empty()) return;

@@ -34,6 +34,14 @@ std::string text_in(const json& object, const char* key) {
   return found->is_string() ? found->get<std::string>() : found->dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
+ErrorFile::Cause cause_in(const json& root) {
+  const auto ours = root.find("ferrun");
+  if (ours == root.end() || !ours->is_object()) return ErrorFile::Cause::kUnsaid;
+  const std::string kind = text_in(*ours, "kind");
+  if (kind == "own") return ErrorFile::Cause::kOwn;
+  return kind == "lost_peer" ? ErrorFile::Cause::kLostPeer : ErrorFile::Cause::kUnsaid;
+}
+
 bool is_structured(const json& root) {
   return root.is_object() && root.contains("message") && root["message"].is_object();
 }
@@ -47,6 +55,7 @@ ErrorFile parse_error_file(const std::optional<std::string>& bytes) {
   if (!root.is_object() || !root.contains("message")) return unreadable("it has no \"message\"");
   ErrorFile file;
   file.state = ErrorFile::State::kRead;
+  file.cause = cause_in(root);
   const json& message = root["message"];
   if (message.is_string()) {
     file.message = message.get<std::string>();

@@ -13,6 +13,13 @@ struct ErrorFile {
     kUnreadable,  // there, but not what an error file holds: `problem` says why
   };
   State state = State::kAbsent;
+  // Whose failure it is, as the worker itself says.
+  enum class Cause {
+    kUnsaid,
+    kOwn,
+    kLostPeer,  // another rank's, which this one only lost
+  };
+  Cause cause = Cause::kUnsaid;
   std::string problem;
   std::string message;              // "ValueError: bad label"
   std::string callstack;            // the traceback; empty in the simple form
@@ -22,6 +29,7 @@ struct ErrorFile {
 // `bytes` of the file, none when there is no file. Reads both forms:
 //   {"message": {"message": "...", "extraInfo": {"py_callstack": "...", "timestamp": "..."}}}
 //   {"message": "...", "timestamp": 0}
+// and in both, beside "message", what only ferrun looks at: "ferrun": {"kind": "own"} or {"kind": "lost_peer"}.
 // Never fails: what cannot be read is kUnreadable.
 ErrorFile parse_error_file(const std::optional<std::string>& bytes);
 

@@ -1,8 +1,5 @@
 #include "launcher/report/failure_report.h"
 
-#include <array>
-#include <cstdio>
-
 #include "common/printable_text.h"
 
 namespace ferrun {
@@ -38,17 +35,6 @@ void append_error(std::vector<std::string>& out, const ErrorFile& error, bool ha
 }
 
 }  // namespace
-
-std::string elapsed_text(Duration duration) {
-  const double value = std::chrono::duration<double>(duration).count();
-  std::array<char, 32> text;
-  if (value < 1) {
-    std::snprintf(text.data(), text.size(), "%.0f ms", value * 1e3);
-  } else {
-    std::snprintf(text.data(), text.size(), "%.2f s", value);
-  }
-  return text.data();
-}
 
 std::vector<std::string> evidence_lines(const WorkerEvidence& evidence, const std::filesystem::path& stderr_file,
                                         bool stderr_inherited) {

@@ -17,9 +17,6 @@ std::string describe_worker(const WorkerRecord& worker, int first_rank = 0);
 std::vector<std::string> evidence_lines(const WorkerEvidence& evidence, const std::filesystem::path& stderr_file,
                                         bool stderr_inherited);
 
-// "2.31 s", "45 ms".
-std::string elapsed_text(Duration duration);
-
 // What is to be said of the restarts that a failed job had.
 std::string restarts_hint(int max_restarts);
 

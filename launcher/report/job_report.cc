@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/duration_text.h"
 #include "common/printable_text.h"
 #include "launcher/report/failure_report.h"
 
@@ -39,7 +40,7 @@ void append_stopped(const std::vector<StoppedWorker>& stopped, std::vector<std::
   lines.emplace_back("Stopped here by ferrun because of it:");
   for (const StoppedWorker& worker : stopped) {
     lines.push_back("  " + worker.description +
-                    (worker.later > Duration::zero() ? ", " + elapsed_text(worker.later) + " later" : ""));
+                    (worker.later > Duration::zero() ? ", " + measured_text(worker.later) + " later" : ""));
   }
 }
 

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/duration_text.h"
 #include "common/printable_text.h"
+#include "common/text.h"
 #include "launcher/exit_statuses.h"
 #include "launcher/report/failure_report.h"
 
@@ -13,12 +15,10 @@ namespace {
 constexpr size_t kLongestLine = 500;
 constexpr std::string_view kLeftOut = "    (...)";
 
-// Longer lines lose their end, between two characters.
-void cut(std::string& line) {
+// Longer lines lose their end.
+void shorten(std::string& line) {
   if (line.size() <= kLongestLine) return;
-  size_t end = kLongestLine;
-  while (end > 0 && (static_cast<unsigned char>(line[end]) & 0xC0) == 0x80) --end;
-  line.resize(end);
+  line.resize(cut_utf8(line, kLongestLine).size());
   line += "...";
 }
 
@@ -26,7 +26,7 @@ void cut(std::string& line) {
 std::vector<std::string> fitting(std::vector<std::string> lines) {
   size_t bytes = 0;
   for (std::string& line : lines) {
-    cut(line);
+    shorten(line);
     bytes += line.size() + 1;
   }
   size_t skipped = 0;
@@ -54,7 +54,7 @@ LocalFailure local_failure(const WorkerRecord& record, const FailedWorker& left_
   failure.age = now - record.ended_at;
   std::vector<std::string> lines = {printable(describe_worker(record, first_rank))};
   if (!record.start_error) {
-    lines.push_back("  when:   " + elapsed_text(record.ended_at - record.started_at) + " after its start" +
+    lines.push_back("  when:   " + measured_text(record.ended_at - record.started_at) + " after its start" +
                     (place.attempt == 0 ? "" : ", in attempt " + std::to_string(place.attempt) + " (the first is 0)"));
     for (std::string& line :
          evidence_lines(left_behind.evidence, left_behind.stderr_file, left_behind.stderr_inherited)) {

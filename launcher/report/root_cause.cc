@@ -9,8 +9,8 @@
 namespace ferrun {
 namespace {
 
-// How Gloo, NCCL, TCPStore and plain sockets say that the other side has gone.
-constexpr std::array<std::string_view, 10> kLostPeer = {"connection reset by peer",
+// How Gloo, NCCL, TCPStore, plain sockets and ferrun's worker say that the other side has gone or does not answer.
+constexpr std::array<std::string_view, 18> kLostPeer = {"connection reset by peer",
                                                         "connection closed by peer",
                                                         "connection refused",
                                                         "broken pipe",
@@ -19,7 +19,15 @@ constexpr std::array<std::string_view, 10> kLostPeer = {"connection reset by pee
                                                         "remote error",
                                                         "failed to recv, got 0 bytes",
                                                         "socket closed",
-                                                        "connectfullmesh failed"};
+                                                        "connectfullmesh failed",
+                                                        "application timeout caused pair closure",
+                                                        "software caused connection abort",
+                                                        "timed out waiting",
+                                                        "wait timeout",
+                                                        "watchdog caught collective operation timeout",
+                                                        "communicator was aborted",
+                                                        "ncclremoteerror",
+                                                        "lost the connection to another rank"};
 
 std::string lower_case(std::string_view text) {
   std::string lower(text);
@@ -33,11 +41,48 @@ bool tells_of_lost_peer(std::string_view text) {
                              [&lower](std::string_view phrase) { return lower.find(phrase) != std::string::npos; });
 }
 
-// A worker that lost its peer says so in its error file, or at the end of its stderr. A signal is no lost connection.
+bool tells_of_lost_peer(const ErrorFile& error) {
+  if (error.cause != ErrorFile::Cause::kUnsaid) return error.cause == ErrorFile::Cause::kLostPeer;
+  return error.state == ErrorFile::State::kRead && tells_of_lost_peer(std::string_view(error.message));
+}
+
+// "ValueError: bad label", the line behind the last traceback; empty where there is none. What libraries complain of
+// while the program ends, a closed store for one, comes after it. Torch writes "[rank0]: " before each line.
+std::string_view python_exception(const std::vector<std::string>& stderr_tail) {
+  constexpr std::string_view kTraceback = "Traceback (most recent call last):";
+  const auto newest = std::ranges::find_if(stderr_tail.rbegin(), stderr_tail.rend(), [&](const std::string& line) {
+    return line.find(kTraceback) != std::string::npos;
+  });
+  if (newest == stderr_tail.rend()) return {};
+  const std::string_view prefix = std::string_view(*newest).substr(0, newest->find(kTraceback));
+  for (auto line = newest.base(); line != stderr_tail.end(); ++line) {
+    if (!line->starts_with(prefix)) continue;
+    const std::string_view text = std::string_view(*line).substr(prefix.size());
+    if (!text.empty() && text.front() != ' ') return text;
+  }
+  return {};
+}
+
+bool tells_of_lost_peer(const std::vector<std::string>& stderr_tail) {
+  if (const std::string_view exception = python_exception(stderr_tail); !exception.empty()) {
+    return tells_of_lost_peer(exception);
+  }
+  return std::ranges::any_of(stderr_tail,
+                             [](const std::string& line) { return tells_of_lost_peer(std::string_view(line)); });
+}
+
+// A signal is no lost connection, unless the worker has said that before.
 bool is_casualty(const WorkerRecord& worker, const WorkerEvidence& evidence) {
-  if (worker.start_error || (worker.status->is_signal() && worker.status->signal() != SIGABRT)) return false;
-  if (evidence.error.state == ErrorFile::State::kRead) return tells_of_lost_peer(evidence.error.message);
-  return std::ranges::any_of(evidence.stderr_tail, tells_of_lost_peer);
+  if (worker.start_error) return false;
+  if (evidence.error.cause == ErrorFile::Cause::kLostPeer) return true;
+  if (worker.status->is_signal() && worker.status->signal() != SIGABRT) return false;
+  if (evidence.error.state == ErrorFile::State::kRead) return tells_of_lost_peer(evidence.error);
+  return tells_of_lost_peer(evidence.stderr_tail);
+}
+
+// It failed before ferrun's signal hit it: an interpreter may take long to end.
+bool has_own_story(const ErrorFile& error) {
+  return error.state == ErrorFile::State::kRead && !tells_of_lost_peer(error);
 }
 
 }  // namespace
@@ -45,7 +90,8 @@ bool is_casualty(const WorkerRecord& worker, const WorkerEvidence& evidence) {
 bool is_victim(const WorkerRecord& worker, const WorkerEvidence& evidence) {
   if (worker.sent_signals.empty() || !worker.status) return false;
   if (!worker.status->is_signal()) return evidence.error.state == ErrorFile::State::kAbsent;
-  return std::ranges::find(worker.sent_signals, worker.status->signal()) != worker.sent_signals.end();
+  const bool by_ferrun = std::ranges::find(worker.sent_signals, worker.status->signal()) != worker.sent_signals.end();
+  return by_ferrun && !has_own_story(evidence.error);
 }
 
 FailureKind failure_kind(const WorkerRecord& worker, const WorkerEvidence& evidence) {

@@ -18,11 +18,13 @@ struct WorkerEvidence {
 };
 
 // Whether a worker that failed ended as ferrun's own signals bring it about: by one of them, or by an exit of its
-// handler. One that wrote an error file has a story of its own.
+// handler. One that wrote an error file has a story of its own, also where a signal hit it on its way out; unless the
+// story is that of a lost peer.
 bool is_victim(const WorkerRecord& worker, const WorkerEvidence& evidence);
 
-// What kind of failure it is, for a worker that failed by itself. One that exited, or aborted, and speaks of a lost
-// connection only lost its peer.
+// What kind of failure it is, for a worker that failed by itself. Whether it only lost its peer is said by its error
+// file; where that does not, by the words of one that exited or aborted: of the error file's message, of the exception
+// that ended a Python program, or of the last lines of its stderr.
 FailureKind failure_kind(const WorkerRecord& worker, const WorkerEvidence& evidence);
 
 }  // namespace ferrun

@@ -34,9 +34,12 @@ Result<std::string> choose_job(const std::vector<AgentStatus>& answers, const st
   return Error{ErrorKind::kUser, "no job '" + printable(wanted) + "' runs here; there is " + printable_list(jobs)};
 }
 
+// The answer itself, with members that this version does not know.
 std::string json_line(const std::string& job, const std::string& status) {
-  const auto replace = nlohmann::json::error_handler_t::replace;
-  return "{\"job\":" + nlohmann::json(job).dump(-1, ' ', false, replace) + ",\"status\":" + status + "}\n";
+  nlohmann::ordered_json line;
+  line["job"] = job;
+  line["status"] = nlohmann::ordered_json::parse(status);
+  return line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace

@@ -4,16 +4,12 @@
 #include <csignal>
 #include <utility>
 
+#include "common/duration_text.h"
+
 namespace ferrun {
 namespace {
 
 using State = WorkerRecord::State;
-
-// "30 s", "250 ms".
-std::string duration_text(Duration duration) {
-  const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
-  return milliseconds % 1000 == 0 ? std::to_string(milliseconds / 1000) + " s" : std::to_string(milliseconds) + " ms";
-}
 
 }  // namespace
 
@@ -127,7 +123,7 @@ void GroupMachine::on(const GraceOver&, TimePoint now) {
   for (const WorkerRecord& record : workers_) {
     if (record.state == State::kRunning) late += (late.empty() ? "" : ", ") + rank_text(record.local_rank);
   }
-  effects_.emplace_back(TellUser{late + " did not end within " + duration_text(stop_grace_) + ": sending SIGKILL"});
+  effects_.emplace_back(TellUser{late + " did not end within " + exact_text(stop_grace_) + ": sending SIGKILL"});
   begin_kill();
 }
 

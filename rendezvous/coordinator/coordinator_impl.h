@@ -164,7 +164,7 @@ struct CoordinatorMachine::Impl {
   // Tells those who wait for what, when it is time.
   void explain();
   NodeState state_of(const Member& member) const;
-  std::string status_json(TimePoint now) const;
+  JobStatus status(TimePoint now) const;
   void say(RendezvousLevel level, std::string line) { outbox_.say(level, std::move(line)); }
 
   CoordinatorConfig config_;

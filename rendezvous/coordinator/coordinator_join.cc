@@ -166,7 +166,7 @@ void CoordinatorMachine::Impl::disconnect_all() {
   const Refused once_more{"an earlier launch of this job goes on, " + record_.launch_id() + ": joining again", true,
                           kJoinAgain};
   for (Member* member : members_.all()) {
-    tell(*member, once_more);
+    outbox_.tell(*member, once_more);
     if (member->session != nullptr) disconnect(*member->session);
   }
 }

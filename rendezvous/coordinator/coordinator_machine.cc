@@ -29,7 +29,8 @@ std::vector<CoordinatorEffect> CoordinatorMachine::take_effects() { return impl_
 CoordinatorMachine::Phase CoordinatorMachine::phase() const { return impl_->phase_; }
 RoundId CoordinatorMachine::round() const { return impl_->record_.newest(); }
 std::string CoordinatorMachine::reason() const { return impl_->reason(); }
-std::string CoordinatorMachine::status_json(TimePoint now) const { return impl_->status_json(now); }
+JobStatus CoordinatorMachine::status(TimePoint now) const { return impl_->status(now); }
+std::string CoordinatorMachine::status_json(TimePoint now) const { return to_json(impl_->status(now)); }
 
 CoordinatorMachine::Impl::Impl(CoordinatorConfig config, std::optional<CoordinatorState> saved, TimePoint now)
     : config_(sane(std::move(config))),
@@ -126,7 +127,7 @@ void CoordinatorMachine::Impl::on(const PeerSaid& event) {
   if (const Join* request = std::get_if<Join>(&event.message)) {
     join(*session, *request);
   } else if (const StatusRequest* question = std::get_if<StatusRequest>(&event.message)) {
-    outbox_.tell(session->connection, StatusReply{question->id, status_json(now_)});
+    outbox_.tell(session->connection, StatusReply{question->id, to_json(status(now_))});
   } else if (session->member != nullptr) {
     if (!std::holds_alternative<Heartbeat>(event.message)) announcer_.note_news();
     std::visit([this, session](const auto& message) { hear(*session->member, message); }, event.message);

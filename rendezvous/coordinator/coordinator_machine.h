@@ -17,6 +17,7 @@
 
 #include "common/time.h"
 #include "rendezvous/coordinator/coordinator_events.h"
+#include "rendezvous/job/job_status.h"
 
 namespace ferrun {
 
@@ -63,9 +64,10 @@ class CoordinatorMachine {
   std::vector<CoordinatorEffect> take_effects();
 
   Phase phase() const;
-  RoundId round() const;                         // the newest one; none before the first
-  std::string reason() const;                    // why it is in this state, or what it waits for: one sentence
-  std::string status_json(TimePoint now) const;  // what StatusReply carries (job_status.h)
+  RoundId round() const;       // the newest one; none before the first
+  std::string reason() const;  // why it is in this state, or what it waits for: one sentence
+  JobStatus status(TimePoint now) const;
+  std::string status_json(TimePoint now) const;  // what StatusReply carries
 
  private:
   struct Impl;

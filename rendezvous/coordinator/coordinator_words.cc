@@ -84,7 +84,7 @@ NodeState CoordinatorMachine::Impl::state_of(const Member& member) const {
   return phase_ == Phase::kRunning && running_.is_full() ? NodeState::kSpare : NodeState::kWaiting;
 }
 
-std::string CoordinatorMachine::Impl::status_json(TimePoint now) const {
+JobStatus CoordinatorMachine::Impl::status(TimePoint now) const {
   JobStatus status;
   status.told_by = terms_origin();
   status.launch_id = record_.launch_id();
@@ -114,7 +114,7 @@ std::string CoordinatorMachine::Impl::status_json(TimePoint now) const {
     node.silence = now - member->last_arrival;
     status.nodes.push_back(std::move(node));
   }
-  return to_json(status);
+  return status;
 }
 
 }  // namespace ferrun

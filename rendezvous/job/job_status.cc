@@ -171,6 +171,7 @@ std::string to_json(const JobStatus& status) {
   out.name("nodes").open('[');
   for (const NodeStatus& node : status.nodes) write(out, node);
   out.close(']');
+  if (status.clock_us != 0) out.name("clock_us").value(status.clock_us);
   out.close('}');
   return out.take();
 }
@@ -204,6 +205,7 @@ Result<JobStatus> job_status_from_json(std::string_view text) {
       reader.fail("missing");
     }
   }
+  reader.read_number("clock_us", status.clock_us);
   for (const json& node : reader.list("nodes")) status.nodes.push_back(read_node(node, error));
   if (!error.empty()) return Error{ErrorKind::kPlatform, "this is no status of a job (" + error + ")"};
   return status;

@@ -55,6 +55,9 @@ struct JobStatus {
   Duration last_change_age{};
   std::vector<std::string> missing;  // what is waited for, one line each: a node, a rank, an answer
   std::vector<NodeStatus> nodes;
+  // Microseconds since 1970 on the coordinator's host, for `ferrun doctor`, which shows how far the hosts' clocks are
+  // apart. No decision rests on it. 0: not told.
+  int64_t clock_us = 0;
   bool operator==(const JobStatus&) const = default;
 };
 

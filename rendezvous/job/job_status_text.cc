@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 
+#include "common/duration_text.h"
 #include "common/printable_text.h"
 #include "rendezvous/job/job_status.h"
 #include "rendezvous/job/wording.h"
@@ -12,16 +13,6 @@ constexpr size_t kListedLines = 20;  // of what is missing
 constexpr size_t kColumns = 6;
 using Row = std::array<std::string, kColumns>;
 
-// "340 ms", "12 s", "5 min 20 s", "3 h 5 min".
-std::string time_text(Duration duration) {
-  const int64_t seconds = std::chrono::duration_cast<std::chrono::seconds>(duration).count();
-  if (seconds < 1)
-    return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count()) + " ms";
-  if (seconds < 60) return std::to_string(seconds) + " s";
-  if (seconds < 3600) return std::to_string(seconds / 60) + " min " + std::to_string(seconds % 60) + " s";
-  return std::to_string(seconds / 3600) + " h " + std::to_string(seconds / 60 % 60) + " min";
-}
-
 std::string ranks_of(const NodeStatus& node) {
   if (!node.group_rank) return "-";
   if (node.workers == 1) return std::to_string(node.first_rank);
@@ -32,7 +23,7 @@ Row row_of(const NodeStatus& node) {
   return {node.group_rank ? std::to_string(*node.group_rank) : "-",
           ranks_of(node),
           std::string(to_string(node.state)),
-          time_text(node.silence) + " ago",
+          age_text(node.silence) + " ago",
           printable(node.host),
           printable(node.address)};
 }
@@ -88,7 +79,7 @@ std::string to_text(const JobStatus& status) {
   text += "\n" + size_of(status) + "; " + std::to_string(status.restarts) + " of " +
           counted(static_cast<size_t>(status.max_restarts), "restart") + " spent\n";
   if (!status.last_change.empty())
-    text += "last change " + time_text(status.last_change_age) + " ago: " + printable(status.last_change) + "\n";
+    text += "last change " + age_text(status.last_change_age) + " ago: " + printable(status.last_change) + "\n";
   for (size_t at = 0; at < status.missing.size() && at < kListedLines; ++at)
     text += "missing: " + printable(status.missing[at]) + "\n";
   if (status.missing.size() > kListedLines)

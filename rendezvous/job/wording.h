@@ -6,12 +6,9 @@
 #include <string_view>
 #include <vector>
 
-#include "common/time.h"
+#include "common/duration_text.h"
 
 namespace ferrun {
-
-// "0.3 s", "1.2 s", "12 s", "3 min": rounded up, so that nothing happens before its time is said to be over.
-std::string in_words(Duration duration);
 
 // "1 node", "2 nodes".
 std::string counted(size_t count, std::string_view noun);

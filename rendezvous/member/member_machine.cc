@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/duration_text.h"
 #include "rendezvous/member/member_impl.h"
 
 namespace ferrun {
@@ -10,10 +11,6 @@ namespace {
 constexpr Duration kLeastExplainInterval = std::chrono::milliseconds(1);
 // Between two lines of a spare's.
 constexpr int kSpareIntervals = 60;
-
-std::string seconds_text(Duration duration) {
-  return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(duration).count()) + " s";
-}
 
 }  // namespace
 
@@ -91,7 +88,7 @@ void MemberMachine::Impl::expire() {
 
 void MemberMachine::Impl::expire_lease() {
   if (work_.alive() && !work_.killed && lease_.over(now_)) {
-    kill_workers("no answer from the coordinator for " + seconds_text(lease_.length()) + ": the lease has ended");
+    kill_workers("no answer from the coordinator for " + exact_text(lease_.length()) + ": the lease has ended");
   }
   if (stop_at_ && *stop_at_ <= now_) {
     stop_at_.reset();
@@ -130,9 +127,9 @@ void MemberMachine::Impl::give_up_if_due() {
   if (!due || now_ < *due) return;
   std::string why;
   if (lost_since_ && *lost_since_ + config_.coordinator_timeout <= now_) {
-    why = "the coordinator did not come back within " + seconds_text(config_.coordinator_timeout);
+    why = "the coordinator did not come back within " + exact_text(config_.coordinator_timeout);
   } else {
-    why = "this node became part of no group within " + seconds_text(config_.join_timeout);
+    why = "this node became part of no group within " + exact_text(config_.join_timeout);
   }
   why += ": " + reason();
   say_goodbye(0, why);
@@ -148,7 +145,7 @@ bool MemberMachine::Impl::waits() const {
 
 void MemberMachine::Impl::explain_if_due() {
   if (!waits_since_ || now_ < explain_at_ || !waits()) return;
-  say(RendezvousLevel::kWarning, reason() + " (" + seconds_text(now_ - *waits_since_) + ")");
+  say(RendezvousLevel::kWarning, reason() + " (" + age_text(now_ - *waits_since_) + ")");
   const bool spare = welcomed() && !unplaced_since_;  // that may last for days, and is well
   explain_at_ = now_ + config_.explain_interval * (spare ? kSpareIntervals : 1);
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/text.h"
+
 namespace ferrun {
 namespace {
 
@@ -14,12 +16,7 @@ size_t bytes_of(const std::vector<std::string>& lines) {
   return bytes;
 }
 
-// Without cutting a character of UTF-8 in two.
-void cut(std::string& line, size_t most) {
-  if (line.size() <= most) return;
-  while (most > 0 && (static_cast<unsigned char>(line[most]) & 0xC0) == 0x80) --most;
-  line.resize(most);
-}
+void cut(std::string& line, size_t most) { line.resize(cut_utf8(line, most).size()); }
 
 // The first line stays; of the evidence what fits, from its beginning.
 void limit(std::vector<std::string>& lines, size_t most) {

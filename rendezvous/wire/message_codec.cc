@@ -5,7 +5,7 @@
 #include <optional>
 #include <type_traits>
 
-#include "common/line_splitter.h"
+#include "common/text.h"
 #include "rendezvous/wire/byte_codec.h"
 #include "rendezvous/wire/message_fields.h"
 
@@ -39,7 +39,7 @@ class FieldWriter {
   }
 
   void text(std::string_view value, size_t limit, const char*) {
-    if (value.size() > limit) value = value.substr(0, length_without_cut_character(value.substr(0, limit)));
+    value = cut_utf8(value, limit);
     bytes_.integer(static_cast<uint32_t>(value.size()));
     bytes_.raw(value);
   }

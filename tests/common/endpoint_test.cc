@@ -50,6 +50,12 @@ TEST(Endpoint, SaysThatTheHostIsMissing) {
             "bad endpoint ':29400': there is no host before the port (is a variable empty?): write HOST:29400");
 }
 
+TEST(ParsePort, IsFrom0To65535) {
+  EXPECT_EQ(*parse_port("0"), 0);
+  EXPECT_EQ(*parse_port("65535"), 65535);
+  for (const char* text : {"", "-1", "+1", " 1", "65536", "123456", "http"}) EXPECT_FALSE(parse_port(text)) << text;
+}
+
 TEST(Endpoint, RefusesWhatIsNoPort) {
   for (const char* text : {"a:", "a:b", "a:65536", "a:123456", "a:-1", "a:+1", "a: 1"}) {
     EXPECT_NE(refused(text).find("65535"), std::string::npos) << text;

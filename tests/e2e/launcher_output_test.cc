@@ -92,6 +92,53 @@ TEST(LauncherOutput, DevNullMeansNoFilesAtAll) {
   EXPECT_THAT(folder.files(), IsEmpty());
 }
 
+TEST(LauncherOutput, SurvivesAWorkerThatOpensItsStreamsAnew) {
+  const ScratchFolder folder;
+  const Finished run = ferrun(
+      folder, {"--log-dir=logs", "-r3", "sh", "-c",
+               "echo one; echo two > /dev/stdout; echo three; echo a >&2; echo b | tee /dev/stderr >&2; echo c >&2"});
+  EXPECT_EQ(run.code(), 0) << run.err;
+  EXPECT_EQ(one_file(folder, "0/stdout.log"), "one\ntwo\nthree\n");
+  EXPECT_EQ(one_file(folder, "0/stderr.log"), "a\nb\nb\nc\n");
+}
+
+TEST(LauncherOutput, MakesFoldersAgainThatWereCleanedAwayWhileTheJobRan) {
+  for (const char* where : {"--log-dir=logs", "--log-dir="}) {
+    SCOPED_TRACE(where);
+    const ScratchFolder folder;
+    const Finished run = ferrun(folder, {where, "-r1", "--max-restarts=1", "sh", "-c",
+                                         "[ $TORCHELASTIC_RESTART_COUNT = 1 ] && echo again && exit 0; "
+                                         "rm -rf logs ferrun_*; exit 1"});
+    EXPECT_EQ(run.code(), 0) << run.err;
+    EXPECT_THAT(run.err,
+                ::testing::ContainsRegex("ferrun: the log folder .* was removed while the job ran: made again"));
+    EXPECT_EQ(one_file(folder, "attempt_1/0/stdout.log"), "again\n");
+  }
+}
+
+TEST(LauncherOutput, MakesTheFolderOfErrorFilesAgain) {
+  const ScratchFolder folder;
+  const Finished run = ferrun(folder, {"--max-restarts=1", "sh", "-c",
+                                       "[ $TORCHELASTIC_RESTART_COUNT = 0 ] && rm -rf ferrun_* && exit 1; "
+                                       "echo '{\"message\": \"told\"}' > $TORCHELASTIC_ERROR_FILE; exit 2"});
+  EXPECT_EQ(run.code(), 2);
+  EXPECT_THAT(run.err, HasSubstr("error:  told"));
+}
+
+TEST(LauncherOutput, LeavesNoFolderInWhichNothingWasWritten) {
+  for (const char* streams : {"-r0", "-r3", "-t3"}) {
+    for (const char* script : {"true", "exit 3", "kill -TERM $PPID; sleep 60"}) {
+      SCOPED_TRACE(std::string(streams) + " " + script);
+      const ScratchFolder folder;
+      ferrun(folder, {streams, "--nproc-per-node=2", "sh", "-c", script});
+      EXPECT_THAT(folder.files(), IsEmpty());
+    }
+  }
+  const ScratchFolder folder;
+  ferrun(folder, {"--log-dir=deep/logs", "true"});
+  EXPECT_THAT(folder.files(), IsEmpty());
+}
+
 TEST(LauncherOutput, NothingIsLostAtTheEnd) {
   const ScratchFolder folder;
   const Finished run = ferrun(folder, {"--nproc-per-node=2", "-t1", "--log-dir=logs", "sh", "-c", "seq 1 20000"});
@@ -129,6 +176,19 @@ TEST(LauncherReport, ShowsTheErrorFileOfEitherForm) {
           R"({"message": {"message": "ValueError: x", "extraInfo": {"py_callstack": "Traceback", "timestamp": "1"}}})"),
       HasSubstr("error:  ValueError: x\n  traceback:\n    Traceback\n"));
   EXPECT_THAT(report_of(R"({"mess)"), HasSubstr("its error file cannot be read"));
+}
+
+TEST(LauncherReport, SaysWhatStandsInTheErrorFilesPlace) {
+  const ScratchFolder folder;
+  const auto report_of = [&folder](const std::string& script) {
+    return ferrun(folder, {"sh", "-c", script + "; exit 1"}).err;
+  };
+  EXPECT_THAT(report_of("mkfifo $TORCHELASTIC_ERROR_FILE"),
+              ::testing::ContainsRegex("its error file cannot be read: .*_error.json: it is a FIFO"));
+  EXPECT_THAT(report_of("mkdir $TORCHELASTIC_ERROR_FILE"),
+              ::testing::ContainsRegex("its error file cannot be read: .*_error.json: it is a folder"));
+  EXPECT_THAT(report_of("truncate -s 5M $TORCHELASTIC_ERROR_FILE"),
+              ::testing::ContainsRegex("its error file cannot be read: .*_error.json: it has more than 4 MiB"));
 }
 
 TEST(LauncherReport, SurvivesBytesThatAreNoText) {

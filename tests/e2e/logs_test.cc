@@ -134,6 +134,29 @@ TEST_F(Logs, ShowsAndKeepsEveryLineOfAFlood) {
   EXPECT_EQ(run.err(), "");
 }
 
+TEST_F(Logs, AReaderThatComesLateHasEveryLine) {
+  const std::string flooded = directory.file("flooded");
+  std::array<int, 2> ends{};
+  ASSERT_EQ(pipe2(ends.data(), O_CLOEXEC), 0);
+  ProgramOptions options;
+  options.in_child = [&] { dup2(ends[1], STDOUT_FILENO); };
+  std::vector<std::string> actions = flood("flood-out");
+  actions.insert(actions.end(), {"only-rank", "0", "touch", flooded});
+  Program run(ferrun({"--tee=3"}, actions), options);
+  close(ends[1]);
+  EXPECT_TRUE(eventually([&] { return fs::exists(flooded); }));  // the workers do not wait for the reader
+  std::string text;
+  std::array<char, 64 << 10> buffer{};
+  for (ssize_t got = 0; (got = read(ends[0], buffer.data(), buffer.size())) > 0;) {
+    text.append(buffer.data(), static_cast<size_t>(got));
+  }
+  close(ends[0]);
+  EXPECT_TRUE(run.wait().success()) << run.err();
+  EXPECT_EQ(run.err(), "");
+  expect_whole_flood(lines_of(text), "[default0]:");
+  expect_whole_flood(lines_of(text), "[default1]:");
+}
+
 TEST_F(Logs, KeepsTheLastWordsOfAKilledWorker) {
   Program run(ferrun({"--tee=3"}, {"out-raw", "last words", "err", "reason", "only-rank", "1", "raise", "KILL",
                                    "only-rank", "0", "forever"}));

@@ -5,3 +5,8 @@ target_link_libraries(ferrun_nodes_run PUBLIC ferrun_process_test_support PRIVAT
 foreach(part nodes nodes_failures nodes_lost nodes_state nodes_words)
   ferrun_test(${part}_test SOURCES ${part}_test.cc LIBS ferrun_nodes_run ferrun_rendezvous LABELS e2e TIMEOUT 300 DEPENDS ferrun)
 endforeach()
+# A file server that does not answer, to be preloaded.
+add_library(hung_disk MODULE hung_disk.cc)
+set_target_properties(hung_disk PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+target_link_libraries(hung_disk PRIVATE ferrun_warnings ${CMAKE_DL_LIBS})
+ferrun_test(hung_disk_test SOURCES hung_disk_test.cc LIBS ferrun_nodes_run LABELS e2e TIMEOUT 300 DEPENDS ferrun hung_disk)

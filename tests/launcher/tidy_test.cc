@@ -71,8 +71,32 @@ TEST(Layers, PureCodeIncludesNoAdapter) {
       matching(lines,
                R"(#include <(boost/|spdlog/|thread>|mutex>|condition_variable>|atomic>|unistd\.h|fcntl\.h|poll\.h))"),
       ::testing::IsEmpty());
-  EXPECT_THAT(matching(lines, R"(#include <sys/(socket|epoll|mman|prctl|stat|resource)\.h)"), ::testing::IsEmpty());
+  EXPECT_THAT(matching(lines, R"(#include <(fstream|iostream|future|dirent\.h|signal\.h|sched\.h|netdb\.h)>?)"),
+              ::testing::IsEmpty());
+  EXPECT_THAT(matching(lines, R"(#include <sys/(?!types\.h))"), ::testing::IsEmpty());
   EXPECT_THAT(matching(lines, R"(#include "[^"]*/io/)"), ::testing::IsEmpty());
+}
+
+// A path is a value; what asks the disk about it is not.
+TEST(Layers, PureCodeAsksNoDisk) {
+  const std::string operations =
+      "exists|status|symlink_status|is_[a-z_]+|file_size|space|equivalent|last_write_time|create_[a-z_]+|remove|"
+      "remove_all|rename|copy|copy_[a-z_]+|resize_file|permissions|read_symlink|hard_link_count|canonical|"
+      "weakly_canonical|absolute|relative|proximate|current_path|temp_directory_path";
+  const std::vector<Line> lines = pure_lines();
+  EXPECT_THAT(matching(lines, R"((filesystem|\bfs)::()" + operations + R"()\()"), ::testing::IsEmpty());
+  EXPECT_THAT(matching(lines, R"(directory_iterator|\b(fopen|freopen|tmpfile)\()"), ::testing::IsEmpty());
+}
+
+TEST(Layers, PureCodeTouchesNoProcessAndNoStream) {
+  const std::vector<Line> lines = pure_lines();
+  EXPECT_THAT(
+      matching(
+          lines,
+          R"((^|std::|[^.>:\w]|[^\w]::)(raise|kill|killpg|fork|waitpid|waitid|sigaction|abort|exit|_exit|system|popen)\()"),
+      ::testing::IsEmpty());
+  EXPECT_THAT(matching(lines, R"(std::signal\(|\b(printf|fprintf|puts|fputs|fwrite)\(|std::c(out|err|log|in)\b)"),
+              ::testing::IsEmpty());
 }
 
 TEST(Layers, PureCodeAsksNeitherClockNorEnvironment) {

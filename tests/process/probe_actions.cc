@@ -24,6 +24,7 @@
 #include <thread>
 
 #include "common/exit_status.h"
+#include "common/io/write_all.h"
 
 namespace ferrun::probe {
 namespace {
@@ -51,15 +52,6 @@ void sleep_seconds(double seconds) { std::this_thread::sleep_for(std::chrono::du
 
 [[noreturn]] void sleep_forever() {
   for (;;) pause();
-}
-
-void write_all(int fd, const std::string& text) {
-  size_t done = 0;
-  while (done < text.size()) {
-    const ssize_t n = write(fd, text.data() + done, text.size() - done);
-    if (n < 0) return;
-    done += static_cast<size_t>(n);
-  }
 }
 
 void write_pid(const std::string& path) {

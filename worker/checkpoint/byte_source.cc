@@ -7,6 +7,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
+
+#include "common/io/unique_fd.h"
 
 namespace ferrun::checkpoint {
 namespace {
@@ -15,16 +18,13 @@ Error unreadable(const std::string& why) { return {ErrorKind::kUser, why}; }
 
 class FileSource final : public ByteSource {
  public:
-  FileSource(int descriptor, uint64_t size) : descriptor_(descriptor), size_(size) {}
-  ~FileSource() override { ::close(descriptor_); }
-  FileSource(const FileSource&) = delete;
-  FileSource& operator=(const FileSource&) = delete;
+  FileSource(UniqueFd descriptor, uint64_t size) : descriptor_(std::move(descriptor)), size_(size) {}
 
   uint64_t size() const override { return size_; }
 
   Status read_at(uint64_t offset, std::span<uint8_t> into) const override {
     while (!into.empty()) {
-      const ssize_t got = ::pread(descriptor_, into.data(), into.size(), static_cast<off_t>(offset));
+      const ssize_t got = ::pread(descriptor_.get(), into.data(), into.size(), static_cast<off_t>(offset));
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) return unreadable(std::string("cannot be read: ") + std::strerror(errno));
       if (got == 0) return unreadable("ends before its time: it is truncated or still being written");
@@ -35,7 +35,7 @@ class FileSource final : public ByteSource {
   }
 
  private:
-  int descriptor_;
+  UniqueFd descriptor_;
   uint64_t size_;
 };
 
@@ -49,14 +49,12 @@ Status MemorySource::read_at(uint64_t offset, std::span<uint8_t> into) const {
 
 Result<std::unique_ptr<ByteSource>> open_file_source(const std::string& path) {
   // O_NONBLOCK: a FIFO given by mistake is refused below instead of waiting for its writer.
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (descriptor < 0) return unreadable(std::string("cannot be opened: ") + std::strerror(errno));
+  UniqueFd descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!descriptor) return unreadable(std::string("cannot be opened: ") + std::strerror(errno));
   struct stat facts {};
-  if (::fstat(descriptor, &facts) != 0 || !S_ISREG(facts.st_mode)) {
-    ::close(descriptor);
-    return unreadable("is not a regular file");
-  }
-  return std::unique_ptr<ByteSource>(std::make_unique<FileSource>(descriptor, static_cast<uint64_t>(facts.st_size)));
+  if (::fstat(descriptor.get(), &facts) != 0 || !S_ISREG(facts.st_mode)) return unreadable("is not a regular file");
+  return std::unique_ptr<ByteSource>(
+      std::make_unique<FileSource>(std::move(descriptor), static_cast<uint64_t>(facts.st_size)));
 }
 
 }  // namespace ferrun::checkpoint

@@ -14,6 +14,12 @@ int field(int ferrun::client::Context::*member) noexcept try {
   return -1;
 }
 
+using ferrun::client::Cause;
+
+int report(const char* message, Cause cause) noexcept {
+  return ferrun::client::report_error(message != nullptr ? message : "", cause) ? 1 : 0;
+}
+
 }  // namespace
 
 extern "C" {
@@ -48,8 +54,8 @@ const char* ferrun_launch_id() {
   return id.c_str();
 }
 
-int ferrun_report_error(const char* message) {
-  return ferrun::client::report_error(message != nullptr ? message : "") ? 1 : 0;
-}
+int ferrun_report_error(const char* message) { return report(message, Cause::kUnsaid); }
+int ferrun_report_own_error(const char* message) { return report(message, Cause::kOwn); }
+int ferrun_report_lost_peer(const char* message) { return report(message, Cause::kLostPeer); }
 
 }  // extern "C"

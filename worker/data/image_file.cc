@@ -10,6 +10,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "common/io/unique_fd.h"
 #include "worker/data/codecs.h"
 
 namespace ferrun::data {
@@ -43,23 +44,6 @@ Error unknown_type(std::span<const uint8_t> bytes) {
   return bad_picture("the file is neither a JPEG nor a PNG");
 }
 
-// Closes on every way out.
-class File {
- public:
-  // O_NONBLOCK: opening a named pipe must not wait for a writer; it means nothing for regular files.
-  explicit File(const std::string& path) : descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}
-  ~File() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-  }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-  bool is_open() const { return descriptor_ >= 0; }
-  int descriptor() const { return descriptor_; }
-
- private:
-  int descriptor_;
-};
-
 // What the picture itself is to blame for is kUser (and may be skipped); what the machine is, never.
 Error system_error(const char* what, int code) {
   const bool own_fault =
@@ -68,10 +52,11 @@ Error system_error(const char* what, int code) {
 }
 
 Status read_file(const std::string& path, const ImageLimits& limits, std::vector<uint8_t>& bytes) {
-  const File file(path);
-  if (!file.is_open()) return system_error("cannot be opened", errno);
+  // O_NONBLOCK: opening a named pipe must not wait for a writer; it means nothing for regular files.
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!file) return system_error("cannot be opened", errno);
   struct stat facts {};
-  if (::fstat(file.descriptor(), &facts) != 0) return system_error("cannot be read", errno);
+  if (::fstat(file.get(), &facts) != 0) return system_error("cannot be read", errno);
   if (S_ISDIR(facts.st_mode)) return bad_picture("is a directory, not a picture");
   if (!S_ISREG(facts.st_mode)) return bad_picture("is not a regular file");
   if (facts.st_size > limits.max_file_bytes) {
@@ -81,7 +66,7 @@ Status read_file(const std::string& path, const ImageLimits& limits, std::vector
   bytes.resize(static_cast<size_t>(facts.st_size));
   size_t filled = 0;
   while (filled < bytes.size()) {
-    const ssize_t count = ::read(file.descriptor(), bytes.data() + filled, bytes.size() - filled);
+    const ssize_t count = ::read(file.get(), bytes.data() + filled, bytes.size() - filled);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return system_error("cannot be read", errno);
     if (count == 0) break;  // it shrank meanwhile: the decoder says what is missing

@@ -15,6 +15,8 @@ struct Ending {
   std::string message;  // one line; empty on success
   // Whether this rank shows the line. Every failing rank writes it to its error file.
   bool tell = true;
+  // Another rank is at fault: it ended first, or does not answer.
+  bool lost_peer = false;
 
   static Ending success() { return {}; }
   static Ending failure(const Error& error) {

@@ -49,6 +49,7 @@ Ending explain(const std::exception& failure, CommandContext& context) {
   if (context.group) {
     const ddp::Failure explained = context.group->explain(failure);
     ending.message = explained.message;
+    ending.lost_peer = explained.cause != ddp::FailureCause::kOther;
   } else if (const auto* const error = dynamic_cast<const c10::Error*>(&failure)) {
     ending.message = error->what_without_backtrace();
   } else {
@@ -108,7 +109,9 @@ int main(int argc, char** argv) {
   ferrun::train::keep_heap_small();
   const ferrun::train::Ending ending = ferrun::train::run({argv + 1, argv + argc});
   if (!ending.message.empty()) {
-    ferrun::client::report_error(ending.message);
+    const bool is_own = ending.tell && !ending.lost_peer;
+    ferrun::client::report_error(ending.message,
+                                 is_own ? ferrun::client::Cause::kOwn : ferrun::client::Cause::kLostPeer);
     if (!ending.tell) ferrun::train::wait_until_told();
     std::fprintf(stderr, "worker: %s\n", ending.message.c_str());
   }

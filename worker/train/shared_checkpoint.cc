@@ -1,7 +1,6 @@
 #include "worker/train/shared_checkpoint.h"
 
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -9,6 +8,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "common/io/unique_fd.h"
+#include "common/io/write_all.h"
 #include "worker/checkpoint/reader.h"
 #include "worker/train/checkpoint_content.h"
 
@@ -60,19 +61,11 @@ Result<OutputPlan> decide(const OutputRequest& request) {
 
 // A file without a name, for a reader that wants a path.
 Result<checkpoint::Value> read_from_memory(const std::string& bytes, const std::string& name) {
-  const int file = memfd_create("checkpoint", MFD_CLOEXEC);
-  size_t written = 0;
-  while (file >= 0 && written < bytes.size()) {
-    const ssize_t count = write(file, bytes.data() + written, bytes.size() - written);
-    if (count <= 0) break;
-    written += static_cast<size_t>(count);
-  }
-  if (file < 0 || written < bytes.size()) {
+  const UniqueFd file(memfd_create("checkpoint", MFD_CLOEXEC));
+  if (!file || !write_all(file.get(), bytes)) {
     return Error{ErrorKind::kPlatform, name + ": no memory for the checkpoint: " + std::strerror(errno)};
   }
-  Result<checkpoint::Value> value = checkpoint::read("/proc/self/fd/" + std::to_string(file));
-  close(file);
-  return value;
+  return checkpoint::read("/proc/self/fd/" + std::to_string(file.get()));
 }
 
 std::string file_bytes(const std::string& path) {

@@ -3,9 +3,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <ranges>
 #include <system_error>
+#include <utility>
 
+#include "launcher/io/logs/log_files.h"
 #include "launcher/logs/log_layout.h"
 
 namespace ferrun {
@@ -13,54 +17,106 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Error folder_error(const fs::path& folder, int error) {
+// Somebody else's job may remove a folder that is empty just now.
+constexpr int kTries = 3;
+
+Error folder_error(const JobFolders::Failure& failure) {
+  const auto& [folder, error] = failure;
   const bool full = error == ENOSPC || error == EDQUOT || error == EMFILE || error == ENFILE;
   return Error{full ? ErrorKind::kPlatform : ErrorKind::kUser, "cannot make the log folder " + folder.string() + ": " +
                                                                    std::generic_category().message(error) +
                                                                    "; choose another one with --log-dir"};
 }
 
-Status make_folder(const fs::path& folder, mode_t mode) {
-  if (mkdir(folder.c_str(), mode) == 0) return ok_status();
-  const int error = errno;
-  struct stat what {};
-  if (error == EEXIST && stat(folder.c_str(), &what) == 0 && S_ISDIR(what.st_mode)) return ok_status();
-  return folder_error(folder, error == EEXIST ? ENOTDIR : error);
-}
-
-Status make_with_parents(const fs::path& folder, mode_t mode) {
-  fs::path made;
-  for (const fs::path& part : folder) {
-    made /= part;
-    if (made.filename().empty()) continue;  // the root, or a slash at the end
-    if (Status done = make_folder(made, mode); !done) return done;
-  }
-  return ok_status();
+bool is_below(const fs::path& path, const fs::path& folder) {
+  const auto [end, rest] = std::mismatch(folder.begin(), folder.end(), path.begin(), path.end());
+  return end == folder.end() && rest != path.end();
 }
 
 }  // namespace
 
-Status JobFolders::make_job_folder() {
-  if (Status base = make_with_parents(output_.base, output_.temporary ? 0700 : 0777); !base) return base;
-  return output_.wants_only_error_files() ? ok_status() : make_folder(job_folder(output_), 0700);
-}
-
-Status JobFolders::make_worker_folder(int attempt, int local_rank) {
-  const fs::path folder = worker_folder(output_, attempt, local_rank);
-  if (folder.empty()) return ok_status();
-  if (Status parent = make_folder(folder.parent_path(), 0777); !parent) return parent;
-  return make_folder(folder, 0777);
-}
-
-void JobFolders::remove_empty(int last_attempt, int workers) {
-  if (!output_.wants_only_error_files()) {
-    for (int attempt = 0; attempt <= last_attempt; ++attempt) {
-      for (int rank = 0; rank < workers; ++rank) rmdir(worker_folder(output_, attempt, rank).c_str());
-      rmdir(worker_folder(output_, attempt, 0).parent_path().c_str());
-    }
-    rmdir(job_folder(output_).c_str());
+JobFolders::Attempt JobFolders::prepare(int attempt, const std::vector<WorkerLogPlan>& plans) {
+  Attempt made;
+  made_again_ = false;
+  if (output_.wants_files()) made.folder = make_job_folder();
+  if (!made.folder) return made;
+  for (int rank = 0; rank < static_cast<int>(plans.size()); ++rank) {
+    made.workers.push_back(open_streams(attempt, rank, plans[static_cast<size_t>(rank)]));
   }
-  rmdir(output_.base.c_str());
+  made.made_again = made_again_;
+  return made;
+}
+
+Status JobFolders::make_job_folder() {
+  const fs::path folder = job_folder(output_);
+  std::optional<Failure> failed = make(folder);
+  for (int tries = 1; failed && failed->error == ENOENT && tries < kTries; ++tries) failed = make(folder);
+  return failed ? Status(folder_error(*failed)) : ok_status();
+}
+
+Result<JobFolders::Streams> JobFolders::open_streams(int attempt, int local_rank, const WorkerLogPlan& plan) {
+  if (const fs::path folder = worker_folder(output_, attempt, local_rank); !folder.empty()) {
+    if (const std::optional<Failure> failed = make(folder)) return folder_error(*failed);
+  }
+  Result<UniqueFd> out = open_stream(plan.out);
+  if (!out) return out.error();
+  Result<UniqueFd> err = open_stream(plan.err);
+  if (!err) return err.error();
+  return Streams{std::move(*out), std::move(*err)};
+}
+
+Result<UniqueFd> JobFolders::open_stream(const StreamPlan& plan) {
+  if (!plan.file) return UniqueFd();
+  if (output_.temporary && is_below(*plan.file, output_.base)) files_.push_back(*plan.file);
+  return open_log_file(*plan.file);
+}
+
+// With its parents.
+std::optional<JobFolders::Failure> JobFolders::make(const fs::path& folder) {
+  if (seen_.contains(folder.parent_path())) {
+    std::optional<Failure> failed = make_one(folder);
+    if (!failed || failed->error != ENOENT) return failed;
+  }
+  fs::path part;
+  for (const fs::path& name : folder) {
+    part /= name;
+    if (part.filename().empty()) continue;  // the root, or a slash at the end
+    if (std::optional<Failure> failed = make_one(part)) return failed;
+  }
+  return std::nullopt;
+}
+
+std::optional<JobFolders::Failure> JobFolders::make_one(const fs::path& folder) {
+  const auto before = seen_.find(folder);
+  if (mkdir(folder.c_str(), mode_of(folder)) == 0) {
+    if (before != seen_.end()) {
+      made_again_ = true;
+      chmod(folder.c_str(), before->second);
+    } else {
+      made_.push_back(folder);
+    }
+  } else if (errno != EEXIST) {
+    return Failure{folder, errno};
+  }
+  struct stat what {};
+  if (stat(folder.c_str(), &what) != 0) return Failure{folder, errno};
+  if (!S_ISDIR(what.st_mode)) return Failure{folder, ENOTDIR};
+  seen_[folder] = what.st_mode & 07777;
+  return std::nullopt;
+}
+
+mode_t JobFolders::mode_of(const fs::path& folder) const {
+  const fs::path job = job_folder(output_);
+  if (is_below(folder, job)) return 0777;
+  return folder == job || output_.temporary ? 0700 : 0777;
+}
+
+void JobFolders::remove_empty() {
+  for (const fs::path& file : files_) {
+    struct stat what {};
+    if (lstat(file.c_str(), &what) == 0 && S_ISREG(what.st_mode) && what.st_size == 0) unlink(file.c_str());
+  }
+  for (const fs::path& folder : made_ | std::views::reverse) rmdir(folder.c_str());
 }
 
 }  // namespace ferrun

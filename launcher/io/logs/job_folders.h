@@ -1,29 +1,66 @@
-// The folders of a job below its log directory: made before a worker needs them, removed again when nothing was
-// written.
+// The folders and log files of a job below its log directory: made for each attempt, because a long run's may have been
+// cleaned away by then, and removed again at the end where nothing was written.
+//
+// May wait for a disk. Ownership: shared by the work of a FileWorker. Thread rule: one thread at a time; not the one
+// that runs the event loop.
 #pragma once
 
-#include <string>
+#include <sys/types.h>
 
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "common/io/unique_fd.h"
 #include "common/result.h"
 #include "launcher/config/job_config.h"
+#include "launcher/logs/log_plan.h"
 
 namespace ferrun {
 
 class JobFolders {
  public:
-  // `output` must outlive this.
-  explicit JobFolders(const OutputConfig& output) : output_(output) {}
+  // Of one worker, opened; none where its plan has none.
+  struct Streams {
+    UniqueFd out;
+    UniqueFd err;
+  };
+  struct Attempt {
+    Status folder = ok_status();           // the job's; kUser or kPlatform names it and the remedy
+    bool made_again = false;               // somebody had removed it
+    std::vector<Result<Streams>> workers;  // by local rank; none when there is no folder
+  };
 
-  // The base with its parents, and the job's folder, which only its owner may enter. kUser or kPlatform names the
-  // folder and the remedy.
-  Status make_job_folder();
-  // The folder of one worker in one attempt, if it needs one.
-  Status make_worker_folder(int attempt, int local_rank);
-  // Removes the empty folders of attempts 0 to `last_attempt`, and the job's when it is empty then. Never a file.
-  void remove_empty(int last_attempt, int workers);
+  // Why a folder could not be made, as errno has it.
+  struct Failure {
+    std::filesystem::path folder;
+    int error = 0;
+  };
+
+  explicit JobFolders(OutputConfig output) : output_(std::move(output)) {}
+
+  // The base with its parents, the job's folder, which only its owner may enter, the folder of each worker that needs
+  // one, and the log files in it. `plans` are by local rank.
+  Attempt prepare(int attempt, const std::vector<WorkerLogPlan>& plans);
+
+  // Removes the folders that were made here and are empty; of a folder that nobody asked for also empty log files.
+  void remove_empty();
 
  private:
-  const OutputConfig& output_;
+  std::optional<Failure> make(const std::filesystem::path& folder);
+  std::optional<Failure> make_one(const std::filesystem::path& folder);
+  mode_t mode_of(const std::filesystem::path& folder) const;
+  Status make_job_folder();
+  Result<Streams> open_streams(int attempt, int local_rank, const WorkerLogPlan& plan);
+  Result<UniqueFd> open_stream(const StreamPlan& plan);
+
+  const OutputConfig output_;
+  std::map<std::filesystem::path, mode_t> seen_;  // every folder on the way, with its mode
+  std::vector<std::filesystem::path> made_;       // parents first
+  std::vector<std::filesystem::path> files_;
+  bool made_again_ = false;
 };
 
 }  // namespace ferrun

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -14,7 +15,9 @@ namespace {
 
 constexpr size_t kAnnounceReserve = 512 << 10;  // room for ferrun's own lines above the queue's bound
 constexpr size_t kJournalBytes = 4 << 20;
-constexpr Duration kLastChance = std::chrono::milliseconds(200);
+constexpr Duration kToSayOneLine = std::chrono::milliseconds(200);
+// How long a reader that has come late may stand before streams with a log file go on without it.
+constexpr Duration kLateAfter = std::chrono::seconds(1);
 
 constexpr const char* kConsoleStands = "the reader of the console is stopped or too slow";
 constexpr const char* kJournalStands = "the disk is stopped or too slow";
@@ -33,10 +36,6 @@ LogWriter::Target add_duplicate(LogWriter& writer, const char* name, int fd) {
   return writer.add(name, own >= 0 ? own : fd, /*owned=*/own >= 0);
 }
 
-// Whoever hung before used up the deadline: the next one must still get its share, or a dead disk would take the
-// failure report off the screen.
-TimePoint with_last_chance(TimePoint deadline) { return std::max(deadline, monotonic_now() + kLastChance); }
-
 }  // namespace
 
 LogOutlet LogConsole::outlet(Stream stream) {
@@ -50,7 +49,9 @@ LogOutlet LogConsole::outlet(Stream stream) {
 LogOutlet LogConsole::add(int fd, const char* name, LogSink* shared) {
   if (shared == nullptr) {
     LogWriter::Options writer{options_.queue_bytes, kConsoleStands, /*report=*/nullptr, options_.drained};
-    sinks_.push_back(std::make_unique<LogSink>(std::move(writer), options_.patience));
+    const Duration patience = ::isatty(fd) == 1 ? options_.terminal_patience : options_.reader_patience;
+    const Duration late = ::isatty(fd) == 1 ? patience : std::min(kLateAfter, patience / 2);
+    sinks_.push_back(std::make_unique<LogSink>(std::move(writer), late, patience));
     shared = sinks_.back().get();
   }
   return {shared, add_duplicate(shared->writer, name, fd)};
@@ -58,8 +59,7 @@ LogOutlet LogConsole::add(int fd, const char* name, LogSink* shared) {
 
 void LogConsole::announce(const std::string& line) {
   announcer()(line);
-  open_journal();
-  if (journal_) journal_->write(0, line + "\n");
+  if (journal_) journal_->write(journal_file_, line + "\n");
 }
 
 std::function<void(const std::string&)> LogConsole::announcer() {
@@ -68,33 +68,36 @@ std::function<void(const std::string&)> LogConsole::announcer() {
 }
 
 // A journal that cannot be opened is none: the log directory's fault is reported when the attempt's folders are made.
-void LogConsole::open_journal() {
-  if (journal_ || journal_path_.empty()) return;
-  if (Result<int> file = open_log_file(journal_path_, 0700)) {
+void LogConsole::keep_announcements(const std::filesystem::path& path, bool make_folder) {
+  if (journal_) {
+    journal_->end(journal_file_);
+  } else {
     journal_ = std::make_unique<LogWriter>(LogWriter::Options{kJournalBytes, kJournalStands, nullptr, nullptr});
-    journal_->add(journal_path_.string(), *file, /*owned=*/true);
   }
-  journal_path_.clear();
+  journal_file_ = journal_->add_unopened(path.string(), [path, make_folder] {
+    Result<UniqueFd> file = make_folder ? open_log_file(path, 0700) : open_log_file_in_place(path);
+    return file ? file->release() : -1;
+  });
 }
 
-void LogConsole::close(TimePoint deadline) {
+void LogConsole::close(const LogWriter::Patience& patience) {
   std::vector<std::vector<LogWriter::Unwritten>> losses;
-  for (const auto& sink : sinks_) losses.push_back(sink->writer.finish(with_last_chance(deadline)));
+  for (const auto& sink : sinks_) losses.push_back(sink->writer.finish(patience));
   for (size_t i = 0; i < losses.size(); ++i) {
     const bool other_works = losses.size() == 2 && losses[1 - i].empty();
     for (const LogWriter::Unwritten& lost : losses[i]) {
       const std::string line = "ferrun: " + describe_loss(lost.name, lost.loss, lost.reason);
       if (other_works) say_on(i == 0 ? options_.err : options_.out, line);
-      if (journal_) journal_->write(0, line + "\n");
+      if (journal_) journal_->write(journal_file_, line + "\n");
     }
   }
-  if (journal_) journal_->finish(with_last_chance(deadline));
+  if (journal_) journal_->finish(patience);
 }
 
 void LogConsole::say_on(int fd, const std::string& line) const {
   LogWriter writer(LogWriter::Options{4 << 10, kConsoleStands, nullptr, nullptr});
   writer.write(add_duplicate(writer, "", fd), line + "\n");
-  writer.finish(with_last_chance(TimePoint{}));
+  writer.finish({monotonic_now(), kToSayOneLine, nullptr});
 }
 
 }  // namespace ferrun

@@ -23,7 +23,9 @@ class LogConsole {
     int out = 1;
     int err = 2;
     size_t queue_bytes = 0;
-    Duration patience{};
+    // Of a stopped terminal, which shows the present, and of any other reader, which gets all that a log file has.
+    Duration terminal_patience{};
+    Duration reader_patience{};
     std::function<void()> drained;  // see LogWriter::Options; called from a writer's thread
   };
 
@@ -33,26 +35,26 @@ class LogConsole {
 
   // Writes a line of ferrun's own to stderr; its queue keeps room for it when it is full.
   void announce(const std::string& line);
-  // From now on announced lines go to the file `path` too, made by the first one.
-  void keep_announcements(std::filesystem::path path) { journal_path_ = std::move(path); }
+  // From now on announced lines go to the file `path` too, made by the first one, with its folder if `make_folder`;
+  // to another one no more.
+  void keep_announcements(const std::filesystem::path& path, bool make_folder);
   // A way to announce from another thread, without the file. Valid until close().
   std::function<void(const std::string& line)> announcer();
 
-  // Writes what is queued, at most until `deadline` for each stream. What one stream lost is said on the other, if that
-  // one works, and in the file.
-  void close(TimePoint deadline);
+  // Writes what is queued, as long as a stream takes some. What one stream lost is said on the other, if that one
+  // works, and in the file.
+  void close(const LogWriter::Patience& patience);
 
  private:
   LogOutlet add(int fd, const char* name, LogSink* shared);
-  void open_journal();
   void say_on(int fd, const std::string& line) const;
 
   Options options_;
   std::vector<std::unique_ptr<LogSink>> sinks_;
   std::optional<LogOutlet> out_;
   std::optional<LogOutlet> err_;
-  std::filesystem::path journal_path_;
   std::unique_ptr<LogWriter> journal_;
+  LogWriter::Target journal_file_ = 0;
 };
 
 }  // namespace ferrun

@@ -5,11 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <system_error>
-
-#include "launcher/logs/log_tail.h"
 
 namespace ferrun {
 namespace {
@@ -41,25 +38,17 @@ Status make_directory(const fs::path& directory, unsigned mode) {
 
 }  // namespace
 
-Result<int> open_log_file(const fs::path& path, unsigned directory_mode) {
+Result<UniqueFd> open_log_file(const fs::path& path, unsigned directory_mode) {
   if (Status made = make_directory(path.parent_path(), directory_mode); !made) return made.error();
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0666);
-  if (fd < 0) return describe("cannot open the log file", path, errno);
-  return fd;
+  return open_log_file_in_place(path);
 }
 
-std::vector<std::string> read_last_lines(const fs::path& path, size_t count) {
-  constexpr off_t kReach = 64 << 10;
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-  if (fd < 0) return {};
-  struct stat status {};
-  ::fstat(fd, &status);
-  const off_t begin = std::max<off_t>(0, status.st_size - kReach);
-  std::string bytes(static_cast<size_t>(std::min(status.st_size, kReach)), '\0');
-  const ssize_t got = ::pread(fd, bytes.data(), bytes.size(), begin);
-  ::close(fd);
-  bytes.resize(static_cast<size_t>(std::max<ssize_t>(got, 0)));
-  return last_lines(bytes, count, begin > 0);
+Result<UniqueFd> open_log_file_in_place(const fs::path& path) {
+  constexpr int kFlags = O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY;
+  UniqueFd file(::open(path.c_str(), O_RDWR | kFlags, 0666));
+  if (!file && errno == EACCES) file.reset(::open(path.c_str(), O_WRONLY | kFlags, 0666));  // one that is there
+  if (!file) return describe("cannot open the log file", path, errno);
+  return file;
 }
 
 }  // namespace ferrun

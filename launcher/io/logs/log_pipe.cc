@@ -30,9 +30,11 @@ LogPipe::Progress LogPipe::read_once(TimePoint now) {
   judge(now);
   if (waits_for_file() != nullptr || waits_for_console() != nullptr) return Progress::kWaiting;
   std::array<char, kReadSize> buffer;
-  const ssize_t got = ::read(descriptor_.native_handle(), buffer.data(), std::min(buffer.size(), most_to_read()));
+  const size_t most = std::min({buffer.size(), most_to_read(), left_.value_or(kReadSize)});
+  const ssize_t got = most == 0 ? 0 : ::read(descriptor_.native_handle(), buffer.data(), most);
   if (got > 0) {
     deliver({buffer.data(), static_cast<size_t>(got)});
+    if (left_) *left_ -= static_cast<size_t>(got);
     return Progress::kMore;
   }
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return Progress::kEmpty;
@@ -42,28 +44,50 @@ LogPipe::Progress LogPipe::read_once(TimePoint now) {
 
 void LogPipe::read_rest() {
   if (ended_) return;
-  // A process that still holds the other end may write for ever: carry what is there now, no more.
-  int left = 0;
-  ::ioctl(descriptor_.native_handle(), FIONREAD, &left);
+  limit_to_rest();
   std::array<char, kReadSize> buffer;
-  while (left > 0) {
-    const size_t most = std::min(buffer.size(), static_cast<size_t>(left));
-    const ssize_t got = ::read(descriptor_.native_handle(), buffer.data(), most);
+  while (*left_ > 0) {
+    const ssize_t got = ::read(descriptor_.native_handle(), buffer.data(), std::min(buffer.size(), *left_));
     if (got <= 0) break;
     deliver({buffer.data(), static_cast<size_t>(got)});
-    left -= static_cast<int>(got);
+    *left_ -= static_cast<size_t>(got);
   }
   end();
 }
 
+// A process that still holds the other end may write for ever: carry what is there now, no more.
+void LogPipe::limit_to_rest() {
+  if (ended_ || left_) return;
+  int left = 0;
+  ::ioctl(descriptor_.native_handle(), FIONREAD, &left);
+  left_ = static_cast<size_t>(std::max(left, 0));
+}
+
+bool LogPipe::waits_for_progress() const {
+  const auto is_patient = [](const LogSink* sink) { return sink != nullptr && sink->flow.next_deadline(); };
+  return is_patient(waits_for_file()) || is_patient(waits_for_console());
+}
+
 void LogPipe::judge(TimePoint now) {
-  if (to_.file) file_verdict_ = to_.file->sink->judge(now);
-  if (to_.console) console_verdict_ = to_.console->sink->judge(now);
+  using Verdict = LogFlow::Verdict;
+  if (to_.file) {
+    file_verdict_ = to_.file->sink->judge(now);
+    if (file_verdict_ == Verdict::kLose && !to_.console) file_verdict_ = Verdict::kWait;
+  }
+  if (!to_.console) return;
+  console_verdict_ = to_.console->sink->judge(now);
+  const bool stands = console_verdict_ == Verdict::kLate || console_verdict_ == Verdict::kLose;
+  late_ = stands && to_.catch_up;
+  if (late_) {
+    console_verdict_ = Verdict::kAccept;
+  } else if (console_verdict_ == Verdict::kLate) {
+    console_verdict_ = Verdict::kWait;
+  }
 }
 
 // Lines grow by their prefixes: reads no more than fits into the console's queue if it were all newlines.
 size_t LogPipe::most_to_read() const {
-  if (!to_.console || console_verdict_ == LogFlow::Verdict::kLose) return kReadSize;
+  if (!to_.console || late_ || console_verdict_ == LogFlow::Verdict::kLose) return kReadSize;
   const size_t room = to_.console->sink->capacity / 2;
   return std::max<size_t>(room / (to_.prefix.size() + 2), 512);
 }
@@ -71,7 +95,18 @@ size_t LogPipe::most_to_read() const {
 void LogPipe::deliver(std::string_view bytes) {
   tail_.append(bytes);
   if (to_.file) pass_on(*to_.file, file_verdict_, bytes);
-  if (!to_.console) return;
+  if (to_.console) show(bytes);
+  delivered_ += bytes.size();
+}
+
+void LogPipe::show(std::string_view bytes) {
+  if (!late_) source_.reset();
+  if (late_ && !source_) source_ = to_.catch_up(delivered_, splitter_);
+  if (source_) {
+    to_.console->sink->writer.write_later(to_.console->target, source_, bytes);
+    splitter_.feed(bytes, [](std::string_view) {});
+    return;
+  }
   std::string lines;
   splitter_.feed(bytes, [&](std::string_view line) { lines.append(to_.prefix).append(line).append(1, '\n'); });
   if (!lines.empty()) pass_on(*to_.console, console_verdict_, lines);
@@ -83,7 +118,12 @@ void LogPipe::end() {
   if (to_.file) to_.file->sink->writer.end(to_.file->target);
   if (!to_.console) return;
   splitter_.finish([&](std::string_view line) {
-    pass_on(*to_.console, console_verdict_, std::string(to_.prefix).append(line).append(1, '\n'));
+    const std::string text = std::string(to_.prefix).append(line).append(1, '\n');
+    if (source_) {
+      to_.console->sink->writer.write(to_.console->target, text, /*reserve=*/to_.longest_line);
+    } else {
+      pass_on(*to_.console, console_verdict_, text);
+    }
   });
 }
 

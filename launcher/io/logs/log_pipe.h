@@ -1,10 +1,14 @@
 // One worker stream that ferrun reads: the reading end of its pipe, and where its bytes go.
 //
 // Reads only while every destination takes more: a destination whose queue is full makes the worker wait (see LogFlow).
+// A console that stands still is caught up from the log file later, where there is one; a file alone is waited for
+// without end, as the worker would if it wrote to it itself.
 // Ownership: owned by LogRouter, which the destinations outlive. Thread rule: the thread that runs the event loop.
 #pragma once
 
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,6 +27,9 @@ class LogPipe {
     std::optional<LogOutlet> console;
     std::string prefix;  // of console lines
     size_t longest_line = 0;
+    // What gives the stream to the console from the byte `offset` on, where a line splitter would be in this state.
+    // None where the console cannot catch up; null when it cannot just now.
+    std::function<std::shared_ptr<LogSource>(uint64_t offset, const LineSplitter& state)> catch_up;
   };
 
   enum class Progress { kMore, kEmpty, kWaiting, kEnded };
@@ -35,6 +42,12 @@ class LogPipe {
 
   // Hands on what the pipe holds at this moment, whatever the destinations say, and ends the stream.
   void read_rest();
+
+  // From now on carries what the pipe holds at this moment, and then ends the stream.
+  void limit_to_rest();
+
+  // A destination is full, and not given up.
+  bool waits_for_progress() const;
 
   // True once the writing end is closed and everything is handed on.
   bool ended() const { return ended_; }
@@ -52,14 +65,19 @@ class LogPipe {
   void judge(TimePoint now);
   size_t most_to_read() const;
   void deliver(std::string_view bytes);
+  void show(std::string_view bytes);
   void end();
 
   boost::asio::posix::stream_descriptor descriptor_;
   Destinations to_;
   LineSplitter splitter_;
   LogTail tail_;
+  uint64_t delivered_ = 0;             // bytes
+  bool late_ = false;                  // the console gets what is read now from the file
+  std::shared_ptr<LogSource> source_;  // while it does
   LogFlow::Verdict file_verdict_ = LogFlow::Verdict::kAccept;
   LogFlow::Verdict console_verdict_ = LogFlow::Verdict::kAccept;
+  std::optional<size_t> left_;  // what is carried before the stream ends, if that is decided
   bool ended_ = false;
 };
 

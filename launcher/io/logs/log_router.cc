@@ -1,6 +1,7 @@
 #include "launcher/io/logs/log_router.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,8 +14,8 @@
 #include <tuple>
 
 #include "common/io/clock.h"
+#include "launcher/io/logs/log_catch_up.h"
 #include "launcher/io/logs/log_console.h"
-#include "launcher/io/logs/log_files.h"
 #include "launcher/io/logs/log_pipe.h"
 #include "launcher/io/logs/log_target.h"
 
@@ -26,11 +27,13 @@ namespace asio = boost::asio;
 constexpr int kPipeSize = 256 << 10;  // fewer wake-ups than the usual 64 KiB; refused above the user's limit
 constexpr int kReadsInARow = 4;       // then other events have their turn
 
+constexpr Duration kAskAgain = std::chrono::milliseconds(50);  // whether a slow destination has taken its rest
+
 constexpr const char* kDiskStands = "the disk is stopped or too slow";
 
 struct PipeEnds {
-  int reading = -1;
-  int writing = -1;
+  UniqueFd reading;
+  UniqueFd writing;
 };
 
 Result<PipeEnds> make_pipe() {
@@ -41,17 +44,30 @@ Result<PipeEnds> make_pipe() {
   }
   ::fcntl(ends[0], F_SETFL, O_NONBLOCK);  // our end's description is ours alone; the worker's end blocks as usual
   ::fcntl(ends[0], F_SETPIPE_SZ, kPipeSize);
-  return PipeEnds{ends[0], ends[1]};
+  return PipeEnds{UniqueFd(ends[0]), UniqueFd(ends[1])};
+}
+
+bool is_regular(const UniqueFd& file) {
+  struct stat what {};
+  return file && ::fstat(file.get(), &what) == 0 && S_ISREG(what.st_mode);
+}
+
+// How a console gets from `file` what it did not take when it was written.
+std::function<std::shared_ptr<LogSource>(uint64_t, const LineSplitter&)> catch_up_from(
+    const UniqueFd& file, std::shared_ptr<LogFileProgress> progress, std::string prefix) {
+  const off_t begin = ::lseek(file.get(), 0, SEEK_END);
+  return [fd = file.get(), begin, progress, prefix](uint64_t offset, const LineSplitter& state) {
+    UniqueFd own(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
+    if (!own) return std::shared_ptr<LogSource>();
+    return std::shared_ptr<LogSource>(
+        std::make_shared<LogCatchUp>(std::move(own), LogCatchUp::Place{begin, offset}, progress, state, prefix));
+  };
 }
 
 }  // namespace
 
 struct LogRouter::Impl : std::enable_shared_from_this<LogRouter::Impl> {
   using Key = std::tuple<int, int, Stream>;  // attempt, local rank
-  struct Entry {
-    std::shared_ptr<LogPipe> pipe;  // none for a stream that has the file itself
-    std::filesystem::path file;
-  };
   struct Drain {
     int attempt;
     asio::steady_timer timer;
@@ -72,12 +88,14 @@ struct LogRouter::Impl : std::enable_shared_from_this<LogRouter::Impl> {
   bool has_open_pipe(int attempt) const;
   void finish_drains();
   void cut_short(int attempt);
+  void cut_short_at(int attempt, asio::steady_timer& timer, TimePoint deadline);
 
-  void close(TimePoint deadline);
+  LogPipe::Destinations destinations(Stream stream, const StreamPlan& plan, UniqueFd file);
+  void close(Duration patience, const std::function<bool()>& hurry);
 
   asio::io_context& io;
   Options options;
-  std::map<Key, Entry> streams;
+  std::map<Key, std::shared_ptr<LogPipe>> streams;
   std::vector<std::shared_ptr<LogPipe>> parked;  // wait for room in a queue
   asio::steady_timer patience;                   // until the first parked pipe has waited long enough
   std::list<Drain> drains;
@@ -95,7 +113,7 @@ LogSink& LogRouter::Impl::files() {
   writer.full_reason = kDiskStands;
   writer.report = [announce = console->announcer()](const std::string& line) { announce("ferrun: " + line); };
   writer.drained = resume_when_drained();
-  file_sink = std::make_unique<LogSink>(std::move(writer), options.file_patience);
+  file_sink = std::make_unique<LogSink>(std::move(writer), options.file_patience, options.file_patience);
   return *file_sink;
 }
 
@@ -134,8 +152,8 @@ void LogRouter::Impl::park(const std::shared_ptr<LogPipe>& pipe) {
   for (LogSink* sink : {pipe->waits_for_file(), pipe->waits_for_console()}) {
     if (sink == nullptr) continue;
     sink->writer.notify_below(sink->low);
-    const TimePoint deadline = sink->flow.next_deadline().value_or(TimePoint{});
-    until = std::min(until, asio::steady_timer::time_point(deadline.time_since_epoch()));
+    const std::optional<TimePoint> deadline = sink->flow.next_deadline();
+    if (deadline) until = std::min(until, asio::steady_timer::time_point(deadline->time_since_epoch()));
   }
   if (!first && patience.expiry() <= until) return;
   patience.expires_at(until);
@@ -150,15 +168,13 @@ void LogRouter::Impl::resume_parked() {
 }
 
 void LogRouter::Impl::forget_before(int attempt) {
-  std::erase_if(streams, [attempt](const auto& item) {
-    const Entry& entry = item.second;
-    return std::get<0>(item.first) < attempt && (entry.pipe == nullptr || entry.pipe->ended());
-  });
+  std::erase_if(streams,
+                [attempt](const auto& item) { return std::get<0>(item.first) < attempt && item.second->ended(); });
 }
 
 bool LogRouter::Impl::has_open_pipe(int attempt) const {
   return std::any_of(streams.begin(), streams.end(), [attempt](const auto& item) {
-    return std::get<0>(item.first) == attempt && item.second.pipe != nullptr && !item.second.pipe->ended();
+    return std::get<0>(item.first) == attempt && !item.second->ended();
   });
 }
 
@@ -176,95 +192,103 @@ void LogRouter::Impl::finish_drains() {
   }
 }
 
+// What a destination that makes progress has to take still is waited for.
 void LogRouter::Impl::cut_short(int attempt) {
-  for (auto& [key, entry] : streams) {
-    if (std::get<0>(key) == attempt && entry.pipe != nullptr) entry.pipe->read_rest();
+  for (auto& [key, pipe] : streams) {
+    if (std::get<0>(key) != attempt || pipe->ended()) continue;
+    if (pipe->waits_for_progress()) {
+      pipe->limit_to_rest();
+    } else {
+      pipe->read_rest();
+    }
   }
 }
 
-void LogRouter::Impl::close(TimePoint deadline) {
+void LogRouter::Impl::cut_short_at(int attempt, asio::steady_timer& timer, TimePoint deadline) {
+  timer.expires_at(asio::steady_timer::time_point(deadline.time_since_epoch()));
+  timer.async_wait([weak = weak_from_this(), attempt, &timer](const boost::system::error_code& error) {
+    const auto self = weak.lock();
+    if (!self || error) return;
+    self->cut_short(attempt);
+    // With the last pipe this drain has ended, and its timer.
+    if (self->has_open_pipe(attempt)) return self->cut_short_at(attempt, timer, monotonic_now() + kAskAgain);
+    self->finish_drains();
+  });
+}
+
+void LogRouter::Impl::close(Duration patience_at_end, const std::function<bool()>& hurry) {
   if (closed) return;
   closed = true;
   patience.cancel();
   drains.clear();
   parked.clear();
-  for (auto& [key, entry] : streams) {
-    if (entry.pipe != nullptr) entry.pipe->read_rest();
-  }
+  for (auto& [key, pipe] : streams) pipe->read_rest();
+  const LogWriter::Patience last{monotonic_now(), patience_at_end, hurry};
   if (file_sink) {
-    for (const LogWriter::Unwritten& lost : file_sink->writer.finish(deadline)) {
+    for (const LogWriter::Unwritten& lost : file_sink->writer.finish(last)) {
       console->announce("ferrun: " + describe_loss(lost.name, lost.loss, lost.reason));
     }
   }
-  console->close(deadline);
+  console->close(last);
 }
 
 LogRouter::LogRouter(asio::io_context& io, Options options) : impl_(std::make_shared<Impl>(io, options)) {
   impl_->console.emplace(LogConsole::Options{options.console_out, options.console_err, options.console_queue_bytes,
-                                             options.console_patience, impl_->resume_when_drained()});
+                                             options.terminal_patience, options.reader_patience,
+                                             impl_->resume_when_drained()});
 }
 
-LogRouter::~LogRouter() { impl_->close(TimePoint{}); }
+LogRouter::~LogRouter() { impl_->close({}, {}); }
 
-void LogRouter::keep_announcements(std::filesystem::path path) { impl_->console->keep_announcements(std::move(path)); }
+void LogRouter::keep_announcements(const std::filesystem::path& path, bool make_folder) {
+  impl_->console->keep_announcements(path, make_folder);
+}
 
-Result<int> LogRouter::open(int attempt, int local_rank, Stream stream, const StreamPlan& plan) {
-  impl_->forget_before(attempt - 1);
-  if (plan.inherited()) return -1;
-  int file = -1;
-  if (plan.file) {
-    Result<int> opened = open_log_file(*plan.file);
-    if (!opened) return opened;
-    file = *opened;
-  }
-  const Impl::Key key(attempt, local_rank, stream);
-  if (!plan.tee) {
-    impl_->streams[key] = {nullptr, *plan.file};
-    return file;
-  }
-  Result<PipeEnds> ends = make_pipe();
-  if (!ends) {
-    if (file >= 0) ::close(file);
-    return ends.error();
-  }
+LogPipe::Destinations LogRouter::Impl::destinations(Stream stream, const StreamPlan& plan, UniqueFd file) {
   LogPipe::Destinations to;
-  to.console = impl_->console->outlet(stream);
-  if (plan.file) {
-    LogSink& files = impl_->files();
-    to.file = LogOutlet{&files, files.writer.add(plan.file->string(), file, /*owned=*/true)};
-  }
+  if (plan.tee) to.console = console->outlet(stream);
   to.prefix = plan.prefix;
-  to.longest_line = std::min(impl_->options.longest_line, impl_->options.console_queue_bytes / 4);
-  auto pipe = std::make_shared<LogPipe>(impl_->io, ends->reading, std::move(to));
-  impl_->streams[key] = {pipe, {}};
+  to.longest_line = std::min(options.longest_line, options.console_queue_bytes / 4);
+  if (!file) return to;
+  std::shared_ptr<LogFileProgress> progress;
+  if (to.console && to.console->sink->can_be_late && is_regular(file)) {
+    progress = std::make_shared<LogFileProgress>();
+    to.catch_up = catch_up_from(file, progress, plan.prefix);
+  }
+  LogSink& sink = files();
+  to.file = LogOutlet{&sink, sink.writer.add(plan.file->string(), file.release(), /*owned=*/true, std::move(progress))};
+  return to;
+}
+
+Result<UniqueFd> LogRouter::open(int attempt, int local_rank, Stream stream, const StreamPlan& plan, UniqueFd file) {
+  impl_->forget_before(attempt - 1);
+  if (plan.inherited()) return UniqueFd();
+  if (!plan.tee && !is_regular(file)) return file;  // /dev/null: nothing that could be emptied
+  Result<PipeEnds> ends = make_pipe();
+  if (!ends) return ends.error();
+  auto pipe =
+      std::make_shared<LogPipe>(impl_->io, ends->reading.release(), impl_->destinations(stream, plan, std::move(file)));
+  impl_->streams[Impl::Key(attempt, local_rank, stream)] = pipe;
   impl_->wait(pipe);
-  return ends->writing;
+  return std::move(ends->writing);
 }
 
 void LogRouter::drain(int attempt, TimePoint deadline, std::function<void()> done) {
   Impl& impl = *impl_;
   impl.drains.push_back({attempt, asio::steady_timer(impl.io), std::move(done)});
   asio::steady_timer& timer = impl.drains.back().timer;
-  timer.expires_at(asio::steady_timer::time_point(deadline.time_since_epoch()));
-  timer.async_wait([weak = impl.weak_from_this(), attempt](const boost::system::error_code& error) {
-    const auto self = weak.lock();
-    if (!self || error) return;
-    self->cut_short(attempt);
-    self->finish_drains();
-  });
+  impl.cut_short_at(attempt, timer, deadline);
   impl.finish_drains();
 }
 
 std::vector<std::string> LogRouter::tail(int attempt, int local_rank, Stream stream) const {
   const auto found = impl_->streams.find(Impl::Key(attempt, local_rank, stream));
-  if (found == impl_->streams.end()) return {};
-  const Impl::Entry& entry = found->second;
-  if (entry.pipe != nullptr) return entry.pipe->tail().lines(impl_->options.tail_lines);
-  return read_last_lines(entry.file, impl_->options.tail_lines);
+  return found == impl_->streams.end() ? std::vector<std::string>()
+                                       : found->second->tail().lines(impl_->options.tail_lines);
 }
 
 void LogRouter::announce(const std::string& line) { impl_->console->announce(line); }
 
-void LogRouter::close(TimePoint deadline) { impl_->close(deadline); }
+void LogRouter::close(Duration patience, const std::function<bool()>& hurry) { impl_->close(patience, hurry); }
 
 }  // namespace ferrun

@@ -11,17 +11,20 @@ namespace ferrun {
 
 // Thread rule: the thread that runs the event loop.
 struct LogSink {
-  LogSink(LogWriter::Options options, Duration patience)
+  // Of a standstill: `late` until streams that can catch up later go on, `patience` until lines are lost.
+  LogSink(LogWriter::Options options, Duration late, Duration patience)
       : low(options.queue_bytes / 4),
         capacity(options.queue_bytes),
-        flow({options.queue_bytes / 2, low, patience}),
+        flow({options.queue_bytes / 2, low, late, patience}),
+        can_be_late(late < patience),
         writer(std::move(options)) {}
 
-  LogFlow::Verdict judge(TimePoint now) { return flow.judge(writer.queued(), now); }
+  LogFlow::Verdict judge(TimePoint now) { return flow.judge(writer.queued(), writer.moved_at(), now); }
 
   size_t low;
   size_t capacity;
   LogFlow flow;
+  bool can_be_late;
   LogWriter writer;
 };
 

@@ -1,15 +1,26 @@
 #include "launcher/io/logs/log_target.h"
 
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <limits>
 
 namespace ferrun {
 namespace {
 
 constexpr Duration kRetryAfter = std::chrono::milliseconds(200);
+// Of a pipe or terminal, so that a slow reader is seen to make progress.
+constexpr size_t kMostAtOnce = 16 << 10;
+
+size_t most_at_once(int fd) {
+  struct stat what {};
+  const bool is_file = ::fstat(fd, &what) == 0 && S_ISREG(what.st_mode);
+  return is_file ? std::numeric_limits<size_t>::max() : kMostAtOnce;
+}
 
 }  // namespace
 
@@ -17,11 +28,25 @@ std::string describe_loss(const std::string& name, const LogLoss& loss, const ch
   return name + ": " + loss.describe() + " lost: " + reason;
 }
 
+LogTarget::LogTarget(std::string name, int fd, Hooks hooks)
+    : name_(std::move(name)), fd_(fd), hooks_(std::move(hooks)), most_at_once_(most_at_once(fd)) {}
+
+void LogTarget::open(int fd) {
+  fd_ = fd;
+  most_at_once_ = most_at_once(fd);
+}
+
+void LogTarget::count_as_lost(std::string_view bytes) {
+  if (bytes.empty()) return;
+  loss_.add(bytes);
+  if (hooks_.missed) hooks_.missed();
+}
+
 void LogTarget::write(std::span<const std::string_view> pieces, TimePoint now) {
   const bool was_failing = failing_;
   for (std::string_view bytes : pieces) {
     if (failing_ && now < retry_at_) {
-      loss_.add(bytes);
+      count_as_lost(bytes);
       continue;
     }
     bytes = loss_.skip_rest_of_line(bytes);
@@ -29,7 +54,7 @@ void LogTarget::write(std::span<const std::string_view> pieces, TimePoint now) {
     size_t written = 0;
     if (loss_.empty() || say_loss()) written = write_some(bytes);
     if (failing_) retry_at_ = now + kRetryAfter;
-    loss_.add(bytes.substr(written));
+    count_as_lost(bytes.substr(written));
   }
   if (failing_ && !was_failing)
     reports_.push_back(name_ + ": " + reason_ + "; lines are lost until it can be written again");
@@ -38,6 +63,7 @@ void LogTarget::write(std::span<const std::string_view> pieces, TimePoint now) {
 void LogTarget::add_loss(const LogLoss& loss, const char* reason) {
   if (loss_.empty()) reason_ = reason;
   loss_.add(loss);
+  if (hooks_.missed) hooks_.missed();
   // A stream of whole lines can say it at once; one that was cut inside a line says it where the next line begins.
   if (!failing_ && !loss_.ends_mid_line) say_loss();
 }
@@ -49,9 +75,10 @@ void LogTarget::finish() {
 size_t LogTarget::write_some(std::string_view bytes) {
   size_t done = 0;
   while (done < bytes.size()) {
-    const ssize_t count = ::write(fd_, bytes.data() + done, bytes.size() - done);
+    const ssize_t count = ::write(fd_, bytes.data() + done, std::min(bytes.size() - done, most_at_once_));
     if (count >= 0) {
       done += static_cast<size_t>(count);
+      if (hooks_.wrote) hooks_.wrote(static_cast<size_t>(count));
       continue;
     }
     if (errno == EINTR) continue;

@@ -6,6 +6,7 @@
 // is polled. Ownership: owned by LogWriter. Thread rule: the writer's thread.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,8 +23,17 @@ std::string describe_loss(const std::string& name, const LogLoss& loss, const ch
 
 class LogTarget {
  public:
+  // What others want to know at once, on the writer's thread.
+  struct Hooks {
+    std::function<void(size_t bytes)> wrote;  // the descriptor took so many; also of what was not asked to be written
+    std::function<void()> missed;             // from now on bytes are missing
+  };
+
   // `name` is what the lines about losses call it: a path, or "stdout".
-  LogTarget(std::string name, int fd) : name_(std::move(name)), fd_(fd) {}
+  LogTarget(std::string name, int fd, Hooks hooks = {});
+
+  // For a target that was made without a descriptor (-1), before anything else is asked of it.
+  void open(int fd);
 
   // Writes `pieces` in order.
   void write(std::span<const std::string_view> pieces, TimePoint now);
@@ -48,9 +58,12 @@ class LogTarget {
   // Bytes written of `bytes`; fewer when the descriptor failed, whose reason is then kept.
   size_t write_some(std::string_view bytes);
   bool say_loss();
+  void count_as_lost(std::string_view bytes);
 
   std::string name_;
   int fd_;
+  Hooks hooks_;
+  size_t most_at_once_;
   LogLoss loss_;
   const char* reason_ = "";
   bool failing_ = false;

@@ -4,6 +4,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <optional>
@@ -15,6 +17,15 @@
 
 namespace ferrun {
 namespace {
+
+// How much is fetched at once of what lies elsewhere.
+constexpr size_t kFetchSize = 64 << 10;
+constexpr const char* kNotFetched = "the reader of the console came too late, and the log file does not have them";
+
+constexpr Duration kAskEvery = std::chrono::milliseconds(50);
+// Whoever hung before used up the patience: the next one must still get its share, or a dead disk would take the
+// failure report off the screen.
+constexpr Duration kLastChance = std::chrono::milliseconds(200);
 
 // A thread that takes no signal: they are the event loop's.
 std::thread start_without_signals(std::function<void()> body) {
@@ -31,21 +42,30 @@ std::thread start_without_signals(std::function<void()> body) {
 // Shared with the thread, which may outlive the writer when it hangs in a write.
 struct LogWriter::State {
   struct Slot {
-    Slot(std::string name, int fd, bool is_owned) : target(std::move(name), fd), owned(is_owned) {}
+    Slot(LogTarget made, bool is_owned, std::shared_ptr<LogFileProgress> told)
+        : target(std::move(made)), owned(is_owned), progress(std::move(told)) {}
     ~Slot() {
-      if (owned) ::close(target.fd());
+      if (owned && target.fd() >= 0) ::close(target.fd());
     }
 
     LogTarget target;  // used by the thread without the lock
     bool owned;
-    LogLoss unsaid;  // as the thread last saw them; under the lock
+    std::shared_ptr<LogFileProgress> progress;
+    std::function<int()> open;  // not opened yet
+    LogLoss unsaid;             // as the thread last saw them; under the lock
     const char* reason = "";
   };
 
   explicit State(Options given) : options(std::move(given)), queue(options.queue_bytes) {}
 
   void run();
-  void execute(const LogQueue::Front& front, Slot& slot);
+  LogTarget::Hooks hooks(const std::shared_ptr<LogFileProgress>& progress);
+  Target add(std::unique_ptr<Slot> slot);
+  void wake(const std::shared_ptr<State>& self);
+  void execute(LogQueue::Front& front, Slot& slot);
+  void fetch(LogQueue::Front& front, LogTarget& target);
+  void remove(const LogQueue::Front& front);
+  bool wait_for_end(std::unique_lock<std::mutex>& lock, const Patience& patience);
   void publish(Target index);
   void end_target(Target index);
 
@@ -60,6 +80,7 @@ struct LogWriter::State {
   bool stopping = false;   // no more work comes
   bool finished = false;   // the thread has done all it had to do
   bool abandoned = false;  // nobody waits for the thread, nothing may be called back
+  std::atomic<TimePoint::rep> moved_at{TimePoint{}.time_since_epoch().count()};
 };
 
 void LogWriter::State::run() {
@@ -67,13 +88,13 @@ void LogWriter::State::run() {
   while (true) {
     work.wait(lock, [&] { return stopping || !queue.empty(); });
     if (queue.empty()) break;
-    const LogQueue::Front front = queue.front();
+    LogQueue::Front front = queue.front();
     Slot* slot = slots[front.target].get();
     lock.unlock();
     if (slot != nullptr) execute(front, *slot);
     lock.lock();
     if (abandoned) return;
-    queue.pop(front.size);
+    remove(front);
     if (slot != nullptr) publish(front.target);
     if (front.kind == LogQueue::Kind::kEnd) end_target(front.target);
     if (notify_below && queue.queued() <= *notify_below) {
@@ -93,14 +114,44 @@ void LogWriter::State::run() {
   ended.notify_all();
 }
 
-void LogWriter::State::execute(const LogQueue::Front& front, Slot& slot) {
+void LogWriter::State::execute(LogQueue::Front& front, Slot& slot) {
+  if (slot.open) slot.target.open(std::exchange(slot.open, nullptr)());
+  if (slot.target.fd() < 0) return;
   switch (front.kind) {
     case LogQueue::Kind::kBytes:
       slot.target.write(std::span(front.pieces.data(), front.piece_count), monotonic_now());
       break;
+    case LogQueue::Kind::kElsewhere: fetch(front, slot.target); break;
     case LogQueue::Kind::kLoss: slot.target.add_loss(front.loss, options.full_reason); break;
     case LogQueue::Kind::kEnd: slot.target.finish(); break;
   }
+}
+
+// Leaves in `front` what is done with: all of it when it cannot be fetched.
+void LogWriter::State::fetch(LogQueue::Front& front, LogTarget& target) {
+  std::optional<LogSource::Piece> piece = front.source->next(std::min<size_t>(front.loss.bytes, kFetchSize));
+  if (!piece) return target.add_loss(front.loss, kNotFetched);
+  front.loss = piece->taken;
+  const std::string_view text = piece->text;
+  target.write({&text, 1}, monotonic_now());
+}
+
+void LogWriter::State::remove(const LogQueue::Front& front) {
+  if (front.kind == LogQueue::Kind::kElsewhere) {
+    queue.pop_elsewhere(front.loss);
+  } else {
+    queue.pop(front.size);
+  }
+}
+
+LogTarget::Hooks LogWriter::State::hooks(const std::shared_ptr<LogFileProgress>& progress) {
+  LogTarget::Hooks hooks;
+  hooks.wrote = [this, progress](size_t bytes) {
+    moved_at.store(monotonic_now().time_since_epoch().count(), std::memory_order_relaxed);
+    if (progress) progress->advance(bytes);
+  };
+  if (progress) hooks.missed = [progress] { progress->fail(); };
+  return hooks;
 }
 
 void LogWriter::State::publish(Target index) {
@@ -122,15 +173,28 @@ void LogWriter::State::end_target(Target index) {
 
 LogWriter::LogWriter(Options options) : state_(std::make_shared<State>(std::move(options))) {}
 
-LogWriter::~LogWriter() { finish(TimePoint{}); }
+LogWriter::~LogWriter() { finish({}); }
 
-LogWriter::Target LogWriter::add(std::string name, int fd, bool owned) {
-  const std::lock_guard lock(state_->mutex);
-  state_->slots.push_back(std::make_unique<State::Slot>(std::move(name), fd, owned));
-  if (!state_->thread.joinable()) {
-    state_->thread = start_without_signals([state = state_] { state->run(); });
-  }
-  return state_->slots.size() - 1;
+LogWriter::Target LogWriter::State::add(std::unique_ptr<Slot> slot) {
+  const std::lock_guard lock(mutex);
+  slots.push_back(std::move(slot));
+  return slots.size() - 1;
+}
+
+void LogWriter::State::wake(const std::shared_ptr<State>& self) {
+  if (!thread.joinable()) thread = start_without_signals([self] { self->run(); });
+  work.notify_one();
+}
+
+LogWriter::Target LogWriter::add(std::string name, int fd, bool owned, std::shared_ptr<LogFileProgress> progress) {
+  LogTarget target(std::move(name), fd, state_->hooks(progress));
+  return state_->add(std::make_unique<State::Slot>(std::move(target), owned, std::move(progress)));
+}
+
+LogWriter::Target LogWriter::add_unopened(std::string name, std::function<int()> open) {
+  auto slot = std::make_unique<State::Slot>(LogTarget(std::move(name), -1), /*is_owned=*/true, nullptr);
+  slot->open = std::move(open);
+  return state_->add(std::move(slot));
 }
 
 void LogWriter::write(Target target, std::string_view bytes, size_t reserve) {
@@ -140,7 +204,15 @@ void LogWriter::write(Target target, std::string_view bytes, size_t reserve) {
     loss.add(bytes);
     state_->queue.push_loss(target, loss);
   }
-  state_->work.notify_one();
+  state_->wake(state_);
+}
+
+void LogWriter::write_later(Target target, const std::shared_ptr<LogSource>& source, std::string_view bytes) {
+  LogLoss output;
+  output.add(bytes);
+  const std::lock_guard lock(state_->mutex);
+  state_->queue.push_elsewhere(target, source, output);
+  state_->wake(state_);
 }
 
 void LogWriter::lose(Target target, std::string_view bytes) {
@@ -148,18 +220,26 @@ void LogWriter::lose(Target target, std::string_view bytes) {
   loss.add(bytes);
   const std::lock_guard lock(state_->mutex);
   state_->queue.push_loss(target, loss);
-  state_->work.notify_one();
+  state_->wake(state_);
 }
 
 void LogWriter::end(Target target) {
   const std::lock_guard lock(state_->mutex);
-  state_->queue.push_end(target);
-  state_->work.notify_one();
+  if (state_->thread.joinable()) {
+    state_->queue.push_end(target);
+    state_->work.notify_one();
+  } else {
+    state_->slots[target].reset();  // nothing was ever written
+  }
 }
 
 size_t LogWriter::queued() const {
   const std::lock_guard lock(state_->mutex);
   return state_->queue.queued();
+}
+
+TimePoint LogWriter::moved_at() const {
+  return TimePoint(TimePoint::duration(state_->moved_at.load(std::memory_order_relaxed)));
 }
 
 void LogWriter::notify_below(size_t size) {
@@ -170,18 +250,36 @@ void LogWriter::notify_below(size_t size) {
   state_->options.drained();
 }
 
-std::vector<LogWriter::Unwritten> LogWriter::finish(TimePoint deadline) {
+bool LogWriter::State::wait_for_end(std::unique_lock<std::mutex>& lock, const Patience& patience) {
+  const bool none = patience.standstill == Duration{};
+  const TimePoint at_least = monotonic_now() + (none ? Duration{} : kLastChance);
+  Duration standstill = patience.standstill;
+  while (!finished) {
+    const TimePoint moved{TimePoint::duration(moved_at.load(std::memory_order_relaxed))};
+    const TimePoint now = monotonic_now();
+    const TimePoint given_up = std::max(std::max(moved, patience.since) + standstill, at_least);
+    if (now >= given_up) return false;
+    ended.wait_for(lock, std::min(given_up - now, kAskEvery));
+    if (!patience.hurry || standstill <= kLastChance) continue;
+    lock.unlock();
+    if (patience.hurry()) standstill = kLastChance;
+    lock.lock();
+  }
+  return true;
+}
+
+std::vector<LogWriter::Unwritten> LogWriter::finish(const Patience& patience) {
   std::unique_lock lock(state_->mutex);
   if (!state_->thread.joinable()) return {};
   state_->stopping = true;
   state_->work.notify_one();
-  const std::chrono::steady_clock::time_point until(deadline.time_since_epoch());
-  const bool finished = state_->ended.wait_until(lock, until, [&] { return state_->finished; });
+  const bool finished = state_->wait_for_end(lock, patience);
   state_->abandoned = !finished;
   std::vector<Unwritten> unwritten;
   for (Target index = 0; index < state_->slots.size(); ++index) {
     const State::Slot* slot = state_->slots[index].get();
     if (slot == nullptr) continue;
+    if (slot->progress) slot->progress->fail();  // whoever waits for more waits in vain
     LogLoss loss = slot->unsaid;
     loss.add(state_->queue.count_unwritten(index));
     const char* reason = slot->unsaid.empty() ? state_->options.full_reason : slot->reason;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "common/time.h"
+#include "launcher/io/logs/log_catch_up.h"
 #include "launcher/logs/log_loss.h"
 #include "launcher/logs/log_queue.h"
 
@@ -40,29 +41,44 @@ class LogWriter {
     const char* reason;
   };
 
+  // How long what is queued is waited for at the end.
+  struct Patience {
+    TimePoint since{};            // a standstill before that is not held against a destination
+    Duration standstill{};        // of which a destination is given up
+    std::function<bool()> hurry;  // asked now and then; once true, only a fraction of a second is left
+  };
+
   explicit LogWriter(Options options);
-  // As finish() with a deadline that is over.
+  // Waits for nothing.
   ~LogWriter();
   LogWriter(const LogWriter&) = delete;
   LogWriter& operator=(const LogWriter&) = delete;
 
   // A destination for the writes that follow. `fd` is closed at the end of the destination if `owned`, else borrowed.
-  Target add(std::string name, int fd, bool owned);
+  // `progress` is told what a log file holds.
+  Target add(std::string name, int fd, bool owned, std::shared_ptr<LogFileProgress> progress = nullptr);
+  // One that `open` opens, on the writer's thread, when the first bytes are written; what is written to one that cannot
+  // be opened (-1) is dropped without a word.
+  Target add_unopened(std::string name, std::function<int()> open);
 
   // Queues `bytes`; when the queue has no room, even with `reserve` added to its size, they are counted as lost.
   void write(Target target, std::string_view bytes, size_t reserve = 0);
+  // Queues output that `source` will give in place of `bytes`.
+  void write_later(Target target, const std::shared_ptr<LogSource>& source, std::string_view bytes);
   // Counts `bytes` as lost without trying.
   void lose(Target target, std::string_view bytes);
   // Nothing more will be written to `target`.
   void end(Target target);
 
   size_t queued() const;
+  // When a destination last took bytes.
+  TimePoint moved_at() const;
   // Calls Options::drained once, when at most `size` bytes are queued.
   void notify_below(size_t size);
 
-  // Writes what is queued, at most until `deadline`, and stops; the destinations are gone then. Returns what could not
+  // Writes what is queued, as long as the destinations take some, and stops; they are gone then. Returns what could not
   // be written, by destination.
-  std::vector<Unwritten> finish(TimePoint deadline);
+  std::vector<Unwritten> finish(const Patience& patience);
 
  private:
   struct State;

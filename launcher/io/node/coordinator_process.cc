@@ -42,7 +42,7 @@ class CoordinatorProcess {
     hosting_.start();
     while (!hosting_.done()) io_.run_one();
     const int status = conclude(*hosting_.done());
-    err_.finish(monotonic_now() + kLastWords);
+    err_.finish({monotonic_now(), kLastWords, nullptr});
     return status;
   }
 

@@ -1,39 +1,81 @@
 #include "launcher/io/node/evidence.h"
 
-#include <fstream>
-#include <optional>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-#include "launcher/logs/log_layout.h"
+#include <cerrno>
+#include <optional>
+#include <system_error>
+
+#include "common/io/small_file.h"
+#include "common/io/unique_fd.h"
+#include "common/io/write_all.h"
 
 namespace ferrun {
 namespace {
 
-constexpr std::streamsize kLongestErrorFile = 4 << 20;
+namespace fs = std::filesystem;
 
-std::optional<std::string> read_file(const std::filesystem::path& path) {
-  if (path.empty()) return std::nullopt;
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return std::nullopt;
-  std::string bytes(static_cast<size_t>(kLongestErrorFile), '\0');
-  in.read(bytes.data(), kLongestErrorFile);
-  bytes.resize(static_cast<size_t>(in.gcount()));
-  return bytes;
+constexpr size_t kLongestErrorFile = 4 << 20;
+
+Error parent_error(const fs::path& path, const std::string& reason) {
+  return Error{ErrorKind::kPlatform, "cannot write the error file of ferrun's own parent, " + path.string() + ": " +
+                                         reason + " (TORCHELASTIC_ERROR_FILE)"};
+}
+
+std::string reason_of(int error) { return std::generic_category().message(error); }
+
+// Whole or not at all: whoever waits for the file never reads half of it.
+bool replace_file(const fs::path& path, const std::string& bytes, mode_t mode) {
+  const std::string beside = path.string() + ".ferrun-" + std::to_string(::getpid());
+  const UniqueFd file(::open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode));
+  if (!file) return false;
+  if (write_all(file.get(), bytes) && ::rename(beside.c_str(), path.c_str()) == 0) return true;
+  ::unlink(beside.c_str());
+  return false;
+}
+
+// For a link, or a folder where nothing can be made.
+Status write_in_place(const fs::path& path, const std::string& bytes) {
+  const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0666));
+  if (!file && errno == ENXIO) return parent_error(path, "it is a FIFO or a socket");
+  if (!file) return parent_error(path, reason_of(errno));
+  struct stat what {};
+  if (::fstat(file.get(), &what) != 0) return parent_error(path, reason_of(errno));
+  if (!S_ISREG(what.st_mode)) return parent_error(path, "it is not a regular file");
+  if (::ftruncate(file.get(), 0) != 0 || !write_all(file.get(), bytes)) return parent_error(path, reason_of(errno));
+  return ok_status();
 }
 
 }  // namespace
 
-WorkerEvidence read_evidence(const JobConfig& config, const LogRouter& router, int attempt, int local_rank) {
-  WorkerEvidence evidence;
-  evidence.error = parse_error_file(read_file(worker_log_plan(config, attempt, local_rank).error_file));
-  evidence.stderr_tail = router.tail(attempt, local_rank, Stream::kStderr);
-  return evidence;
+ErrorFile read_error_file(const fs::path& path) {
+  if (path.empty()) return {};
+  const SmallFile file = read_small_file(path, kLongestErrorFile);
+  ErrorFile error;
+  switch (file.state) {
+    case SmallFile::State::kAbsent: return error;
+    case SmallFile::State::kRead: error = parse_error_file(file.bytes); break;
+    case SmallFile::State::kTooLarge:
+    case SmallFile::State::kNotAFile:
+    case SmallFile::State::kUnreadable: error.state = ErrorFile::State::kUnreadable; error.problem = file.problem;
+  }
+  if (error.state == ErrorFile::State::kUnreadable) error.problem = path.string() + ": " + error.problem;
+  return error;
 }
 
-void tell_parent(const JobConfig& config, const std::filesystem::path& error_file, const std::string& description,
-                 int status) {
-  if (config.parent_error_file.empty()) return;
-  std::ofstream out(config.parent_error_file, std::ios::binary | std::ios::trunc);
-  out << error_file_for_parent(read_file(error_file), description, status);
+Status tell_parent(const fs::path& parent_file, const fs::path& error_file, const std::string& description,
+                   int status) {
+  const SmallFile file = read_small_file(error_file, kLongestErrorFile);
+  const bool is_read = file.state == SmallFile::State::kRead;
+  const std::string bytes =
+      error_file_for_parent(is_read ? std::optional(file.bytes) : std::nullopt, description, status);
+  struct stat what {};
+  const bool is_there = ::lstat(parent_file.c_str(), &what) == 0;
+  const bool is_replaceable = !is_there || S_ISREG(what.st_mode);
+  if (is_replaceable && replace_file(parent_file, bytes, is_there ? what.st_mode & 0777 : 0666)) return ok_status();
+  return write_in_place(parent_file, bytes);
 }
 
 }  // namespace ferrun

@@ -1,13 +1,12 @@
 #include "launcher/io/node/local_job.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <csignal>
 #include <memory>
 #include <utility>
 
 #include "common/io/clock.h"
+#include "launcher/io/node/evidence.h"
 #include "launcher/io/process/descendants.h"
 #include "launcher/logs/log_layout.h"
 
@@ -20,8 +19,11 @@ namespace {
 // How long the output of an attempt whose processes are all gone is waited for. Only a process outside the job that
 // holds one of its pipes can make it that long.
 constexpr Duration kDrainTime = std::chrono::seconds(2);
-// How long a console or disk that stands still may keep ferrun from ending.
+// How long a terminal or disk that stands still may keep ferrun from ending.
 constexpr Duration kCloseTime = std::chrono::seconds(3);
+// After what time a disk that does not answer is mentioned, and after what time an error file is done without.
+constexpr Duration kSlowDisk = std::chrono::seconds(10);
+constexpr Duration kErrorFileTime = std::chrono::seconds(5);
 
 LogRouter::Options router_options() { return {}; }
 
@@ -37,22 +39,24 @@ std::vector<int> job_signals(std::vector<int> signals) {
 
 // A worker's descriptors, closed when nobody needs them any more.
 struct LocalJob::HeldStdio {
-  explicit HeldStdio(WorkerStdio given) : stdio(given) {}
-  HeldStdio(const HeldStdio&) = delete;
-  HeldStdio& operator=(const HeldStdio&) = delete;
-  ~HeldStdio() {
-    for (const int fd : {stdio.out, stdio.err}) {
-      if (fd >= 0) ::close(fd);
-    }
-  }
+  HeldStdio(UniqueFd out_end, UniqueFd err_end)
+      : out(std::move(out_end)), err(std::move(err_end)), stdio{out.get(), err.get()} {}
+  const UniqueFd out;
+  const UniqueFd err;
   const WorkerStdio stdio;
 };
 
 LocalJob::LocalJob(asio::io_context& io, JobConfig config, const SentinelLink& sentinel, std::function<void(Fact)> tell)
-    : config_(std::move(config)),
-      tell_(std::move(tell)),
+    : io_(io),
+      config_(std::move(config)),
+      tell_([this, tell = std::move(tell)](Fact fact) {
+        note_stop(fact);
+        tell(std::move(fact));
+      }),
       inbox_(io, sentinel, job_signals(config_.stop_signals), inbox_callbacks()),
-      folders_(config_.output),
+      folders_(std::make_shared<JobFolders>(config_.output)),
+      files_(io),
+      slow_disk_(io),
       router_(io, router_options()),
       log_(config_.log_level, [this](const std::string& line) { router_.announce(line); }),
       processes_(io, process_callbacks(), config_.open_files) {}
@@ -80,7 +84,7 @@ SignalInbox::Callbacks LocalJob::inbox_callbacks() {
 
 void LocalJob::introduce() {
   if (config_.output.wants_files() && !config_.output.temporary) {
-    router_.keep_announcements(job_folder(config_.output) / "ferrun.log");
+    router_.keep_announcements(job_folder(config_.output) / "ferrun.log", /*make_folder=*/true);
   }
   for (const std::string& line : config_.warnings) log_.say(LogLevel::kWarning, line);
   for (const std::string& line : config_.notes) log_.say(LogLevel::kInfo, line);
@@ -88,9 +92,55 @@ void LocalJob::introduce() {
 }
 
 void LocalJob::prepare(const PrepareAttempt& prepare) {
-  if (const Status made = make_folders(); !made) {
-    tell_(AttemptNotReady{prepare.attempt, made.error()});
-  } else if (prepare.with_template && !processes_.template_running()) {
+  attempt_ = prepare.attempt;
+  streams_ = {};
+  const std::vector<WorkerLogPlan> plans = plans_of(prepare.attempt);
+  const bool opens_any = std::ranges::any_of(plans, [](const auto& plan) { return plan.out.file || plan.err.file; });
+  if (!opens_any && !config_.output.wants_files()) return files_ready(prepare);
+  mention_a_slow_disk(prepare.attempt);
+  files_.run([this, folders = folders_, prepare, plans] {
+    auto made = std::make_shared<JobFolders::Attempt>(folders->prepare(prepare.attempt, plans));
+    return [this, prepare, made] { files_made(prepare, std::move(*made)); };
+  });
+}
+
+std::vector<WorkerLogPlan> LocalJob::plans_of(int attempt) const {
+  std::vector<WorkerLogPlan> plans;
+  for (int rank = 0; rank < config_.workers; ++rank) plans.push_back(worker_log_plan(config_, attempt, rank));
+  return plans;
+}
+
+void LocalJob::mention_a_slow_disk(int attempt) {
+  slow_disk_.expires_after(kSlowDisk);
+  slow_disk_.async_wait([this, attempt](const boost::system::error_code& error) {
+    if (error || attempt != attempt_) return;
+    log_.say(LogLevel::kWarning, "still waiting for the log folder " + job_folder(config_.output).string() +
+                                     ": its disk or file server does not answer; --log-dir names another one");
+  });
+}
+
+// With nothing to be written but error files, a job runs without them rather than not at all.
+void LocalJob::files_made(const PrepareAttempt& prepare, JobFolders::Attempt made) {
+  if (prepare.attempt != attempt_) return;
+  slow_disk_.cancel();
+  without_error_files_ = !made.folder;
+  if (!made.folder && !config_.output.wants_only_error_files()) {
+    return tell_(AttemptNotReady{prepare.attempt, made.folder.error()});
+  }
+  if (!made.folder) log_.say(LogLevel::kWarning, made.folder.error().message + "; workers have no error files");
+  const std::filesystem::path folder = job_folder(config_.output);
+  // A line must not make the folder that is missed here.
+  const bool keeps_lines = made.folder && config_.output.wants_files() && !config_.output.temporary;
+  if (keeps_lines) router_.keep_announcements(folder / "ferrun.log", /*make_folder=*/false);
+  if (made.made_again) {
+    log_.say(LogLevel::kWarning, "the log folder " + folder.string() + " was removed while the job ran: made again");
+  }
+  streams_ = std::move(made);
+  files_ready(prepare);
+}
+
+void LocalJob::files_ready(const PrepareAttempt& prepare) {
+  if (prepare.with_template && !processes_.template_running()) {
     start_template(prepare.attempt);
   } else {
     tell_(AttemptReady{prepare.attempt});
@@ -107,7 +157,9 @@ void LocalJob::start_template(int attempt) {
 void LocalJob::start(const StartWorker& start, WorkerPlace place) {
   const Result<std::shared_ptr<HeldStdio>> streams = streams_for(start, place.assignment.first_rank);
   if (!streams) return started(start, streams.error());
-  place.error_file = worker_log_plan(config_, start.attempt, start.local_rank).error_file;
+  if (!without_error_files_) {
+    place.error_file = worker_log_plan(config_, start.attempt, start.local_rank).error_file;
+  }
   const SpawnRequest request = spawn_request(config_, place);
   const std::shared_ptr<HeldStdio> held = *streams;
   if (!start.from_template) {
@@ -135,6 +187,7 @@ void LocalJob::signal(const SignalWorker& send) {
 
 void LocalJob::sweep(const SweepAttempt& sweep) {
   unforked_.clear();  // nobody starts these any more
+  streams_ = {};
   processes_.sweep(sweep.grace, [this, sweep](const std::vector<KilledProcess>& killed) {
     if (!killed.empty()) {
       log_.say(LogLevel::kWarning, "had to kill " + std::to_string(killed.size()) +
@@ -145,41 +198,87 @@ void LocalJob::sweep(const SweepAttempt& sweep) {
   });
 }
 
-// With nothing to be written but error files, a job runs without them rather than not at all.
-Status LocalJob::make_folders() {
-  if (folders_made_ || !config_.output.wants_files()) return ok_status();
-  Status made = folders_.make_job_folder();
-  folders_made_ = made.ok();
-  if (made || !config_.output.wants_only_error_files()) return made;
-  log_.say(LogLevel::kWarning, made.error().message + "; workers have no error files");
-  config_.output.base.clear();
-  return ok_status();
-}
-
 Result<std::shared_ptr<LocalJob::HeldStdio>> LocalJob::streams_for(const StartWorker& start, int first_rank) {
   if (const auto kept = unforked_.extract({start.attempt, start.local_rank})) return kept.mapped();
-  const Result<WorkerStdio> opened = open_streams(start.attempt, start.local_rank, first_rank);
-  if (!opened) return opened.error();
-  return std::make_shared<HeldStdio>(*opened);
-}
-
-Result<WorkerStdio> LocalJob::open_streams(int attempt, int local_rank, int first_rank) {
-  if (config_.output.wants_files()) {
-    if (Status made = folders_.make_worker_folder(attempt, local_rank); !made) return made.error();
+  JobFolders::Streams files;
+  const size_t rank = static_cast<size_t>(start.local_rank);
+  if (start.attempt == attempt_ && rank < streams_.workers.size()) {
+    Result<JobFolders::Streams>& opened = streams_.workers[rank];
+    if (!opened) return opened.error();
+    files = std::move(*opened);
   }
-  const WorkerLogPlan plan = worker_log_plan(config_, attempt, local_rank, first_rank);
-  const Result<int> out = router_.open(attempt, local_rank, Stream::kStdout, plan.out);
+  const WorkerLogPlan plan = worker_log_plan(config_, start.attempt, start.local_rank, first_rank);
+  Result<UniqueFd> out = router_.open(start.attempt, start.local_rank, Stream::kStdout, plan.out, std::move(files.out));
   if (!out) return out.error();
-  const Result<int> err = router_.open(attempt, local_rank, Stream::kStderr, plan.err);
-  if (err) return WorkerStdio{*out, *err};
-  if (*out >= 0) ::close(*out);
-  return err.error();
+  Result<UniqueFd> err = router_.open(start.attempt, start.local_rank, Stream::kStderr, plan.err, std::move(files.err));
+  if (!err) return err.error();
+  return std::make_shared<HeldStdio>(std::move(*out), std::move(*err));
 }
 
-void LocalJob::close(const std::vector<std::string>& lines, int last_attempt) {
+void LocalJob::read_error_files(int attempt, const std::vector<int>& local_ranks, ErrorFilesRead done) {
+  std::vector<std::filesystem::path> paths;
+  for (const int rank : local_ranks) paths.push_back(worker_log_plan(config_, attempt, rank).error_file);
+  const auto timer = std::make_shared<asio::steady_timer>(io_, kErrorFileTime);
+  const auto answer = std::make_shared<ErrorFilesRead>(std::move(done));  // empty once it was called
+  timer->async_wait([timer, answer, paths](const boost::system::error_code& error) {
+    if (error || !*answer) return;
+    std::vector<ErrorFile> files(paths.size());
+    for (size_t i = 0; i < paths.size(); ++i) {
+      files[i].state = ErrorFile::State::kUnreadable;
+      files[i].problem = paths[i].string() + ": its disk or file server does not answer";
+    }
+    std::exchange(*answer, nullptr)(files);
+  });
+  files_.run([paths, weak_timer = std::weak_ptr(timer), answer] {
+    std::vector<ErrorFile> files;
+    for (const std::filesystem::path& path : paths) files.push_back(read_error_file(path));
+    return [files = std::move(files), weak_timer, answer] {
+      if (const auto waiting = weak_timer.lock()) waiting->cancel();
+      if (*answer) std::exchange(*answer, nullptr)(files);
+    };
+  });
+}
+
+void LocalJob::tell_parent(int attempt, int local_rank, const std::string& description, int status) {
+  if (config_.parent_error_file.empty()) return;
+  const auto told = std::make_shared<Status>(ok_status());
+  files_.run([told, parent = config_.parent_error_file, description, status,
+              error_file = worker_log_plan(config_, attempt, local_rank).error_file] {
+    *told = ferrun::tell_parent(parent, error_file, description, status);
+    return FileWorker::Then();
+  });
+  if (!files_.wait(kCloseTime)) {
+    log_.say(LogLevel::kWarning, "the disk of " + config_.parent_error_file +
+                                     " does not answer: ferrun's own parent does not find the root cause there");
+  } else if (!*told) {
+    log_.say(LogLevel::kWarning, told->error().message);
+  }
+}
+
+void LocalJob::close(const std::vector<std::string>& lines) {
   for (const std::string& line : lines) router_.announce(line);
-  if (folders_made_ && config_.output.temporary) folders_.remove_empty(last_attempt, config_.workers);
-  router_.close(monotonic_now() + kCloseTime);
+  told_to_stop_ = false;
+  router_.close(kCloseTime, [this] { return close_at_once(); });
+  if (!config_.output.wants_files()) return;
+  files_.run([folders = folders_] {
+    folders->remove_empty();
+    return FileWorker::Then();
+  });
+  files_.wait(kCloseTime);
+}
+
+void LocalJob::note_stop(const Fact& fact) {
+  const auto* signal = std::get_if<SignalArrived>(&fact);
+  told_to_stop_ |= std::holds_alternative<SentinelDied>(fact);
+  told_to_stop_ |=
+      signal != nullptr && std::ranges::find(config_.stop_signals, signal->signal) != config_.stop_signals.end();
+}
+
+// While the output's last readers are waited for.
+bool LocalJob::close_at_once() {
+  if (io_.stopped()) io_.restart();
+  io_.poll();
+  return told_to_stop_;
 }
 
 }  // namespace ferrun

@@ -6,6 +6,8 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -18,10 +20,12 @@
 #include "launcher/io/logs/agent_log.h"
 #include "launcher/io/logs/job_folders.h"
 #include "launcher/io/logs/log_router.h"
+#include "launcher/io/node/file_worker.h"
 #include "launcher/io/process/process_launcher.h"
 #include "launcher/io/process/sentinel.h"
 #include "launcher/io/process/signal_inbox.h"
 #include "launcher/node/node_events.h"
+#include "launcher/report/error_file.h"
 #include "launcher/workers/worker_environment.h"
 
 namespace ferrun {
@@ -47,7 +51,7 @@ class LocalJob {
   void introduce();
   void say(LogLevel level, const std::string& line) { log_.say(level, line); }
 
-  // Folders and, when asked for, the template: AttemptReady or AttemptNotReady.
+  // Folders, log files and, when asked for, the template: AttemptReady or AttemptNotReady.
   void prepare(const PrepareAttempt& prepare);
   // `place` without its error file, which is found here: RankStarted, RankNotStarted or RankNotForked, and RankEnded.
   void start(const StartWorker& start, WorkerPlace place);
@@ -57,24 +61,41 @@ class LocalJob {
   void sweep(const SweepAttempt& sweep);
   void kill_everything() { processes_.kill_descendants(); }
 
-  // The last call: shows `lines`, removes empty folders, flushes.
-  void close(const std::vector<std::string>& lines, int last_attempt);
+  // The error files of these workers, in their order; `done` is called in a later turn, without waiting for a disk that
+  // hangs.
+  using ErrorFilesRead = std::function<void(const std::vector<ErrorFile>&)>;
+  void read_error_files(int attempt, const std::vector<int>& local_ranks, ErrorFilesRead done);
+
+  // Hands the root cause on to ferrun's own parent, if that asked for it.
+  void tell_parent(int attempt, int local_rank, const std::string& description, int status);
+  // The last call: shows `lines`, flushes, removes empty folders. A signal cuts it short.
+  void close(const std::vector<std::string>& lines);
 
  private:
   ProcessLauncher::Callbacks process_callbacks();
   SignalInbox::Callbacks inbox_callbacks();
-  Status make_folders();
+  std::vector<WorkerLogPlan> plans_of(int attempt) const;
+  void mention_a_slow_disk(int attempt);
+  void files_made(const PrepareAttempt& prepare, JobFolders::Attempt made);
+  void files_ready(const PrepareAttempt& prepare);
+  void note_stop(const Fact& fact);
+  bool close_at_once();
   struct HeldStdio;
   Result<std::shared_ptr<HeldStdio>> streams_for(const StartWorker& start, int first_rank);
-  Result<WorkerStdio> open_streams(int attempt, int local_rank, int first_rank);
   void started(const StartWorker& start, const Result<pid_t>& pid);
   void start_template(int attempt);
 
-  JobConfig config_;
+  boost::asio::io_context& io_;
+  const JobConfig config_;
   std::function<void(Fact)> tell_;
   SignalInbox inbox_;  // before what has threads of its own
-  JobFolders folders_;
-  bool folders_made_ = false;
+  bool told_to_stop_ = false;
+  std::shared_ptr<JobFolders> folders_;  // used by `files_` alone
+  FileWorker files_;
+  boost::asio::steady_timer slow_disk_;
+  int attempt_ = -1;             // the newest that was prepared
+  JobFolders::Attempt streams_;  // of that attempt, until its workers are started
+  bool without_error_files_ = false;
   LogRouter router_;
   AgentLog log_;
   ProcessLauncher processes_;

@@ -11,7 +11,6 @@
 
 #include "common/io/clock.h"
 #include "launcher/exit_statuses.h"
-#include "launcher/io/node/evidence.h"
 #include "launcher/io/node/hosting_driver.h"
 #include "launcher/io/node/local_job.h"
 #include "launcher/io/node/node_address.h"
@@ -226,20 +225,28 @@ class NodeDriver::Impl {
 
   // In a later turn: what the dying worker wrote last may lie in its pipe still.
   void carry_out(const GatherEvidence& gather) {
-    asio::post(io_, [this, gather] { asio::post(io_, [this, gather] { tell_machine(evidence(gather)); }); });
+    asio::post(io_, [this, gather] {
+      job_.read_error_files(gather.attempt, gather.local_ranks, [this, gather](const std::vector<ErrorFile>& files) {
+        tell_machine(evidence(gather, files));
+      });
+    });
   }
 
-  EvidenceGathered evidence(const GatherEvidence& gather) const {
+  EvidenceGathered evidence(const GatherEvidence& gather, const std::vector<ErrorFile>& error_files) const {
     EvidenceGathered gathered{gather.attempt, {}};
     const JobConfig& config = job_.config();
     const std::string out_of_memory = oom_ ? oom_->evidence() : "";
-    for (const int local_rank : gather.local_ranks) {
+    for (size_t i = 0; i < gather.local_ranks.size(); ++i) {
+      const int local_rank = gather.local_ranks[i];
       FailedWorker worker;
       worker.local_rank = local_rank;
-      worker.evidence = read_evidence(config, job_.router(), gather.attempt, local_rank);
+      worker.evidence.error = error_files[i];
+      worker.evidence.stderr_tail = job_.router().tail(gather.attempt, local_rank, Stream::kStderr);
       worker.evidence.out_of_memory = out_of_memory;
       const StreamPlan err = worker_log_plan(config, gather.attempt, local_rank).err;
-      worker.stderr_file = err.file.value_or("");
+      // An empty file that nobody asked for is removed.
+      const bool stays = !config.output.temporary || !worker.evidence.stderr_tail.empty();
+      if (stays) worker.stderr_file = err.file.value_or("");
       worker.stderr_inherited = err.inherited();
       gathered.workers.push_back(std::move(worker));
     }
@@ -274,7 +281,7 @@ class NodeDriver::Impl {
   bool over() const { return hosting_ ? hosting_->done().has_value() : done_.has_value(); }
 
   int refuse(const Error& error) {
-    job_.close({"ferrun: " + error.message}, 0);
+    job_.close({"ferrun: " + error.message});
     return exit_status_of(error);
   }
 
@@ -283,12 +290,9 @@ class NodeDriver::Impl {
     if (solo() && !runtime_.empty()) rmdir(runtime_.c_str());  // unless another job's socket is there
     if (hosting_ && hosting_->done()->error) return refuse(*hosting_->done()->error);
     if (done_->failed_local_rank) {
-      const JobConfig& config = job_.config();
-      const int attempt = attempt_.attempt;
-      tell_parent(config, worker_log_plan(config, attempt, *done_->failed_local_rank).error_file, done_->failure,
-                  done_->failure_status);
+      job_.tell_parent(attempt_.attempt, *done_->failed_local_rank, done_->failure, done_->failure_status);
     }
-    job_.close(done_->lines, machine_->attempt());
+    job_.close(done_->lines);
     return done_->exit_status;
   }
 

@@ -3,10 +3,12 @@
 #include <unistd.h>
 
 #include <cctype>
-#include <fstream>
 #include <functional>
 #include <map>
+#include <sstream>
 #include <system_error>
+
+#include "common/io/small_file.h"
 
 namespace ferrun {
 namespace {
@@ -26,7 +28,7 @@ struct Device {
 // "GPU UUID: \t GPU-..." and "Device Minor: \t 0" among other lines.
 Device read_information(const fs::path& file) {
   Device device;
-  std::ifstream in(file);
+  std::istringstream in(read_small_file(file).bytes);
   for (std::string line; std::getline(in, line);) {
     const size_t colon = line.find(':');
     if (colon == std::string::npos) continue;
@@ -64,7 +66,7 @@ std::map<int, fs::path> nodes_in(const fs::path& folder, std::string_view prefix
 }
 
 std::string first_word(const fs::path& file) {
-  std::ifstream in(file);
+  std::istringstream in(read_small_file(file).bytes);
   std::string word;
   in >> word;
   return word;
@@ -79,7 +81,7 @@ fs::path device_of_render_node(const fs::path& root, int minor) {
 // "simd_count 304" and so on: one node of AMD's topology, which has CPUs as well.
 Device read_topology_node(const fs::path& properties) {
   std::map<std::string, uint64_t> values;
-  std::ifstream in(properties);
+  std::istringstream in(read_small_file(properties).bytes);
   std::string name;
   uint64_t value = 0;
   while (in >> name >> value) values[name] = value;

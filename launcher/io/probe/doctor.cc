@@ -11,14 +11,15 @@
 #include <boost/asio/io_context.hpp>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <functional>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
+#include <sstream>
 #include <utility>
 
 #include "common/io/clock.h"
+#include "common/io/small_file.h"
+#include "common/io/unique_fd.h"
 #include "launcher/config/descriptors.h"
 #include "launcher/doctor/judgement.h"
 #include "rendezvous/coordinator/host_election.h"
@@ -29,6 +30,7 @@
 #include "rendezvous/io/net/random_bytes.h"
 #include "rendezvous/io/net/resolver.h"
 #include "rendezvous/io/net/socket_address.h"
+#include "rendezvous/job/job_status.h"
 
 namespace ferrun {
 namespace {
@@ -46,34 +48,31 @@ RouteFacts route_to(const IpAddress& address, const std::vector<HostAddress>& ow
   RouteFacts facts;
   facts.address = to_string(address);
   const auto to = endpoint_of(address, 9);
-  const int fd = socket(to.protocol().family(), SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const UniqueFd fd(socket(to.protocol().family(), SOCK_DGRAM | SOCK_CLOEXEC, 0));
   sockaddr_storage local{};
   socklen_t size = sizeof local;
-  if (fd < 0 || connect(fd, to.data(), static_cast<socklen_t>(to.size())) != 0 ||
-      getsockname(fd, reinterpret_cast<sockaddr*>(&local), &size) != 0) {
+  if (!fd || connect(fd.get(), to.data(), static_cast<socklen_t>(to.size())) != 0 ||
+      getsockname(fd.get(), reinterpret_cast<sockaddr*>(&local), &size) != 0) {
     facts.error = std::strerror(errno);
   } else if (const auto found = ip_address_of(reinterpret_cast<const sockaddr&>(local))) {
     facts.local = to_string(*found);
     facts.interface = interface_of(*found, own);
   }
-  if (fd >= 0) close(fd);
   return facts;
 }
 
 // Empty, or why nobody could listen there.
 std::string problem_with_port(uint16_t port) {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const int on = 1;
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   const auto any = endpoint_of(*parse_ip_address("0.0.0.0"), port);
-  const bool free = bind(fd, any.data(), static_cast<socklen_t>(any.size())) == 0 && listen(fd, 1) == 0;
-  const int error = errno;
-  close(fd);
-  return free ? "" : std::strerror(error);
+  const bool free = bind(fd.get(), any.data(), static_cast<socklen_t>(any.size())) == 0 && listen(fd.get(), 1) == 0;
+  return free ? "" : std::strerror(errno);
 }
 
 std::optional<PortRange> local_port_range() {
-  std::ifstream in("/proc/sys/net/ipv4/ip_local_port_range");
+  std::istringstream in(read_small_file("/proc/sys/net/ipv4/ip_local_port_range").bytes);
   PortRange range;
   if (!(in >> range.first >> range.last) || range.first > range.last) return std::nullopt;
   return range;
@@ -181,9 +180,9 @@ class Examination {
 
   void compare_clocks(const std::string& json, WallClock::time_point asked) {
     const WallClock::time_point now = WallClock::now();
-    const nlohmann::json status = nlohmann::json::parse(json, nullptr, false);
-    if (!status.is_object() || !status.contains("clock_us") || !status["clock_us"].is_number_integer()) return;
-    const WallClock::time_point theirs{std::chrono::microseconds(status["clock_us"].get<int64_t>())};
+    const Result<JobStatus> status = job_status_from_json(json);
+    if (!status || status->clock_us == 0) return;
+    const WallClock::time_point theirs{std::chrono::microseconds(status->clock_us)};
     clock_.uncertainty = (now - asked) / 2;
     clock_.ahead = asked + clock_.uncertainty - theirs;
   }

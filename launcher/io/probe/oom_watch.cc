@@ -1,24 +1,19 @@
 #include "launcher/io/probe/oom_watch.h"
 
-#include <fstream>
 #include <sstream>
 #include <string_view>
 #include <utility>
+
+#include "common/io/small_file.h"
 
 namespace ferrun {
 namespace {
 
 namespace fs = std::filesystem;
 
-std::string text_of(const fs::path& file) {
-  std::ostringstream text;
-  text << std::ifstream(file).rdbuf();
-  return text.str();
-}
-
 // The number behind `key` in a file of lines "key number".
 std::optional<uint64_t> counter(const fs::path& file, std::string_view key) {
-  std::ifstream in(file);
+  std::istringstream in(read_small_file(file).bytes);
   std::string name;
   uint64_t value = 0;
   while (in >> name >> value) {
@@ -78,7 +73,7 @@ std::optional<fs::path> group_folder(const std::string& groups, const std::strin
 // " (limit 512 MiB)"; empty without a limit. The first version writes a number near 2^63 for none.
 std::string limit_text(const fs::path& file) {
   constexpr uint64_t kNoLimit = uint64_t{1} << 60;
-  std::ifstream in(file);
+  std::istringstream in(read_small_file(file).bytes);
   uint64_t bytes = 0;
   if (!(in >> bytes) || bytes >= kNoLimit) return "";
   return " (limit " + std::to_string(bytes >> 20) + " MiB)";
@@ -89,7 +84,8 @@ std::string times(uint64_t count) { return count == 1 ? "once" : std::to_string(
 }  // namespace
 
 OomWatch::Group OomWatch::own_group(const fs::path& proc) {
-  const std::string groups = text_of(proc / "self/cgroup"), mounts = text_of(proc / "self/mountinfo");
+  const std::string groups = read_small_file(proc / "self/cgroup").bytes,
+                    mounts = read_small_file(proc / "self/mountinfo").bytes;
   if (const auto folder = group_folder(groups, mounts, true);
       folder && counter(*folder / "memory.events", "oom_kill")) {
     return {*folder / "memory.events", *folder / "memory.max"};

@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <fstream>
 #include <limits>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
+
+#include "common/io/small_file.h"
 
 namespace ferrun {
 namespace {
@@ -30,15 +32,15 @@ int affinity_cores() {
 
 // cpu.max holds "max 100000" or "250000 100000".
 double quota_v2(const fs::path& folder) {
-  std::ifstream in(folder / "cpu.max");
+  std::istringstream in(read_small_file(folder / "cpu.max").bytes);
   double quota = 0;
   double period = 0;
   return in >> quota >> period && period > 0 ? quota / period : kNoQuota;
 }
 
 double quota_v1(const fs::path& folder) {
-  std::ifstream quota_file(folder / "cpu.cfs_quota_us");
-  std::ifstream period_file(folder / "cpu.cfs_period_us");
+  std::istringstream quota_file(read_small_file(folder / "cpu.cfs_quota_us").bytes);
+  std::istringstream period_file(read_small_file(folder / "cpu.cfs_period_us").bytes);
   double quota = 0;
   double period = 0;
   return quota_file >> quota && period_file >> period && quota > 0 && period > 0 ? quota / period : kNoQuota;
@@ -57,7 +59,7 @@ double tightest(const fs::path& mount, const std::string& path, Quota quota_of) 
 
 double cgroup_quota() {
   double quota = kNoQuota;
-  std::ifstream in("/proc/self/cgroup");
+  std::istringstream in(read_small_file("/proc/self/cgroup").bytes);
   for (std::string line; std::getline(in, line);) {  // "4:cpu,cpuacct:/path" or "0::/path"
     const size_t first = line.find(':');
     const size_t second = line.find(':', first + 1);

@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "common/fork_protocol.h"
+#include "common/io/unique_fd.h"
 #include "launcher/io/process/process_launcher.h"
 
 namespace ferrun {
@@ -25,20 +26,15 @@ class ElfFile {
   // O_NONBLOCK: a FIFO of that name must not hold ferrun up.
   explicit ElfFile(const std::string& path) : fd_(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
     struct stat status = {};
-    if (fd_ >= 0 && fstat(fd_, &status) == 0 && S_ISREG(status.st_mode)) size_ = static_cast<uint64_t>(status.st_size);
+    if (fd_ && fstat(fd_.get(), &status) == 0 && S_ISREG(status.st_mode)) size_ = static_cast<uint64_t>(status.st_size);
   }
-  ~ElfFile() {
-    if (fd_ >= 0) close(fd_);
-  }
-  ElfFile(const ElfFile&) = delete;
-  ElfFile& operator=(const ElfFile&) = delete;
 
   // Whether all `bytes` at `offset` lie in the file and were read.
   bool read(uint64_t offset, void* to, uint64_t bytes) const {
     if (offset > size_ || bytes > size_ - offset) return false;
     auto* at = static_cast<char*>(to);
     while (bytes > 0) {
-      const ssize_t n = pread(fd_, at, bytes, static_cast<off_t>(offset));
+      const ssize_t n = pread(fd_.get(), at, bytes, static_cast<off_t>(offset));
       if (n < 0 && errno == EINTR) continue;
       if (n <= 0) return false;  // truncated meanwhile
       at += n;
@@ -49,7 +45,7 @@ class ElfFile {
   }
 
  private:
-  int fd_;
+  UniqueFd fd_;
   uint64_t size_ = 0;
 };
 

@@ -13,6 +13,8 @@
 #include <utility>
 
 #include "common/fork_protocol.h"
+#include "common/io/unique_fd.h"
+#include "common/io/write_all.h"
 #include "launcher/io/process/spawn.h"
 
 namespace ferrun {
@@ -26,32 +28,6 @@ namespace {
 constexpr std::chrono::seconds kPatience{10};
 
 Error platform_error(const std::string& what) { return {ErrorKind::kPlatform, what + ": " + std::strerror(errno)}; }
-
-class OwnedFd {
- public:
-  explicit OwnedFd(int fd) : fd_(fd) {}
-  ~OwnedFd() {
-    if (fd_ >= 0) close(fd_);
-  }
-  OwnedFd(const OwnedFd&) = delete;
-  OwnedFd& operator=(const OwnedFd&) = delete;
-  int get() const { return fd_; }
-  int release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
-
-bool write_whole(int fd, const std::string& bytes) {
-  size_t done = 0;
-  while (done < bytes.size()) {
-    const ssize_t n = write(fd, bytes.data() + done, bytes.size() - done);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return false;
-    done += static_cast<size_t>(n);
-  }
-  return true;
-}
 
 std::string environment_block(const Environment& environment) {
   std::string block;
@@ -86,8 +62,8 @@ Result<std::shared_ptr<ForkTemplate>> ForkTemplate::start(asio::io_context& io, 
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
     return platform_error("cannot start the fork template");
-  OwnedFd own(ends[0]);
-  const OwnedFd theirs(ends[1]);
+  UniqueFd own(ends[0]);
+  const UniqueFd theirs(ends[1]);
   Environment with_channel = environment;
   with_channel.set(kTemplateDescriptorVariable, std::to_string(kExtraDescriptor));
   const std::vector<int> any_cpu;
@@ -190,8 +166,8 @@ Status ForkTemplate::fork(const SpawnRequest& request, int out, int err) {
   if (!running()) return Error{ErrorKind::kInternal, "no fork template is ready"};
   if (request.argv != argv_) return Error{ErrorKind::kInternal, "the fork template runs another command line"};
   const std::string block = environment_block(request.environment);
-  const OwnedFd file(memfd_create("ferrun-environment", MFD_CLOEXEC));
-  if (file.get() < 0 || !write_whole(file.get(), block))
+  const UniqueFd file(memfd_create("ferrun-environment", MFD_CLOEXEC));
+  if (!file || !write_all(file.get(), block))
     return platform_error("cannot hand over a worker's environment");
   ForkRequest message;
   message.agent = getpid();

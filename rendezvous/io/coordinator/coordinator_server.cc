@@ -36,12 +36,10 @@ constexpr Duration kRefusalPause = std::chrono::seconds(60);
 // Handshakes at one time, beside those of all nodes of the job.
 constexpr size_t kSpareHandshakes = 1024;
 
-// For `ferrun doctor`, which shows how far the hosts' clocks are apart. No decision rests on it.
-std::string with_clock(std::string status) {
+std::string with_clock(JobStatus status) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
-  const auto microseconds = std::chrono::duration_cast<std::chrono::microseconds>(now).count();
-  if (status.ends_with('}')) status.insert(status.size() - 1, ",\"clock_us\":" + std::to_string(microseconds));
-  return status;
+  status.clock_us = std::chrono::duration_cast<std::chrono::microseconds>(now).count();
+  return to_json(status);
 }
 
 }  // namespace
@@ -111,7 +109,7 @@ struct CoordinatorServer::Impl final : SessionConnection::Owner, std::enable_sha
     if (callbacks.heard) callbacks.heard(message);
     if (peer.phase == Phase::kMember) return deliver(PeerSaid{peer.id, std::move(message)});
     if (const auto* request = std::get_if<StatusRequest>(&message)) {
-      send(peer, encode(StatusReply{request->id, with_clock(machine.status_json(now))}));
+      send(peer, encode(StatusReply{request->id, with_clock(machine.status(now))}));
     }
   }
 

@@ -11,6 +11,8 @@
 #include <filesystem>
 #include <utility>
 
+#include "common/io/unique_fd.h"
+#include "common/io/write_all.h"
 #include "rendezvous/coordinator/coordinator_state_codec.h"
 #include "rendezvous/io/net/detached_task.h"
 
@@ -20,33 +22,12 @@ namespace {
 // Bigger than any state of a job of 10,000 nodes.
 constexpr size_t kMostBytes = 64 << 20;
 
-class File {
- public:
-  File(const std::string& path, int flags) : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0600)) {}
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-  ~File() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  bool open() const { return fd_ >= 0; }
-  int fd() const { return fd_; }
-
- private:
-  int fd_;
-};
+UniqueFd open_file(const std::string& path, int flags) {
+  return UniqueFd(::open(path.c_str(), flags | O_CLOEXEC, 0600));
+}
 
 std::string cannot(const char* what, const std::string& path) {
   return std::string("cannot ") + what + " " + path + ": " + std::strerror(errno);
-}
-
-bool write_all(int fd, const std::string& text) {
-  for (size_t written = 0; written < text.size();) {
-    const ssize_t now = ::write(fd, text.data() + written, text.size() - written);
-    if (now < 0 && errno == EINTR) continue;
-    if (now < 0) return false;
-    written += static_cast<size_t>(now);
-  }
-  return true;
 }
 
 std::string folder_of(const std::string& path) {
@@ -59,16 +40,16 @@ std::string folder_of(const std::string& path) {
 std::string replace_file(const std::string& path, const std::string& text) {
   const std::string beside = path + ".new";
   {
-    const File file(beside, O_WRONLY | O_CREAT | O_TRUNC);
-    if (!file.open()) return cannot("create", beside);
-    if (!write_all(file.fd(), text)) return cannot("write", beside);
-    if (::fsync(file.fd()) != 0) return cannot("sync", beside);
+    const UniqueFd file = open_file(beside, O_WRONLY | O_CREAT | O_TRUNC);
+    if (!file) return cannot("create", beside);
+    if (!write_all(file.get(), text)) return cannot("write", beside);
+    if (::fsync(file.get()) != 0) return cannot("sync", beside);
   }
   if (std::rename(beside.c_str(), path.c_str()) != 0) return cannot("replace", path);
   const std::string folder = folder_of(path);
-  const File directory(folder, O_RDONLY | O_DIRECTORY);
+  const UniqueFd directory = open_file(folder, O_RDONLY | O_DIRECTORY);
   // Some file systems cannot sync a folder, and need not.
-  if (directory.open() && ::fsync(directory.fd()) != 0 && errno != EINVAL) return cannot("sync", folder);
+  if (directory && ::fsync(directory.get()) != 0 && errno != EINVAL) return cannot("sync", folder);
   return "";
 }
 
@@ -120,13 +101,13 @@ void StateFile::save(std::string text, OnSaved on_saved) {
 }
 
 Result<std::optional<std::string>> StateFile::read(const std::string& path) {
-  const File file(path, O_RDONLY);
-  if (!file.open() && errno == ENOENT) return std::optional<std::string>();
-  if (!file.open()) return Error{ErrorKind::kUser, cannot("open", path)};
+  const UniqueFd file = open_file(path, O_RDONLY);
+  if (!file && errno == ENOENT) return std::optional<std::string>();
+  if (!file) return Error{ErrorKind::kUser, cannot("open", path)};
   std::string text;
   char buffer[65536];
   for (;;) {
-    const ssize_t size = ::read(file.fd(), buffer, sizeof(buffer));
+    const ssize_t size = ::read(file.get(), buffer, sizeof(buffer));
     if (size < 0 && errno == EINTR) continue;
     if (size < 0) return Error{ErrorKind::kUser, cannot("read", path)};
     if (size == 0) return std::optional<std::string>(std::move(text));

@@ -13,6 +13,8 @@
 #include <thread>
 #include <utility>
 
+#include "common/io/unique_fd.h"
+
 namespace ferrun {
 namespace {
 
@@ -20,22 +22,17 @@ namespace {
 class Event {
  public:
   Event() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
-  ~Event() {
-    if (fd_ >= 0) ::close(fd_);
-  }
 
   std::mutex order;  // what the work did comes before what `done` does
 
-  int duplicate() const { return fd_ < 0 ? -1 : ::fcntl(fd_, F_DUPFD_CLOEXEC, 0); }
+  int duplicate() const { return !fd_ ? -1 : ::fcntl(fd_.get(), F_DUPFD_CLOEXEC, 0); }
   void set() const {
     const uint64_t one = 1;
-    [[maybe_unused]] const ssize_t written = ::write(fd_, &one, sizeof(one));
+    [[maybe_unused]] const ssize_t written = ::write(fd_.get(), &one, sizeof(one));
   }
 
  private:
-  int fd_;
+  UniqueFd fd_;
 };
 
 // Takes no signal: they are the event loop's. Throws std::system_error.

@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <sstream>
 #include <system_error>
+
+#include "common/io/small_file.h"
+#include "common/text.h"
 
 namespace ferrun {
 namespace {
@@ -14,12 +15,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kListening = "0A";
-
-// A file of /proc has no size to ask for, and may be gone by now: then it is empty.
-std::string read_all(const fs::path& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
+// Room for a hundred thousand sockets.
+constexpr size_t kMostTableBytes = size_t{16} << 20;
 
 bool holds_any(const fs::path& process, const std::vector<std::string>& sockets) {
   std::error_code error;
@@ -61,7 +58,7 @@ std::vector<uint64_t> listening_inodes(std::string_view table, uint16_t port) {
 std::optional<std::string> port_owner(uint16_t port) {
   std::vector<std::string> sockets;
   for (const char* table : {"/proc/net/tcp", "/proc/net/tcp6"}) {
-    for (const uint64_t inode : listening_inodes(read_all(table), port)) {
+    for (const uint64_t inode : listening_inodes(read_small_file(table, kMostTableBytes).bytes, port)) {
       sockets.push_back("socket:[" + std::to_string(inode) + "]");
     }
   }
@@ -69,9 +66,8 @@ std::optional<std::string> port_owner(uint16_t port) {
   std::error_code error;
   for (fs::directory_iterator entry("/proc", error), end; !error && entry != end; entry.increment(error)) {
     if (!is_process(entry->path()) || !holds_any(entry->path(), sockets)) continue;
-    std::string program = read_all(entry->path() / "comm");
-    while (!program.empty() && program.back() == '\n') program.pop_back();
-    return "pid " + entry->path().filename().string() + " (" + program + ")";
+    const std::string program = read_small_file(entry->path() / "comm").bytes;  // empty where it is gone by now
+    return "pid " + entry->path().filename().string() + " (" + std::string(strip(program)) + ")";
   }
   return std::nullopt;
 }

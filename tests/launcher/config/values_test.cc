@@ -43,12 +43,6 @@ TEST(ParseNodeRange, ReadsBothForms) {
     EXPECT_FALSE(parse_node_range(text)) << text;
 }
 
-TEST(ParsePort, IsFrom0To65535) {
-  EXPECT_EQ(*parse_port("0"), 0);
-  EXPECT_EQ(*parse_port("65535"), 65535);
-  for (const char* text : {"", "-1", "65536", "http"}) EXPECT_FALSE(parse_port(text)) << text;
-}
-
 TEST(ParseKeyValues, StripsAndKeepsTheFirstEqualsSign) {
   const auto pairs = parse_key_values(" a = 1 , b=x=y");
   ASSERT_TRUE(pairs);

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "common/io/clock.h"
+#include "launcher/io/logs/log_files.h"
 
 namespace ferrun::testing {
 
@@ -22,9 +23,9 @@ Console::~Console() {
   close_reader();
 }
 
-void Console::start() {
-  reader_ = std::thread([this] {
-    std::string buffer(64 << 10, '\0');
+void Console::start(size_t bytes_at_once) {
+  reader_ = std::thread([this, bytes_at_once] {
+    std::string buffer(bytes_at_once, '\0');
     for (ssize_t got = 0; (got = ::read(reading_, buffer.data(), buffer.size())) > 0;) {
       const std::lock_guard lock(mutex_);
       text_.append(buffer, 0, static_cast<size_t>(got));
@@ -62,9 +63,15 @@ int LogRig::tee(int rank, Stream stream, bool with_file, int attempt) {
   plan.tee = true;
   plan.prefix = "[" + std::to_string(rank) + "]:";
   if (with_file) plan.file = file_path(rank, stream, attempt);
-  Result<int> fd = router->open(attempt, rank, stream, plan);
+  return open(rank, stream, plan, attempt);
+}
+
+int LogRig::open(int rank, Stream stream, const StreamPlan& plan, int attempt) {
+  Result<UniqueFd> file = plan.file ? open_log_file(*plan.file) : UniqueFd();
+  EXPECT_TRUE(file) << file.error().message;
+  Result<UniqueFd> fd = router->open(attempt, rank, stream, plan, file ? std::move(*file) : UniqueFd());
   EXPECT_TRUE(fd) << fd.error().message;
-  return fd ? *fd : -1;
+  return fd ? fd->release() : -1;
 }
 
 std::string LogRig::file_path(int rank, Stream stream, int attempt) const {
@@ -93,7 +100,7 @@ bool LogRig::run_until(const std::function<bool()>& condition) {
 
 void LogRig::end_well() {
   EXPECT_TRUE(drain());
-  router->close(monotonic_now() + kHangGuard);
+  router->close(kHangGuard);
 }
 
 Duration write_all(int fd, std::string_view bytes) {

@@ -23,8 +23,8 @@ class Console {
   Console& operator=(const Console&) = delete;
 
   int writing_end() const { return writing_; }
-  void start();         // begins to read; before, it is a stopped console
-  void close_reader();  // a reader that went away
+  void start(size_t bytes_at_once = 64 << 10);  // begins to read; before, it is a stopped console
+  void close_reader();                          // a reader that went away
   bool has_shown(const std::string& text) const;
   std::string finish();  // closes the writing end, waits for the reader and gives all that it read
 
@@ -44,6 +44,9 @@ class LogRig {
   int tee(int rank, Stream stream = Stream::kStdout, bool with_file = true, int attempt = 0);
   std::string file_path(int rank, Stream stream = Stream::kStdout, int attempt = 0) const;
   std::string file(int rank, Stream stream = Stream::kStdout) const { return read_file(file_path(rank, stream)); }
+
+  // Opens the plan's file and the stream.
+  int open(int rank, Stream stream, const StreamPlan& plan, int attempt = 0);
 
   // Runs the loop until all pipes of the attempt have ended; false when the deadline came first.
   bool drain(Duration patience = kHangGuard, int attempt = 0);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <memory>
 #include <random>
 
 #include "launcher/logs/log_flow.h"
@@ -18,40 +19,68 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using Verdict = LogFlow::Verdict;
 
-constexpr LogFlow::Limits kLimits = {.high = 100, .low = 50, .patience = 10s};
+constexpr LogFlow::Limits kLimits = {.high = 100, .low = 50, .late = 10s, .patience = 10s};
+constexpr TimePoint kNever{};
 
 TEST(LogFlow, AcceptsUntilTheQueueIsHigh) {
   LogFlow flow(kLimits);
-  EXPECT_EQ(flow.judge(99, TimePoint{}), Verdict::kAccept);
+  EXPECT_EQ(flow.judge(99, kNever, TimePoint{}), Verdict::kAccept);
   EXPECT_EQ(flow.next_deadline(), std::nullopt);
-  EXPECT_EQ(flow.judge(100, TimePoint{}), Verdict::kWait);
+  EXPECT_EQ(flow.judge(100, kNever, TimePoint{}), Verdict::kWait);
 }
 
 TEST(LogFlow, WaitsUntilTheQueueIsLowAgain) {
   LogFlow flow(kLimits);
-  flow.judge(100, TimePoint{});
-  EXPECT_EQ(flow.judge(51, TimePoint{1s}), Verdict::kWait);
-  EXPECT_EQ(flow.judge(50, TimePoint{2s}), Verdict::kAccept);
-  EXPECT_EQ(flow.judge(99, TimePoint{3s}), Verdict::kAccept);
+  flow.judge(100, kNever, TimePoint{});
+  EXPECT_EQ(flow.judge(51, kNever, TimePoint{1s}), Verdict::kWait);
+  EXPECT_EQ(flow.judge(50, kNever, TimePoint{2s}), Verdict::kAccept);
+  EXPECT_EQ(flow.judge(99, kNever, TimePoint{3s}), Verdict::kAccept);
 }
 
 TEST(LogFlow, LosesOnceThePatienceIsOver) {
   LogFlow flow(kLimits);
-  flow.judge(100, TimePoint{5s});
+  flow.judge(100, kNever, TimePoint{5s});
   EXPECT_EQ(flow.next_deadline(), TimePoint{15s});
-  EXPECT_EQ(flow.judge(100, TimePoint{15s} - 1ns), Verdict::kWait);
-  EXPECT_EQ(flow.judge(100, TimePoint{15s}), Verdict::kLose);
+  EXPECT_EQ(flow.judge(100, kNever, TimePoint{15s} - 1ns), Verdict::kWait);
+  EXPECT_EQ(flow.judge(100, kNever, TimePoint{15s}), Verdict::kLose);
   EXPECT_EQ(flow.next_deadline(), std::nullopt);
 }
 
 TEST(LogFlow, KeepsLosingUntilTheQueueHasDrainedAndThenHasPatienceAgain) {
   LogFlow flow(kLimits);
-  flow.judge(100, TimePoint{});
-  flow.judge(100, TimePoint{10s});
-  EXPECT_EQ(flow.judge(51, TimePoint{100s}), Verdict::kLose);
-  EXPECT_EQ(flow.judge(50, TimePoint{101s}), Verdict::kAccept);
-  EXPECT_EQ(flow.judge(100, TimePoint{102s}), Verdict::kWait);
+  flow.judge(100, kNever, TimePoint{});
+  flow.judge(100, kNever, TimePoint{10s});
+  EXPECT_EQ(flow.judge(51, kNever, TimePoint{100s}), Verdict::kLose);
+  EXPECT_EQ(flow.judge(50, kNever, TimePoint{101s}), Verdict::kAccept);
+  EXPECT_EQ(flow.judge(100, kNever, TimePoint{102s}), Verdict::kWait);
   EXPECT_EQ(flow.next_deadline(), TimePoint{112s});
+}
+
+TEST(LogFlow, WaitsForADestinationThatTakesSomeNowAndThen) {
+  LogFlow flow(kLimits);
+  flow.judge(100, kNever, TimePoint{});
+  EXPECT_EQ(flow.judge(100, TimePoint{9s}, TimePoint{12s}), Verdict::kWait);
+  EXPECT_EQ(flow.next_deadline(), TimePoint{19s});
+  EXPECT_EQ(flow.judge(100, TimePoint{9s}, TimePoint{19s}), Verdict::kLose);
+  EXPECT_EQ(flow.judge(100, TimePoint{20s}, TimePoint{21s}), Verdict::kWait) << "it goes on";
+}
+
+TEST(LogFlow, DoesNotHoldAnOldStandstillAgainstADestinationThatHadNothingToTake) {
+  LogFlow flow(kLimits);
+  EXPECT_EQ(flow.judge(100, TimePoint{1s}, TimePoint{1000s}), Verdict::kWait);
+  EXPECT_EQ(flow.next_deadline(), TimePoint{1010s});
+}
+
+TEST(LogFlow, IsLateBeforeItLosesAndUntilItHasCaughtUp) {
+  LogFlow flow({.high = 100, .low = 50, .late = 2s, .patience = 10s});
+  flow.judge(100, kNever, TimePoint{});
+  EXPECT_EQ(flow.next_deadline(), TimePoint{2s});
+  EXPECT_EQ(flow.judge(100, kNever, TimePoint{2s}), Verdict::kLate);
+  EXPECT_EQ(flow.next_deadline(), TimePoint{10s});
+  EXPECT_EQ(flow.judge(100, TimePoint{5s}, TimePoint{10s}), Verdict::kLate);
+  EXPECT_EQ(flow.judge(100, TimePoint{5s}, TimePoint{15s}), Verdict::kLose);
+  EXPECT_EQ(flow.judge(100, TimePoint{16s}, TimePoint{16s}), Verdict::kLate);
+  EXPECT_EQ(flow.judge(50, TimePoint{17s}, TimePoint{17s}), Verdict::kAccept);
 }
 
 LogLoss loss_of(std::string_view bytes) {
@@ -150,6 +179,46 @@ TEST(LogQueue, PutsALossBehindTheBytesThatFollowTheOneBefore) {
   EXPECT_EQ(text_of(queue.front()), "between\n");
   queue.pop(8);
   EXPECT_EQ(queue.front().loss.lines, 1U);
+}
+
+class NoSource : public LogSource {
+ public:
+  std::optional<Piece> next(size_t) override { return std::nullopt; }
+};
+
+TEST(LogQueue, KeepsThePlaceOfWhatLiesElsewhere) {
+  LogQueue queue(1 << 20);
+  const auto file = std::make_shared<NoSource>();
+  queue.push(0, "before\n");
+  queue.push_elsewhere(0, file, loss_of("one\n"));
+  queue.push_elsewhere(0, file, loss_of("two\n"));
+  queue.push(0, "behind\n");
+  EXPECT_GT(queue.queued(), queue.held());
+  EXPECT_EQ(queue.count_unwritten(0).lines, 4U);
+  queue.pop(7);
+  EXPECT_EQ(queue.front().kind, LogQueue::Kind::kElsewhere);
+  EXPECT_EQ(queue.front().source, file);
+  EXPECT_EQ(queue.front().loss.bytes, 8U);
+  queue.pop_elsewhere(loss_of("one\nt"));
+  EXPECT_EQ(queue.front().loss.lines, 1U);
+  EXPECT_EQ(queue.front().loss.bytes, 3U);
+  queue.pop_elsewhere(loss_of("wo\n"));
+  EXPECT_EQ(text_of(queue.front()), "behind\n");
+  EXPECT_EQ(queue.queued(), queue.held());
+}
+
+TEST(LogQueue, NeedsBoundedMemoryForAnyAmountThatLiesElsewhere) {
+  LogQueue queue(1000);
+  const auto first = std::make_shared<NoSource>();
+  const auto second = std::make_shared<NoSource>();
+  for (int i = 0; i < 5'000; ++i) {
+    queue.push_elsewhere(0, first, loss_of("out\n"));
+    queue.push_elsewhere(0, second, loss_of("err\n"));
+  }
+  EXPECT_LT(queue.held(), 200'000U);
+  EXPECT_EQ(queue.count_unwritten(0).bytes, 40'000U);
+  while (!queue.empty()) queue.pop_elsewhere(queue.front().loss);
+  EXPECT_EQ(queue.queued(), 0U);
 }
 
 TEST(LogQueue, CountsWhatIsUnwrittenForATarget) {

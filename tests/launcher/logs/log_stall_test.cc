@@ -7,6 +7,9 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <boost/asio/post.hpp>
+
 #include "common/io/clock.h"
 #include "tests/launcher/logs/log_rig.h"
 
@@ -66,7 +69,7 @@ Lost lost_in(const std::string& text) {
 // Small queues, so that the test need not write much, and a short patience.
 void small(LogRouter::Options& options) {
   options.console_queue_bytes = 256 << 10;
-  options.console_patience = 20ms;
+  options.terminal_patience = options.reader_patience = 20ms;
 }
 
 TEST(LogStall, AStoppedTerminalDelaysNeitherFilesNorTheEnd) {
@@ -76,7 +79,7 @@ TEST(LogStall, AStoppedTerminalDelaysNeitherFilesNorTheEnd) {
     options.console_out = options.console_err = terminal.slave();
   });
   const std::string journal = rig.directory.file("ferrun.log");
-  rig.router->keep_announcements(journal);
+  rig.router->keep_announcements(journal, /*make_folder=*/true);
   const int fd = rig.tee(0);
   const std::string text = numbered_lines(0, 50'000);
   std::thread writer([&] {
@@ -87,31 +90,19 @@ TEST(LogStall, AStoppedTerminalDelaysNeitherFilesNorTheEnd) {
   writer.join();
   rig.router->announce("ferrun: worker 0 failed");
   const TimePoint begin = monotonic_now();
-  rig.router->close(begin + 100ms);
+  rig.router->close(100ms);
   EXPECT_LT(monotonic_now() - begin, 20s);  // the guard against waiting for the terminal, which would be for ever
   EXPECT_TRUE(rig.file(0) == text);
   EXPECT_THAT(testing::read_file(journal), HasSubstr("ferrun: worker 0 failed\n"));
   EXPECT_THAT(testing::read_file(journal), HasSubstr("lost: the reader of the console is stopped or too slow\n"));
 }
 
-TEST(LogStall, AConsoleThatGoesOnSaysAtThePlaceWhatItMissed) {
-  LogRig rig(small);
-  const int fd = rig.tee(0);
-  const std::string text = numbered_lines(0, 50'000);
-  std::thread writer([&] { write_all(fd, text); });
-  EXPECT_TRUE(rig.run_until([&] { return rig.file(0).size() == text.size(); }));
-  writer.join();
-  rig.out.start();
-  EXPECT_TRUE(rig.run_until([&] { return rig.out.has_shown("lost here"); }));
-  write_all(fd, "after\n");
-  ::close(fd);
-  rig.end_well();
-
-  const std::string console = rig.out.finish();
+// What the console of a run without log files shows of `written` numbered lines and the line "after".
+void expect_gaps_that_are_told(const std::string& console, size_t written) {
   const Lost lost = lost_in(console);
   EXPECT_GT(lost.lines, 0U);
   const std::vector<std::string> lines = testing::lines_of(console);
-  EXPECT_EQ(lines.size() - static_cast<size_t>(lost.notices) + lost.lines, 50'001U);
+  EXPECT_EQ(lines.size() - static_cast<size_t>(lost.notices) + lost.lines, written + 1);
   EXPECT_EQ(lines.back(), "[0]:after");
   int last = -1;
   for (const std::string& line : lines) {
@@ -120,13 +111,120 @@ TEST(LogStall, AConsoleThatGoesOnSaysAtThePlaceWhatItMissed) {
     ASSERT_GT(std::stoi(line.substr(4)), last);
     last = std::stoi(line.substr(4));
   }
-  EXPECT_TRUE(rig.file(0) == text + "after\n");
+}
+
+TEST(LogStall, AConsoleThatGoesOnSaysAtThePlaceWhatItMissed) {
+  LogRig rig(small);
+  const int fd = rig.tee(0, Stream::kStdout, /*with_file=*/false);
+  bool is_written = false;
+  std::thread writer([&] {
+    write_all(fd, numbered_lines(0, 50'000));
+    boost::asio::post(rig.io, [&] { is_written = true; });
+  });
+  EXPECT_TRUE(rig.run_until([&] { return is_written; }));
+  writer.join();
+  rig.out.start();
+  EXPECT_TRUE(rig.run_until([&] { return rig.out.has_shown("lost here"); }));
+  write_all(fd, "after\n");
+  ::close(fd);
+  rig.end_well();
+  expect_gaps_that_are_told(rig.out.finish(), 50'000);
+}
+
+TEST(LogStall, AReaderThatComesLateLosesNothingThatIsInTheFile) {
+  LogRig rig(small);
+  const int fd = rig.tee(0);
+  const std::string text = numbered_lines(0, 50'000);
+  std::thread writer([&] { write_all(fd, text); });
+  EXPECT_TRUE(rig.run_until([&] { return rig.file(0).size() == text.size(); }));  // nobody waits for the reader
+  writer.join();
+  rig.router->announce("ferrun: between");
+  rig.out.start();
+  write_all(fd, "after");
+  ::close(fd);
+  rig.end_well();
+  std::string expected;
+  for (const std::string& line : testing::lines_of(text)) expected += "[0]:" + line + "\n";
+  EXPECT_TRUE(rig.out.finish() == expected + "[0]:after\n");
+}
+
+TEST(LogStall, ALateReaderOfManyStreamsHasEveryLineInTheOrderOfItsStream) {
+  constexpr int kStreams = 6;
+  constexpr int kLines = 8'000;
+  LogRig rig(small);
+  std::vector<std::thread> writers;
+  std::vector<int> ends;
+  const std::string text = numbered_lines(0, kLines);
+  for (int rank = 0; rank < kStreams; ++rank) ends.push_back(rig.tee(rank));
+  for (const int end : ends) {
+    writers.emplace_back([end, &text] {
+      for (size_t at = 0; at < text.size(); at += 5'000) write_all(end, std::string_view(text).substr(at, 5'000));
+      ::close(end);
+    });
+  }
+  EXPECT_TRUE(rig.drain());
+  for (std::thread& writer : writers) writer.join();
+  rig.out.start();
+  rig.router->close(testing::kHangGuard);
+  std::vector<int> next(kStreams);
+  for (const std::string& line : testing::lines_of(rig.out.finish())) {
+    int& number = next.at(static_cast<size_t>(line.at(1) - '0'));
+    ASSERT_EQ(line.substr(4), std::to_string(number) + " " + std::string(90, 'x'));
+    ++number;
+  }
+  EXPECT_THAT(next, ::testing::Each(kLines));
+}
+
+TEST(LogStall, ALateReaderHearsWhatAFileThatWasCutCannotGive) {
+  LogRig rig(small);
+  const int fd = rig.tee(0);
+  const std::string text = numbered_lines(0, 50'000);
+  std::thread writer([&] { write_all(fd, text); });
+  EXPECT_TRUE(rig.run_until([&] { return rig.file(0).size() == text.size(); }));
+  writer.join();
+  ASSERT_EQ(::truncate(rig.file_path(0).c_str(), 0), 0);
+  rig.out.start();
+  EXPECT_TRUE(rig.run_until([&] { return rig.out.has_shown("lost here"); }));
+  write_all(fd, "after\n");
+  ::close(fd);
+  rig.end_well();
+  expect_gaps_that_are_told(rig.out.finish(), 50'000);
+}
+
+TEST(LogStall, AReaderThatIsSlowAtTheEndIsWaitedForAsLongAsItReads) {
+  LogRig rig;
+  const int fd = rig.tee(0, Stream::kStdout, /*with_file=*/false);
+  const std::string text = numbered_lines(0, 3'000);
+  write_all(fd, text.substr(0, 100'000));
+  std::thread writer([&] {
+    write_all(fd, std::string_view(text).substr(100'000));
+    ::close(fd);
+  });
+  EXPECT_TRUE(rig.drain());
+  writer.join();
+  rig.out.start(/*bytes_at_once=*/512);
+  rig.router->close(testing::kHangGuard);
+  EXPECT_EQ(testing::lines_of(rig.out.finish()).size(), 3'000U);
+}
+
+TEST(LogStall, AHurryEndsTheWaitForAReaderThatStands) {
+  LogRig rig;
+  const int fd = rig.tee(0, Stream::kStdout, /*with_file=*/false);
+  std::thread writer([&] {
+    write_all(fd, numbered_lines(0, 3'000));
+    ::close(fd);
+  });
+  EXPECT_TRUE(rig.drain());
+  writer.join();
+  int asked = 0;
+  rig.router->close(std::chrono::hours(1), [&] { return ++asked > 2; });
+  EXPECT_GT(asked, 2);
 }
 
 TEST(LogStall, ASlowReaderOfTheConsoleLosesNothingWithinThePatience) {
   LogRig rig([](LogRouter::Options& options) {
     options.console_queue_bytes = 64 << 10;
-    options.console_patience = testing::kHangGuard;
+    options.reader_patience = testing::kHangGuard;
   });
   const int fd = rig.tee(0);
   const std::string text = numbered_lines(0, 30'000);
@@ -177,7 +275,7 @@ TEST(LogStall, AStoppedStdoutDoesNotHoldUpStderr) {
   EXPECT_TRUE(rig.drain());
   writer.join();
   rig.router->announce("ferrun: the report");
-  rig.router->close(monotonic_now() + 100ms);
+  rig.router->close(100ms);
   EXPECT_THAT(rig.err.finish(), HasSubstr("ferrun: the report\n"));
 }
 
@@ -201,13 +299,12 @@ TEST(LogStall, AFullDiskIsSaidOnTheConsoleAndDelaysNobody) {
   rig.out.start();
   rig.err.start();
   StreamPlan plan{.file = "/dev/full", .tee = true, .prefix = "[0]:"};
-  const Result<int> fd = rig.router->open(0, 0, Stream::kStdout, plan);
-  ASSERT_TRUE(fd) << fd.error().message;
+  const int fd = rig.open(0, Stream::kStdout, plan);
   const int healthy = rig.tee(1);
   const std::string text = numbered_lines(0, 20'000);
   std::thread writer([&] {
-    write_all(*fd, text);
-    ::close(*fd);
+    write_all(fd, text);
+    ::close(fd);
     write_all(healthy, text);
     ::close(healthy);
   });
@@ -233,18 +330,62 @@ TEST(LogStall, ADeadDiskDelaysTheWorkerOnlyForThePatienceAndNotTheEnd) {
   ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
   const int holder = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
   StreamPlan plan{.file = path, .tee = true, .prefix = "[0]:"};
-  const Result<int> fd = rig.router->open(0, 0, Stream::kStdout, plan);
-  ASSERT_TRUE(fd) << fd.error().message;
+  const int fd = rig.open(0, Stream::kStdout, plan);
   std::thread writer([&] {
-    write_all(*fd, numbered_lines(0, 30'000));
-    ::close(*fd);
+    write_all(fd, numbered_lines(0, 30'000));
+    ::close(fd);
   });
   EXPECT_TRUE(rig.drain());
   writer.join();
-  rig.router->close(monotonic_now() + 100ms);
+  rig.router->close(100ms);
   ::close(holder);
   EXPECT_EQ(testing::lines_of(rig.out.finish()).size(), 30'000U);
   EXPECT_THAT(rig.err.finish(), HasSubstr("ferrun: " + path + ": "));
+}
+
+TEST(LogStall, ADeadDiskIsWaitedForByAStreamThatGoesNowhereElseButNotAtTheEnd) {
+  LogRig rig([](LogRouter::Options& options) {
+    options.file_queue_bytes = 256 << 10;
+    options.file_patience = 1ms;
+  });
+  rig.err.start();
+  const std::string path = rig.directory.file("fifo");
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  const int holder = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  // A teed stream fills the queue of the disk, and loses lines there.
+  const int teed = rig.open(1, Stream::kStdout, {.file = path, .tee = true, .prefix = "[1]:"});
+  const int fd = rig.open(0, Stream::kStdout, {.file = rig.file_path(0), .tee = false, .prefix = {}});
+  rig.out.start();
+  std::thread flood([&] {
+    write_all(teed, numbered_lines(0, 20'000));
+    ::close(teed);
+  });
+  std::atomic<bool> is_written = false;
+  std::thread writer([&] {
+    write_all(fd, numbered_lines(0, 20'000));
+    is_written = true;
+    ::close(fd);
+  });
+  EXPECT_TRUE(rig.run_until([&] { return rig.out.has_shown("[1]:19999 "); }));
+  EXPECT_FALSE(is_written);
+  // The disk answers again: nothing of the waiting stream is lost.
+  std::thread disk([holder] {
+    std::string buffer(64 << 10, '\0');
+    std::string last;
+    while (last.find("end of the test") == std::string::npos) {
+      const ssize_t got = ::read(holder, buffer.data(), buffer.size());
+      if (got <= 0) break;
+      last.erase(0, last.size() - std::min<size_t>(last.size(), 20)).append(buffer, 0, static_cast<size_t>(got));
+    }
+  });
+  EXPECT_TRUE(rig.drain());
+  flood.join();
+  writer.join();
+  rig.router->close(testing::kHangGuard);
+  write_all(holder, "end of the test");
+  disk.join();
+  ::close(holder);
+  EXPECT_TRUE(rig.file(0) == numbered_lines(0, 20'000));
 }
 
 TEST(LogStall, ADirectoryDeletedWhileRunningDisturbsNobody) {

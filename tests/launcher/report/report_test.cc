@@ -36,6 +36,17 @@ TEST(ErrorFile, ReadsTheSimpleForm) {
   EXPECT_EQ(parse_error_file(R"({"message": "no time"})").timestamp, std::nullopt);
 }
 
+TEST(ErrorFile, SaysWhoseFailureItIsInBothForms) {
+  using Cause = ErrorFile::Cause;
+  const auto cause = [](const char* bytes) { return parse_error_file(bytes).cause; };
+  EXPECT_EQ(cause(R"({"message": "m", "ferrun": {"kind": "own"}})"), Cause::kOwn);
+  EXPECT_EQ(cause(R"({"message": {"message": "m"}, "ferrun": {"kind": "lost_peer"}})"), Cause::kLostPeer);
+  for (const char* other : {R"({"message": "m"})", R"({"message": "m", "ferrun": {"kind": "newer"}})",
+                            R"({"message": "m", "ferrun": {}})", R"({"message": "m", "ferrun": "own"})"}) {
+    EXPECT_EQ(cause(other), Cause::kUnsaid) << other;
+  }
+}
+
 TEST(ErrorFile, NoFileAndAnEmptyOneAreNoError) {
   EXPECT_EQ(parse_error_file(std::nullopt).state, ErrorFile::State::kAbsent);
   EXPECT_EQ(parse_error_file("").state, ErrorFile::State::kAbsent);
@@ -94,6 +105,53 @@ TEST(Victims, EndByFerrunsSignalOrByTheirHandlersExit) {
   EXPECT_FALSE(is_victim(ended(ExitStatus::exited(1), {SIGTERM}), with_error("AssertionError: shapes differ")))
       << "it has a story of its own";
   EXPECT_FALSE(is_victim(ended(ExitStatus::signaled(SIGSEGV), {SIGTERM}), {})) << "a crash after the signal";
+}
+
+TEST(Victims, AreNotThoseThatFailedBeforeFerrunsSignalHitThem) {
+  const WorkerRecord terminated = ended(kTerminated, {SIGTERM});
+  EXPECT_FALSE(is_victim(terminated, with_error("ValueError: bad label"))) << "an interpreter takes long to end";
+  EXPECT_TRUE(is_victim(terminated, with_error("RuntimeError: Connection closed by peer")));
+  WorkerEvidence told = with_error("cannot read broken.jpg");
+  told.error.cause = ErrorFile::Cause::kLostPeer;
+  EXPECT_TRUE(is_victim(terminated, told)) << "the failure of another rank, which tells it";
+}
+
+TEST(FailureKind, IsWhatTheWorkerSaysBeforeWhatItsWordsSay) {
+  WorkerEvidence evidence = with_error("lost the connection to rank 3");
+  evidence.error.cause = ErrorFile::Cause::kLostPeer;
+  EXPECT_EQ(failure_kind(ended(ExitStatus::exited(1)), evidence), FailureKind::kLostPeer);
+  EXPECT_EQ(failure_kind(ended(ExitStatus::signaled(SIGSEGV)), evidence), FailureKind::kLostPeer)
+      << "a crash on the way out";
+  evidence = with_error("the file server: connection refused");
+  evidence.error.cause = ErrorFile::Cause::kOwn;
+  EXPECT_EQ(failure_kind(ended(ExitStatus::exited(1)), evidence), FailureKind::kExit);
+}
+
+TEST(FailureKind, KnowsTorchsWordsForALostPeer) {
+  for (const char* message :
+       {"torch.distributed.DistBackendError: NCCL error in: ProcessGroupNCCL.cpp:3690, remote process exited or there "
+        "was a network error",
+        "torch.distributed.DistNetworkError: failed to recv, got 0 bytes",
+        "torch.distributed.DistStoreError: wait timeout after 300000ms, keys: /default_pg/0//cpu//0/0",
+        "RuntimeError: [gloo/transport/tcp/pair.cc:547] Connection closed by peer [10.0.0.7]:4711",
+        "RuntimeError: [gloo/transport/tcp/unbound_buffer.cc:81] Timed out waiting 1800000ms for recv operation",
+        "RuntimeError: Application timeout caused pair closure",
+        "DistBackendError: [Rank 1] Watchdog caught collective operation timeout: WorkNCCL(SeqNum=3)"}) {
+    EXPECT_EQ(failure_kind(ended(ExitStatus::exited(1)), with_error(message)), FailureKind::kLostPeer) << message;
+  }
+}
+
+TEST(FailureKind, GoesByTheExceptionThatEndedAPythonProgramNotByWhatItsLibrariesSayAfterwards) {
+  WorkerEvidence evidence;
+  evidence.stderr_tail = {
+      "[rank1]: Traceback (most recent call last):", "[rank1]:   File \"train.py\", line 3, in <module>",
+      "[W1128 TCPStore.cpp:125] [c10d] recvValue failed: Connection was likely closed",
+      "[rank1]: ValueError: bad label", "[W1128 ProcessGroup.cpp:1] Connection reset by peer"};
+  EXPECT_EQ(failure_kind(ended(ExitStatus::exited(1)), evidence), FailureKind::kExit);
+  evidence.stderr_tail[3] = "[rank1]: RuntimeError: Connection reset by peer";
+  EXPECT_EQ(failure_kind(ended(ExitStatus::exited(1)), evidence), FailureKind::kLostPeer);
+  evidence.stderr_tail = {"Traceback (most recent call last):", "  File \"train.py\", line 3"};
+  EXPECT_EQ(failure_kind(ended(ExitStatus::exited(1)), evidence), FailureKind::kExit) << "its end is missing";
 }
 
 TEST(FailureKind, AnErrorFileSaysMoreOfALostConnectionThanTheStderr) {

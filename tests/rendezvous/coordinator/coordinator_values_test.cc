@@ -140,17 +140,6 @@ TEST(CoordinatorStateCodec, SaysWhatIsWrong) {
             "the coordinator's saved state is damaged: another version of ferrun wrote it");
 }
 
-TEST(Wording, RoundsTimesUp) {
-  EXPECT_EQ(in_words(0s), "0 s");
-  EXPECT_EQ(in_words(-3s), "0 s");
-  EXPECT_EQ(in_words(1ns), "0.1 s");
-  EXPECT_EQ(in_words(1200ms), "1.2 s");
-  EXPECT_EQ(in_words(5s), "5 s");
-  EXPECT_EQ(in_words(9901ms), "10 s");
-  EXPECT_EQ(in_words(30s), "30 s");
-  EXPECT_EQ(in_words(10min), "10 min");
-}
-
 TEST(Wording, ListsAFewNamesAndCountsTheOthers) {
   EXPECT_EQ(listed({}, 0), "");
   EXPECT_EQ(listed({}, 4), "4");

@@ -41,6 +41,7 @@ JobStatus some_status() {
   status.max_restarts = 3;
   status.last_change = "node3 joined";
   status.last_change_age = 125s;
+  status.clock_us = 1'700'000'000'000'000;
   status.missing = {"node2 (10.0.0.3), silent for 6 s"};
   status.nodes = {running_node(0), running_node(1)};
   NodeStatus spare = running_node(2);

@@ -153,6 +153,20 @@ TEST_F(ClientTest, TheLatestErrorReplacesAnEarlierOne) {
   EXPECT_EQ(nlohmann::json::parse(content(file))["message"], "second");
 }
 
+TEST_F(ClientTest, SaysWhoseFailureItIsBesideWhatOthersRead) {
+  const std::filesystem::path file = folder / "error.json";
+  set("TORCHELASTIC_ERROR_FILE", file);
+  ASSERT_TRUE(report_error("connection refused by the file server", Cause::kOwn));
+  EXPECT_EQ(nlohmann::json::parse(content(file))["ferrun"]["kind"], "own");
+  EXPECT_EQ(nlohmann::json::parse(content(file))["message"], "connection refused by the file server");
+  EXPECT_EQ(ferrun_report_lost_peer("rank 1 is gone"), 1);
+  EXPECT_EQ(nlohmann::json::parse(content(file))["ferrun"]["kind"], "lost_peer");
+  EXPECT_EQ(ferrun_report_own_error("bad label"), 1);
+  EXPECT_EQ(nlohmann::json::parse(content(file))["ferrun"]["kind"], "own");
+  ASSERT_TRUE(report_error("who knows"));
+  EXPECT_FALSE(nlohmann::json::parse(content(file)).contains("ferrun"));
+}
+
 TEST_F(ClientTest, ReportsNothingWithoutAnErrorFile) {
   EXPECT_FALSE(report_error("lost"));
   set("TORCHELASTIC_ERROR_FILE", "");  // ferrun with --log-dir=/dev/null

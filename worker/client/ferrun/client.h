@@ -26,9 +26,17 @@ struct Context {
 // A variable that is not a number, or ranks outside their world, throw std::invalid_argument naming the variable.
 Context context_from_environment();
 
+// Whose failure a worker reports. When one rank fails, all others lose their connection to it: ferrun looks for the
+// root cause among those that failed by themselves.
+enum class Cause {
+  kUnsaid,    // ferrun goes by the words of the message
+  kOwn,       // this rank failed by itself
+  kLostPeer,  // another rank failed, or does not answer
+};
+
 // Writes `message` (one or more lines) to the error file that ferrun reads for its report, with the time. Does nothing
 // without one; never throws. Returns whether a file was written.
-bool report_error(const std::string& message) noexcept;
+bool report_error(const std::string& message, Cause cause = Cause::kUnsaid) noexcept;
 
 // In an ordinary run returns at once. In ferrun's fork template it serves fork requests and returns only in the forked
 // ranks, each with its own session, streams, environment and affinity; the template itself never returns.

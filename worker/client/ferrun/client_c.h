@@ -27,6 +27,11 @@ const char* ferrun_launch_id(void);
 /* Writes the message to the error file that ferrun reads for its report. Returns 1 when a file was written, else 0. */
 int ferrun_report_error(const char* message);
 
+/* The same, saying whose failure it is: this rank's own, or another rank's to which it lost its connection. When one
+ * rank fails all others lose it: ferrun looks for the root cause among those that failed by themselves. */
+int ferrun_report_own_error(const char* message);
+int ferrun_report_lost_peer(const char* message);
+
 /* First thing in main: in ferrun's fork template it serves fork requests and returns only in the forked ranks; in an
  * ordinary run it returns at once. No thread may have been started before. */
 void ferrun_fork_point(void);

@@ -1,4 +1,4 @@
-#include "common/line_splitter.h"
+#include "common/text.h"
 
 #include <algorithm>
 
@@ -17,6 +17,18 @@ size_t character_length(unsigned char lead) {
 bool is_continuation(unsigned char byte) { return (byte & 0xC0) == 0x80; }
 
 }  // namespace
+
+std::string_view strip(std::string_view text) {
+  constexpr std::string_view kBlanks = " \t\n\v\f\r";
+  const size_t first = text.find_first_not_of(kBlanks);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(kBlanks) - first + 1);
+}
+
+std::string_view cut_utf8(std::string_view text, size_t most) {
+  if (text.size() <= most) return text;
+  return text.substr(0, length_without_cut_character(text.substr(0, most)));
+}
 
 size_t length_without_cut_character(std::string_view bytes) {
   const size_t reach = std::min<size_t>(bytes.size(), 3);

@@ -1,0 +1,104 @@
+#include "launcher/io/node/file_worker.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <boost/asio/post.hpp>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+namespace ferrun {
+
+namespace asio = boost::asio;
+
+// Shared with the thread, which may outlive the worker and the loop.
+struct FileWorker::State : std::enable_shared_from_this<FileWorker::State> {
+  using Guard = asio::executor_work_guard<asio::io_context::executor_type>;
+
+  void start_thread();
+  void work_until_closed();
+  void report(Then then);
+
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::deque<Work> queue;
+  bool working = false;
+  asio::io_context* io = nullptr;  // null when the worker is gone
+  std::thread thread;
+  // On the loop: work whose result has not come back keeps it running.
+  size_t awaited = 0;
+  std::optional<Guard> guard;
+};
+
+void FileWorker::State::start_thread() {
+  sigset_t all, before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread = std::thread([self = shared_from_this()] { self->work_until_closed(); });
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+void FileWorker::State::work_until_closed() {
+  std::unique_lock lock(mutex);
+  for (;;) {
+    changed.wait(lock, [this] { return io == nullptr || !queue.empty(); });
+    if (io == nullptr) return;
+    Work work = std::move(queue.front());
+    queue.pop_front();
+    working = true;
+    lock.unlock();
+    Then then = work();
+    work = nullptr;
+    lock.lock();
+    working = false;
+    report(std::move(then));
+    changed.notify_all();
+  }
+}
+
+// Under the lock: the loop exists as long as the worker does.
+void FileWorker::State::report(Then then) {
+  if (io == nullptr) return;
+  asio::post(*io, [weak = weak_from_this(), then = std::move(then)] {
+    const auto self = weak.lock();
+    if (!self || self->io == nullptr) return;
+    if (--self->awaited == 0) self->guard.reset();
+    if (then) then();
+  });
+}
+
+FileWorker::FileWorker(asio::io_context& io) : state_(std::make_shared<State>()) { state_->io = &io; }
+
+FileWorker::~FileWorker() {
+  std::unique_lock lock(state_->mutex);
+  state_->io = nullptr;
+  state_->guard.reset();
+  state_->queue.clear();
+  const bool hangs = state_->working;
+  state_->changed.notify_all();
+  lock.unlock();
+  if (!state_->thread.joinable()) return;
+  if (hangs) {
+    state_->thread.detach();
+  } else {
+    state_->thread.join();
+  }
+}
+
+void FileWorker::run(Work work) {
+  if (state_->awaited++ == 0) state_->guard.emplace(state_->io->get_executor());
+  const std::lock_guard lock(state_->mutex);
+  state_->queue.push_back(std::move(work));
+  if (!state_->thread.joinable()) state_->start_thread();
+  state_->changed.notify_all();
+}
+
+bool FileWorker::wait(Duration most) {
+  std::unique_lock lock(state_->mutex);
+  return state_->changed.wait_for(lock, most, [this] { return state_->queue.empty() && !state_->working; });
+}
+
+}  // namespace ferrun
