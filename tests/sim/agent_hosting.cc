@@ -126,8 +126,8 @@ void Agent::dial_again(uint64_t generation) {
 
 void Agent::dial_times_out(ConnectionIndex connection) {
   if (connection != connection_ || connected_ || !dialling_) return;
-  if (parts_.mutant != nullptr && !parts_.mutant->dials_again()) return;
   parts_.network.abort(parts_.now, connection, Side::kClient);
+  if (parts_.mutant != nullptr && !parts_.mutant->dials_again()) return;
   dial();
   note(where() + ": no answer");
 }

@@ -126,7 +126,12 @@ class Planner {
       if (!plan_.coordinator.own_process && random_.chance(70)) plan_.name_before = static_cast<uint32_t>(nodes_);
     }
     if (!plan_.coordinator.own_process && random_.chance(25)) plan_.port_free_at = random_.between(100ms, 8s);
-    if (random_.chance(15)) plan_.per_mille_unguarded = random_.chance(50) ? 300 : 50;
+    if (random_.chance(20)) {
+      plan_.per_mille_unguarded = random_.chance(50) ? 500 : 50;
+      // A kill that takes its time: a worker's and then a stray's, and both within the guardian's bound.
+      plan_.workers.slowest_death = 400ms;
+      plan_.workers.slowest_guardian = 5ms;
+    }
     if (random_.chance(20)) {
       plan_.workers.percent_slow_sweeps = random_.pick(10, 60);
       plan_.workers.slowest_sweep = random_.chance(50) ? Duration(3s) : Duration(25s);
