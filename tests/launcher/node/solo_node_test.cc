@@ -18,7 +18,7 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-const ExitStatus kTerminated = ExitStatus::signaled(SIGTERM);
+const ExitStatus kSoloTerminated = ExitStatus::signaled(SIGTERM);
 
 class SoloStory : public NodeStory {
  public:
@@ -52,7 +52,7 @@ class SoloStory : public NodeStory {
   uint64_t opened_ = 0;
 };
 
-FailedWorker left_behind(int local_rank, std::optional<double> timestamp = {}, std::string message = "") {
+FailedWorker left_by(int local_rank, std::optional<double> timestamp = {}, std::string message = "") {
   FailedWorker worker;
   worker.local_rank = local_rank;
   if (timestamp) {
@@ -95,11 +95,11 @@ TEST(SoloNode, EndsWithTheFailureWhenNoRestartIsLeft) {
   EXPECT_THAT(story.effects(), ElementsAre("SIGTERM 0"));
   EXPECT_EQ(story.machine.next_deadline(), story.now + 5s) << "the failure's grace, as on several nodes";
   story.now += 2ms;
-  story.ended(0, kTerminated);
+  story.ended(0, kSoloTerminated);
   EXPECT_THAT(story.effects(), ElementsAre("sweep 0"));
   story.swept();
   EXPECT_THAT(story.effects(), ElementsAre("gather 1")) << "when all that it wrote has arrived";
-  story.gathered({left_behind(1)});
+  story.gathered({left_by(1)});
   EXPECT_EQ(story.effects().back(), "done 3");
   const std::string rule(78, '=');
   EXPECT_THAT(story.done->lines,
@@ -115,11 +115,11 @@ TEST(SoloNode, StartsTheNextAttemptOnlyAfterTheSweep) {
   SoloStory story(2, 2);
   story.run_attempt();
   story.ended(0, ExitStatus::signaled(SIGKILL));
-  story.ended(1, kTerminated);
+  story.ended(1, kSoloTerminated);
   EXPECT_THAT(story.effects(), ElementsAre("SIGTERM 1", "sweep 0"));
   EXPECT_EQ(story.machine.attempt(), 0);
   story.swept();
-  story.gathered({left_behind(0)});
+  story.gathered({left_by(0)});
   EXPECT_THAT(story.effects(),
               ElementsAre("gather 0",
                           "warning: rank 0 (local_rank 0, pid 100) killed by SIGKILL (killed); starting all workers "
@@ -139,7 +139,7 @@ TEST(SoloNode, SpendsTheWholeBudgetAndNoMore) {
     story.run_attempt();
     story.exited(0, 1);
     story.swept();
-    story.gathered({left_behind(0)});
+    story.gathered({left_by(0)});
   }
   EXPECT_EQ(story.effects().back(), "done 1");
   EXPECT_THAT(story.done->lines, Contains("All 2 restarts (--max-restarts) are spent."));
@@ -157,7 +157,7 @@ TEST(SoloNode, AsksTheWorkersAfterTheOtherCopyHadTimeToCome) {
   story.exited(0, 0);
   story.exited(1, 1);
   story.swept();
-  story.gathered({left_behind(1)});
+  story.gathered({left_by(1)});
   EXPECT_EQ(story.effects().back(), "done 129") << "and spends no restart";
   EXPECT_THAT(story.done->lines, ElementsAre("ferrun: stopped by SIGHUP"));
 }
@@ -177,7 +177,7 @@ TEST(SoloNode, WorkersThatWereSignalledWithItAreNotSignalledAgain) {
   story.exited(0, 0);
   story.exited(1, 143);
   story.swept();
-  story.gathered({left_behind(1)});
+  story.gathered({left_by(1)});
   story.effects();
   EXPECT_THAT(story.done->lines, ElementsAre("ferrun: stopped by SIGTERM")) << "whoever ends on it has not failed";
 }
@@ -222,9 +222,9 @@ TEST(SoloNode, PassesUserSignalsOnAndGoesOn) {
               ElementsAre("warning: got SIGUSR1: passing it on to the workers", "SIGUSR1 0", "SIGUSR1 1"));
   story.ended(0, ExitStatus::signaled(SIGUSR1));
   EXPECT_THAT(story.effects(), ElementsAre("SIGTERM 1"));
-  story.ended(1, kTerminated);
+  story.ended(1, kSoloTerminated);
   story.swept();
-  story.gathered({left_behind(0)});
+  story.gathered({left_by(0)});
   story.effects();
   EXPECT_THAT(story.done->lines, Contains(HasSubstr("Root cause: rank 0 (local_rank 0, pid 100) killed by SIGUSR1")));
 }
@@ -235,9 +235,9 @@ TEST(SoloNode, ASignalDuringAFailureStopCancelsTheRestartAndTheReportStillShowsI
   story.exited(0, 1);
   story.effects();
   story.step(SignalArrived{SIGTERM, false, true});
-  story.ended(1, kTerminated);
+  story.ended(1, kSoloTerminated);
   story.swept();
-  story.gathered({left_behind(0)});
+  story.gathered({left_by(0)});
   EXPECT_EQ(story.effects().back(), "done 143");
   EXPECT_THAT(story.done->lines, Contains("ferrun: train.py was stopped after a failure on node1"));
   EXPECT_THAT(story.done->lines, Contains("Root cause: rank 0 (local_rank 0, pid 100) exited with code 1"));
@@ -250,7 +250,7 @@ TEST(SoloNode, ASignalDuringTheSweepCancelsTheRestart) {
   story.exited(0, 1);
   story.step(SignalArrived{SIGINT});
   story.swept();
-  story.gathered({left_behind(0)});
+  story.gathered({left_by(0)});
   EXPECT_EQ(story.effects().back(), "done 130");
 }
 
@@ -295,7 +295,7 @@ TEST(SoloNode, AProgramThatCannotBeExecutedIsNotTriedAgain) {
   story.step(AttemptReady{0});
   story.step(WorkerFact{0, RankNotStarted{0, Error{ErrorKind::kUser, "x has no #! line"}}});
   story.swept();
-  story.gathered({left_behind(0)});
+  story.gathered({left_by(0)});
   EXPECT_EQ(story.effects().back(), "done 2");
   EXPECT_THAT(story.done->lines, ElementsAre("ferrun: x has no #! line"));
 }
@@ -307,7 +307,7 @@ TEST(SoloNode, AStartThatTheMachineRefusedIsTriedAgain) {
     story.step(AttemptReady{attempt});
     story.step(WorkerFact{attempt, RankNotStarted{0, Error{ErrorKind::kPlatform, "no process left"}}});
     story.swept();
-    story.gathered({left_behind(0)});
+    story.gathered({left_by(0)});
   }
   EXPECT_EQ(story.effects().back(), "done 75");
   EXPECT_THAT(story.done->lines, ElementsAre("ferrun: no process left"));
@@ -320,9 +320,9 @@ TEST(SoloNode, WhoOnlyLostItsPeerIsNotTheCauseHoweverEarlyItWasNoticed) {
   story.now += 40ms;
   story.ended(1, ExitStatus::signaled(SIGSEGV));
   story.swept();
-  FailedWorker casualty = left_behind(0);
+  FailedWorker casualty = left_by(0);
   casualty.evidence.stderr_tail = {"RuntimeError: Connection closed by peer"};
-  story.gathered({casualty, left_behind(1)});
+  story.gathered({casualty, left_by(1)});
   story.effects();
   EXPECT_THAT(story.done->lines, Contains(HasSubstr("Root cause: rank 1 (local_rank 1, pid 101) killed by SIGSEGV")));
   EXPECT_THAT(story.done->lines,
@@ -338,7 +338,7 @@ TEST(SoloNode, TheErrorFilesTimesGiveTheOrder) {
   story.now += 1ms;
   story.ended(1, ExitStatus::exited(4));
   story.swept();
-  story.gathered({left_behind(0, 1000.5, "the second"), left_behind(1, 1000.25, "the first")});
+  story.gathered({left_by(0, 1000.5, "the second"), left_by(1, 1000.25, "the first")});
   story.effects();
   EXPECT_EQ(story.done->exit_status, 4);
   EXPECT_THAT(story.done->lines, Contains(HasSubstr("exited with code 1, 0.1 s later")));
@@ -348,9 +348,9 @@ TEST(SoloNode, DropsFactsOfOtherAttemptsAndRounds) {
   SoloStory story(2, 1);
   story.run_attempt();
   story.exited(0, 1);
-  story.ended(1, kTerminated);
+  story.ended(1, kSoloTerminated);
   story.swept();
-  story.gathered({left_behind(0)});
+  story.gathered({left_by(0)});
   story.run_attempt();
   story.step(WorkerFact{0, RankEnded{0, ExitStatus::exited(9)}});
   story.step(AttemptSwept{0});
@@ -411,7 +411,7 @@ TEST(SoloNode, ForksFromTheTemplateUntilItIsLost) {
   EXPECT_THAT(story.effects(), IsEmpty()) << "said once";
   story.exited(0, 1);
   story.swept();
-  story.step(EvidenceGathered{0, {left_behind(0)}});
+  story.step(EvidenceGathered{0, {left_by(0)}});
   EXPECT_THAT(story.effects(), Contains("prepare 1"));
 }
 
