@@ -61,6 +61,7 @@ struct DeadlineArrived {};
 struct EvidenceGathered {
   int attempt = 0;
   std::vector<FailedWorker> workers;
+  bool store_unvisited = false;  // the round's store is served here, and no worker has reached it
 };
 
 // AttemptReady and AttemptNotReady answer PrepareAttempt, AttemptSwept answers SweepAttempt, WorkerFact answers

@@ -192,6 +192,8 @@ void NodeMachine::begin_attempt(TimePoint) {
   state_ = Attempt::kRunning;
   first_rank_ = assignment.first_rank;
   nodes_ = assignment.group_world;
+  store_ = order_->store;
+  store_unvisited_ = false;
   asked_with_ = 0;
   success_told_ = swept_ = killed_ = false;
   examined_.clear();
@@ -272,6 +274,7 @@ void NodeMachine::gather_evidence() {
 }
 
 void NodeMachine::on(const EvidenceGathered& event, TimePoint now) {
+  store_unvisited_ = event.store_unvisited;
   std::vector<ExaminedWorker> failed;
   for (const FailedWorker& worker : event.workers) {
     if (awaited_.erase(worker.local_rank) == 0) continue;
@@ -364,9 +367,11 @@ void NodeMachine::carry_out(const MemberDone& told, TimePoint) {
   NodeDone done;
   done.end = told.end;
   done.exit_status = told.end.exit_status != 0 && config_.torchrun_exit_code ? kTorchrunFailure : told.end.exit_status;
-  NodeReport node{config_.title, config_.run_id, config_.member.host, nodes_, config_.member.max_restarts, {}};
+  NodeReport node{config_.title, config_.run_id, config_.member.host, std::max(nodes_, config_.member.min_nodes),
+                  config_.member.max_restarts, {}};
   node.solo = config_.solo;
   node.stopped = stopped_workers();
+  node.hints = hints();
   done.lines = job_report(told.end, node);
   if (told.end.kind == JobEnd::Kind::kFailed && !failures_.empty()) {
     done.failed_local_rank = failures_.front().local_rank;
@@ -374,6 +379,18 @@ void NodeMachine::carry_out(const MemberDone& told, TimePoint) {
     done.failure_status = failures_.front().status.shell_code();
   }
   effects_.emplace_back(std::move(done));
+}
+
+// A script that had the time to look for its peers and was never at the store has looked elsewhere.
+std::vector<std::string> NodeMachine::hints() const {
+  constexpr Duration kTimeToLook = std::chrono::seconds(1);
+  if (!config_.python || !store_unvisited_ || !group_ || !group_->first_failure()) return {};
+  const WorkerRecord& first = group_->workers()[static_cast<size_t>(*group_->first_failure())];
+  if (first.ended_at - first.started_at < kTimeToLook) return {};
+  return {
+      "Hint: no worker ever reached ferrun's store at " + store_.host + ", port " + std::to_string(store_.port) +
+      ", which they were given as MASTER_ADDR and MASTER_PORT; a script that sets these itself finds no store there "
+      "(TORCHELASTIC_USE_AGENT_STORE=True tells its ranks to serve none)."};
 }
 
 std::vector<StoppedWorker> NodeMachine::stopped_workers() const {

@@ -38,8 +38,9 @@ struct NodeConfig {
   Duration shutdown_timeout{};
   bool with_template = false;  // whether ranks are forked from a template
   bool torchrun_exit_code = false;
-  std::string title;   // the program, for the report
-  std::string run_id;  // --rdzv-id
+  bool python = false;  // the program is Python's: most of these want the store
+  std::string title;    // the program, for the report
+  std::string run_id;   // --rdzv-id
 };
 
 class NodeMachine {
@@ -113,6 +114,7 @@ class NodeMachine {
   void gather_evidence();
   void conclude_attempt(TimePoint now);
   RoundId round() const { return order_->assignment.round; }
+  std::vector<std::string> hints() const;
   void pass_on(int signal, TimePoint now);
   std::vector<StoppedWorker> stopped_workers() const;
   void say(LogLevel level, std::string line) { effects_.emplace_back(Say{level, std::move(line)}); }
@@ -128,9 +130,11 @@ class NodeMachine {
   std::optional<Error> unusable_;      // why, while kUnusable
   std::optional<StartWorkers> order_;  // the round that is to run, runs, or is being swept
   std::optional<GroupMachine> group_;
-  int first_rank_ = 0;  // of the group
-  int nodes_ = 1;       // of its round
-  int asked_with_ = 0;  // the last signal that a stop asked with
+  int first_rank_ = 0;            // of the group
+  StoreAddress store_;            // of its round
+  int nodes_ = 1;                 // of its round
+  bool store_unvisited_ = false;  // by the workers of the last group
+  int asked_with_ = 0;            // the last signal that a stop asked with
   bool carrying_out_ = false;
   bool success_told_ = false;
   bool swept_ = false;

@@ -30,6 +30,7 @@ NodeConfig node_config(const JobConfig& config, std::vector<std::string> address
   node.with_template = config.start_method != StartMethod::kSpawn;
   node.torchrun_exit_code = config.torchrun_exit_code;
   node.title = config.program.title;
+  node.python = !config.program.why_python.empty();
   node.run_id = config.run_id;
   return node;
 }

@@ -49,6 +49,7 @@ std::vector<std::string> failure(const std::vector<std::string>& report, const N
   append_stopped(node.stopped, lines);
   lines.push_back(std::string(kJobRuleWidth, '-'));
   std::ranges::move(printable_lines(report), std::back_inserter(lines));
+  lines.insert(lines.end(), node.hints.begin(), node.hints.end());
   if (!stopped) lines.push_back(restarts_hint(node.max_restarts));
   lines.push_back(std::string(kJobRuleWidth, '='));
   return lines;

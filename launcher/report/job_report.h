@@ -23,8 +23,9 @@ struct NodeReport {
   std::string host;
   int nodes = 1;  // of the last round
   int max_restarts = 0;
-  std::vector<StoppedWorker> stopped;  // by rank
-  bool solo = false;                   // the only node of the job
+  std::vector<StoppedWorker> stopped;   // by rank
+  bool solo = false;                    // the only node of the job
+  std::vector<std::string> hints = {};  // what may help, one line each
 };
 
 // Lines without line ends, safe for a terminal whatever the coordinator sent; none after success.

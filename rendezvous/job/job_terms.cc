@@ -24,7 +24,7 @@ bool is_coordinators(std::string_view name) {
   return std::ranges::find(kCoordinators, name) != kCoordinators.end() || name.starts_with(kCoordinatorsSettings);
 }
 
-std::string quoted(const std::string& value) { return value.empty() ? "not set" : plain_text(value); }
+std::string shown_value(const std::string& value) { return value.empty() ? "not set" : plain_text(value); }
 
 std::string value_of(const std::vector<Term>& terms, std::string_view name) {
   const auto found = std::ranges::find(terms, name, &Term::name);
@@ -44,8 +44,8 @@ std::optional<std::string> required_difference(const std::vector<Term>& first, c
   for (const Term& term : required_terms(first)) {
     const std::string other = value_of(second, term.name);
     if (term.value.empty() || other.empty() || term.value == other) continue;
-    return plain_text(term.name) + " is " + quoted(term.value) + " " + where_first + " and " + quoted(other) + " " +
-           where_second;
+    return plain_text(term.name) + " is " + shown_value(term.value) + " " + where_first + " and " + shown_value(other) +
+           " " + where_second;
   }
   return std::nullopt;
 }
@@ -57,7 +57,8 @@ std::optional<std::string> JobTerms::disagreement(const std::vector<Term>& terms
     if (ours.text.empty() || !is_required(name)) continue;
     const std::string value = value_of(terms, name);
     if (value == ours.text) continue;
-    return plain_text(name) + " is " + quoted(ours.text) + " on " + ours.origin + " and " + quoted(value) + " here";
+    return plain_text(name) + " is " + shown_value(ours.text) + " on " + ours.origin + " and " + shown_value(value) +
+           " here";
   }
   return std::nullopt;
 }
@@ -70,8 +71,8 @@ std::vector<JobTerms::Remark> JobTerms::adopt(const std::vector<Term>& terms, co
     if (value.text.empty()) value = {term.value, origin};
     if (value.text == term.value || term.value.empty() || told_.size() >= kMostRemarks) continue;
     const bool decides = is_coordinators(term.name);
-    std::string line = plain_text(term.name) + " is " + quoted(value.text) + " on " + value.origin +
-                       (decides ? ", which decides, and " : " and ") + quoted(term.value) + " on " + origin;
+    std::string line = plain_text(term.name) + " is " + shown_value(value.text) + " on " + value.origin +
+                       (decides ? ", which decides, and " : " and ") + shown_value(term.value) + " on " + origin;
     if (told_.insert(line).second) remarks.push_back({std::move(line), decides || term.name == kProgram});
   }
   return remarks;

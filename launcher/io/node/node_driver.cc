@@ -234,6 +234,7 @@ class NodeDriver::Impl {
 
   EvidenceGathered evidence(const GatherEvidence& gather, const std::vector<ErrorFile>& error_files) const {
     EvidenceGathered gathered{gather.attempt, {}};
+    gathered.store_unvisited = store_.clients_seen() == 0;
     const JobConfig& config = job_.config();
     const std::string out_of_memory = oom_ ? oom_->evidence() : "";
     for (size_t i = 0; i < gather.local_ranks.size(); ++i) {

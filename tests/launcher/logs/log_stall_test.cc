@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <pty.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
@@ -360,13 +361,18 @@ TEST(LogStall, ADeadDiskIsWaitedForByAStreamThatGoesNowhereElseButNotAtTheEnd) {
     write_all(teed, numbered_lines(0, 20'000));
     ::close(teed);
   });
+  EXPECT_TRUE(rig.run_until([&] { return rig.out.has_shown("[1]:19999 "); }));
   std::atomic<bool> is_written = false;
   std::thread writer([&] {
     write_all(fd, numbered_lines(0, 20'000));
     is_written = true;
-    ::close(fd);
   });
-  EXPECT_TRUE(rig.run_until([&] { return rig.out.has_shown("[1]:19999 "); }));
+  const auto unread = [fd] {
+    int bytes = 0;
+    ::ioctl(fd, FIONREAD, &bytes);
+    return bytes;
+  };
+  EXPECT_TRUE(rig.run_until([&] { return is_written || unread() >= (60 << 10); }));
   EXPECT_FALSE(is_written);
   // The disk answers again: nothing of the waiting stream is lost.
   std::thread disk([holder] {
@@ -378,9 +384,11 @@ TEST(LogStall, ADeadDiskIsWaitedForByAStreamThatGoesNowhereElseButNotAtTheEnd) {
       last.erase(0, last.size() - std::min<size_t>(last.size(), 20)).append(buffer, 0, static_cast<size_t>(got));
     }
   });
+  EXPECT_TRUE(rig.run_until([&] { return is_written.load(); }));
+  writer.join();
+  ::close(fd);
   EXPECT_TRUE(rig.drain());
   flood.join();
-  writer.join();
   rig.router->close(testing::kHangGuard);
   write_all(holder, "end of the test");
   disk.join();
