@@ -318,7 +318,7 @@ void Agent::kill() {
   } else if (connection_ != kNone) {
     parts_.network.orphan(connection_, Side::kClient);
   }
-  processes_.kill_all(parts_.now);
+  processes_.orphan(parts_.now);
   if (processes_.alive() == 0 && connection_ != kNone) parts_.network.close(parts_.now, connection_, Side::kClient);
 }
 

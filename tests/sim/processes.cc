@@ -71,6 +71,11 @@ void Processes::kill_all(TrueTime now) {
   }
 }
 
+void Processes::orphan(TrueTime now) {
+  if (habits_.slowest_cleanup == Duration{}) return kill_all(now);
+  queue_.push(now + random_.between(0ms, habits_.slowest_cleanup), Happening::kLeaseOver, agent_, ++leases_);
+}
+
 TrueTime Processes::sweep(TrueTime now, uint64_t sweep) {
   kill_all(now);
   const bool slow = habits_.percent_slow_sweeps > 0 && random_.chance(habits_.percent_slow_sweeps);

@@ -30,6 +30,7 @@ struct WorkerHabits {
   int percent_deaf = 10;    // that ignore SIGTERM
   int percent_strays = 10;  // that leave a child behind, which only a sweep ends
   int per_mille_unstartable = 0;
+  Duration slowest_cleanup{};   // from the death of the agent to its guardian's SIGKILL
   int percent_slow_sweeps = 0;  // that are over long after the last process is gone
   Duration slowest_sweep{};
   Duration slowest_stop = std::chrono::milliseconds(300);    // of those that obey SIGTERM
@@ -59,6 +60,8 @@ class Processes {
   // Kills whatever is left of the attempt. kSwept follows with this tag, once nothing is; not before the time returned.
   TrueTime sweep(TrueTime now, uint64_t tag);
   void kill_all(TrueTime now);
+  // The agent has died: its guardian kills them.
+  void orphan(TrueTime now);
 
   // No process after `until`: from then on the guardian kills.
   void hold_lease(std::optional<TrueTime> until, TrueTime now);

@@ -128,9 +128,7 @@ class Planner {
     if (!plan_.coordinator.own_process && random_.chance(25)) plan_.port_free_at = random_.between(100ms, 8s);
     if (random_.chance(20)) {
       plan_.per_mille_unguarded = random_.chance(50) ? 500 : 50;
-      // A kill that takes its time: a worker's and then a stray's, and both within the guardian's bound.
-      plan_.workers.slowest_death = 400ms;
-      plan_.workers.slowest_guardian = 5ms;
+      plan_.workers.slowest_cleanup = plan_.coordinator.stop_bound - 100ms;
     }
     if (random_.chance(20)) {
       plan_.workers.percent_slow_sweeps = random_.pick(10, 60);
