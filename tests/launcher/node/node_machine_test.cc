@@ -70,8 +70,10 @@ TEST(NodeMachine, StopsItsOwnAtOnceAndTellsTheFailureWithItsEvidence) {
   story.hear(Stop{story.round(1), StopKind::kFailure, "rank 3 failed"});
   EXPECT_THAT(story.effects(), ElementsAre("tell StopAcknowledged")) << "it is being stopped already";
   story.ended(0, kTerminated);
-  EXPECT_THAT(story.effects(), ElementsAre("sweep 0")) << "a victim is no failure";
+  EXPECT_THAT(story.effects(), ElementsAre("gather 0", "sweep 0"));
   story.swept();
+  EXPECT_THAT(story.effects(), IsEmpty());
+  story.step(EvidenceGathered{0, {left_behind(0)}});
   EXPECT_THAT(story.effects(), ElementsAre("tell NodeReaped", "prepare 1"));
   story.step(AttemptReady{1});
   story.run_round(2, 1);
@@ -87,8 +89,10 @@ TEST(NodeMachine, WaitsWithTheEndOfARoundForItsEvidence) {
   story.swept();
   EXPECT_THAT(story.effects(), Not(Contains("tell NodeReaped")));
   story.step(EvidenceGathered{0, {left_behind(1)}});
+  story.step(EvidenceGathered{0, {left_behind(0)}});
   EXPECT_THAT(story.effects(),
-              ElementsAre(StartsWith("warning: rank 3"), "tell NodeFailed", "tell NodeReaped", "prepare 1"));
+              ElementsAre(StartsWith("warning: rank 3"), "tell NodeFailed", "tell NodeReaped", "prepare 1"))
+      << "a victim is no failure";
 }
 
 TEST(NodeMachine, TellsASecondFailureOfItsOwnButNoVictims) {
@@ -131,9 +135,35 @@ TEST(NodeMachine, ASignalThatCameTooLateMakesNoVictim) {
   story.hear(Stop{story.round(1), StopKind::kFailure, "rank 0 failed"});
   story.ended(0, kTerminated);
   story.ended(1, kTerminated);
-  EXPECT_THAT(story.effects(), Not(Contains(StartsWith("gather"))));
   story.step(WorkerFact{0, SignalMissed{1, SIGTERM}});
-  EXPECT_THAT(story.effects(), ElementsAre("gather 1"));
+  story.effects();
+  story.step(EvidenceGathered{0, {left_behind(0)}});
+  EXPECT_THAT(story.effects(), IsEmpty());
+  story.step(EvidenceGathered{0, {left_behind(1)}});
+  EXPECT_THAT(story.effects(), Contains("tell NodeFailed"));
+}
+
+// Its own story was told before ferrun's signal met it on its way out.
+TEST(NodeMachine, WhoHadFailedBeforeTheSignalIsTheCause) {
+  NodeStory story;
+  story.join();
+  story.run_round(1);
+  story.exited(0, 1);
+  story.ended(1, kTerminated);
+  FailedWorker casualty = left_behind(0, {"RuntimeError: Connection closed by peer"});
+  FailedWorker culprit = left_behind(1);
+  culprit.evidence.error.state = ErrorFile::State::kRead;
+  culprit.evidence.error.message = "cannot decode a.jpg";
+  story.effects();
+  story.step(EvidenceGathered{0, {casualty}});
+  EXPECT_EQ(story.last_failures.size(), 0u);
+  story.effects();
+  ASSERT_EQ(story.last_failures.size(), 1u);
+  EXPECT_EQ(story.last_failures[0].kind, FailureKind::kLostPeer);
+  story.step(EvidenceGathered{0, {culprit}});
+  story.effects();
+  EXPECT_EQ(story.last_failures[0].local_rank, 1);
+  EXPECT_NE(story.last_failures[0].kind, FailureKind::kLostPeer);
 }
 
 TEST(NodeMachine, GivesEveryStopItsGrace) {
@@ -191,7 +221,9 @@ TEST(NodeMachine, WhomTheGuardianHasKilledAtTheEndOfTheLeaseHasNotFailed) {
     story.step(WorkerFact{0, SignalMissed{rank, SIGKILL}});
     story.ended(rank, ExitStatus::signaled(SIGKILL));
   }
-  EXPECT_THAT(story.effects(), Not(Contains(StartsWith("gather"))));
+  story.step(EvidenceGathered{0, {left_behind(0)}});
+  story.step(EvidenceGathered{0, {left_behind(1)}});
+  EXPECT_THAT(story.effects(), Not(Contains("tell NodeFailed")));
 }
 
 TEST(NodeMachine, HearsOfTheEndBeforeItJudgesTheCoordinatorByItsSilence) {
@@ -232,6 +264,7 @@ TEST(NodeMachine, AFailedPreparationLaterFailsTheRoundThatNeedsIt) {
   story.ended(0, kTerminated);
   story.ended(1, kTerminated);
   story.swept();
+  story.step(EvidenceGathered{0, {left_behind(0), left_behind(1)}});
   story.step(AttemptNotReady{1, Error{ErrorKind::kPlatform, "the disk is full"}});
   EXPECT_THAT(story.effects(), Contains("warning: the disk is full"));
   story.go(2);
@@ -272,7 +305,9 @@ TEST(NodeMachine, PassesASignalOnAndInsistingKills) {
   story.ended(0, ExitStatus::signaled(SIGKILL));
   story.ended(1, ExitStatus::signaled(SIGKILL));
   story.swept();
-  EXPECT_THAT(story.effects(), ElementsAre("sweep 0", "tell NodeReaped", "hang up", "done 130"));
+  story.step(EvidenceGathered{0, {left_behind(0), left_behind(1)}});
+  EXPECT_THAT(story.effects(),
+              ElementsAre("gather 0", "gather 1", "sweep 0", "tell NodeReaped", "hang up", "done 130"));
   EXPECT_THAT(story.done->lines, ElementsAre("ferrun: stopped by SIGINT"));
 }
 
@@ -286,6 +321,7 @@ TEST(NodeMachine, ReportsTheJobsFailureWithItsOwnVictims) {
   story.ended(0, kTerminated);
   story.ended(1, kTerminated);
   story.swept();
+  story.step(EvidenceGathered{0, {left_behind(0), left_behind(1)}});
   EXPECT_EQ(story.effects().back(), "done 3");
   const std::string rule(78, '=');
   EXPECT_THAT(story.done->lines, ElementsAre(rule, "ferrun: train.py (job fer) FAILED on 2 nodes; this one is node1",
@@ -307,6 +343,7 @@ TEST(NodeMachine, NamesItsOwnFirstFailureForItsParent) {
   story.step(EvidenceGathered{0, {left_behind(1)}});
   story.ended(0, kTerminated);
   story.swept();
+  story.step(EvidenceGathered{0, {left_behind(0)}});
   story.hear(Close{JobEnd{JobEnd::Kind::kFailed, 139, {"Root cause: rank 3 on node1"}}});
   EXPECT_EQ(story.effects().back(), "done 1") << "as torchrun does";
   EXPECT_EQ(story.done->failed_local_rank, 1);

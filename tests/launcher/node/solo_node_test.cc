@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <csignal>
 
 #include "rendezvous/job/job_status.h"
@@ -45,8 +46,14 @@ class SoloStory : public NodeStory {
     effects();
   }
 
-  // What was asked for is told, as the driver does.
-  void gathered(std::vector<FailedWorker> workers) { step(EvidenceGathered{machine.attempt(), std::move(workers)}); }
+  // What was asked for is told, as the driver does: nothing of those that are not named here.
+  void gathered(std::vector<FailedWorker> workers) {
+    for (const WorkerRecord& worker : machine.group()->workers()) {
+      if (!worker.failed() || std::ranges::count(workers, worker.local_rank, &FailedWorker::local_rank) > 0) continue;
+      workers.push_back({worker.local_rank, {}, {}, false});
+    }
+    step(EvidenceGathered{machine.attempt(), std::move(workers)});
+  }
 
  private:
   uint64_t opened_ = 0;
@@ -98,7 +105,7 @@ TEST(SoloNode, EndsWithTheFailureWhenNoRestartIsLeft) {
   story.ended(0, kSoloTerminated);
   EXPECT_THAT(story.effects(), ElementsAre("sweep 0"));
   story.swept();
-  EXPECT_THAT(story.effects(), ElementsAre("gather 1")) << "when all that it wrote has arrived";
+  EXPECT_THAT(story.effects(), ElementsAre("gather 0 1")) << "when all that it wrote has arrived";
   story.gathered({left_by(1)});
   EXPECT_EQ(story.effects().back(), "done 3");
   const std::string rule(78, '=');
@@ -121,7 +128,7 @@ TEST(SoloNode, StartsTheNextAttemptOnlyAfterTheSweep) {
   story.swept();
   story.gathered({left_by(0)});
   EXPECT_THAT(story.effects(),
-              ElementsAre("gather 0",
+              ElementsAre("gather 0 1",
                           "warning: rank 0 (local_rank 0, pid 100) killed by SIGKILL (killed); starting all workers "
                           "again (1 restart left)",
                           "open store", "prepare 1"));
@@ -209,6 +216,7 @@ TEST(SoloNode, CtrlCAsksAtOnceAndAgainLaterKills) {
   story.ended(0, ExitStatus::signaled(SIGKILL));
   story.ended(1, ExitStatus::signaled(SIGKILL));
   story.swept();
+  story.gathered({});
   EXPECT_EQ(story.effects().back(), "done 130");
 }
 
