@@ -98,7 +98,8 @@ void MemberMachine::Impl::expire_lease() {
 
 // When the session is given up for want of an answer.
 std::optional<TimePoint> MemberMachine::Impl::session_end() const {
-  if (!session_) return std::nullopt;
+  // On its way out it dials no more: a coordinator that stood still may speak again on this connection.
+  if (!session_ || leaving_) return std::nullopt;
   return session_->welcomed ? lease_.silent_at() : session_->joined + config_.answer_timeout;
 }
 
@@ -108,7 +109,7 @@ void MemberMachine::Impl::expire_session() {
   if (!due || !stall_.is_over(*due)) return;
   say(RendezvousLevel::kWarning, "no answer from the coordinator at " + session_->where + ": connecting again");
   end_session();
-  if (!leaving_) dial();
+  dial();
 }
 
 std::optional<TimePoint> MemberMachine::Impl::give_up_at() const {
