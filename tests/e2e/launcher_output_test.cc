@@ -2,7 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <csignal>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <regex>
 
@@ -238,6 +240,25 @@ TEST(LauncherReport, OwnLinesAreQuietUnlessAskedFor) {
   const Finished errors_only = ferrun(folder, {"--max-restarts=1", "false"}, {{"LOGLEVEL", "ERROR"}});
   EXPECT_THAT(errors_only.err, Not(HasSubstr("starting all workers again")));
   EXPECT_THAT(errors_only.err, HasSubstr("Root cause"));
+}
+
+TEST(LauncherStatus, ShowsAJobOfOneNode) {
+  const ScratchFolder folder;
+  const std::string runtime = folder.path().string();
+  RunningFerrun run(
+      folder,
+      {"--nproc-per-node=2", "--rdzv-id=alone", "sh", "-c", "echo ready; while [ ! -e go ]; do sleep 0.02; done"},
+      {{"XDG_RUNTIME_DIR", runtime}});
+  run.wait_for("ready", 2);
+  std::string shown;
+  const auto guard = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (shown.find("running") == std::string::npos && std::chrono::steady_clock::now() < guard) {
+    shown = ferrun(folder, {"status", "--job=alone"}, {{"XDG_RUNTIME_DIR", runtime}}).out;
+  }
+  EXPECT_THAT(shown, HasSubstr("1 node of 1, 2 workers"));
+  std::ofstream(folder.path() / "go");
+  EXPECT_EQ(run.finish().code(), 0);
+  EXPECT_FALSE(std::filesystem::exists(folder.path() / "ferrun")) << "an empty runtime folder stays";
 }
 
 }  // namespace
