@@ -367,8 +367,12 @@ void NodeMachine::carry_out(const MemberDone& told, TimePoint) {
   NodeDone done;
   done.end = told.end;
   done.exit_status = told.end.exit_status != 0 && config_.torchrun_exit_code ? kTorchrunFailure : told.end.exit_status;
-  NodeReport node{config_.title, config_.run_id, config_.member.host, std::max(nodes_, config_.member.min_nodes),
-                  config_.member.max_restarts, {}};
+  NodeReport node{config_.title,
+                  config_.run_id,
+                  config_.member.host,
+                  std::max(nodes_, config_.member.min_nodes),
+                  config_.member.max_restarts,
+                  {}};
   node.solo = config_.solo;
   node.stopped = stopped_workers();
   node.hints = hints();

@@ -167,8 +167,7 @@ Status ForkTemplate::fork(const SpawnRequest& request, int out, int err) {
   if (request.argv != argv_) return Error{ErrorKind::kInternal, "the fork template runs another command line"};
   const std::string block = environment_block(request.environment);
   const UniqueFd file(memfd_create("ferrun-environment", MFD_CLOEXEC));
-  if (!file || !write_all(file.get(), block))
-    return platform_error("cannot hand over a worker's environment");
+  if (!file || !write_all(file.get(), block)) return platform_error("cannot hand over a worker's environment");
   ForkRequest message;
   message.agent = getpid();
   message.id = next_id_++;

@@ -9,7 +9,8 @@ namespace {
 
 constexpr AgentId kOne{1};
 constexpr AgentId kTwo{2};
-const JobEnd kFailedEnd{JobEnd::Kind::kFailed, 3, {"Failed as well:", "  node2: x", "Root cause: node1: rank 0 exited"}};
+const JobEnd kFailedEnd{
+    JobEnd::Kind::kFailed, 3, {"Failed as well:", "  node2: x", "Root cause: node1: rank 0 exited"}};
 
 TEST(JobClosing, FinishesWhenAllWhoWereToldHaveAcknowledged) {
   JobClosing closing(kFailedEnd, kPartsStart + 30s);

@@ -32,9 +32,8 @@ TEST(JobRootCause, IsTheEarliestFailureWhereTheOrderIsCertain) {
 }
 
 TEST(JobRootCause, IsTheOneThatExplainsItselfWhereTheOrderIsUncertain) {
-  const std::vector<FailureKind> best_first = {FailureKind::kOutOfMemory, FailureKind::kSignal,
-                                               FailureKind::kLostNode,    FailureKind::kExit,
-                                               FailureKind::kNotStarted};
+  const std::vector<FailureKind> best_first = {FailureKind::kOutOfMemory, FailureKind::kSignal, FailureKind::kLostNode,
+                                               FailureKind::kExit, FailureKind::kNotStarted};
   for (size_t at = 0; at + 1 < best_first.size(); ++at) {
     const JobRootCause root =
         find_root_cause({seen("a", best_first[at + 1], 5ms, 10ms, 0), seen("b", best_first[at], 0ms, 10ms, 1)});
