@@ -67,14 +67,23 @@ void Sweep::look() {
   wait_for_change(left, now);
 }
 
+// Once known it stays known: a process that waits for its own child shows no arguments.
+bool Sweep::is_helper(pid_t pid) {
+  if (helpers_.contains(pid)) return true;
+  if (!cleans_up(command_line_of(pid))) return false;
+  helpers_.insert(pid);
+  return true;
+}
+
 void Sweep::kill_due(const std::vector<pid_t>& left, TimePoint now) {
   const bool unknown_may_be_workers = scene_.more_to_come();
+  for (const pid_t pid : left) is_helper(pid);  // while it can be read
   for (const pid_t pid : left) {
     if (scene_.is_worker(pid)) {
       kill(pid, SIGKILL);
     } else if (unknown_may_be_workers) {
       continue;
-    } else if (now >= kill_all_at_ || (now >= kill_others_at_ && !cleans_up(command_line_of(pid)))) {
+    } else if (now >= kill_all_at_ || (now >= kill_others_at_ && !is_helper(pid))) {
       killed_.try_emplace(pid, name_of(pid));
       kill(pid, SIGKILL);
     }
@@ -106,6 +115,7 @@ void Sweep::wait_for_change(const std::vector<pid_t>& left, TimePoint now) {
 
 void Sweep::finish() {
   timer_.cancel();
+  helpers_.clear();
   std::vector<KilledProcess> killed;
   killed.reserve(killed_.size());
   for (const auto& [pid, name] : std::exchange(killed_, {})) killed.push_back({pid, name});

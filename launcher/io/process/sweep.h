@@ -16,6 +16,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -60,6 +61,7 @@ class Sweep : public std::enable_shared_from_this<Sweep> {
   bool going_on() const { return !done_.empty(); }
 
  private:
+  bool is_helper(pid_t pid);
   void kill_due(const std::vector<pid_t>& left, TimePoint now);
   void wait_for_change(const std::vector<pid_t>& left, TimePoint now);
   void say_who_is_left(const std::vector<pid_t>& left, TimePoint now);
@@ -68,6 +70,7 @@ class Sweep : public std::enable_shared_from_this<Sweep> {
   boost::asio::steady_timer timer_;
   Scene scene_;
   std::vector<Done> done_;
+  std::set<pid_t> helpers_;
   TimePoint kill_others_at_{};
   TimePoint kill_all_at_{};
   TimePoint say_at_{};
