@@ -1,12 +1,15 @@
 // launch_bench: how long launchers take, side by side: ferrun, torchrun, MPICH's Hydra, Open MPI, whichever are
 // installed.
 //
-// Every measurement starts real programs on this machine. Runs are interleaved (ferrun, torchrun, Hydra, ferrun, …), so
-// that a slow moment hits all; medians are printed, with their ratio to ferrun's. torchrun takes seconds, so it runs in
-// fewer rounds.
+// Every measurement starts real programs on this machine. "floor" is no launcher but spawn_floor, which starts the same
+// workers and waits for them: what nobody goes below. Runs are interleaved (ferrun, torchrun, Hydra, ferrun, …), so that
+// a slow moment hits all; medians are printed, with their ratio to ferrun's. torchrun takes seconds, so it runs in fewer
+// rounds.
 //
 //   launch_bench [--rounds=N] [--torchrun-rounds=N] [--only=two,many,help,memory,exit,restart,flood] [--json]
-//                [--ferrun=PATH] [--torchrun=PATH]      (torchrun: else of the peer that scripts/setup --peer installs)
+//                [--ferrun=PATH]     else the one that was built with it
+//                [--before=PATH]     another ferrun, to compare with
+//                [--torchrun=PATH]   else of the peer that scripts/setup --peer installs; empty: none
 #include <unistd.h>
 
 #include <algorithm>
@@ -35,6 +38,7 @@ struct Options {
   std::string only;
   bool json = false;
   std::string ferrun;
+  std::string before;
   std::string torchrun;
 };
 
@@ -53,6 +57,10 @@ struct Launcher {
 Command operator+(Command left, const Command& right) {
   left.insert(left.end(), right.begin(), right.end());
   return left;
+}
+
+std::string own_program(const std::string& name) {
+  return (std::filesystem::read_symlink("/proc/self/exe").parent_path() / name).string();
 }
 
 std::vector<Launcher> installed_launchers(const Options& options) {
@@ -80,6 +88,15 @@ std::vector<Launcher> installed_launchers(const Options& options) {
     launchers.push_back({name, command, nullptr, nullptr, start + Command{"--help"}, options.rounds});
   };
   like_torchrun("ferrun", options.ferrun, options.rounds);
+  launchers.push_back({"floor",
+                       [floor = own_program("spawn_floor")](int count, const Command& program) {
+                         return Command{floor, std::to_string(count)} + program;
+                       },
+                       nullptr,
+                       nullptr,
+                       {},
+                       options.rounds});
+  if (!options.before.empty()) like_torchrun("before", options.before, options.rounds);
   if (!options.torchrun.empty()) like_torchrun("torchrun", options.torchrun, options.torchrun_rounds);
   if (const std::string path = find_program("mpiexec.hydra"); !path.empty()) like_mpi("Hydra", {path});
   if (const std::string path = find_program("mpirun.openmpi"); !path.empty()) {
@@ -180,9 +197,7 @@ class RecordFile {
   const testing::TemporaryDirectory folder_;
 };
 
-std::string worker_program() {
-  return (std::filesystem::read_symlink("/proc/self/exe").parent_path() / "launch_bench_worker").string();
-}
+std::string worker_program() { return own_program("launch_bench_worker"); }
 
 // The last worker's last act to the launcher's end.
 double exit_delay(const Launcher& launcher, const RecordFile& records) {
@@ -267,7 +282,9 @@ void run_all(const Options& options) {
                measure(many, [](const Launcher& launcher) { return time_of(launcher.command(64, {"true"})); }));
   }
   if (is_wanted(options, "help")) {
-    report.add("--help", "ms", measure(all, [](const Launcher& launcher) { return time_of(launcher.help); }));
+    std::vector<Launcher> helpful = all;
+    std::erase_if(helpful, [](const Launcher& launcher) { return launcher.help.empty(); });
+    report.add("--help", "ms", measure(helpful, [](const Launcher& launcher) { return time_of(launcher.help); }));
   }
   const RecordFile records;
   if (is_wanted(options, "exit")) {
@@ -282,6 +299,7 @@ void run_all(const Options& options) {
   }
   if (is_wanted(options, "memory")) {
     std::vector<Launcher> few = all;
+    std::erase_if(few, [](const Launcher& launcher) { return launcher.help.empty(); });
     for (Launcher& launcher : few) launcher.rounds = std::min(launcher.rounds, options.torchrun_rounds);
     report.add("resident memory of the launcher's largest process", "MB",
                measure(few, [](const Launcher& launcher) { return resident_memory(launcher, true); }));
@@ -319,6 +337,8 @@ bool parse(int argc, char** argv, Options& options) {
       options.json = true;
     else if (name == "--ferrun")
       options.ferrun = value;
+    else if (name == "--before")
+      options.before = value;
     else if (name == "--torchrun")
       options.torchrun = value;
     else
@@ -334,12 +354,12 @@ int main(int argc, char** argv) {
   using namespace ferrun::bench;
   Options options;
   options.torchrun = ferrun::peer_torchrun();
-  options.ferrun = (std::filesystem::read_symlink("/proc/self/exe").parent_path() / "ferrun").string();
+  options.ferrun = own_program("ferrun");
   if (!parse(argc, argv, options)) {
     std::fprintf(
         stderr,
         "usage: launch_bench [--rounds=N] [--torchrun-rounds=N] [--only=two,many,help,memory,exit,restart,flood] "
-        "[--json] [--ferrun=PATH] [--torchrun=PATH]\n");
+        "[--json] [--ferrun=PATH] [--before=PATH] [--torchrun=PATH]\n");
     return 2;
   }
   run_all(options);
