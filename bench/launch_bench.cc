@@ -2,9 +2,9 @@
 // installed.
 //
 // Every measurement starts real programs on this machine. "floor" is no launcher but spawn_floor, which starts the same
-// workers and waits for them: what nobody goes below. Runs are interleaved (ferrun, torchrun, Hydra, ferrun, …), so that
-// a slow moment hits all; medians are printed, with their ratio to ferrun's. torchrun takes seconds, so it runs in fewer
-// rounds.
+// workers and waits for them: what nobody goes below. Runs are interleaved (ferrun, torchrun, Hydra, ferrun, …), so
+// that a slow moment hits all; medians are printed, with their ratio to ferrun's. torchrun takes seconds, so it runs in
+// fewer rounds.
 //
 //   launch_bench [--rounds=N] [--torchrun-rounds=N] [--only=two,many,help,memory,exit,restart,flood] [--json]
 //                [--ferrun=PATH]     else the one that was built with it

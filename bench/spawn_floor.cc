@@ -1,5 +1,6 @@
 // spawn_floor COUNT PROGRAM [ARGUMENT...]: starts COUNT of the program and waits for them; fails when one of them does.
-// Linked statically and doing nothing else, it is what any launcher pays on this machine at least: launch_bench's floor.
+// Linked statically and doing nothing else, it is what any launcher pays on this machine at least: launch_bench's
+// floor.
 #include <spawn.h>
 #include <sys/wait.h>
 

@@ -1,5 +1,7 @@
 // ferrun: starts the workers of a distributed job and supervises them. The composition root: everything is made here
 // and passed down.
+#include <malloc.h>
+
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -50,6 +52,7 @@ int supervise(JobConfig config) {
                      descriptors_for_all_nodes(config.rendezvous->max_nodes, config.workers));
   }
   std::signal(SIGPIPE, SIG_IGN);  // a closed console is the log router's to notice
+  mallopt(M_ARENA_MAX, 1);        // no heap for each of the few threads that wait for disks
   const Result<SentinelLink> sentinel = become_agent_under_sentinel(Guard::kLeases);
   if (!sentinel) return fail(sentinel.error());
   return NodeDriver(std::move(config), *sentinel).run();

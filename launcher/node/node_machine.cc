@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <iterator>
 
 #include "common/printable_text.h"
 #include "launcher/exit_statuses.h"
@@ -315,12 +316,15 @@ void NodeMachine::conclude_attempt(TimePoint now) {
   order_.reset();
   ++attempt_;
   state_ = Attempt::kUnusable;
+  std::vector<NodeEffect> others = take_effects();
   if (group_->succeeded()) {
     step_rounds(AllWorkersSucceeded{ended}, now);
   } else {
     step_rounds(WorkersGone{ended}, now);
   }
-  if (!done_ && state_ == Attempt::kUnusable) prepare();
+  std::swap(others, effects_);
+  if (!done_ && state_ == Attempt::kUnusable) prepare();  // before what the rounds want: the disk works meanwhile
+  effects_.insert(effects_.end(), std::make_move_iterator(others.begin()), std::make_move_iterator(others.end()));
 }
 
 // --- Whatever else happens. ---

@@ -61,7 +61,7 @@ struct LogWriter::State {
   void run();
   LogTarget::Hooks hooks(const std::shared_ptr<LogFileProgress>& progress);
   Target add(std::unique_ptr<Slot> slot);
-  void wake(const std::shared_ptr<State>& self);
+  void wake(const std::shared_ptr<State>& self, std::unique_lock<std::mutex> lock);
   void execute(LogQueue::Front& front, Slot& slot);
   void fetch(LogQueue::Front& front, LogTarget& target);
   void remove(const LogQueue::Front& front);
@@ -181,8 +181,9 @@ LogWriter::Target LogWriter::State::add(std::unique_ptr<Slot> slot) {
   return slots.size() - 1;
 }
 
-void LogWriter::State::wake(const std::shared_ptr<State>& self) {
+void LogWriter::State::wake(const std::shared_ptr<State>& self, std::unique_lock<std::mutex> lock) {
   if (!thread.joinable()) thread = start_without_signals([self] { self->run(); });
+  lock.unlock();  // the thread needs it at once
   work.notify_one();
 }
 
@@ -198,29 +199,29 @@ LogWriter::Target LogWriter::add_unopened(std::string name, std::function<int()>
 }
 
 void LogWriter::write(Target target, std::string_view bytes, size_t reserve) {
-  const std::lock_guard lock(state_->mutex);
+  std::unique_lock lock(state_->mutex);
   if (!state_->queue.push(target, bytes, reserve)) {
     LogLoss loss;
     loss.add(bytes);
     state_->queue.push_loss(target, loss);
   }
-  state_->wake(state_);
+  state_->wake(state_, std::move(lock));
 }
 
 void LogWriter::write_later(Target target, const std::shared_ptr<LogSource>& source, std::string_view bytes) {
   LogLoss output;
   output.add(bytes);
-  const std::lock_guard lock(state_->mutex);
+  std::unique_lock lock(state_->mutex);
   state_->queue.push_elsewhere(target, source, output);
-  state_->wake(state_);
+  state_->wake(state_, std::move(lock));
 }
 
 void LogWriter::lose(Target target, std::string_view bytes) {
   LogLoss loss;
   loss.add(bytes);
-  const std::lock_guard lock(state_->mutex);
+  std::unique_lock lock(state_->mutex);
   state_->queue.push_loss(target, loss);
-  state_->wake(state_);
+  state_->wake(state_, std::move(lock));
 }
 
 void LogWriter::end(Target target) {

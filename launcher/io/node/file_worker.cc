@@ -27,7 +27,7 @@ struct FileWorker::State : std::enable_shared_from_this<FileWorker::State> {
   std::deque<Work> queue;
   bool working = false;
   asio::io_context* io = nullptr;  // null when the worker is gone
-  std::thread thread;
+  bool started = false;
   // On the loop: work whose result has not come back keeps it running.
   size_t awaited = 0;
   std::optional<Guard> guard;
@@ -37,7 +37,8 @@ void FileWorker::State::start_thread() {
   sigset_t all, before;
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread = std::thread([self = shared_from_this()] { self->work_until_closed(); });
+  std::thread([self = shared_from_this()] { self->work_until_closed(); }).detach();
+  started = true;
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
@@ -73,26 +74,19 @@ void FileWorker::State::report(Then then) {
 FileWorker::FileWorker(asio::io_context& io) : state_(std::make_shared<State>()) { state_->io = &io; }
 
 FileWorker::~FileWorker() {
-  std::unique_lock lock(state_->mutex);
+  const std::lock_guard lock(state_->mutex);
   state_->io = nullptr;
   state_->guard.reset();
   state_->queue.clear();
-  const bool hangs = state_->working;
   state_->changed.notify_all();
-  lock.unlock();
-  if (!state_->thread.joinable()) return;
-  if (hangs) {
-    state_->thread.detach();
-  } else {
-    state_->thread.join();
-  }
 }
 
 void FileWorker::run(Work work) {
   if (state_->awaited++ == 0) state_->guard.emplace(state_->io->get_executor());
-  const std::lock_guard lock(state_->mutex);
+  std::unique_lock lock(state_->mutex);
   state_->queue.push_back(std::move(work));
-  if (!state_->thread.joinable()) state_->start_thread();
+  if (!state_->started) return state_->start_thread();
+  lock.unlock();
   state_->changed.notify_all();
 }
 

@@ -1,8 +1,8 @@
 // Does what may wait for a disk on a thread of its own, so that a file server that hangs delays nobody but those who
 // need its files.
 //
-// The thread starts with the first work and takes no signals. One that hangs at the end is left behind, so work owns
-// everything that it uses. Ownership: owned by LocalJob. Thread rule: the thread that runs `io`.
+// The thread starts with the first work, takes no signals, and ends by itself after its worker: the end waits for
+// nobody, so work owns everything that it uses. Ownership: owned by LocalJob. Thread rule: the thread that runs `io`.
 #pragma once
 
 #include <boost/asio/executor_work_guard.hpp>

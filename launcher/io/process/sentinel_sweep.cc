@@ -83,6 +83,7 @@ std::vector<pid_t> children_from_before() {
 }
 
 void kill_and_reap_all_children(const std::vector<pid_t>& spared, pid_t near) {
+  if (!has_children()) return;
   if (can_list_children()) kill_and_reap_listed(spared);
   if (!can_list_children() || (spared.empty() && has_children())) kill_and_reap_by_asking(spared, near);
 }

@@ -8,43 +8,59 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <utility>
+
+#include "common/io/unique_fd.h"
+#include "launcher/io/process/raw_call.h"
 
 namespace ferrun {
 namespace {
 
 using Step = ExecFailure::Step;
 
-// What the child needs, prepared by the parent: it must not allocate after a fork beside other threads.
+// What the child needs, prepared by the parent: a child allocates nothing.
 struct ChildContext {
-  pid_t parent;
+  long parent;
   char* const* argv;
   char* const* environment;
   int out, err, extra;
-  int outcome;            // where to write what failed; -1: on stderr
-  const cpu_set_t* cpus;  // null: inherited
-  std::optional<uint64_t> open_files;
+  int outcome;  // where to write what failed; -1: on stderr
+  bool any_cpu;
+  cpu_set_t cpus;
+  bool limits_open_files;
+  rlimit64 open_files;  // soft; the hard limit stays
+  // Of constants. A pointer, because a call by name would be bound here, late.
+  const char* (*describe)(int error);
 };
 
-// By the system call itself, because glibc refuses to touch the two signals that it uses. An action of zeros is the
-// default one, with an empty mask, on every architecture.
+// Everything below, up to be_child(), runs in the child, which may share the parent's memory: system calls of its own,
+// its own stack, and what the parent has put into its context.
+
+// An action of zeros is the default one, with an empty mask, on every architecture. The C library would spare the two
+// signals that it uses itself.
 void reset_signals() {
-  constexpr size_t kKernelSetBytes = 8;
+  constexpr long kKernelSetBytes = 8;
   const unsigned long default_action[8] = {};
-  for (int signal = 1; signal < NSIG; ++signal) {
-    syscall(SYS_rt_sigaction, signal, default_action, nullptr, kKernelSetBytes);  // EINVAL for KILL and STOP
+  for (long signal = 1; signal < NSIG; ++signal) {  // EINVAL for KILL and STOP
+    raw_call(SYS_rt_sigaction, signal, raw_argument(default_action), 0, kKernelSetBytes);
   }
 }
 
+long limit_of_open_files(rlimit64& limit) { return raw_call(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, raw_argument(&limit)); }
+
 void close_between(unsigned first, unsigned last) {
-  if (first > last || syscall(SYS_close_range, first, last, 0U) == 0) return;
-  rlimit limit = {};
-  getrlimit(RLIMIT_NOFILE, &limit);  // a kernel before 5.9, or a sandbox without the call
-  for (unsigned fd = first; fd <= last && fd < limit.rlim_cur; ++fd) close(static_cast<int>(fd));
+  if (first > last || raw_call(SYS_close_range, first, last, 0) == 0) return;
+  rlimit64 limit = {};
+  limit_of_open_files(limit);  // a kernel before 5.9, or a sandbox without the call
+  for (unsigned fd = first; fd <= last && fd < limit.rlim_cur; ++fd) raw_call(SYS_close, fd);
 }
 
 // All from `first` on but `kept`.
@@ -55,67 +71,91 @@ void close_others(unsigned first, int kept) {
   close_between(spared + 1, ~0U);
 }
 
-bool move_descriptor(int from, int to) { return from < 0 || dup2(from, to) == to; }
+// 0, or a negated errno, like all that follows.
+long move_descriptor(int from, int to) {
+  if (from < 0) return 0;
+  const long moved = from == to ? raw_call(SYS_fcntl, to, F_SETFD, 0) : raw_call(SYS_dup3, from, to, 0);
+  return moved < 0 ? moved : 0;
+}
 
-bool arrange_descriptors(ChildContext& context) {
+long arrange_descriptors(ChildContext& context) {
   if (context.outcome == kExtraDescriptor) {  // the place of another one
-    context.outcome = fcntl(context.outcome, F_DUPFD_CLOEXEC, kExtraDescriptor + 1);
-    if (context.outcome < 0) return false;
+    const long elsewhere = raw_call(SYS_fcntl, context.outcome, F_DUPFD_CLOEXEC, kExtraDescriptor + 1);
+    if (elsewhere < 0) return elsewhere;
+    context.outcome = static_cast<int>(elsewhere);
   }
-  if (!move_descriptor(context.out, STDOUT_FILENO) || !move_descriptor(context.err, STDERR_FILENO) ||
-      !move_descriptor(context.extra, kExtraDescriptor)) {
-    return false;
-  }
-  if (context.extra == kExtraDescriptor) fcntl(kExtraDescriptor, F_SETFD, 0);  // dup2 onto itself keeps close-on-exec
+  long moved = move_descriptor(context.out, STDOUT_FILENO);
+  if (moved == 0) moved = move_descriptor(context.err, STDERR_FILENO);
+  if (moved == 0) moved = move_descriptor(context.extra, kExtraDescriptor);
+  if (moved != 0) return moved;
   close_others(context.extra < 0 ? kExtraDescriptor : kExtraDescriptor + 1, context.outcome);
-  return true;
+  return 0;
 }
 
-bool limit_open_files(std::optional<uint64_t> soft) {
-  rlimit limit = {};
-  if (!soft) return true;
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return false;
-  if (limit.rlim_cur == *soft) return true;
-  limit.rlim_cur = *soft;
-  return setrlimit(RLIMIT_NOFILE, &limit) == 0;
+long limit_open_files(const ChildContext& context) {
+  if (!context.limits_open_files) return 0;
+  rlimit64 limit = {};
+  if (const long got = limit_of_open_files(limit); got < 0) return got;
+  if (limit.rlim_cur == context.open_files.rlim_cur) return 0;
+  limit.rlim_cur = context.open_files.rlim_cur;
+  return raw_call(SYS_prlimit64, 0, RLIMIT_NOFILE, raw_argument(&limit), 0);
 }
 
-// Runs in the child; returns the step that failed.
-Step execute(ChildContext& context) {
+// A signal that came meanwhile acts now. Before Linux 5.17 one that leaves a core file ends everybody who has the same
+// memory: the job is told to quit, but the agent must not go.
+void unblock_signals() {
+  constexpr long kKernelSetBytes = 8;
+  uint64_t signals = 0;
+  raw_call(SYS_rt_sigpending, raw_argument(&signals), kKernelSetBytes);
+  if ((signals >> (SIGQUIT - 1) & 1) != 0) raw_call(SYS_kill, raw_call(SYS_getpid), SIGKILL);
+  signals = 0;
+  raw_call(SYS_rt_sigprocmask, SIG_SETMASK, raw_argument(&signals), 0, kKernelSetBytes);
+}
+
+ExecFailure failure(Step step, long answer) { return {step, static_cast<int32_t>(-answer)}; }
+
+// Returns what failed.
+ExecFailure execute(ChildContext& context) {
   reset_signals();
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid() != context.parent) return Step::kParentDied;  // died before the line above took effect
-  setsid();
-  if (context.cpus != nullptr && sched_setaffinity(0, sizeof(cpu_set_t), context.cpus) != 0) return Step::kAffinity;
-  if (!arrange_descriptors(context)) return Step::kStdio;
-  if (!limit_open_files(context.open_files)) return Step::kLimit;
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
-  execve(context.argv[0], context.argv, context.environment);
-  return Step::kExec;
+  raw_call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
+  if (raw_call(SYS_getppid) != context.parent) return failure(Step::kParentDied, 0);  // before that took effect
+  raw_call(SYS_setsid);
+  if (!context.any_cpu) {
+    const long bound = raw_call(SYS_sched_setaffinity, 0, sizeof(cpu_set_t), raw_argument(&context.cpus));
+    if (bound < 0) return failure(Step::kAffinity, bound);
+  }
+  if (const long done = arrange_descriptors(context); done < 0) return failure(Step::kStdio, done);
+  if (const long done = limit_open_files(context); done < 0) return failure(Step::kLimit, done);
+  unblock_signals();
+  return failure(Step::kExec, raw_call(SYS_execve, raw_argument(context.argv[0]), raw_argument(context.argv),
+                                       raw_argument(context.environment)));
 }
 
-void write_text(const char* text) { [[maybe_unused]] const ssize_t n = write(STDERR_FILENO, text, strlen(text)); }
+void write_text(const char* text) {
+  long length = 0;
+  while (text[length] != 0) ++length;
+  raw_call(SYS_write, STDERR_FILENO, raw_argument(text), length);
+}
 
-void say_why(const char* program, int error) {
-  const char* reason = strerrordesc_np(error);  // a constant
+void say_why(const ChildContext& context, int error) {
+  const char* reason = context.describe(error);
   write_text("ferrun: cannot execute ");
-  write_text(program);
+  write_text(context.argv[0]);
   write_text(": ");
   write_text(reason != nullptr ? reason : "unknown error");
   write_text("\n");
 }
 
-[[noreturn]] void be_child(ChildContext& context) {
-  const Step step = execute(context);
-  const ExecFailure failure = {step, errno};
+int be_child(void* given) {
+  ChildContext& context = *static_cast<ChildContext*>(given);
+  const ExecFailure failed = execute(context);
   if (context.outcome >= 0) {
-    [[maybe_unused]] const ssize_t n = write(context.outcome, &failure, sizeof failure);
-  } else if (step != Step::kParentDied) {
-    say_why(context.argv[0], failure.error);
+    raw_call(SYS_write, context.outcome, raw_argument(&failed), sizeof failed);
+  } else if (failed.step != Step::kParentDied) {
+    say_why(context, failed.error);
   }
-  _exit(127);
+  raw_call(SYS_exit_group, 127);
+  return 127;
 }
 
 std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
@@ -124,6 +164,59 @@ std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
   for (const std::string& text : strings) pointers.push_back(const_cast<char*>(text.c_str()));
   pointers.push_back(nullptr);
   return pointers;
+}
+
+// What one child uses of this process's memory from its clone to its exec.
+struct SharedPlace {
+  static constexpr size_t kStackBytes = 16 << 10;
+
+  // The kernel's word that the child has left the memory; 0: nobody is here.
+  std::atomic<int> occupied = 0;
+  std::vector<std::string> argv, variables;
+  std::vector<char*> argv_pointers, variable_pointers;
+  ChildContext context = {};
+  alignas(64) std::byte stack[kStackBytes];
+};
+
+// Few: a program on a file system that hangs keeps its place for ever, and memory too. Never destroyed, because such a
+// child may come back from the kernel at any time. Used by the thread that starts processes alone.
+SharedPlace* free_place() {
+  constexpr size_t kMostPlaces = 16;
+  static std::array<SharedPlace*, kMostPlaces> places = {};
+  for (SharedPlace*& place : places) {
+    if (place == nullptr) place = new SharedPlace;
+    if (place->occupied.load(std::memory_order_acquire) == 0) return place;
+  }
+  return nullptr;
+}
+
+// Sanitizers watch memory and threads, and know nothing of such a child.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kMayShareMemory = false;
+#elif defined(__has_feature)
+constexpr bool kMayShareMemory = kHasRawCalls && !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer);
+#else
+constexpr bool kMayShareMemory = kHasRawCalls;
+#endif
+
+// A child that shares this process's memory until its exec: nothing is copied for it, and nothing waited for, unlike
+// with vfork(2). Negative: it cannot be had.
+pid_t clone_sharing(SharedPlace& place) {
+  place.occupied.store(1, std::memory_order_release);
+  const pid_t pid = clone(be_child, place.stack + SharedPlace::kStackBytes, CLONE_VM | CLONE_CHILD_CLEARTID | SIGCHLD,
+                          &place.context, nullptr, nullptr, &place.occupied);
+  if (pid < 0) place.occupied.store(0, std::memory_order_release);
+  return pid;
+}
+
+// The place is only filled when there is one; else a child gets copies of everything by fork(2).
+pid_t start_child(SharedPlace* place, ChildContext& context) {
+  if (place != nullptr) {
+    if (const pid_t pid = clone_sharing(*place); pid > 0) return pid;
+  }
+  const pid_t pid = fork();
+  if (pid == 0) be_child(&context);
+  return pid;
 }
 
 Error explain_fork_failure(int error) {
@@ -143,51 +236,61 @@ Error explain_fork_failure(int error) {
 }
 
 struct OutcomePipe {
-  int theirs = -1;
-  int ours = -1;
+  UniqueFd theirs;
+  UniqueFd ours;
 };
 
 bool open_pipe(OutcomePipe& outcome) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return false;
   fcntl(ends[0], F_SETFL, O_NONBLOCK);
-  outcome = {ends[1], ends[0]};
+  outcome = {UniqueFd(ends[1]), UniqueFd(ends[0])};
   return true;
 }
 
-void close_if_open(int fd) {
-  if (fd >= 0) close(fd);
+void fill(SharedPlace& place, const SpawnPlan& plan, int outcome) {
+  place.argv = plan.argv;
+  place.variables = plan.environment.to_strings();
+  place.argv_pointers = pointers_to(place.argv);
+  place.variable_pointers = pointers_to(place.variables);
+  ChildContext& context = place.context;
+  context = {};
+  context.parent = getpid();
+  context.argv = place.argv_pointers.data();
+  context.environment = place.variable_pointers.data();
+  context.out = plan.out;
+  context.err = plan.err;
+  context.extra = plan.extra;
+  context.outcome = outcome;
+  context.any_cpu = plan.cpus.empty();
+  for (const int cpu : plan.cpus) {
+    if (cpu >= 0 && cpu < CPU_SETSIZE) CPU_SET(static_cast<unsigned>(cpu), &context.cpus);
+  }
+  context.limits_open_files = plan.open_files.has_value();
+  context.open_files.rlim_cur = plan.open_files.value_or(0);
+  context.describe = &strerrordesc_np;
 }
 
 }  // namespace
 
 Result<SpawnedProcess> spawn_process(const SpawnPlan& plan) {
-  const std::vector<std::string> variables = plan.environment.to_strings();
-  const std::vector<char*> argv = pointers_to(plan.argv);
-  const std::vector<char*> environment = pointers_to(variables);
-  cpu_set_t cpus;
-  CPU_ZERO(&cpus);
-  for (const int cpu : plan.cpus) {
-    if (cpu >= 0 && cpu < CPU_SETSIZE) CPU_SET(static_cast<unsigned>(cpu), &cpus);
-  }
   OutcomePipe outcome;
   if (plan.mode == SpawnPlan::Mode::kSure && !open_pipe(outcome)) return explain_fork_failure(errno);
-  ChildContext context = {getpid(),       argv.data(), environment.data(), plan.out,
-                          plan.err,       plan.extra,  outcome.theirs,     plan.cpus.empty() ? nullptr : &cpus,
-                          plan.open_files};
+  SharedPlace* const shared = kMayShareMemory ? free_place() : nullptr;
+  std::unique_ptr<SharedPlace> own;
+  if (shared == nullptr) own = std::make_unique<SharedPlace>();
+  SharedPlace& place = shared != nullptr ? *shared : *own;
+  fill(place, plan, outcome.theirs.get());
 
   // No handler of the parent's may run in the child, and no signal end it unprepared.
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  const pid_t pid = fork();
-  if (pid == 0) be_child(context);
+  const pid_t pid = start_child(shared, place.context);
   const int error = errno;
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  close_if_open(outcome.theirs);
-  if (pid > 0) return SpawnedProcess{pid, outcome.ours};
-  close_if_open(outcome.ours);
-  return explain_fork_failure(error);
+  if (pid < 0) return explain_fork_failure(error);
+  return SpawnedProcess{pid, outcome.ours.release()};
 }
 
 std::optional<ExecFailure> read_exec_outcome(int exec_outcome) {

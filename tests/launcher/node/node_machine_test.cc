@@ -45,7 +45,7 @@ TEST(NodeMachine, PreparesWhileItSeeksAndRunsARoundToItsEnd) {
   story.exited(1, 0);
   EXPECT_THAT(story.effects(), ElementsAre("sweep 0"));
   story.swept();
-  EXPECT_THAT(story.effects(), ElementsAre("tell NodeFinished", StartsWith("info: all workers"), "prepare 1"));
+  EXPECT_THAT(story.effects(), ElementsAre("prepare 1", "tell NodeFinished", StartsWith("info: all workers")));
   story.hear(Close{JobEnd{}});
   EXPECT_THAT(story.effects(), ElementsAre("tell Closed", "hang up", "done 0"));
   EXPECT_THAT(story.done->lines, IsEmpty());
@@ -74,7 +74,7 @@ TEST(NodeMachine, StopsItsOwnAtOnceAndTellsTheFailureWithItsEvidence) {
   story.swept();
   EXPECT_THAT(story.effects(), IsEmpty());
   story.step(EvidenceGathered{0, {left_behind(0)}});
-  EXPECT_THAT(story.effects(), ElementsAre("tell NodeReaped", "prepare 1"));
+  EXPECT_THAT(story.effects(), ElementsAre("prepare 1", "tell NodeReaped"));
   story.step(AttemptReady{1});
   story.run_round(2, 1);
   EXPECT_EQ(story.begun->attempt, 1) << "no log folder is used twice";
@@ -91,7 +91,7 @@ TEST(NodeMachine, WaitsWithTheEndOfARoundForItsEvidence) {
   story.step(EvidenceGathered{0, {left_behind(1)}});
   story.step(EvidenceGathered{0, {left_behind(0)}});
   EXPECT_THAT(story.effects(),
-              ElementsAre(StartsWith("warning: rank 3"), "tell NodeFailed", "tell NodeReaped", "prepare 1"))
+              ElementsAre(StartsWith("warning: rank 3"), "tell NodeFailed", "prepare 1", "tell NodeReaped"))
       << "a victim is no failure";
 }
 

@@ -128,10 +128,10 @@ TEST(SoloNode, StartsTheNextAttemptOnlyAfterTheSweep) {
   story.swept();
   story.gathered({left_by(0)});
   EXPECT_THAT(story.effects(),
-              ElementsAre("gather 0 1",
+              ElementsAre("gather 0 1", "prepare 1",
                           "warning: rank 0 (local_rank 0, pid 100) killed by SIGKILL (killed); starting all workers "
                           "again (1 restart left)",
-                          "open store", "prepare 1"));
+                          "open store"));
   story.open_store();
   story.step(AttemptReady{1});
   EXPECT_THAT(story.effects(), Contains("start 1/0"));
