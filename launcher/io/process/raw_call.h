@@ -21,10 +21,7 @@ inline long raw_call(long number, long a = 0, long b = 0, long c = 0, long d = 0
   long answer = number;
   register long fourth asm("r10") = d;
   register long fifth asm("r8") = e;
-  asm volatile("syscall"
-               : "+a"(answer)
-               : "D"(a), "S"(b), "d"(c), "r"(fourth), "r"(fifth)
-               : "rcx", "r11", "memory");
+  asm volatile("syscall" : "+a"(answer) : "D"(a), "S"(b), "d"(c), "r"(fourth), "r"(fifth) : "rcx", "r11", "memory");
   return answer;
 #elif defined(__aarch64__)
   register long what asm("x8") = number;

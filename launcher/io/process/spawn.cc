@@ -1,6 +1,7 @@
 #include "launcher/io/process/spawn.h"
 
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -15,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <ctime>
 #include <memory>
 #include <utility>
 
@@ -178,16 +180,30 @@ struct SharedPlace {
   alignas(64) std::byte stack[kStackBytes];
 };
 
-// Few: a program on a file system that hangs keeps its place for ever, and memory too. Never destroyed, because such a
-// child may come back from the kernel at any time. Used by the thread that starts processes alone.
+// The kernel wakes whoever waits for a child to leave the memory.
+void wait_a_moment_for(SharedPlace& place) {
+  constexpr timespec kMoment = {0, 200'000};
+  syscall(SYS_futex, &place.occupied, FUTEX_WAIT, 1, &kMoment, nullptr, 0);
+}
+
+// Few: a program on a file system that hangs keeps its place for ever, and memory too. While all are taken more
+// children than the processors can serve are on their way, so a moment lost here delays nobody. Never destroyed,
+// because such a child may come back from the kernel at any time. Used by the thread that starts processes alone.
 SharedPlace* free_place() {
-  constexpr size_t kMostPlaces = 16;
+  constexpr size_t kMostPlaces = 8;
   static std::array<SharedPlace*, kMostPlaces> places = {};
-  for (SharedPlace*& place : places) {
-    if (place == nullptr) place = new SharedPlace;
-    if (place->occupied.load(std::memory_order_acquire) == 0) return place;
-  }
-  return nullptr;
+  static size_t next = 0;
+  const auto find = [] {
+    for (SharedPlace*& place : places) {
+      if (place == nullptr) place = new SharedPlace;
+      if (place->occupied.load(std::memory_order_acquire) == 0) return place;
+    }
+    return static_cast<SharedPlace*>(nullptr);
+  };
+  SharedPlace* place = find();
+  if (place != nullptr) return place;
+  wait_a_moment_for(*places[next++ % kMostPlaces]);
+  return find();
 }
 
 // Sanitizers watch memory and threads, and know nothing of such a child.
