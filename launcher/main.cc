@@ -53,7 +53,7 @@ int supervise(JobConfig config) {
   }
   std::signal(SIGPIPE, SIG_IGN);  // a closed console is the log router's to notice
   mallopt(M_ARENA_MAX, 1);        // no heap for each of the few threads that wait for disks
-  const Result<SentinelLink> sentinel = become_agent_under_sentinel(Guard::kLeases);
+  const Result<SentinelLink> sentinel = become_agent_under_sentinel();
   if (!sentinel) return fail(sentinel.error());
   return NodeDriver(std::move(config), *sentinel).run();
 }

@@ -108,9 +108,9 @@ int run(const SentinelLink& link, int count, const std::vector<std::string>& act
   std::optional<LeaseGuard> guard;
   std::optional<Lease> lease;
   std::optional<tcp::socket> connection;
-  if (link.page != nullptr) {
+  if (const char* length = std::getenv("PROBE_LEASE")) {
     guard.emplace(link);
-    lease.emplace(io, *guard, std::chrono::milliseconds(std::atoi(std::getenv("PROBE_LEASE"))));
+    lease.emplace(io, *guard, std::chrono::milliseconds(std::atoi(length)));
     wait_for_file(std::getenv("PROBE_PEERS_WHEN"));
     if (const char* ports = std::getenv("PROBE_PEERS")) connection = share_connections(io, *guard, ports);
   }
@@ -136,8 +136,7 @@ int run(const SentinelLink& link, int count, const std::vector<std::string>& act
 }  // namespace
 
 int main(int argc, char** argv) {
-  const bool leases = std::getenv("PROBE_LEASE") != nullptr;
-  const Result<SentinelLink> link = become_agent_under_sentinel(leases ? Guard::kLeases : Guard::kProcesses);
+  const Result<SentinelLink> link = become_agent_under_sentinel();
   if (!link) {
     std::cerr << link.error().message << '\n';
     return kExitInternal;

@@ -22,23 +22,23 @@ void LeaseGuard::hold(std::optional<TimePoint> until) {
   const bool must_look = until && (!until_ || *until < *until_);
   until_ = until;
   page_->end.store(until ? std::max<int64_t>(until->time_since_epoch().count(), 1) : 0);
-  if (must_look) (void)tell(GuardMessage::kLook, -1);
+  if (must_look) (void)tell(LeaseMessage::kLook, -1);
 }
 
 Status LeaseGuard::share(int connection) {
   // The sentinel has no use for an earlier connection any more.
   if (connection < 0) forget();
   const Status told = connection < 0 ? Status(Error{ErrorKind::kPlatform, "no descriptor is left (see `ulimit -n`)"})
-                                     : tell(GuardMessage::kShare, connection);
+                                     : tell(LeaseMessage::kShare, connection);
   if (told) return told;
   return Error{ErrorKind::kPlatform,
                "cannot share the connection to the coordinator with the sentinel: " + told.error().message +
                    "; if this agent is killed, the other nodes will wait for its lease to end"};
 }
 
-void LeaseGuard::forget() { (void)tell(GuardMessage::kForget, -1); }
+void LeaseGuard::forget() { (void)tell(LeaseMessage::kForget, -1); }
 
-Status LeaseGuard::tell(GuardMessage message, int descriptor) {
+Status LeaseGuard::tell(LeaseMessage message, int descriptor) {
   char byte = static_cast<char>(message);
   iovec data = {&byte, 1};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};

@@ -1,4 +1,5 @@
-// The agent's side of the guard that its sentinel keeps over a job with several nodes.
+// The lease guard's agent side: what the agent of a job with several nodes tells its sentinel, whose side is the
+// LeaseWatch. A job of one node has no lease, and says nothing.
 //
 // When the lease ends the sentinel kills the workers, whatever the agent does: an agent that stands still (SIGSTOP, a
 // debugger, a full disk below its log) must not train on while the other nodes start a round without it. And the
@@ -18,7 +19,7 @@ namespace ferrun {
 
 class LeaseGuard {
  public:
-  // Of become_agent_under_sentinel(Guard::kLeases); takes over the link's `page`, and speaks through its `messages`,
+  // Of become_agent_under_sentinel(); takes over the link's `page`, and speaks through its `messages`,
   // whose owner, the SignalInbox, must outlive it.
   explicit LeaseGuard(const SentinelLink& link);
   ~LeaseGuard();
@@ -37,7 +38,7 @@ class LeaseGuard {
   void forget();
 
  private:
-  Status tell(GuardMessage message, int descriptor);
+  Status tell(LeaseMessage message, int descriptor);
 
   LeasePage* page_;
   int messages_;

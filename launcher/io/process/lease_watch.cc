@@ -42,7 +42,6 @@ LeaseWatch::LeaseWatch(LeasePage* page, int messages)
     : page_(page), messages_(messages), timer_(timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC)) {}
 
 int LeaseWatch::wait_for_signal(const sigset_t& signals, siginfo_t* info, pid_t agent) {
-  if (page_ == nullptr) return sigwaitinfo(&signals, info);
   if (signals_ < 0) signals_ = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
   for (;;) {
     constexpr timespec kNow = {0, 0};
@@ -66,7 +65,6 @@ bool LeaseWatch::over() const {
 }
 
 void LeaseWatch::enforce(pid_t agent) {
-  if (page_ == nullptr) return;
   if (over()) {
     if (!kill_children_of(agent, [this] { return over(); }) && kill(agent, SIGKILL) == 0) {
       say_without_waiting("ferrun: the lease is over; without /proc its workers can only be ended with their agent\n");
@@ -102,11 +100,11 @@ void LeaseWatch::take_messages() {
       messages_ = -1;
       return;
     }
-    const auto message = static_cast<GuardMessage>(byte);
-    if (message == GuardMessage::kLook) continue;  // enforce() looks anyway
+    const auto message = static_cast<LeaseMessage>(byte);
+    if (message == LeaseMessage::kLook) continue;  // enforce() looks anyway
     if (connection_ >= 0) close(connection_);
     connection_ = -1;
-    if (message == GuardMessage::kShare) hold(descriptor_of(header));
+    if (message == LeaseMessage::kShare) hold(descriptor_of(header));
   }
 }
 
@@ -125,7 +123,6 @@ void LeaseWatch::hold(int connection) {
 }
 
 void LeaseWatch::let_go() {
-  if (page_ == nullptr) return;
   if (messages_ >= 0) take_messages();  // what the agent said last
   if (connection_ < 0) return;
   shutdown(connection_, SHUT_WR);

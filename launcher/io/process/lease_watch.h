@@ -1,4 +1,5 @@
-// The sentinel's side of the guard over a job with several nodes: what it does beside waiting for signals.
+// The lease guard's sentinel side: what the sentinel does beside waiting for signals. An agent that holds no lease (a
+// job of one node) gives it nothing to do.
 //
 // Ownership: owned by the sentinel's only thread; no event loop. Async-signal safety is not needed: signals are
 // blocked.
@@ -14,8 +15,6 @@ namespace ferrun {
 
 class LeaseWatch {
  public:
-  // Nothing to watch yet: for a job on one node.
-  LeaseWatch() = default;
   // `messages` is the sentinel's end of the pair, and stays the caller's. Where the kernel grants no timer or signalfd
   // it looks every 100 ms.
   LeaseWatch(LeasePage* page, int messages);
@@ -37,8 +36,8 @@ class LeaseWatch {
   void hold(int connection);
   void arm(int64_t at);  // 0: not at all
 
-  LeasePage* page_ = nullptr;
-  int messages_ = -1;
+  LeasePage* page_;
+  int messages_;
   int signals_ = -1;  // a signalfd: readable when one is pending
   int timer_ = -1;
   int connection_ = -1;

@@ -29,7 +29,8 @@ namespace ferrun {
 namespace {
 
 Error system_error(const char* what) {
-  return {ErrorKind::kPlatform, std::string("cannot guard the job: ") + what + ": " + std::strerror(errno)};
+  return {ErrorKind::kPlatform,
+          std::string("cannot put a sentinel above the job: ") + what + ": " + std::strerror(errno)};
 }
 
 // A program may be started with 0, 1 or 2 closed. The next descriptor opened would take that number, and a socket of
@@ -101,7 +102,7 @@ void report_killed_agent(pid_t agent, int signal) {
   _exit(128 + signal);  // the first process of a container cannot be ended by its own signal
 }
 
-[[noreturn]] void stand_guard(pid_t agent, int messages, LeaseWatch leases, std::vector<pid_t> before) {
+[[noreturn]] void watch_job(pid_t agent, int messages, LeaseWatch leases, std::vector<pid_t> before) {
   // `pkill ferrun` and `killall -9 ferrun` go by this name: they must not take both of the pair at once.
   prctl(PR_SET_NAME, "sentinel");
   const sigset_t all = all_signals();
@@ -155,14 +156,12 @@ Status share_page(SentinelLink& link) {
 
 }  // namespace
 
-Result<SentinelLink> become_agent_under_sentinel(Guard guard) {
+Result<SentinelLink> become_agent_under_sentinel() {
   open_missing_standard_descriptors();
   SentinelLink link;
   int messages = -1;
   if (Status connected = connect_agent(link, messages); !connected) return connected.error();
-  if (guard == Guard::kLeases) {
-    if (Status shared = share_page(link); !shared) return shared.error();
-  }
+  if (Status shared = share_page(link); !shared) return shared.error();
   signal(SIGCHLD, SIG_DFL);  // inherited as ignored, children would vanish without a status
   const std::vector<pid_t> before = children_from_before();
   if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) return system_error("PR_SET_CHILD_SUBREAPER");
@@ -174,7 +173,7 @@ Result<SentinelLink> become_agent_under_sentinel(Guard guard) {
   if (agent < 0) return system_error("fork");
   if (agent > 0) {
     close(link.messages);
-    stand_guard(agent, messages, guard == Guard::kLeases ? LeaseWatch(link.page, messages) : LeaseWatch(), before);
+    watch_job(agent, messages, LeaseWatch(link.page, messages), before);
   }
   close(messages);
   become_agent();

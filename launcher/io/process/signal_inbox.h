@@ -28,7 +28,7 @@ class SignalInbox {
  public:
   struct Callbacks {
     std::function<void(const JobSignal&)> arrived;
-    // Once: nothing guards the job any more.
+    // Once: nobody is left to end the job if this process dies.
     std::function<void()> sentinel_died;
   };
 
