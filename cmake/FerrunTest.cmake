@@ -2,7 +2,7 @@ include(GoogleTest)
 include(CMakeParseArguments)
 
 # ferrun_test(NAME SOURCES file... [LIBS target...] [LABELS label...] [TIMEOUT seconds] [DEPENDS target...])
-# One GoogleTest program, its cases known to CTest by name. TIMEOUT (default 120) is a hang guard for one
+# One GoogleTest program, its cases known to CTest by name. TIMEOUT (default 120) is a hang limit for one
 # case, not a measure of speed. Every program finds its helpers through FERRUN_BIN_DIR and the sources
 # through FERRUN_SOURCE_DIR.
 function(ferrun_test NAME)

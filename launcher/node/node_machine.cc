@@ -221,7 +221,7 @@ void NodeMachine::take_group_effects() {
 }
 
 void NodeMachine::on(const WorkerFact& event, TimePoint now) {
-  // At the end of the lease the guardian kills too: whoever was killed before this machine's kill is its victim.
+  // At the end of the lease the sentinel kills too: whoever was killed before this machine's kill is its victim.
   const auto* missed = std::get_if<SignalMissed>(&event.event);
   if (killed_ && missed != nullptr && missed->signal == SIGKILL) return;
   if (state_ == Attempt::kRunning) {

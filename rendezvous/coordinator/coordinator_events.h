@@ -16,7 +16,7 @@ namespace ferrun {
 using ConnectionId = uint64_t;
 
 enum class LossKind {
-  kEndOfStream,  // the other side has closed: its process, and all that it guarded, is gone
+  kEndOfStream,  // the other side has closed: its process, and all that ran below it, is gone
   kReset,        // may be the network's doing: the peer may come back
   kLocal,        // closed here: a protocol error, a peer that does not read
 };

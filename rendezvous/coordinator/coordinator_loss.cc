@@ -14,7 +14,7 @@ void CoordinatorMachine::Impl::lose_connection(PeerSession& session, LossKind ki
   members_.close(session, now_);
   if (member == nullptr) return;
   if (kind == LossKind::kEndOfStream) {
-    // Its guardian closes the connection when no process is left.
+    // Its sentinel closes the connection when no process is left.
     members_.release(*member);
     if (!known_lost) lose(*member, "its connection ended");
     forget(*member);

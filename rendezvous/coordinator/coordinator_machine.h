@@ -33,7 +33,7 @@ struct CoordinatorConfig {
   Duration heartbeat_interval = std::chrono::seconds(1);
   Duration silence = std::chrono::seconds(5);     // keep-alive: interval × attempts
   Duration lease = std::chrono::seconds(5);       // = silence when hosted, coordinator_timeout for own_process
-  Duration stop_bound = std::chrono::seconds(1);  // from the end of a lease until the guardian has killed everything
+  Duration stop_bound = std::chrono::seconds(1);  // from the end of a lease until the sentinel has killed everything
   Duration last_call = std::chrono::seconds(30);
   Duration reset_grace = std::chrono::milliseconds(250);
   Duration goodbye_settle = std::chrono::milliseconds(250);  // after a goodbye by signal: others may follow

@@ -8,7 +8,7 @@
 //
 // A member *holds* a round from the moment at which its workers may have been started until it is known that no process
 // of them is left. While a holder cannot be heard its fence is what ends this: its last sign of life, plus the lease
-// with a margin for clocks that run apart, plus the time its guardian needs to kill.
+// with a margin for clocks that run apart, plus the time its sentinel needs to kill.
 //
 // Pure bookkeeping, O(1) per message and O(log n) per change. Pointers stay valid until the member or session is
 // erased. Owned by the coordinator machine.

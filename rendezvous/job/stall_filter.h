@@ -1,6 +1,6 @@
 // Silence is judged only by who has listened: a process that stood still (SIGSTOP, a suspended machine, a busy one)
 // finds every deadline over, while what would have kept them lies in its sockets. So before deadlines are judged, what
-// has arrived is heard. Pure; owned by the machine or the adapter whose deadlines it guards.
+// has arrived is heard. Pure; owned by the machine or the adapter whose deadlines it protects.
 #pragma once
 
 #include <algorithm>

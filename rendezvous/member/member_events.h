@@ -156,7 +156,7 @@ struct KillWorkers {
   std::string reason;
 };
 
-// No worker may live after `until`; the guardian sees to it even when the agent stands still. None: no limit (no worker
+// No worker may live after `until`; the sentinel sees to it even when the agent stands still. None: no limit (no worker
 // runs).
 struct HoldLease {
   std::optional<TimePoint> until;

@@ -52,7 +52,7 @@ struct MemberMachine::Impl {
   std::optional<TimePoint> session_end() const;
   void give_up_if_due();
   void explain_if_due();
-  // What follows from the state after an event: the guardian's lease, the end of leaving, the clock of explanations.
+  // What follows from the state after an event: the sentinel's lease, the end of leaving, the clock of explanations.
   void settle();
   std::optional<TimePoint> give_up_at() const;
   bool waits() const;
@@ -154,7 +154,7 @@ struct MemberMachine::Impl {
   TimePoint changed_at_;
   std::string failed_start_;  // why the newest round could not start; empty once one has
   std::string waiting_sentence_;
-  std::optional<TimePoint> held_;  // by the guardian
+  std::optional<TimePoint> held_;  // by the sentinel
 
   // Waiting.
   std::optional<TimePoint> unplaced_since_;  // without a place in a started round, and not as a spare of one

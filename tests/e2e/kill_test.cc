@@ -113,7 +113,7 @@ TEST_P(Kill, AStopEndsDeafWorkersAfterTheGrace) {
   EXPECT_THAT(marker.processes(), IsEmpty());
 }
 
-// The grace is far above the guard of every wait here: a Ctrl-C that did nothing would fail the test.
+// The grace is far above the limit of every wait here: a Ctrl-C that did nothing would fail the test.
 TEST_P(Kill, CtrlCPressedAgainMeansNow) {
   Program job(ferrun({"--nproc-per-node", "2", "--shutdown-timeout", "3600"}, kStubbornFamily), as_shell_job());
   ASSERT_TRUE(eventually_count(whole_job(2)));

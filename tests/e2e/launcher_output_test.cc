@@ -251,8 +251,8 @@ TEST(LauncherStatus, ShowsAJobOfOneNode) {
       {{"XDG_RUNTIME_DIR", runtime}});
   run.wait_for("ready", 2);
   std::string shown;
-  const auto guard = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (shown.find("running") == std::string::npos && std::chrono::steady_clock::now() < guard) {
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (shown.find("running") == std::string::npos && std::chrono::steady_clock::now() < limit) {
     shown = ferrun(folder, {"status", "--job=alone"}, {{"XDG_RUNTIME_DIR", runtime}}).out;
   }
   EXPECT_THAT(shown, HasSubstr("1 node of 1, 2 workers"));

@@ -18,7 +18,7 @@ class HostProgram {
  public:
   using Variables = std::map<std::string, std::string>;
 
-  // A hang guard, not a measure of speed.
+  // A hang limit, not a measure of speed.
   static constexpr std::chrono::seconds kPatience{60};
 
   // Starts `argv` (argv[0] is a path) on the host, in `folder`, with this process's environment and `variables`.

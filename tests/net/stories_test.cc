@@ -149,7 +149,7 @@ TEST_F(Stories, AStoppedNodeLosesItsWorkersAtTheEndOfItsLease) {
                          "--scale-interval=0", "--min-uptime=0"});
   start_three("2:3");
   const std::vector<pid_t> below = cluster().agent(1).descendants();
-  kill(below.front(), SIGSTOP);  // the agent alone: its guardian watches the lease
+  kill(below.front(), SIGSTOP);  // the agent alone: its sentinel watches the lease
   cluster().wait_for_group({0, 2}, 4, 2);
   kill(below.front(), SIGCONT);
   cluster().wait_for_group({0, 1, 2}, 6, 2, 2);

@@ -117,7 +117,7 @@ TEST(Child, SaysOfAnEndWhatBoostProcessSays) {
     Handle handle(io.get_executor(), handled);
     handle.async_wait([&](const boost::system::error_code&, int wait_status) { theirs = wait_status; });
     io.restart();
-    io.run_for(kHangGuard);
+    io.run_for(kHangLimit);
     ASSERT_TRUE(ours && theirs);
     EXPECT_EQ(*ours, *theirs);
   }

@@ -91,7 +91,7 @@ void LauncherHarness::fork(const SpawnRequest& request) {
 }
 
 bool LauncherHarness::run_until(const std::function<bool()>& condition) {
-  const auto deadline = std::chrono::steady_clock::now() + kHangGuard;
+  const auto deadline = std::chrono::steady_clock::now() + kHangLimit;
   while (!condition()) {
     if (std::chrono::steady_clock::now() > deadline) return false;
     io.restart();

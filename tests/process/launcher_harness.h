@@ -35,7 +35,7 @@ class LauncherHarness {
   std::vector<KilledProcess> sweep(Duration grace = Duration::zero());
   Status start_template(const SpawnRequest& request);  // until it is ready or lost
   void fork(const SpawnRequest& request);              // asks; the pid or error arrives in `forked`
-  // Runs the loop until `condition` holds; false at the hang guard.
+  // Runs the loop until `condition` holds; false at the hang limit.
   bool run_until(const std::function<bool()>& condition);
   bool run_until_exits(size_t count);
   // Starts one probe and runs it to its end.

@@ -72,8 +72,8 @@ class Peer {
   // "end of stream" or the error, once the connection has ended.
   std::string end() const {
     pollfd state = {connection_, POLLIN, 0};
-    const auto guard = std::chrono::duration_cast<std::chrono::milliseconds>(kHangGuard);
-    if (poll(&state, 1, static_cast<int>(guard.count())) <= 0) return "still connected";
+    const auto limit = std::chrono::duration_cast<std::chrono::milliseconds>(kHangLimit);
+    if (poll(&state, 1, static_cast<int>(limit.count())) <= 0) return "still connected";
     char byte = 0;
     return recv(connection_, &byte, 1, 0) == 0 ? "end of stream" : strerror(errno);
   }

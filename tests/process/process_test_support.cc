@@ -22,8 +22,8 @@ namespace ferrun::testing {
 
 using Clock = std::chrono::steady_clock;
 
-bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds guard) {
-  const auto deadline = Clock::now() + guard;
+bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds limit) {
+  const auto deadline = Clock::now() + limit;
   while (!condition()) {
     if (Clock::now() > deadline) return false;
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
@@ -111,7 +111,7 @@ bool Program::read_some(std::chrono::milliseconds patience) {
 }
 
 ExitStatus Program::wait() {
-  const auto deadline = Clock::now() + kHangGuard;
+  const auto deadline = Clock::now() + kHangLimit;
   while (read_some(std::chrono::milliseconds(100))) {
     if (Clock::now() > deadline) {
       ADD_FAILURE() << "process " << pid_ << " still holds its output open\nstdout: " << out_ << "\nstderr: " << err_;
@@ -125,7 +125,7 @@ ExitStatus Program::wait() {
 }
 
 bool Program::wait_for_output(const std::string& text) {
-  const auto deadline = Clock::now() + kHangGuard;
+  const auto deadline = Clock::now() + kHangLimit;
   const auto seen = [&] { return out_.find(text) != std::string::npos || err_.find(text) != std::string::npos; };
   while (!seen()) {
     if (!read_some(std::chrono::milliseconds(100)) || Clock::now() > deadline) return seen();

@@ -16,10 +16,10 @@
 
 namespace ferrun::testing {
 
-inline constexpr std::chrono::seconds kHangGuard{60};  // far above what any step takes on a loaded machine
+inline constexpr std::chrono::seconds kHangLimit{60};  // far above what any step takes on a loaded machine
 
-// Whether `condition` held before the guard ran out. Looks every few milliseconds.
-bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds guard = kHangGuard);
+// Whether `condition` held before the limit ran out. Looks every few milliseconds.
+bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds limit = kHangLimit);
 
 // A variable whose value no other process on this machine carries.
 class JobMarker {
@@ -54,9 +54,9 @@ class Program {
 
   pid_t pid() const { return pid_; }
   void signal(int number) const;
-  // Reads its output until it has ended and every holder of its pipes has closed them; fails the test after the guard.
+  // Reads its output until it has ended and every holder of its pipes has closed them; fails the test after the limit.
   ExitStatus wait();
-  // Reads until `text` has appeared on stdout or stderr; false at the guard or the output's end.
+  // Reads until `text` has appeared on stdout or stderr; false at the limit or the output's end.
   bool wait_for_output(const std::string& text);
   const std::string& out() const { return out_; }
   const std::string& err() const { return err_; }

@@ -84,7 +84,7 @@ TEST_F(SweepTest, WaitsForWhatEndsByItselfAndNoLonger) {
   ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
   leave_behind("cat < fifo & exit 0");
   bool done = false;
-  harness.launcher.sweep(kHangGuard * 10, [&](const std::vector<KilledProcess>& killed) {
+  harness.launcher.sweep(kHangLimit * 10, [&](const std::vector<KilledProcess>& killed) {
     EXPECT_THAT(killed, IsEmpty());
     done = true;
   });
@@ -134,7 +134,7 @@ TEST_F(SweepTest, KillsAHelperThatDoesNotEnd) {
 TEST_F(SweepTest, AnotherSweepShortensTheGrace) {
   leave_behind("sleep 1000 & exit 0");
   int done = 0;
-  harness.launcher.sweep(kHangGuard * 10, [&](const std::vector<KilledProcess>&) { ++done; });
+  harness.launcher.sweep(kHangLimit * 10, [&](const std::vector<KilledProcess>&) { ++done; });
   EXPECT_THAT(harness.sweep(Duration::zero()), SizeIs(1));
   EXPECT_EQ(done, 1);
 }

@@ -88,7 +88,7 @@ void TerminalJob::continue_in_foreground() const {
 }
 
 int TerminalJob::next_status(bool reading) {
-  const auto deadline = std::chrono::steady_clock::now() + kHangGuard;
+  const auto deadline = std::chrono::steady_clock::now() + kHangLimit;
   for (;;) {
     if (reading) read_screen(0);
     pollfd ready = {reports_, POLLIN, 0};

@@ -218,7 +218,7 @@ void Agent::carry_out(const HoldLease& effect) {
 }
 
 void Agent::lease_over(uint64_t generation) {
-  if (parts_.mutant != nullptr && !parts_.mutant->guardian_works()) return;
+  if (parts_.mutant != nullptr && !parts_.mutant->sentinel_works()) return;
   processes_.lease_over(parts_.now, generation);
 }
 
@@ -313,8 +313,8 @@ void Agent::kill() {
   dialling_ = false;
   parts_.checker.agent_died(index_);
   if (parts_.trace.on()) say("is killed");
-  if (connection_ != kNone && !guarded_) {
-    end_unguarded();
+  if (connection_ != kNone && !shared_) {
+    end_unshared();
   } else if (connection_ != kNone) {
     parts_.network.orphan(connection_, Side::kClient);
   }

@@ -84,7 +84,7 @@ class Agent {
   void tell_hosting(const HostingEvent& event);
   void plan_hosting_deadline();
   void dial();
-  void end_unguarded();
+  void end_unshared();
   void note(const std::string& tried);
   std::string where() const;  // the coordinator is, or should be
   void say(const std::string& line) { parts_.trace.line(parts_.now, node_.name, line); }
@@ -142,7 +142,7 @@ class Agent {
   bool connected_ = false;
   bool dialling_ = false;
   bool has_reached_ = false;
-  bool guarded_ = true;  // the guardian shares the connection
+  bool shared_ = true;  // the sentinel shares the connection
   uint64_t dials_ = 0;
   std::string tried_;
   std::optional<JobEnd> end_;

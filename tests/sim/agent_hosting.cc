@@ -140,8 +140,8 @@ void Agent::reads(ConnectionIndex connection, Parcel parcel) {
       parts_.network.send(parts_.now, connection, Side::kClient, Parcel{Parcel::Kind::kProof, parts_.now, {}});
       connected_ = has_reached_ = true;
       dialling_ = false;
-      guarded_ = !parts_.random.per_mille(parts_.plan.per_mille_unguarded);
-      if (!guarded_ && parts_.trace.on()) say("cannot share its connection with its guardian");
+      shared_ = !parts_.random.per_mille(parts_.plan.per_mille_unshared);
+      if (!shared_ && parts_.trace.on()) say("cannot share its connection with its sentinel");
       tell_hosting(LinkReached{parts_.plan.coordinator_host == host()});
       return step(CoordinatorReached{id, where()});
     case Parcel::Kind::kRefused: return loses(connection, LossKind::kReset, "connection refused");
@@ -175,10 +175,10 @@ void Agent::carry_out(const HangUpLink&) {
   facts_.emplace_back(LinkHungUp{});
 }
 
-// The guardian holds no copy of the connection, which ends before the workers do: not in order, then, but by a reset,
+// The sentinel holds no copy of the connection, which ends before the workers do: not in order, then, but by a reset,
 // which proves nothing.
-void Agent::end_unguarded() {
-  if (parts_.mutant != nullptr && parts_.mutant->unguarded_ends_in_order()) {
+void Agent::end_unshared() {
+  if (parts_.mutant != nullptr && parts_.mutant->unshared_ends_in_order()) {
     parts_.network.close(parts_.now, connection_, Side::kClient);
   } else {
     parts_.network.abort(parts_.now, connection_, Side::kClient);

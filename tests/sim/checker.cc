@@ -106,7 +106,7 @@ void Checker::node_does(uint32_t agent, const NodeEvent& event, const std::vecto
     } else if (std::holds_alternative<Dial>(effect) || std::holds_alternative<HangUp>(effect)) {
       acknowledged = true;  // the session is given up
     } else if (const auto* hold = std::get_if<HoldLease>(&effect)) {
-      node.guarded = hold->until.has_value();
+      node.leased = hold->until.has_value();
       if (hold->until && (!node.lease_end || *hold->until > *node.lease_end)) {
         fail("LeaseHolds", node.plan.name + " believes in a lease that nobody gave");
       }
@@ -142,8 +142,8 @@ void Checker::lease(uint32_t agent, int alive, TimePoint local_now) {
   stop_ends(node, alive);
   if (!node.lease_end || local_now > *node.lease_end + bound) {
     fail("LeaseHolds", node.plan.name + " has processes long after its lease has ended");
-  } else if (!node.guarded) {
-    fail("LeaseHolds", node.plan.name + " has processes and has told its guardian of no lease");
+  } else if (!node.leased) {
+    fail("LeaseHolds", node.plan.name + " has processes and has told its sentinel of no lease");
   }
 }
 

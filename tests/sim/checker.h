@@ -119,7 +119,7 @@ class Checker {
     std::optional<TimePoint> answered;
     Duration lease{};
     std::optional<TimePoint> lease_end;
-    bool guarded = false;
+    bool leased = false;
     RoundId accepted;
     RoundId started;
     std::optional<int> told_to_leave;

@@ -157,7 +157,7 @@ std::vector<NamedMutant> lease_mutants() {
        config([](CoordinatorConfig& c) { c.lease = c.stop_bound = 0s; })},
       {"fence-off-by-one", "a silent node's fence is a heartbeat too short", "ReapedBeforeGo",
        config([](CoordinatorConfig& c) { c.lease -= c.heartbeat_interval; })},
-      {"stop-bound-forgotten", "the guardian gets no time to kill", "ReapedBeforeGo",
+      {"stop-bound-forgotten", "the sentinel gets no time to kill", "ReapedBeforeGo",
        config([](CoordinatorConfig& c) { c.stop_bound = 0s; })},
       {"reset-as-proof", "a reset connection counts as the end of the node's workers", "ReapedBeforeGo",
        hears([](CoordinatorEvent& e) { return change_loss(e, LossKind::kReset, LossKind::kEndOfStream); })},

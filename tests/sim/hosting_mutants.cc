@@ -52,9 +52,9 @@ class KeepsTheStoresPort : public Mutant {
   }
 };
 
-class EndsUnguardedInOrder : public Mutant {
+class EndsUnsharedInOrder : public Mutant {
  public:
-  bool unguarded_ends_in_order() const override { return true; }
+  bool unshared_ends_in_order() const override { return true; }
 };
 
 class SweepsOnTheLoop : public Mutant {
@@ -79,8 +79,8 @@ std::vector<NamedMutant> hosting_mutants() {
        make<LeavesAtOnce>()},
       {"store-port-kept", "rank 0's store wants the port of a coordinator in another process", "PortsDoNotCollide",
        make<KeepsTheStoresPort>()},
-      {"unguarded-end-as-proof", "the end of a connection that no guardian shares counts as the end of all workers",
-       "ReapedBeforeGo", make<EndsUnguardedInOrder>()},
+      {"unshared-end-as-proof", "the end of a connection that no sentinel shares counts as the end of all workers",
+       "ReapedBeforeGo", make<EndsUnsharedInOrder>()},
       {"sweep-on-the-loop", "an agent hears and says nothing while it sweeps", "HeartbeatsGoOn",
        make<SweepsOnTheLoop>()},
       {"dials-once", "an agent that a coordinator out of descriptors does not answer dials no more", "Progress",

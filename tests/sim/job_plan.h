@@ -37,7 +37,7 @@ enum class FaultKind {
   kAnyWorkerFails,  // of the nodes that run some; arg: Fate
   kNodeSucceeds,    // who: node: its workers end with 0, one after the other, within `lasts`
   kEverybodySucceeds,
-  kKillAgent,         // who: node: SIGKILL; its guardian kills the workers
+  kKillAgent,         // who: node: SIGKILL; its sentinel kills the workers
   kLoseHost,          // who: node: its power; comes back after `lasts`, without ferrun
   kStall,             // who: node, for `lasts`
   kTerm,              // who: node
@@ -82,7 +82,7 @@ struct JobPlan {
   Duration name_right_at{};
   Duration port_free_at{};         // before that an agent of an earlier job has the endpoint's port
   bool store_shares_port = false;  // --master-port is the endpoint's
-  int per_mille_unguarded = 0;     // a connection that the guardian gets no copy of: no descriptor was left
+  int per_mille_unshared = 0;      // a connection that the sentinel gets no copy of: no descriptor was left
   int loss_per_mille = 0;
   int percent_casualties = 60;  // of the workers whose peer has died: those that fail for it
   Duration slowest_timer = std::chrono::milliseconds(2);

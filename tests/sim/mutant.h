@@ -24,9 +24,9 @@ class Mutant {
   virtual void coordinator_does(std::vector<CoordinatorEffect>&, std::vector<CoordinatorEvent>& /*answers*/) {}
   virtual void node_does(uint32_t /*agent*/, std::vector<NodeEffect>&, std::vector<NodeEvent>& /*answers*/) {}
   virtual bool hosting_hears(uint32_t /*agent*/, HostingEvent&) { return true; }
-  virtual bool guardian_works() const { return true; }
-  // A connection that the guardian has no copy of ends in order when its agent dies.
-  virtual bool unguarded_ends_in_order() const { return false; }
+  virtual bool sentinel_works() const { return true; }
+  // A connection that the sentinel has no copy of ends in order when its agent dies.
+  virtual bool unshared_ends_in_order() const { return false; }
   virtual bool sweep_blocks() const { return false; }  // the agent's loop
   virtual bool dials_again() const { return true; }    // after an attempt without an answer
   // Whether a new coordinator reads what an earlier one saved.

@@ -1,4 +1,4 @@
-// Mistakes of the nodes: of agents and of their guardians.
+// Mistakes of the nodes: of agents and of their sentinels.
 #include <csignal>
 #include <map>
 
@@ -52,9 +52,9 @@ class ReapsInWords : public Mutant {
   std::map<uint32_t, RoundId> prepared_;
 };
 
-class SleepingGuardian : public Mutant {
+class SleepingSentinel : public Mutant {
  public:
-  bool guardian_works() const override { return false; }
+  bool sentinel_works() const override { return false; }
 };
 
 class ForgetsToKill : public Mutant {
@@ -99,8 +99,8 @@ std::vector<NamedMutant> node_mutants() {
        })},
       {"lease-from-arrival", "an answer counts for the newest heartbeat instead of its own", "LeaseHolds",
        make<TakesAnswersForNews>()},
-      {"guardian-sleeps", "nobody ends the workers of an agent that stands still", "LeaseHolds",
-       make<SleepingGuardian>()},
+      {"sentinel-sleeps", "nobody ends the workers of an agent that stands still", "LeaseHolds",
+       make<SleepingSentinel>()},
       {"reaped-in-words", "a node says that its workers are gone when it has told them to end", "ReapedBeforeGo",
        make<ReapsInWords>()},
       {"kill-forgotten", "workers that do not obey SIGTERM are let live", "NoOrphans", make<ForgetsToKill>()},

@@ -88,7 +88,7 @@ TrueTime Processes::sweep(TrueTime now, uint64_t sweep) {
 void Processes::hold_lease(std::optional<TrueTime> until, TrueTime now) {
   ++leases_;
   if (!until) return;
-  queue_.push(std::max(now, *until) + random_.between(0ms, habits_.slowest_guardian), Happening::kLeaseOver, agent_,
+  queue_.push(std::max(now, *until) + random_.between(0ms, habits_.slowest_lease_kill), Happening::kLeaseOver, agent_,
               leases_);
 }
 

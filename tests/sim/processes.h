@@ -1,4 +1,4 @@
-// The processes of one node: its workers, what these leave behind, and the guardian that kills them all when the agent
+// The processes of one node: its workers, what these leave behind, and the sentinel that kills them all when the agent
 // is gone, or stands still while its lease ends. What happens to a worker and what the agent notices of it are two
 // events: a stalled agent notices late.
 //
@@ -30,12 +30,12 @@ struct WorkerHabits {
   int percent_deaf = 10;    // that ignore SIGTERM
   int percent_strays = 10;  // that leave a child behind, which only a sweep ends
   int per_mille_unstartable = 0;
-  Duration slowest_cleanup{};   // from the death of the agent to its guardian's SIGKILL
+  Duration slowest_cleanup{};   // from the death of the agent to its sentinel's SIGKILL
   int percent_slow_sweeps = 0;  // that are over long after the last process is gone
   Duration slowest_sweep{};
-  Duration slowest_stop = std::chrono::milliseconds(300);    // of those that obey SIGTERM
-  Duration slowest_death = std::chrono::milliseconds(30);    // by SIGKILL
-  Duration slowest_guardian = std::chrono::milliseconds(5);  // from the end of the lease to SIGKILL
+  Duration slowest_stop = std::chrono::milliseconds(300);      // of those that obey SIGTERM
+  Duration slowest_death = std::chrono::milliseconds(30);      // by SIGKILL
+  Duration slowest_lease_kill = std::chrono::milliseconds(5);  // from the end of the lease to SIGKILL
 };
 
 class Processes {
@@ -60,10 +60,10 @@ class Processes {
   // Kills whatever is left of the attempt. kSwept follows with this tag, once nothing is; not before the time returned.
   TrueTime sweep(TrueTime now, uint64_t tag);
   void kill_all(TrueTime now);
-  // The agent has died: its guardian kills them.
+  // The agent has died: its sentinel kills them.
   void orphan(TrueTime now);
 
-  // No process after `until`: from then on the guardian kills.
+  // No process after `until`: from then on the sentinel kills.
   void hold_lease(std::optional<TrueTime> until, TrueTime now);
   void lease_over(TrueTime now, uint64_t generation);
 

@@ -67,7 +67,7 @@ class Planner {
     w.shutdown_timeout = random_.between(500ms, 4s);
     w.failure_grace = random_.between(100ms, 1s);
     w.per_mille_unstartable = random_.chance(10) ? 50 : 0;
-    if (random_.chance(50)) w.slowest_guardian = c.stop_bound - 100ms;
+    if (random_.chance(50)) w.slowest_lease_kill = c.stop_bound - 100ms;
     if (random_.chance(20)) plan_.slowest_timer = 50ms;
     if (random_.chance(20)) plan_.slowest_disk = 500ms;
     plan_.slowest_evidence = random_.chance(50) ? 2ms : 100ms;
@@ -127,7 +127,7 @@ class Planner {
     }
     if (!plan_.coordinator.own_process && random_.chance(25)) plan_.port_free_at = random_.between(100ms, 8s);
     if (random_.chance(20)) {
-      plan_.per_mille_unguarded = random_.chance(50) ? 500 : 50;
+      plan_.per_mille_unshared = random_.chance(50) ? 500 : 50;
       plan_.workers.slowest_cleanup = plan_.coordinator.stop_bound - 100ms;
     }
     if (random_.chance(20)) {
@@ -318,7 +318,7 @@ std::string describe(const JobPlan& plan) {
   if (plan.name_right_at > 0ms) text += "  the endpoint's name is right after " + ms(plan.name_right_at) + "\n";
   if (plan.port_free_at > 0ms) text += "  the endpoint's port is free after " + ms(plan.port_free_at) + "\n";
   if (plan.store_shares_port) text += "  the store has the endpoint's port\n";
-  if (plan.per_mille_unguarded > 0) text += "  some connections are not shared with the guardian\n";
+  if (plan.per_mille_unshared > 0) text += "  some connections are not shared with the sentinel\n";
   if (plan.workers.percent_slow_sweeps > 0) text += "  sweeps last up to " + ms(plan.workers.slowest_sweep) + "\n";
   for (const Fault& fault : plan.faults) {
     if (fault.kind == FaultKind::kStartNode) continue;

@@ -1,4 +1,4 @@
-// A writer together with the flow that guards its queue, and one stream's share of it.
+// A writer together with the flow that bounds its queue, and one stream's share of it.
 #pragma once
 
 #include <utility>

@@ -50,17 +50,17 @@ MemberLink::Callbacks HostingDriver::link_callbacks() {
   callbacks.gone = [this](const CoordinatorGone& fact) { callbacks_.tell(fact); };
   callbacks.said = [this](CoordinatorSaid fact) { callbacks_.tell(std::move(fact)); };
   callbacks.note = [this](const DialNote& fact) { callbacks_.tell(fact); };
-  callbacks.guard = [this](int connection) { guard(connection); };
+  callbacks.share_connection = [this](int connection) { share_connection(connection); };
   callbacks.hung_up = [this] {
-    callbacks_.forget_guard();
+    callbacks_.forget_connection();
     deliver(LinkHungUp{});
   };
   return callbacks;
 }
 
-void HostingDriver::guard(int connection) {
+void HostingDriver::share_connection(int connection) {
   same_machine_ = ends_on_this_machine(connection);
-  callbacks_.guard(connection);
+  callbacks_.share_connection(connection);
 }
 
 void HostingDriver::reached(const CoordinatorReached& fact) {

@@ -29,8 +29,8 @@ class HostingDriver {
     // What the link tells: CoordinatorReached, CoordinatorGone, CoordinatorSaid, DialNote. The link's callbacks of the
     // same names; empty without a link.
     std::function<void(NodeEvent)> tell;
-    std::function<void(int fd)> guard;
-    std::function<void()> forget_guard;
+    std::function<void(int fd)> share_connection;
+    std::function<void()> forget_connection;
     AgentListener::OnConnection store_client;
     // The listener whose port a store may share, while this process has it; null: no longer.
     std::function<void(AgentListener*)> share_port;
@@ -59,7 +59,7 @@ class HostingDriver {
   void deliver(HostingEvent event);
   void name_found(const NameAnswer& answer);
   void reached(const CoordinatorReached& fact);
-  void guard(int connection);
+  void share_connection(int connection);
 
   void carry_out(const LookUpName& effect);
   void carry_out(const HostCoordinator& effect);

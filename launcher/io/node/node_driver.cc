@@ -165,8 +165,8 @@ class NodeDriver::Impl {
     HostingDriver::Callbacks callbacks;
     callbacks.say = [this](LogLevel level, const std::string& line) { job_.say(level, line); };
     callbacks.tell = [this](NodeEvent fact) { tell_machine(std::move(fact)); };
-    callbacks.guard = [this](int connection) { guard(connection); };
-    callbacks.forget_guard = [this] { guard_.forget(); };
+    callbacks.share_connection = [this](int connection) { share_connection(connection); };
+    callbacks.forget_connection = [this] { guard_.forget(); };
     callbacks.store_client = [this](AgentListener::Socket socket, const asio::ip::tcp::endpoint& peer,
                                     std::string_view first) { store_.adopt(std::move(socket), peer, first); };
     callbacks.share_port = [this](AgentListener* listener) { store_.share(listener); };
@@ -175,7 +175,7 @@ class NodeDriver::Impl {
   }
 
   // Takes the duplicate over; -1: there is none.
-  void guard(int connection) {
+  void share_connection(int connection) {
     address_->learn_from(connection);
     if (const Status shared = guard_.share(connection); !shared) {
       job_.say(LogLevel::kWarning, shared.error().message);

@@ -210,13 +210,14 @@ struct MemberLink::Impl final : SessionConnection::Owner, std::enable_shared_fro
 
   void authenticated(const std::shared_ptr<LinkPeer>& peer) {
     error_code refused;
-    if (callbacks.guard) peer->socket().set_option(boost::asio::socket_base::linger(true, 0), refused);
-    if (refused) return failed(*attempt_of(peer->address), "cannot be guarded (SO_LINGER): " + refused.message());
+    if (callbacks.share_connection) peer->socket().set_option(boost::asio::socket_base::linger(true, 0), refused);
+    if (refused)
+      return failed(*attempt_of(peer->address), "cannot be shared with the sentinel (SO_LINGER): " + refused.message());
     attempt_of(peer->address)->peer.reset();
     stop_attempts();
     live = peer;
     ++id;
-    if (callbacks.guard) callbacks.guard(::fcntl(peer->native_handle(), F_DUPFD_CLOEXEC, 0));
+    if (callbacks.share_connection) callbacks.share_connection(::fcntl(peer->native_handle(), F_DUPFD_CLOEXEC, 0));
     if (callbacks.reached) callbacks.reached({id, journal.where(peer->address)});
   }
 

@@ -43,11 +43,11 @@ class MemberLink {
     std::function<void(const CoordinatorGone&)> gone;
     std::function<void(CoordinatorSaid)> said;
     std::function<void(const DialNote&)> note;
-    // Before reached(): a duplicate of the connection, for the guardian, who closes it; -1 when no descriptor is left.
+    // Before reached(): a duplicate of the connection, for the sentinel, who closes it; -1 when no descriptor is left.
     // May be empty. Where there is one the connection is such that closing it is a reset (SO_LINGER with a time of 0)
-    // until a guardian changes that: if this process is killed while nobody else holds the connection, its end must not
+    // until a sentinel changes that: if this process is killed while nobody else holds the connection, its end must not
     // look like the proof that no worker is left. hang_up() sends the end of the stream all the same.
-    std::function<void(int fd)> guard;
+    std::function<void(int fd)> share_connection;
     // After hang_up(): what was queued is sent and acknowledged by the coordinator's end, or given up after a second.
     std::function<void()> hung_up;
   };

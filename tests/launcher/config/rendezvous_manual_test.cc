@@ -82,7 +82,7 @@ Rows timing() {
             "NodesFailures.WorkersThatWaitForALostNodeAreKilledAfterTheGraceOfAFailure"}},
           {option("shutdown-timeout"),
            {"NodeMachine.GivesEveryStopItsGrace", "NodeMachine.KillsWhenTheLeaseEndsWhateverElseHappens"}},
-          row("The guardian's kill", coordinator.stop_bound,
+          row("The sentinel's kill", coordinator.stop_bound,
               {"CoordinatorLoss.StopsTheOthersAtOnceAndWaitsForTheLeaseOfASilentNode"}),
           row("A broken connection is resumed", coordinator.reset_grace,
               {"CoordinatorLoss.LetsANodeResumeABrokenConnectionWithoutDisturbingAnybody",

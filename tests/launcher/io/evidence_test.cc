@@ -145,7 +145,7 @@ TEST(FileWorker, DoesOneThingAfterTheOtherAndAnswersOnTheLoop) {
   }
   io.run();  // until all have come back
   EXPECT_THAT(done, ElementsAre(0, 1, 2));
-  EXPECT_TRUE(files.wait(testing::kHangGuard));
+  EXPECT_TRUE(files.wait(testing::kHangLimit));
 }
 
 TEST(FileWorker, ADiskThatHangsDoesNotHoldUpTheLoop) {

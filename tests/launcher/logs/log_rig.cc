@@ -89,9 +89,9 @@ bool LogRig::drain(Duration patience, int attempt) {
 
 bool LogRig::run_until(const std::function<bool()>& condition) {
   io.restart();
-  const TimePoint guard = monotonic_now() + kHangGuard;
+  const TimePoint limit = monotonic_now() + kHangLimit;
   while (!condition()) {
-    if (monotonic_now() > guard) return false;
+    if (monotonic_now() > limit) return false;
     io.run_one_for(std::chrono::milliseconds(2));
     if (io.stopped()) io.restart();
   }
@@ -100,7 +100,7 @@ bool LogRig::run_until(const std::function<bool()>& condition) {
 
 void LogRig::end_well() {
   EXPECT_TRUE(drain());
-  router->close(kHangGuard);
+  router->close(kHangLimit);
 }
 
 Duration write_all(int fd, std::string_view bytes) {

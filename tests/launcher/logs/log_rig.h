@@ -49,8 +49,8 @@ class LogRig {
   int open(int rank, Stream stream, const StreamPlan& plan, int attempt = 0);
 
   // Runs the loop until all pipes of the attempt have ended; false when the deadline came first.
-  bool drain(Duration patience = kHangGuard, int attempt = 0);
-  // Runs the loop until `condition` holds; false at the hang guard.
+  bool drain(Duration patience = kHangLimit, int attempt = 0);
+  // Runs the loop until `condition` holds; false at the hang limit.
   bool run_until(const std::function<bool()>& condition);
   // Drains and closes with wide deadlines: nothing may be lost.
   void end_well();

@@ -184,12 +184,12 @@ TEST(LogRouter, ForgetsOldAttemptsButNotTheirFiles) {
     const int fd = rig.tee(0, Stream::kStdout, true, attempt);
     write_all(fd, "attempt " + std::to_string(attempt) + "\n");
     ::close(fd);
-    EXPECT_TRUE(rig.drain(testing::kHangGuard, attempt));
+    EXPECT_TRUE(rig.drain(testing::kHangLimit, attempt));
   }
   EXPECT_THAT(rig.router->tail(0, 0, Stream::kStdout), IsEmpty());
   EXPECT_THAT(rig.router->tail(2, 0, Stream::kStdout), ElementsAre("attempt 2"));
   EXPECT_THAT(rig.router->tail(3, 0, Stream::kStdout), ElementsAre("attempt 3"));
-  rig.router->close(testing::kHangGuard);
+  rig.router->close(testing::kHangLimit);
   for (int attempt = 0; attempt < 4; ++attempt) {
     EXPECT_EQ(testing::read_file(rig.file_path(0, Stream::kStdout, attempt)),
               "attempt " + std::to_string(attempt) + "\n");
@@ -198,7 +198,7 @@ TEST(LogRouter, ForgetsOldAttemptsButNotTheirFiles) {
 
 TEST(LogRouter, DrainsAtOnceWhenThereIsNothingToDrain) {
   LogRig rig;
-  EXPECT_TRUE(rig.drain(testing::kHangGuard, 7));
+  EXPECT_TRUE(rig.drain(testing::kHangLimit, 7));
 }
 
 TEST(LogRouter, StopsDrainingAtTheDeadlineWhenAGrandchildKeepsThePipe) {
@@ -211,7 +211,7 @@ TEST(LogRouter, StopsDrainingAtTheDeadlineWhenAGrandchildKeepsThePipe) {
   rig.router->drain(0, begin + 50ms, [&] { drained = true; });
   EXPECT_TRUE(rig.run_until([&] { return drained; }));
   EXPECT_GE(monotonic_now() - begin, 50ms);
-  rig.router->close(testing::kHangGuard);
+  rig.router->close(testing::kHangLimit);
   ::close(fd);
   EXPECT_EQ(rig.file(0), "written before the end\npartial");
   EXPECT_EQ(rig.out.finish(), "[0]:written before the end\n[0]:partial\n");
@@ -234,7 +234,7 @@ TEST(LogRouter, StopsDrainingAtTheDeadlineWhenAGrandchildFloods) {
   EXPECT_FALSE(rig.drain(100ms));
   flood.join();
   ::close(fd);
-  rig.router->close(testing::kHangGuard);
+  rig.router->close(testing::kHangLimit);
   EXPECT_THAT(rig.out.finish(), EndsWith("x\n"));
 }
 

@@ -92,7 +92,7 @@ TEST(LogStall, AStoppedTerminalDelaysNeitherFilesNorTheEnd) {
   rig.router->announce("ferrun: worker 0 failed");
   const TimePoint begin = monotonic_now();
   rig.router->close(100ms);
-  EXPECT_LT(monotonic_now() - begin, 20s);  // the guard against waiting for the terminal, which would be for ever
+  EXPECT_LT(monotonic_now() - begin, 20s);  // not waited for the terminal, which would be for ever
   EXPECT_TRUE(rig.file(0) == text);
   EXPECT_THAT(testing::read_file(journal), HasSubstr("ferrun: worker 0 failed\n"));
   EXPECT_THAT(testing::read_file(journal), HasSubstr("lost: the reader of the console is stopped or too slow\n"));
@@ -166,7 +166,7 @@ TEST(LogStall, ALateReaderOfManyStreamsHasEveryLineInTheOrderOfItsStream) {
   EXPECT_TRUE(rig.drain());
   for (std::thread& writer : writers) writer.join();
   rig.out.start();
-  rig.router->close(testing::kHangGuard);
+  rig.router->close(testing::kHangLimit);
   std::vector<int> next(kStreams);
   for (const std::string& line : testing::lines_of(rig.out.finish())) {
     int& number = next.at(static_cast<size_t>(line.at(1) - '0'));
@@ -204,7 +204,7 @@ TEST(LogStall, AReaderThatIsSlowAtTheEndIsWaitedForAsLongAsItReads) {
   EXPECT_TRUE(rig.drain());
   writer.join();
   rig.out.start(/*bytes_at_once=*/512);
-  rig.router->close(testing::kHangGuard);
+  rig.router->close(testing::kHangLimit);
   EXPECT_EQ(testing::lines_of(rig.out.finish()).size(), 3'000U);
 }
 
@@ -225,7 +225,7 @@ TEST(LogStall, AHurryEndsTheWaitForAReaderThatStands) {
 TEST(LogStall, ASlowReaderOfTheConsoleLosesNothingWithinThePatience) {
   LogRig rig([](LogRouter::Options& options) {
     options.console_queue_bytes = 64 << 10;
-    options.reader_patience = testing::kHangGuard;
+    options.reader_patience = testing::kHangLimit;
   });
   const int fd = rig.tee(0);
   const std::string text = numbered_lines(0, 30'000);
@@ -389,7 +389,7 @@ TEST(LogStall, ADeadDiskIsWaitedForByAStreamThatGoesNowhereElseButNotAtTheEnd) {
   ::close(fd);
   EXPECT_TRUE(rig.drain());
   flood.join();
-  rig.router->close(testing::kHangGuard);
+  rig.router->close(testing::kHangLimit);
   write_all(holder, "end of the test");
   disk.join();
   ::close(holder);

@@ -211,7 +211,7 @@ TEST(NodeMachine, KillsWhenTheLeaseEndsWhateverElseHappens) {
                           "warning: no answer from the coordinator at node0 (10.0.0.1): connecting again", "dial"));
 }
 
-TEST(NodeMachine, WhomTheGuardianHasKilledAtTheEndOfTheLeaseHasNotFailed) {
+TEST(NodeMachine, WhomTheSentinelHasKilledAtTheEndOfTheLeaseHasNotFailed) {
   NodeStory story;
   story.join();
   story.run_round(1);

@@ -224,7 +224,7 @@ class World {
 
   void boot(Toy& toy) {
     if (toy.up || toy.gone) return;
-    EXPECT_FALSE(toy.workers) << "the old agent's guardian has killed them";
+    EXPECT_FALSE(toy.workers) << "the old agent's sentinel has killed them";
     const std::string host = toy.host;
     const uint64_t life = toy.life + 1;
     const TimePoint cut = toy.cut_until;
@@ -272,7 +272,7 @@ class World {
   void watch(Toy& toy) {
     mine(toy, now_ + kInterval, [this, &toy, connection = toy.connection] {
       if (toy.connection != connection) return;
-      if (now_ - toy.heard > 4s) {  // the old connection stays with the guardian: no end of stream is seen
+      if (now_ - toy.heard > 4s) {  // the old connection stays with the sentinel: no end of stream is seen
         reset_seen_by_coordinator(toy, connection);
         return lost_coordinator(toy, LossKind::kReset);
       }
@@ -476,7 +476,7 @@ class World {
     }
   }
 
-  // The guardian kills the workers, then closes the connection.
+  // The sentinel kills the workers, then closes the connection.
   void kill_agent(Toy& toy) {
     if (!toy.up) return;
     toy.up = false;

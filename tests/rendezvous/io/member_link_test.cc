@@ -102,14 +102,14 @@ class MemberLinkTest : public ::testing::Test {
     callbacks.gone = [this](const CoordinatorGone& event) { gone.push_back(event); };
     callbacks.said = [this](CoordinatorSaid event) { said.push_back(std::move(event)); };
     callbacks.note = [this](const DialNote& note) { notes.push_back(note); };
-    callbacks.guard = [this](int fd) { guarded.push_back(fd); };
+    callbacks.share_connection = [this](int fd) { shared.push_back(fd); };
     callbacks.hung_up = [this] { hung_up = true; };
     link = std::make_unique<MemberLink>(io, std::move(options), std::move(callbacks));
     return *link;
   }
 
   ~MemberLinkTest() override {
-    for (const int fd : guarded) ::close(fd);
+    for (const int fd : shared) ::close(fd);
   }
 
   void run_until(const std::function<bool()>& holds) {
@@ -125,7 +125,7 @@ class MemberLinkTest : public ::testing::Test {
   std::vector<CoordinatorGone> gone;
   std::vector<CoordinatorSaid> said;
   std::vector<DialNote> notes;
-  std::vector<int> guarded;
+  std::vector<int> shared;
   bool hung_up = false;
 };
 
@@ -268,8 +268,8 @@ TEST_F(MemberLinkTest, NeverEndsTheStreamOfAConnectionThatItGivesUpForANewOne) {
   Host host(io, "127.0.0.1", 0);
   link_to("127.0.0.1", host.port(), {}).dial();
   run_until_reached();
-  ASSERT_EQ(guarded.size(), 1U);
-  EXPECT_NE(::fcntl(guarded[0], F_GETFD) & FD_CLOEXEC, 0);
+  ASSERT_EQ(shared.size(), 1U);
+  EXPECT_NE(::fcntl(shared[0], F_GETFD) & FD_CLOEXEC, 0);
   link->dial();
   run_until([&] { return !host.losses.empty() && reached.size() == 2; });
   EXPECT_THAT(host.losses, ElementsAre(LossKind::kReset));
@@ -281,24 +281,24 @@ TEST_F(MemberLinkTest, AConnectionThatNobodyElseHoldsEndsInAReset) {
   Host host(io, "127.0.0.1", 0);
   link_to("node0", host.port(), {"127.0.0.1"}).dial();
   run_until_reached();
-  ::close(guarded.back());
-  guarded.clear();
+  ::close(shared.back());
+  shared.clear();
   run_until([&] { return !host.authenticated.empty(); });
   link.reset();
   run_until([&] { return !host.losses.empty(); });
   EXPECT_THAT(host.losses, ElementsAre(LossKind::kReset));
 }
 
-TEST_F(MemberLinkTest, TheEndOfTheStreamIsLeftToTheGuardian) {
+TEST_F(MemberLinkTest, TheEndOfTheStreamIsLeftToTheSentinel) {
   Host host(io, "127.0.0.1", 0);
   link_to("node0", host.port(), {"127.0.0.1"}).dial();
   run_until_reached();
   constexpr linger kEndOfStream = {0, 0};
-  ASSERT_EQ(::setsockopt(guarded.back(), SOL_SOCKET, SO_LINGER, &kEndOfStream, sizeof(kEndOfStream)), 0);
+  ASSERT_EQ(::setsockopt(shared.back(), SOL_SOCKET, SO_LINGER, &kEndOfStream, sizeof(kEndOfStream)), 0);
   run_until([&] { return !host.authenticated.empty(); });
   link.reset();
-  ::close(guarded.back());
-  guarded.clear();
+  ::close(shared.back());
+  shared.clear();
   run_until([&] { return !host.losses.empty(); });
   EXPECT_THAT(host.losses, ElementsAre(LossKind::kEndOfStream));
 }

@@ -52,7 +52,7 @@ TEST(MemberMachine, JoinsPreparesStartsFinishesAndEnds) {
   EXPECT_THAT(story.effects(), ElementsAre("tell StoreReached 1 10.0.0.1"));
   story.hear(Go{kFirst, "all are there"});
   EXPECT_THAT(story.effects(), ElementsAre("hold lease", "start 1 with 10.0.0.1:4000"))
-      << "the guardian knows the lease before anything runs";
+      << "the sentinel knows the lease before anything runs";
   EXPECT_EQ(story.machine.phase(), Phase::kRunning);
   story.step(OneWorkerSucceeded{kFirst});
   story.step(OneWorkerSucceeded{kFirst});

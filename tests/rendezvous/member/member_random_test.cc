@@ -225,7 +225,7 @@ class RandomMember {
     killed_ = true;
   }
   void carry_out(const HoldLease& hold) {
-    EXPECT_NE(hold.until, held_) << "the guardian knows that already";
+    EXPECT_NE(hold.until, held_) << "the sentinel knows that already";
     held_ = hold.until;
   }
   void carry_out(const MemberDone& done) {
@@ -259,7 +259,7 @@ class RandomMember {
     EXPECT_EQ(done_, machine_.phase() == Phase::kDone);
     EXPECT_FALSE(done_ && deadline) << "a machine that is done waits for something";
     EXPECT_EQ(alive_, machine_.lease_end().has_value());
-    EXPECT_EQ(held_, machine_.lease_end()) << "the guardian's lease is another";
+    EXPECT_EQ(held_, machine_.lease_end()) << "the sentinel's lease is another";
     EXPECT_TRUE(!alive_ || killed_ || now_ < *machine_.lease_end()) << "a worker outlives its lease";
     EXPECT_FALSE(machine_.reason().empty() && machine_.phase() != Phase::kStopping);
   }

@@ -43,7 +43,7 @@ TEST(MemberSession, AnsweredHeartbeatsKeepTheWorkersRunning) {
   story.pass(60s);
   EXPECT_THAT(story.effects(), IsEmpty());
   EXPECT_EQ(story.machine.phase(), Phase::kRunning);
-  EXPECT_GE(*story.held, story.now + 4s) << "and the guardian knows";
+  EXPECT_GE(*story.held, story.now + 4s) << "and the sentinel knows";
   EXPECT_EQ(story.machine.lease_end(), story.held);
 }
 
