@@ -192,7 +192,7 @@ void NodeMachine::begin_attempt(TimePoint) {
   const Assignment& assignment = order_->assignment;
   state_ = Attempt::kRunning;
   first_rank_ = assignment.first_rank;
-  nodes_ = assignment.group_world;
+  nodes_ = assignment.node_count;
   store_ = order_->store;
   store_unvisited_ = false;
   asked_with_ = 0;

@@ -148,7 +148,7 @@ void SoloRounds::on(const StatusAsked& event) {
   node.host = config_.host;
   node.role = config_.role;
   node.workers = config_.workers;
-  node.group_rank = 0;
+  node.node_rank = 0;
   node.state = kStates[static_cast<int>(phase_)];
   status.nodes.push_back(std::move(node));
   effects_.emplace_back(ShowStatus{event.id, to_json(status)});

@@ -20,12 +20,12 @@ Environment worker_environment(const JobConfig& config, const WorkerPlace& place
   const bool own_device = !config.own_device.empty();
   set("RANK", node.first_rank + place.local_rank);
   set("LOCAL_RANK", own_device ? 0 : place.local_rank);
-  set("GROUP_RANK", node.group_rank);
+  set("GROUP_RANK", node.node_rank);
   set("ROLE_RANK", node.first_role_rank + place.local_rank);
   environment.set("ROLE_NAME", config.role);
   set("LOCAL_WORLD_SIZE", config.workers);
   set("WORLD_SIZE", node.world);
-  set("GROUP_WORLD_SIZE", node.group_world);
+  set("GROUP_WORLD_SIZE", node.node_count);
   set("ROLE_WORLD_SIZE", node.role_world);
   environment.set("MASTER_ADDR", place.store.host);
   set("MASTER_PORT", place.store.port);

@@ -28,7 +28,7 @@ struct CoordinatorState {
   struct Member {
     AgentId agent;
     std::string host;
-    int group_rank = 0;
+    int node_rank = 0;
     bool operator==(const Member&) const = default;
   };
   std::vector<Member> members;  // of the newest round

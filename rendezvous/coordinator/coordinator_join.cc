@@ -188,7 +188,7 @@ void CoordinatorMachine::Impl::learn_of_another(const MemberPast& past) {
 void CoordinatorMachine::Impl::recover_saved() {
   begin_recovery(record_.newest(), record_.saved_members().size());
   for (const CoordinatorState::Member& member : record_.saved_members()) {
-    takeover_->expect(member.agent, member.group_rank, member.host);
+    takeover_->expect(member.agent, member.node_rank, member.host);
   }
 }
 
@@ -197,7 +197,7 @@ void CoordinatorMachine::Impl::recover_reported(const MemberPast& past) {
     tell_round(Stop{round_->id(), StopKind::kLoss, "a newer round has begun"});
     round_->vacate_all();
   }
-  const int nodes = past.assignment.group_world;
+  const int nodes = past.assignment.node_count;
   begin_recovery(past.round, nodes >= 1 && nodes <= config_.max_nodes ? static_cast<size_t>(nodes) : 0);
 }
 

@@ -12,7 +12,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::string_view kMagic = "ferrun-coordinator-state";
-constexpr int kVersion = 2;
+constexpr int kVersion = 3;
 constexpr std::array<std::string_view, 5> kEnds = {"success", "failed", "stopped", "rendezvous", "refused"};
 
 // FNV-1a, 64 bits: against torn writes and editors, not against an enemy.
@@ -58,7 +58,7 @@ std::string to_json(const CoordinatorState& state) {
     out.open('{');
     out.name("agent").value(member.agent.value);
     out.name("host").value(member.host);
-    out.name("group_rank").value(member.group_rank);
+    out.name("node_rank").value(member.node_rank);
     out.close('}');
   }
   out.close(']');
@@ -103,7 +103,7 @@ CoordinatorState state_of(const json& object) {
   state.newest.number = object.at("newest").at("number").get<uint64_t>();
   for (const json& member : object.at("members")) {
     state.members.push_back({AgentId{member.at("agent").get<uint64_t>()}, member.at("host").get<std::string>(),
-                             member.at("group_rank").get<int>()});
+                             member.at("node_rank").get<int>()});
   }
   state.restarts = object.at("restarts").get<int>();
   state.launch_id = object.at("launch_id").get<std::string>();

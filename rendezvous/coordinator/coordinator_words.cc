@@ -108,7 +108,7 @@ JobStatus CoordinatorMachine::Impl::status(TimePoint now) const {
     node.address = member->observed_address;
     node.role = member->role;
     node.workers = member->workers;
-    node.group_rank = member->seat;
+    node.node_rank = member->seat;
     if (member->seat) node.first_rank = round_->at(*member->seat).first_rank;
     node.state = state_of(*member);
     node.silence = now - member->last_arrival;

@@ -42,13 +42,13 @@ void add_evidence(const std::vector<std::string>& report, std::vector<std::strin
 
 }  // namespace
 
-FailureSighting sight(std::string host, int group_rank, LocalFailure failure, TimePoint arrival, Duration round_trip,
+FailureSighting sight(std::string host, int node_rank, LocalFailure failure, TimePoint arrival, Duration round_trip,
                       TimePoint round_began) {
   const Duration longest = std::max(arrival - round_began, Duration::zero());
   failure.age = std::clamp(failure.age, Duration::zero(), longest);
   const TimePoint latest = arrival - failure.age;
   const TimePoint earliest = std::max(latest - std::max(round_trip, Duration::zero()), round_began);
-  return {std::move(host), group_rank, std::move(failure), std::min(earliest, latest), latest};
+  return {std::move(host), node_rank, std::move(failure), std::min(earliest, latest), latest};
 }
 
 // Who lost a connection lost it to somebody: it is no cause where anybody tells more, however early it was noticed.

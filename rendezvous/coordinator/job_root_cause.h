@@ -21,14 +21,14 @@ inline constexpr const char* kRootCauseLabel = "Root cause: ";
 // A failure on the coordinator's clock.
 struct FailureSighting {
   std::string host;  // empty in a job of one node
-  int group_rank = 0;
+  int node_rank = 0;
   LocalFailure failure;
   TimePoint earliest;  // noticed between these two
   TimePoint latest;
 };
 
 // `round_trip` is an upper bound for the time that the message travelled. Nothing fails before its round began.
-FailureSighting sight(std::string host, int group_rank, LocalFailure failure, TimePoint arrival, Duration round_trip,
+FailureSighting sight(std::string host, int node_rank, LocalFailure failure, TimePoint arrival, Duration round_trip,
                       TimePoint round_began);
 
 struct JobRootCause {

@@ -63,8 +63,8 @@ struct Member {
   std::optional<RoundId> held;         // may have processes of it
   bool fence_over = false;             // silent for so long that no worker of `held` is left
   bool veteran = false;                // of the last round that was prepared
-  std::optional<int> last_rank;        // its group rank in the last round that was started
-  std::optional<int> seat;             // its group rank in the round that is prepared, runs or is being stopped
+  std::optional<int> last_rank;        // its node rank in the last round that was started
+  std::optional<int> seat;             // its node rank in the round that is prepared, runs or is being stopped
   TimePoint asked_at;                  // Prepare, DialStore or Stop; for the round trip
   std::optional<Duration> round_trip;  // shortest seen
   int failed_prepares = 0;             // in a row, because of this node

@@ -126,8 +126,8 @@ std::vector<Assignment> make_assignments(const std::vector<RankCandidate>& candi
   for (size_t rank = 0; rank < order.size(); ++rank) {
     const RankCandidate& node = candidates[order[rank]];
     int& role_world = role_worlds[node.role];
-    assignments[rank].group_rank = static_cast<int>(rank);
-    assignments[rank].group_world = static_cast<int>(order.size());
+    assignments[rank].node_rank = static_cast<int>(rank);
+    assignments[rank].node_count = static_cast<int>(order.size());
     assignments[rank].first_rank = world;
     assignments[rank].first_role_rank = role_world;
     world += node.workers;

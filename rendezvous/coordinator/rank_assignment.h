@@ -17,12 +17,12 @@ struct RankCandidate {
   int workers = 1;
   std::string role;
   std::optional<int> wished;    // --node-rank
-  std::optional<int> previous;  // its group rank in the last round that was started
+  std::optional<int> previous;  // its node rank in the last round that was started
   bool preferred = false;       // hosts the coordinator: rank 0 among equals
   uint64_t joined = 0;          // order of arrival; distinct
 };
 
-// The nodes by group rank, as indices into `candidates`; ranks are 0 … candidates.size() - 1.
+// The nodes by node rank, as indices into `candidates`; ranks are 0 … candidates.size() - 1.
 //
 // With `exact` a wish is a claim and comes first (claims are distinct and in range; another one is passed over).
 // A survivor keeps its rank. A rank that is vacant goes to a newcomer who wishes for it, then to newcomers in the order
@@ -30,7 +30,7 @@ struct RankCandidate {
 // no survivors newcomers come in the natural order of their host names.
 std::vector<size_t> assign_ranks(const std::vector<RankCandidate>& candidates, bool exact);
 
-// The assignment of each candidate, by group rank. `common` gives the round and the restart count.
+// The assignment of each candidate, by node rank. `common` gives the round and the restart count.
 std::vector<Assignment> make_assignments(const std::vector<RankCandidate>& candidates, const std::vector<size_t>& order,
                                          const Assignment& common);
 

@@ -7,8 +7,8 @@
 
 namespace ferrun {
 
-bool RoundPreparation::mark(Marks& marks, int group_rank, size_t& count) {
-  const auto mark = marks.begin() + group_rank;
+bool RoundPreparation::mark(Marks& marks, int node_rank, size_t& count) {
+  const auto mark = marks.begin() + node_rank;
   if (*mark) return false;
   *mark = true;
   ++count;

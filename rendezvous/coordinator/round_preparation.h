@@ -20,11 +20,11 @@ class RoundPreparation {
   RoundPreparation(size_t nodes, TimePoint end) : end_(end), prepared_(nodes), reached_(nodes) {}
 
   // A node is ready. False when it had said so.
-  bool note_prepared(int group_rank) { return mark(prepared_, group_rank, prepared_count_); }
+  bool note_prepared(int node_rank) { return mark(prepared_, node_rank, prepared_count_); }
   // The first node serves it.
   void open_store(DialStore store) { store_ = std::move(store); }
   // False when the node had said so, or could not have reached a store yet.
-  bool note_reached(int group_rank) { return store_ && mark(reached_, group_rank, reached_count_); }
+  bool note_reached(int node_rank) { return store_ && mark(reached_, node_rank, reached_count_); }
   void note_saving(uint64_t ticket) { save_.asked(ticket); }
   // Whether the answer was to this round's state.
   bool note_saved(uint64_t ticket, const std::string& error, TimePoint now) {
@@ -42,14 +42,14 @@ class RoundPreparation {
   TimePoint deadline() const;
 
   const std::optional<DialStore>& store() const { return store_; }
-  // Group ranks that have not done what they could.
+  // Node ranks that have not done what they could.
   std::vector<int> late() const;
   // One clause: what it waits for.
   std::string words(const RoundRoster& roster) const;
 
  private:
-  using Marks = std::vector<bool>;  // by group rank
-  static bool mark(Marks& marks, int group_rank, size_t& count);
+  using Marks = std::vector<bool>;  // by node rank
+  static bool mark(Marks& marks, int node_rank, size_t& count);
   // "waiting for node1 to be ready"; empty where all are marked.
   static std::string lacking(const RoundRoster& roster, const Marks& marks, const std::string& what);
 

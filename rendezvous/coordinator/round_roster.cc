@@ -10,9 +10,9 @@ RoundRoster RoundRoster::adopted(const RoundId& id, size_t nodes, TimePoint bega
   return roster;
 }
 
-void RoundRoster::seat(Member& member, int group_rank, int first_rank) {
-  seats_[static_cast<size_t>(group_rank)] = {&member, member.host, member.workers, first_rank};
-  member.seat = group_rank;
+void RoundRoster::seat(Member& member, int node_rank, int first_rank) {
+  seats_[static_cast<size_t>(node_rank)] = {&member, member.host, member.workers, first_rank};
+  member.seat = node_rank;
 }
 
 void RoundRoster::vacate(Member& member) {

@@ -1,4 +1,4 @@
-// The nodes of the newest round by group rank, from its preparation until all its workers are gone; afterwards a memory
+// The nodes of the newest round by node rank, from its preparation until all its workers are gone; afterwards a memory
 // of it. It alone ties members to seats and frees them, so that the two sides agree. Pure; owned by the coordinator
 // machine, whose membership owns the members.
 #pragma once
@@ -28,7 +28,7 @@ class RoundRoster {
 
   void start(TimePoint now) { began_ = now; }
   // The seat is free, and the member has none.
-  void seat(Member& member, int group_rank, int first_rank);
+  void seat(Member& member, int node_rank, int first_rank);
   // A member without a seat stays as it is.
   void vacate(Member& member);
   void vacate_all();
@@ -39,7 +39,7 @@ class RoundRoster {
   bool is_adopted() const { return adopted_; }
   size_t size() const { return seats_.size(); }
   const std::vector<Seat>& seats() const { return seats_; }
-  const Seat& at(int group_rank) const { return seats_[static_cast<size_t>(group_rank)]; }
+  const Seat& at(int node_rank) const { return seats_[static_cast<size_t>(node_rank)]; }
   // Workers of all nodes.
   int world() const;
   // Who is there, as it is saved.

@@ -10,10 +10,10 @@ void RunningRound::begin(size_t nodes) {
   any_success_ = false;
 }
 
-void RunningRound::note_finished(int group_rank) {
+void RunningRound::note_finished(int node_rank) {
   any_success_ = true;
-  if (has_finished(group_rank)) return;
-  finished_[static_cast<size_t>(group_rank)] = true;
+  if (has_finished(node_rank)) return;
+  finished_[static_cast<size_t>(node_rank)] = true;
   ++finished_count_;
 }
 

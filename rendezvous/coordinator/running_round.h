@@ -24,8 +24,8 @@ class RunningRound {
   void begin(size_t nodes);
   // One worker has: from now on the round is completed by those who are in it.
   void note_success() { any_success_ = true; }
-  void note_finished(int group_rank);
-  bool has_finished(int group_rank) const { return finished_[static_cast<size_t>(group_rank)]; }
+  void note_finished(int node_rank);
+  bool has_finished(int node_rank) const { return finished_[static_cast<size_t>(node_rank)]; }
   // No node can be added.
   bool is_full() const { return finished_.size() >= limits_.max_nodes; }
 
@@ -46,7 +46,7 @@ class RunningRound {
 
  private:
   Limits limits_;
-  std::vector<bool> finished_;  // by group rank
+  std::vector<bool> finished_;  // by node rank
   size_t finished_count_ = 0;
   bool any_success_ = false;
   std::optional<TimePoint> scale_at_;

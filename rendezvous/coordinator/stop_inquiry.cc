@@ -31,37 +31,37 @@ StopInquiry::StopInquiry(const Limits& limits, StopKind kind, std::string reason
       reaped_(roster.size()),
       cause_wanted_(cause_wanted) {}
 
-void StopInquiry::await(int group_rank) {
-  if (awaits(group_rank)) return;
-  awaited_[static_cast<size_t>(group_rank)] = true;
+void StopInquiry::await(int node_rank) {
+  if (awaits(node_rank)) return;
+  awaited_[static_cast<size_t>(node_rank)] = true;
   ++unacknowledged_;
 }
 
-void StopInquiry::acknowledge(int group_rank) {
-  if (!awaits(group_rank)) return;
-  awaited_[static_cast<size_t>(group_rank)] = false;
+void StopInquiry::acknowledge(int node_rank) {
+  if (!awaits(node_rank)) return;
+  awaited_[static_cast<size_t>(node_rank)] = false;
   --unacknowledged_;
 }
 
-void StopInquiry::note_reaped(int group_rank) {
-  acknowledge(group_rank);
-  reaped_[static_cast<size_t>(group_rank)] = true;
+void StopInquiry::note_reaped(int node_rank) {
+  acknowledge(node_rank);
+  reaped_[static_cast<size_t>(node_rank)] = true;
 }
 
-void StopInquiry::see_failures(const RoundRoster::Seat& seat, int group_rank, const std::vector<LocalFailure>& failures,
+void StopInquiry::see_failures(const RoundRoster::Seat& seat, int node_rank, const std::vector<LocalFailure>& failures,
                                std::optional<Duration> round_trip, TimePoint now) {
   if (!cause_wanted_) return;
   for (LocalFailure failure : failures) {
     if (failure.local_rank < 0 || failure.local_rank >= seat.workers) continue;
     failure.rank = seat.first_rank + failure.local_rank;
     if (sightings_.size() >= kReportsKept && failure.report.size() > 1) failure.report.resize(1);
-    see(sight(seat.host, group_rank, std::move(failure), now, round_trip.value_or(now - round_began_), round_began_));
+    see(sight(seat.host, node_rank, std::move(failure), now, round_trip.value_or(now - round_began_), round_began_));
   }
 }
 
 // A node that tells of its failures has not been lost. The same failure told twice is known better.
 void StopInquiry::see(FailureSighting sighting) {
-  const auto [first, last] = by_node_.equal_range(sighting.group_rank);
+  const auto [first, last] = by_node_.equal_range(sighting.node_rank);
   for (auto at = first; at != last; ++at) {
     FailureSighting& earlier = sightings_[at->second];
     if (earlier.failure.kind == FailureKind::kLostNode) {
@@ -78,19 +78,19 @@ void StopInquiry::see(FailureSighting sighting) {
     return;
   }
   if (sighting.failure.kind != FailureKind::kLostPeer) explained_ = true;
-  by_node_.emplace(sighting.group_rank, sightings_.size());
+  by_node_.emplace(sighting.node_rank, sightings_.size());
   sightings_.push_back(std::move(sighting));
 }
 
-void StopInquiry::see_loss(const RoundRoster::Seat& seat, int group_rank, TimePoint last_sign, const std::string& why,
+void StopInquiry::see_loss(const RoundRoster::Seat& seat, int node_rank, TimePoint last_sign, const std::string& why,
                            TimePoint now) {
-  if (!cause_wanted_ || by_node_.contains(group_rank)) return;  // it has told what failed
+  if (!cause_wanted_ || by_node_.contains(node_rank)) return;  // it has told what failed
   LocalFailure loss;
   loss.kind = FailureKind::kLostNode;
   loss.rank = seat.first_rank;
   loss.status = ExitStatus::exited(kExitRendezvous);
   loss.report = {"was lost: " + why};
-  see({seat.host, group_rank, std::move(loss), std::max(last_sign, round_began_), now});
+  see({seat.host, node_rank, std::move(loss), std::max(last_sign, round_began_), now});
 }
 
 // Connections are lost to somebody. While nobody tells more than that, a node that does not answer is waited for:

@@ -27,21 +27,21 @@ class StopInquiry {
   StopInquiry(const Limits& limits, StopKind kind, std::string reason, bool cause_wanted, const RoundRoster& roster,
               TimePoint now);
 
-  // --- Answers, by group rank. ---
-  void await(int group_rank);
-  bool awaits(int group_rank) const { return awaited_[static_cast<size_t>(group_rank)]; }
+  // --- Answers, by node rank. ---
+  void await(int node_rank);
+  bool awaits(int node_rank) const { return awaited_[static_cast<size_t>(node_rank)]; }
   // Has answered, or never will.
-  void acknowledge(int group_rank);
+  void acknowledge(int node_rank);
   // Its workers are gone, which is an answer too.
-  void note_reaped(int group_rank);
-  bool has_reaped(int group_rank) const { return reaped_[static_cast<size_t>(group_rank)]; }
+  void note_reaped(int node_rank);
+  bool has_reaped(int node_rank) const { return reaped_[static_cast<size_t>(node_rank)]; }
   // Workers that the others may be waiting for are gone.
   void turn_into_loss() { kind_ = StopKind::kLoss; }
 
   // --- What failed. Ignored where no cause is wanted (any more). ---
-  void see_failures(const RoundRoster::Seat& seat, int group_rank, const std::vector<LocalFailure>& failures,
+  void see_failures(const RoundRoster::Seat& seat, int node_rank, const std::vector<LocalFailure>& failures,
                     std::optional<Duration> round_trip, TimePoint now);
-  void see_loss(const RoundRoster::Seat& seat, int group_rank, TimePoint last_sign, const std::string& why,
+  void see_loss(const RoundRoster::Seat& seat, int node_rank, TimePoint last_sign, const std::string& why,
                 TimePoint now);
   bool has_seen_any() const { return !sightings_.empty(); }
 
@@ -83,7 +83,7 @@ class StopInquiry {
   bool cause_wanted_;
   bool explained_ = false;  // by more than lost connections
   std::vector<FailureSighting> sightings_;
-  std::multimap<int, size_t> by_node_;  // the sightings of a group rank
+  std::multimap<int, size_t> by_node_;  // the sightings of a node rank
 };
 
 }  // namespace ferrun

@@ -12,18 +12,18 @@ Takeover::Takeover(const RoundId& round, size_t nodes, TimePoint until) : round_
   }
 }
 
-void Takeover::expect(AgentId agent, int group_rank, const std::string& host) {
-  const auto absentee = absentees_.find(group_rank);
+void Takeover::expect(AgentId agent, int node_rank, const std::string& host) {
+  const auto absentee = absentees_.find(node_rank);
   if (absentee == absentees_.end()) return;
-  expected_[agent] = group_rank;
+  expected_[agent] = node_rank;
   absentee->second = plain_text(host);
 }
 
 std::optional<int> Takeover::comes_back(AgentId agent, const MemberPast& past) {
   if (nodes_ == 0) return std::nullopt;
-  int rank = past.assignment.group_rank;
+  int rank = past.assignment.node_rank;
   if (expected_.empty()) {
-    const bool was_there = past.round == round_ && past.assignment.group_world == static_cast<int>(nodes_);
+    const bool was_there = past.round == round_ && past.assignment.node_count == static_cast<int>(nodes_);
     if (!was_there) return std::nullopt;
   } else {
     const auto expected = expected_.find(agent);

@@ -20,10 +20,10 @@ class Takeover {
   // `round` may be running on `nodes` nodes; 0 where their number is unknown.
   Takeover(const RoundId& round, size_t nodes, TimePoint until);
 
-  // A saved state named the node of this group rank; one that does not exist is ignored. Where it has named any, no
+  // A saved state named the node of this node rank; one that does not exist is ignored. Where it has named any, no
   // others are taken back.
-  void expect(AgentId agent, int group_rank, const std::string& host);
-  // The group rank that a member has come back to; none when it has no part in that round, or it was taken already.
+  void expect(AgentId agent, int node_rank, const std::string& host);
+  // The node rank that a member has come back to; none when it has no part in that round, or it was taken already.
   std::optional<int> comes_back(AgentId agent, const MemberPast& past);
 
   enum class Step {
@@ -43,8 +43,8 @@ class Takeover {
   RoundId round_;
   TimePoint until_;
   size_t nodes_ = 0;
-  std::map<AgentId, int> expected_;       // group ranks
-  std::map<int, std::string> absentees_;  // hosts by group rank
+  std::map<AgentId, int> expected_;       // node ranks
+  std::map<int, std::string> absentees_;  // hosts by node rank
 };
 
 }  // namespace ferrun

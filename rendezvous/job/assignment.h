@@ -10,10 +10,10 @@ namespace ferrun {
 
 struct Assignment {
   RoundId round;
-  int group_rank = 0;   // of this node
-  int group_world = 1;  // nodes
-  int first_rank = 0;   // RANK of the node's local rank 0; ranks go up by node rank, then by local rank
-  int world = 1;        // workers of all nodes
+  int node_rank = 0;  // of this node
+  int node_count = 1;
+  int first_rank = 0;  // RANK of the node's local rank 0; ranks go up by node rank, then by local rank
+  int world = 1;       // workers of all nodes
   int first_role_rank = 0;
   int role_world = 1;     // workers with this node's role
   int restart_count = 0;  // restarts spent by the job so far: the same on all nodes

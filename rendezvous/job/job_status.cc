@@ -34,8 +34,8 @@ void write(JsonWriter& out, const NodeStatus& node) {
   out.name("address").value(node.address);
   out.name("role").value(node.role);
   out.name("workers").value(node.workers);
-  if (node.group_rank) {
-    out.name("group_rank").value(*node.group_rank);
+  if (node.node_rank) {
+    out.name("node_rank").value(*node.node_rank);
     out.name("first_rank").value(node.first_rank);
   }
   out.name("state").value(to_string(node.state));
@@ -124,9 +124,9 @@ NodeStatus read_node(const json& object, std::string& error) {
   reader.read_number("workers", node.workers);
   reader.read("state", state);
   reader.read("silence_ms", node.silence);
-  if (reader.find("group_rank") != nullptr) {
-    node.group_rank = 0;
-    reader.read_number("group_rank", *node.group_rank);
+  if (reader.find("node_rank") != nullptr) {
+    node.node_rank = 0;
+    reader.read_number("node_rank", *node.node_rank);
     reader.read_number("first_rank", node.first_rank);
   }
   if (const auto value = hexadecimal(agent)) {

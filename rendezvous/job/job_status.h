@@ -32,8 +32,8 @@ struct NodeStatus {
   std::string address;  // as the coordinator sees it
   std::string role;
   int workers = 1;
-  std::optional<int> group_rank;  // in the newest round; none for a spare, or before the first round
-  int first_rank = 0;             // with a group rank: its workers are first_rank … first_rank + workers - 1
+  std::optional<int> node_rank;  // in the newest round; none for a spare, or before the first round
+  int first_rank = 0;            // with a node rank: its workers are first_rank … first_rank + workers - 1
   NodeState state = NodeState::kWaiting;
   Duration silence{};  // since something was heard
   bool operator==(const NodeStatus&) const = default;

@@ -14,13 +14,13 @@ constexpr size_t kColumns = 6;
 using Row = std::array<std::string, kColumns>;
 
 std::string ranks_of(const NodeStatus& node) {
-  if (!node.group_rank) return "-";
+  if (!node.node_rank) return "-";
   if (node.workers == 1) return std::to_string(node.first_rank);
   return std::to_string(node.first_rank) + "-" + std::to_string(int64_t{node.first_rank} + node.workers - 1);
 }
 
 Row row_of(const NodeStatus& node) {
-  return {node.group_rank ? std::to_string(*node.group_rank) : "-",
+  return {node.node_rank ? std::to_string(*node.node_rank) : "-",
           ranks_of(node),
           std::string(to_string(node.state)),
           age_text(node.silence) + " ago",

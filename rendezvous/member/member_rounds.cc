@@ -11,7 +11,7 @@ bool makes_sense(const Assignment& assignment, int workers) {
   const auto fits = [workers](int first, int world) {
     return first >= 0 && world >= workers && first <= world - workers;
   };
-  return !assignment.round.none() && assignment.group_rank >= 0 && assignment.group_rank < assignment.group_world &&
+  return !assignment.round.none() && assignment.node_rank >= 0 && assignment.node_rank < assignment.node_count &&
          fits(assignment.first_rank, assignment.world) && fits(assignment.first_role_rank, assignment.role_world) &&
          assignment.role_world <= assignment.world && assignment.restart_count >= 0;
 }

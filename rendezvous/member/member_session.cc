@@ -206,7 +206,7 @@ NodeStatus MemberMachine::Impl::own_node() const {
   node.role = config_.role;
   node.workers = config_.workers;
   if (work_.alive() || work_.state == Work::kFinished || preparation_) {
-    node.group_rank = assignment_.group_rank;
+    node.node_rank = assignment_.node_rank;
     node.first_rank = assignment_.first_rank;
   }
   if (preparation_) node.state = NodeState::kPreparing;

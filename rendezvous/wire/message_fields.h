@@ -55,16 +55,16 @@ void fields(auto& io, Of<RoundId> auto& value) {
 
 void fields(auto& io, Of<Assignment> auto& value) {
   fields(io, value.round);
-  io.count(value.group_world, 1, "nodes");
-  io.count(value.group_rank, 0, "node rank");
+  io.count(value.node_count, 1, "nodes");
+  io.count(value.node_rank, 0, "node rank");
   io.count(value.world, 1, "world");
   io.count(value.first_rank, 0, "first rank");
   io.count(value.role_world, 1, "role world");
   io.count(value.first_role_rank, 0, "first role rank");
   io.count(value.restart_count, 0, "restarts");
-  io.check(value.group_rank < value.group_world && value.first_rank < value.world &&
-               value.first_role_rank < value.role_world,
-           "has a rank outside its world");
+  io.check(
+      value.node_rank < value.node_count && value.first_rank < value.world && value.first_role_rank < value.role_world,
+      "has a rank outside its world");
 }
 
 void fields(auto& io, Of<Term> auto& value) {

@@ -3,7 +3,7 @@
 //
 //   OneRound             at most one round of the job has running workers, anywhere
 //   ReapedBeforeGo       no worker of an older round lives when a round is let go
-//   RanksComplete        the ranks of a round are exactly 0..world-1, its group ranks 0..nodes-1, its role ranks alike
+//   RanksComplete        the ranks of a round are exactly 0..world-1, its node ranks 0..nodes-1, its role ranks alike
 //   SameAssignment       a node starts what it was prepared for; all nodes name the same store, launch id and count
 //   GroupSize            MIN <= nodes <= MAX
 //   SparesIdle           only members of a round run its workers
@@ -157,7 +157,7 @@ class Checker {
   struct Round {
     RoundId id;
     uint32_t coordinator = kNone;
-    std::vector<Slot> slots;  // by group rank
+    std::vector<Slot> slots;  // by node rank
     bool went = false;
     bool stopped = false;
     TrueTime went_at{};

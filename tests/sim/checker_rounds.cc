@@ -65,7 +65,7 @@ void Checker::prepares(uint32_t coordinator, uint32_t agent, const Prepare& mess
   if (round->coordinator != coordinator || round->went || round->stopped) {
     return fail("RoundsAreFresh", "round " + to_string(id) + " is prepared again");
   }
-  const auto rank = static_cast<size_t>(message.assignment.group_rank);
+  const auto rank = static_cast<size_t>(message.assignment.node_rank);
   if (round->slots.size() <= rank) round->slots.resize(rank + 1);
   Slot& slot = round->slots[rank];
   if (slot.agent != kNone && slot.agent != agent) {
@@ -111,7 +111,7 @@ void Checker::check_ranks(const Round& round) {
     if (slot.agent == kNone) return fail("RanksComplete", "nobody has rank " + std::to_string(rank));
     const Assignment& a = slot.assignment;
     int& first_of_role = roles[nodes_[slot.agent].plan.role];
-    if (a.group_world != nodes || a.group_rank != rank || a.first_rank != first || a.first_role_rank != first_of_role) {
+    if (a.node_count != nodes || a.node_rank != rank || a.first_rank != first || a.first_role_rank != first_of_role) {
       return fail("RanksComplete", name(slot.agent) + " has a wrong place: " + describe(a));
     }
     first += nodes_[slot.agent].plan.workers;
@@ -136,25 +136,25 @@ void Checker::check_members(const Round& round) {
     }
     const NodePlan& node = nodes_[slot.agent].plan;
     if (node.node_rank && plan_.coordinator.min_nodes == plan_.coordinator.max_nodes &&
-        *node.node_rank != slot.assignment.group_rank) {
-      fail("WishesKept", node.name + " has rank " + std::to_string(slot.assignment.group_rank));
+        *node.node_rank != slot.assignment.node_rank) {
+      fail("WishesKept", node.name + " has rank " + std::to_string(slot.assignment.node_rank));
     }
   }
   const Round* const before = went_ ? find(*went_) : nullptr;
   if (before == nullptr || (before->coordinator != round.coordinator && state_lost_)) return;
   for (const Slot& old : before->slots) {
-    const int rank = old.assignment.group_rank;
+    const int rank = old.assignment.node_rank;
     const Node& node = nodes_[old.agent];
     if (old.lost || node.goodbye || !connected(node) || silent(node)) continue;
     const Slot* now = nullptr;
     for (const Slot& slot : round.slots) {
       if (slot.agent == old.agent) now = &slot;
     }
-    if (rank == 0 && (now == nullptr || now->assignment.group_rank != 0)) {
+    if (rank == 0 && (now == nullptr || now->assignment.node_rank != 0)) {
       fail("RankZeroStays", node.plan.name + " was rank 0 and is there");
-    } else if (now != nullptr && rank < size && now->assignment.group_rank != rank) {
+    } else if (now != nullptr && rank < size && now->assignment.node_rank != rank) {
       fail("SurvivorsKeepRanks", node.plan.name + " had rank " + std::to_string(rank) + " and gets " +
-                                     std::to_string(now->assignment.group_rank));
+                                     std::to_string(now->assignment.node_rank));
     }
   }
 }

@@ -114,8 +114,8 @@ class MovesRankZero : public Mutant {
   void notice(CoordinatorEffect& effect) {
     const auto* const prepare = telling<Prepare>(effect);
     if (prepare == nullptr || a_ != 0) return;
-    if (!old_.contains(prepare->assignment.group_rank)) {
-      old_[prepare->assignment.group_rank] = std::get<Tell>(effect).connection;
+    if (!old_.contains(prepare->assignment.node_rank)) {
+      old_[prepare->assignment.node_rank] = std::get<Tell>(effect).connection;
       return;
     }
     const ConnectionId first = old_[0];
@@ -128,7 +128,7 @@ class MovesRankZero : public Mutant {
     if (a_ == 0) return connection;
     return connection == a_ ? b_ : connection == b_ ? a_ : connection;
   }
-  std::map<int, ConnectionId> old_;  // by group rank, in the first round
+  std::map<int, ConnectionId> old_;  // by node rank, in the first round
   std::map<ConnectionId, std::pair<int, std::string>> kind_;
   ConnectionId a_ = 0;
   ConnectionId b_ = 0;
@@ -205,7 +205,7 @@ std::vector<NamedMutant> count_mutants() {
       {"count-differs", "one node is told another restart count", "SameAssignment",
        make<MisspeakingCoordinator>([](CoordinatorEffect& effect) {
          auto* const prepare = telling<Prepare>(effect);
-         if (prepare != nullptr && prepare->assignment.group_rank == 1) ++prepare->assignment.restart_count;
+         if (prepare != nullptr && prepare->assignment.node_rank == 1) ++prepare->assignment.restart_count;
        })},
       {"ages-ignored", "failures count from the moment at which they are told", "RootCauseFirst",
        hears([](CoordinatorEvent& event) {

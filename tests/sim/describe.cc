@@ -119,8 +119,8 @@ std::string describe(const JobEnd& end) {
 }
 
 std::string describe(const Assignment& a) {
-  return join("round ", to_string(a.round), ", node ", a.group_rank, " of ", a.group_world, ", first rank ",
-              a.first_rank, " of ", a.world, ", restart ", a.restart_count);
+  return join("round ", to_string(a.round), ", node ", a.node_rank, " of ", a.node_count, ", first rank ", a.first_rank,
+              " of ", a.world, ", restart ", a.restart_count);
 }
 
 std::string describe(LossKind kind) {

@@ -23,7 +23,7 @@ TEST(CoordinatorElastic, HoldsALastCallAndStartsAtItsEnd) {
       << "a time alone is told every few seconds";
   story.wait(12s);
   EXPECT_EQ(story.phase(), Phase::kRunning);
-  EXPECT_EQ(story.node("node0").assignment.group_world, 2);
+  EXPECT_EQ(story.node("node0").assignment.node_count, 2);
 }
 
 TEST(CoordinatorElastic, EndsTheLastCallWhenAllHaveJoined) {
@@ -62,7 +62,7 @@ TEST(CoordinatorElastic, LetsANewcomerJoinARunningRoundAtMostOnceInAWhile) {
   EXPECT_EQ(story.round().number, 2u);
   story.wait(1ms);
   EXPECT_EQ(story.round().number, 3u);
-  EXPECT_EQ(story.node("node0").assignment.group_world, 4);
+  EXPECT_EQ(story.node("node0").assignment.node_count, 4);
 }
 
 TEST(CoordinatorElastic, LetsNobodyJoinOnceAWorkerHasSucceeded) {
@@ -246,7 +246,7 @@ TEST(CoordinatorDoor, PreparesAgainWithoutANodeThatCannotReachTheStoreThreeTimes
             "3 rounds could not start because of node1: 10.0.0.1 refused the connection");
   EXPECT_EQ(story.last<Refused>("node1").after, 10s);
   EXPECT_EQ(story.phase(), Phase::kRunning);
-  EXPECT_EQ(story.node("node0").assignment.group_world, 1);
+  EXPECT_EQ(story.node("node0").assignment.node_count, 1);
 }
 
 TEST(CoordinatorDoor, NamesTheNodeThatDidNotAnswerInTime) {

@@ -121,7 +121,7 @@ TEST(CoordinatorLoss, GivesABrokenConnectionUpAfterItsGrace) {
   EXPECT_FALSE(story.last<Welcome>("node1").resumed);
   EXPECT_EQ(story.count<Stop>("node1"), 1u);
   EXPECT_EQ(story.round().number, 2u);
-  EXPECT_EQ(story.node("node0").assignment.group_world, 3);
+  EXPECT_EQ(story.node("node0").assignment.node_count, 3);
 }
 
 TEST(CoordinatorLoss, StopsTheRoundWhenANodeResumesWithoutItsWorkers) {
@@ -133,7 +133,7 @@ TEST(CoordinatorLoss, StopsTheRoundWhenANodeResumesWithoutItsWorkers) {
   EXPECT_EQ(story.last<Stop>("node0").reason,
             "node1 dropped out: its connection broke, and its workers do not run any more");
   EXPECT_EQ(story.round().number, 2u);
-  EXPECT_EQ(story.node("node1").assignment.group_world, 3);
+  EXPECT_EQ(story.node("node1").assignment.node_count, 3);
 }
 
 TEST(CoordinatorLoss, TakesAFailureThatANodeReportsWhenItComesBackForTheCause) {
@@ -305,7 +305,7 @@ TEST(CoordinatorLoss, BarsANodeThatIsLostAgainAndAgain) {
       story.start_anew("node1");
       story.join("node1");
       story.wait(31s);
-      EXPECT_EQ(story.node("node0").assignment.group_world, 2);
+      EXPECT_EQ(story.node("node0").assignment.node_count, 2);
     }
     story.kill("node1");
   }
@@ -362,7 +362,7 @@ TEST(CoordinatorGoodbye, FormsANewRoundWithoutTheNodeThatLeavesAndSpendsNothing)
   EXPECT_EQ(story.last<Stop>("node0").reason, "node1 leaves (the lease of this machine ends)");
   EXPECT_EQ(story.round().number, 2u);
   EXPECT_EQ(story.node("node0").assignment.restart_count, 0);
-  EXPECT_EQ(story.node("node0").assignment.group_world, 2);
+  EXPECT_EQ(story.node("node0").assignment.node_count, 2);
 }
 
 TEST(CoordinatorGoodbye, WaitsUntilTheWorkersOfTheNodeThatLeavesAreGone) {

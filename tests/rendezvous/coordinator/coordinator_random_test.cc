@@ -420,17 +420,17 @@ class World {
   void note(const Toy& toy) {
     auto& ranks = rounds_[toy.accepted];
     const Assignment& mine = toy.assignment;
-    EXPECT_TRUE(ranks.emplace(mine.group_rank, mine).second || ranks[mine.group_rank] == mine)
-        << "rank " << mine.group_rank << " of round " << to_string(toy.accepted) << " was given twice";
-    EXPECT_GE(mine.group_world, config_.min_nodes);
-    EXPECT_LE(mine.group_world, config_.max_nodes);
+    EXPECT_TRUE(ranks.emplace(mine.node_rank, mine).second || ranks[mine.node_rank] == mine)
+        << "rank " << mine.node_rank << " of round " << to_string(toy.accepted) << " was given twice";
+    EXPECT_GE(mine.node_count, config_.min_nodes);
+    EXPECT_LE(mine.node_count, config_.max_nodes);
     EXPECT_LE(mine.restart_count, config_.max_restarts);
     for (const auto& [rank, other] : ranks) {
-      EXPECT_LT(rank, other.group_world);
+      EXPECT_LT(rank, other.node_count);
       EXPECT_EQ(other.world, mine.world);
-      EXPECT_EQ(other.group_world, mine.group_world);
+      EXPECT_EQ(other.node_count, mine.node_count);
       EXPECT_EQ(other.restart_count, mine.restart_count);
-      if (rank < mine.group_rank) {
+      if (rank < mine.node_rank) {
         EXPECT_LT(other.first_rank, mine.first_rank);
       }
     }
@@ -444,7 +444,7 @@ class World {
             << " starts round " << to_string(starting.work_round);
       }
     }
-    EXPECT_EQ(rounds_[starting.work_round].size(), static_cast<size_t>(starting.assignment.group_world))
+    EXPECT_EQ(rounds_[starting.work_round].size(), static_cast<size_t>(starting.assignment.node_count))
         << "a round started before all had accepted it";
   }
 

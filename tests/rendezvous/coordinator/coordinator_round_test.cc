@@ -54,7 +54,7 @@ TEST(CoordinatorRound, StartsARoundWhenAllNodesAreThere) {
   EXPECT_EQ(story.rank("node2"), 1);
   EXPECT_EQ(story.rank("node10"), 2);
   const Assignment& last = story.node("node10").assignment;
-  EXPECT_EQ(last.group_world, 3);
+  EXPECT_EQ(last.node_count, 3);
   EXPECT_EQ(last.first_rank, 4);
   EXPECT_EQ(last.world, 6);
   EXPECT_EQ(last.restart_count, 0);

@@ -153,7 +153,7 @@ class CoordinatorStory {
     return static_cast<size_t>(std::ranges::count_if(
         node(name).heard, [](const CoordinatorMessage& message) { return std::holds_alternative<Message>(message); }));
   }
-  int rank(const std::string& name) { return node(name).assignment.group_rank; }
+  int rank(const std::string& name) { return node(name).assignment.node_rank; }
   bool said(const std::string& part) const {
     return std::ranges::any_of(lines, [&](const std::string& line) { return line.find(part) != std::string::npos; });
   }

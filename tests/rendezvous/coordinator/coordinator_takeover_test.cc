@@ -270,8 +270,8 @@ TEST(CoordinatorTakeover, ShowsTheRoundThatRunsAndNotANewerOneOfWhichAMemberTell
 TEST(CoordinatorTakeover, IsNotHeldUpForLongByALieAboutOldRounds) {
   CoordinatorStory story(CoordinatorStory::fixed(2));
   story.node("liar").accepted = {5, 5};
-  story.node("liar").assignment.group_world = 1 << 30;
-  story.node("liar").assignment.group_rank = -3;
+  story.node("liar").assignment.node_count = 1 << 30;
+  story.node("liar").assignment.node_rank = -3;
   story.node("liar").work = Work::kRunning;
   story.join_all({"liar", "node1"});
   story.wait(6100ms);

@@ -76,7 +76,7 @@ std::vector<CoordinatorEvent> events(const CoordinatorStory& story, ConnectionId
       Join join;
       join.past.round = round;
       join.past.work = work;
-      join.past.assignment.group_world = kHuge;
+      join.past.assignment.node_count = kHuge;
       join.past.assignment.first_rank = -kHuge;
       join.past.restarts = kHuge;
       join.node_rank = kHuge;

@@ -10,11 +10,11 @@ namespace {
 constexpr RoundId kOldRound{2, 7};
 constexpr TimePoint kLeasesEnd = kPartsStart + 6s;
 
-MemberPast past_of(int group_rank, int group_world = 3, RoundId round = kOldRound) {
+MemberPast past_of(int node_rank, int node_count = 3, RoundId round = kOldRound) {
   MemberPast past;
   past.round = round;
-  past.assignment.group_rank = group_rank;
-  past.assignment.group_world = group_world;
+  past.assignment.node_rank = node_rank;
+  past.assignment.node_count = node_count;
   return past;
 }
 

@@ -85,7 +85,7 @@ TEST_F(CoordinatorServerTest, FormsARoundOfRealConnections) {
   add_members(3);
   run_until_running(3);
   std::vector<int> ranks;
-  for (size_t i = 0; i < 3; ++i) ranks.push_back(fleet[i].started->assignment.group_rank);
+  for (size_t i = 0; i < 3; ++i) ranks.push_back(fleet[i].started->assignment.node_rank);
   EXPECT_THAT(ranks, UnorderedElementsAre(0, 1, 2));
   EXPECT_EQ(fleet[0].started->launch_id, "launch");
   EXPECT_EQ(server->machine().phase(), CoordinatorMachine::Phase::kRunning);

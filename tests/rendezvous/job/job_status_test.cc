@@ -12,15 +12,15 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using namespace std::chrono_literals;
 
-NodeStatus running_node(int group_rank) {
+NodeStatus running_node(int node_rank) {
   NodeStatus node;
-  node.agent = {0x1234567890abcdefU + static_cast<uint64_t>(group_rank)};
-  node.host = "node" + std::to_string(group_rank);
-  node.address = "10.0.0." + std::to_string(group_rank + 1);
+  node.agent = {0x1234567890abcdefU + static_cast<uint64_t>(node_rank)};
+  node.host = "node" + std::to_string(node_rank);
+  node.address = "10.0.0." + std::to_string(node_rank + 1);
   node.role = "default";
   node.workers = 8;
-  node.group_rank = group_rank;
-  node.first_rank = 8 * group_rank;
+  node.node_rank = node_rank;
+  node.first_rank = 8 * node_rank;
   node.state = NodeState::kRunning;
   node.silence = 340ms;
   return node;
@@ -45,7 +45,7 @@ JobStatus some_status() {
   status.missing = {"node2 (10.0.0.3), silent for 6 s"};
   status.nodes = {running_node(0), running_node(1)};
   NodeStatus spare = running_node(2);
-  spare.group_rank.reset();
+  spare.node_rank.reset();
   spare.first_rank = 0;
   spare.state = NodeState::kSpare;
   status.nodes.push_back(spare);

@@ -71,7 +71,7 @@ TEST(MemberMachine, OpensTheStoreOfRankZerosNode) {
   MemberStory story;
   story.join();
   Assignment first = MemberStory::second_of_two(1);
-  first.group_rank = first.first_rank = first.first_role_rank = 0;
+  first.node_rank = first.first_rank = first.first_role_rank = 0;
   story.hear(Prepare{first, true, {"10.0.0.1", "10.0.0.2"}});
   EXPECT_THAT(story.effects(), ElementsAre("open store 1"));
   story.step(StoreOpened{kFirst, {"10.0.0.2", "fd00::2"}, 4000});
@@ -222,8 +222,8 @@ TEST(MemberMachine, RefusesAnAssignmentWithoutAPlaceForItsWorkers) {
   EXPECT_THAT(answer_to([](Assignment&) {}), Not(refused));
   EXPECT_THAT(answer_to([](Assignment& a) { a.first_rank = 3; }), refused);
   EXPECT_THAT(answer_to([](Assignment& a) { a.first_rank = -1; }), refused);
-  EXPECT_THAT(answer_to([](Assignment& a) { a.group_rank = 2; }), refused);
-  EXPECT_THAT(answer_to([](Assignment& a) { a.group_rank = -1; }), refused);
+  EXPECT_THAT(answer_to([](Assignment& a) { a.node_rank = 2; }), refused);
+  EXPECT_THAT(answer_to([](Assignment& a) { a.node_rank = -1; }), refused);
   EXPECT_THAT(answer_to([](Assignment& a) { a.world = 1; }), refused);
   EXPECT_THAT(answer_to([](Assignment& a) { a.role_world = 9; }), refused);
   EXPECT_THAT(answer_to([](Assignment& a) { a.first_role_rank = 2147483647; }), refused);

@@ -66,8 +66,8 @@ class RandomMember {
                                             machine_.round().number + static_cast<uint64_t>(pick(0, 2))}
                                   : any_round();
     assignment.world = assignment.role_world = chance(95) ? 8 : pick(-1, 9);
-    assignment.group_world = 2;
-    assignment.group_rank = chance(95) ? pick(0, 1) : pick(-1, 3);
+    assignment.node_count = 2;
+    assignment.node_rank = chance(95) ? pick(0, 1) : pick(-1, 3);
     return assignment;
   }
 

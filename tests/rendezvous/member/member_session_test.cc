@@ -535,7 +535,7 @@ TEST(MemberSession, TellsItsOwnStatusWithoutACoordinator) {
   EXPECT_EQ(status->world, 4);
   EXPECT_THAT(status->last_change, HasSubstr("is gone"));
   ASSERT_EQ(status->nodes.size(), 1u);
-  EXPECT_EQ(status->nodes[0].group_rank, 1);
+  EXPECT_EQ(status->nodes[0].node_rank, 1);
   EXPECT_EQ(status->nodes[0].state, NodeState::kStopping);
   EXPECT_THAT(status->told_by, HasSubstr("node1"));
 }

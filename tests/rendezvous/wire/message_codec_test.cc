@@ -202,7 +202,7 @@ TEST(MessageLimits, NumbersOutOfRangeAreNamed) {
     EXPECT_EQ(decoded.error().message, "sent a Join that has the workers " + std::to_string(workers));
   }
   Prepare prepare{examples::assignment(), false, {}};
-  prepare.assignment.group_rank = prepare.assignment.group_world;
+  prepare.assignment.node_rank = prepare.assignment.node_count;
   EXPECT_EQ(decode_coordinator_message(encode(CoordinatorMessage(prepare))).error().message,
             "sent a Prepare that has a rank outside its world");
   EXPECT_FALSE(

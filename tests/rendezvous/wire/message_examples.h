@@ -27,8 +27,8 @@ inline LocalFailure failure() {
 
 inline Assignment assignment() {
   return {.round = {1, 7},
-          .group_rank = 1,
-          .group_world = 4,
+          .node_rank = 1,
+          .node_count = 4,
           .first_rank = 8,
           .world = 32,
           .first_role_rank = 8,
