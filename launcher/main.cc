@@ -49,7 +49,7 @@ int supervise(JobConfig config) {
   if (Status enough = ensure_open_files(descriptors_needed(config)); !enough) return fail(enough.error());
   if (config.rendezvous) {
     raise_open_files(descriptors_needed(config) +
-                     descriptors_for_all_nodes(config.rendezvous->max_nodes, config.workers));
+                     descriptors_for_all_nodes(config.rendezvous->coordinator.max_nodes, config.workers));
   }
   std::signal(SIGPIPE, SIG_IGN);  // a closed console is the log router's to notice
   mallopt(M_ARENA_MAX, 1);        // no heap for each of the few threads that wait for disks
@@ -61,7 +61,7 @@ int supervise(JobConfig config) {
 int coordinate(const CommandLine& line, const HostFacts& facts) {
   Result<CoordinatorJob> job = make_coordinator_job(line, facts);
   if (!job) return fail(job.error());
-  raise_open_files(descriptors_for_all_nodes(job->rendezvous.max_nodes, 0));
+  raise_open_files(descriptors_for_all_nodes(job->rendezvous.coordinator.max_nodes, 0));
   std::signal(SIGPIPE, SIG_IGN);
   return run_coordinator(std::move(*job));
 }

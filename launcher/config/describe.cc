@@ -25,11 +25,12 @@ std::string where_workers_meet(const JobConfig& config) {
     return "\nstore:     " + config.meeting.master_addr + ", port " +
            (port == 0 ? "chosen by the kernel" : std::to_string(port));
   }
-  const RendezvousConfig& nodes = *config.rendezvous;
+  const CoordinatorConfig& job = config.rendezvous->coordinator;
   std::string text = "\nnodes:     ";
-  if (nodes.min_nodes != nodes.max_nodes) text += std::to_string(nodes.min_nodes) + " to ";
-  text += std::to_string(nodes.max_nodes) + ", meeting at " + to_string(nodes.endpoint) + " as job " + nodes.job_id;
-  return text + "\nstore:     on the node of rank 0, port " + port_text(nodes.store_port);
+  if (job.min_nodes != job.max_nodes) text += std::to_string(job.min_nodes) + " to ";
+  text += std::to_string(job.max_nodes) + ", meeting at " + to_string(config.rendezvous->endpoint) + " as job " +
+          job.job_id;
+  return text + "\nstore:     on the node of rank 0, port " + port_text(config.rendezvous->store_port);
 }
 
 // What ferrun changes in its own environment for the workers.

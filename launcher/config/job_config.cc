@@ -85,10 +85,10 @@ class ConfigBuilder {
     const RawValue grace = options_.value("failure-grace");
     const std::optional<Duration> short_grace = parse_seconds(grace.text);
     if (!short_grace) return bad_value(grace, "expected seconds, 0 or more");
-    config_.failure_grace = *short_grace;
+    config_.stop.failure_grace = *short_grace;
     // Whoever shortens the one wait does not mean the other to be longer.
     if (options_.given("failure-grace") == nullptr) {
-      config_.failure_grace = std::min(config_.failure_grace, config_.shutdown_timeout);
+      config_.stop.failure_grace = std::min(config_.stop.failure_grace, config_.stop.shutdown_timeout);
     }
     const RawValue style = options_.value("exit-code");
     if (style.text != "cause" && style.text != "torchrun") return bad_value(style, "expected cause or torchrun");
@@ -104,12 +104,13 @@ class ConfigBuilder {
     }
     const std::optional<long> seconds = parse_integer(value.text);
     if (!seconds || *seconds < 0 || *seconds > 1'000'000) return bad_value(value, "expected whole seconds, 0 or more");
-    config_.shutdown_timeout = std::chrono::seconds(*seconds);
+    config_.stop.shutdown_timeout = std::chrono::seconds(*seconds);
     return ok_status();
   }
 
   Status read_stop_signals() {
     const RawValue value = options_.value("signals-to-handle");
+    config_.stop.signals.clear();
     for (const std::string& item : split_list(value.text, ',')) {
       const std::string name(strip(item));
       if (name.empty()) continue;
@@ -118,8 +119,8 @@ class ConfigBuilder {
         config_.warnings.push_back(value.origin + ": there is no signal '" + name + "'; it is left out");
       } else if (name == "SIGKILL" || name == "SIGSTOP" || name == "SIGCHLD") {
         config_.warnings.push_back(value.origin + ": " + name + " cannot be handled; it is left out");
-      } else if (std::ranges::find(config_.stop_signals, signal) == config_.stop_signals.end()) {
-        config_.stop_signals.push_back(signal);
+      } else if (std::ranges::find(config_.stop.signals, signal) == config_.stop.signals.end()) {
+        config_.stop.signals.push_back(signal);
       }
     }
     config_.environment.set("TORCHELASTIC_SIGNALS_TO_HANDLE", value.text);
@@ -148,7 +149,7 @@ class ConfigBuilder {
     Result<RendezvousConfig> rendezvous = read_rendezvous(options_, nodes_, facts_);
     if (!rendezvous) return rendezvous.error();
     config_.rendezvous = std::move(*rendezvous);
-    config_.run_id = config_.rendezvous->job_id;
+    config_.run_id = config_.rendezvous->coordinator.job_id;
     std::ranges::copy(config_.rendezvous->warnings, std::back_inserter(config_.warnings));
     std::ranges::copy(config_.rendezvous->notes, std::back_inserter(config_.notes));
     return ok_status();
@@ -288,7 +289,7 @@ class ConfigBuilder {
         if (!environment.contains(name)) environment.set(name, interface);
       }
     }
-    append_job_terms(config_, line_, config_.rendezvous->terms);
+    append_job_terms(config_, line_, config_.rendezvous->coordinator.terms);
   }
 
   const CommandLine& line_;

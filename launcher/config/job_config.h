@@ -17,6 +17,7 @@
 #include "launcher/config/meeting.h"
 #include "launcher/config/program.h"
 #include "launcher/config/rendezvous_config.h"
+#include "launcher/config/stop_rules.h"
 #include "launcher/config/values.h"
 #include "launcher/workers/spawn_request.h"
 
@@ -49,9 +50,7 @@ struct JobConfig {
   std::string run_id;
   std::string launch_id;  // unique for this launch, the same through its restarts; sorts by start time
   int max_restarts = 0;
-  Duration shutdown_timeout{};
-  Duration failure_grace{};  // with several nodes, after a failure
-  std::vector<int> stop_signals;
+  StopRules stop;
   bool torchrun_exit_code = false;
 
   Program program;

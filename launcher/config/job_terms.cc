@@ -46,8 +46,8 @@ std::string arguments_term(const CommandLine& line) {
 }  // namespace
 
 void append_job_terms(const JobConfig& config, const CommandLine& line, std::vector<Term>& terms) {
-  terms.push_back({"--shutdown-timeout", seconds_number(config.shutdown_timeout)});
-  terms.push_back({"--failure-grace", seconds_number(config.failure_grace)});
+  terms.push_back({"--shutdown-timeout", seconds_number(config.stop.shutdown_timeout)});
+  terms.push_back({"--failure-grace", seconds_number(config.stop.failure_grace)});
   const uint16_t port = config.rendezvous->store_port;
   terms.push_back({"--master-port", port == 0 ? "free" : std::to_string(port)});
   terms.push_back({"the program", program_term(line)});

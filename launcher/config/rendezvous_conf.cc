@@ -102,31 +102,33 @@ class ConfReader {
 
 }  // namespace
 
-Result<RendezvousConf> read_rendezvous_conf(const RawOptions& options) {
+Status read_rendezvous_conf(const RawOptions& options, RendezvousConfig& config) {
   const RawValue value = options.value("rdzv-conf");
   const Result<Pairs> pairs = pairs_of(value);
   if (!pairs) return pairs.error();
-  RendezvousConf conf;
+  CoordinatorConfig& job = config.coordinator;
   ConfReader reader(value.origin, *pairs);
   // What torchrun's static back end calls the time for all nodes to come.
-  if (options.value("rdzv-backend").text == "static") reader.seconds("timeout", conf.join_timeout);
-  reader.seconds("join_timeout", conf.join_timeout);
-  reader.seconds("last_call_timeout", conf.last_call);
-  reader.seconds("close_timeout", conf.close_timeout);
-  reader.seconds("keep_alive_interval", conf.keep_alive_interval);
-  reader.attempts("keep_alive_max_attempt", conf.keep_alive_attempts);
-  reader.yes_or_no("is_host", conf.is_host);
+  if (options.value("rdzv-backend").text == "static") reader.seconds("timeout", config.member.join_timeout);
+  reader.seconds("join_timeout", config.member.join_timeout);
+  reader.seconds("last_call_timeout", job.last_call);
+  reader.seconds("close_timeout", job.close_timeout);
+  reader.seconds("keep_alive_interval", job.heartbeat_interval);
+  reader.attempts("keep_alive_max_attempt", config.keep_alive_attempts);
+  reader.yes_or_no("is_host", config.is_host);
   reader.only("store_type", "tcp");
   for (const std::string_view key : kOptionsOfTheirOwn) reader.refuse(key, "there is an option for it");
   if (reader.error()) return *reader.error();
+  // Without a word for this long an agent counts as silent.
+  job.silence = job.heartbeat_interval * config.keep_alive_attempts;
   for (const auto& [key, text] : *pairs) {
     if (contains(kWithoutEffect, key)) {
-      conf.notes.push_back(value.origin + ": " + key + " has no effect: agents are judged by their keep-alive");
+      config.notes.push_back(value.origin + ": " + key + " has no effect: agents are judged by their keep-alive");
     } else if (!contains(kMeant, key)) {
-      conf.warnings.push_back(unknown_key(value.origin, key));
+      config.warnings.push_back(unknown_key(value.origin, key));
     }
   }
-  return conf;
+  return ok_status();
 }
 
 Result<std::vector<std::string>> check_rendezvous_conf(const RawOptions& options) {

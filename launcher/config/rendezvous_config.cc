@@ -9,6 +9,7 @@
 #include "common/duration_text.h"
 #include "common/text.h"
 #include "launcher/config/job_token.h"
+#include "launcher/config/rendezvous_conf.h"
 #include "rendezvous/wire/handshake.h"
 
 namespace ferrun {
@@ -30,9 +31,9 @@ class RendezvousReader {
   RendezvousReader(const RawOptions& options, const HostFacts& facts) : options_(options), facts_(facts) {}
 
   Result<RendezvousConfig> read(NodeRange nodes) {
-    config_.min_nodes = static_cast<int>(nodes.least);
-    config_.max_nodes = static_cast<int>(nodes.most);
-    config_.agent.value = std::max<uint64_t>(facts_.random[0], 1);
+    config_.coordinator.min_nodes = config_.member.min_nodes = static_cast<int>(nodes.least);
+    config_.coordinator.max_nodes = config_.member.max_nodes = static_cast<int>(nodes.most);
+    config_.member.agent.value = std::max<uint64_t>(facts_.random[0], 1);
     config_.state_file = options_.value("state-file").text;
     config_.interface = options_.value("iface").text;
     using Step = Status (RendezvousReader::*)();
@@ -70,15 +71,15 @@ class RendezvousReader {
     if (id.text.size() > kMaxJobIdBytes) {
       return bad_value(id, "expected at most " + std::to_string(kMaxJobIdBytes) + " bytes");
     }
-    config_.job_id = id.text.empty() ? "none" : id.text;
+    config_.coordinator.job_id = id.text.empty() ? "none" : id.text;
     return ok_status();
   }
 
   Status read_times() {
     const std::array<std::tuple<const char*, bool, Duration*>, 3> times = {
-        std::tuple{"coordinator-timeout", false, &config_.coordinator_timeout},
-        std::tuple{"min-uptime", true, &config_.min_uptime},
-        std::tuple{"scale-interval", true, &config_.scale_interval}};
+        std::tuple{"coordinator-timeout", false, &config_.member.coordinator_timeout},
+        std::tuple{"min-uptime", true, &config_.coordinator.min_uptime},
+        std::tuple{"scale-interval", true, &config_.coordinator.scale_interval}};
     for (const auto& [name, zero_allowed, into] : times) {
       const Result<Duration> seconds = seconds_of(options_, name, zero_allowed);
       if (!seconds) return seconds.error();
@@ -114,6 +115,7 @@ class RendezvousReader {
     if (&source == &master && strip(master.text).empty()) {
       return bad_value(master, "it is empty (is a variable?): expected the name or number of a host");
     }
+    config_.member.endpoint = to_string(config_.endpoint);
     warn_of_the_endpoint(endpoint.text.empty() && options_.given("master-addr") == nullptr);
     return ok_status();
   }
@@ -158,10 +160,10 @@ class RendezvousReader {
     const RawValue rank = options_.value("node-rank");
     if (rank.text.empty()) return ok_status();
     const std::optional<long> number = parse_integer(rank.text);
-    if (!number || *number < 0 || *number >= config_.max_nodes) {
-      return bad_value(rank, "expected a node's rank, 0 to " + std::to_string(config_.max_nodes - 1));
+    if (!number || *number < 0 || *number >= config_.coordinator.max_nodes) {
+      return bad_value(rank, "expected a node's rank, 0 to " + std::to_string(config_.coordinator.max_nodes - 1));
     }
-    config_.node_rank = static_cast<int>(*number);
+    config_.member.node_rank = static_cast<int>(*number);
     return ok_status();
   }
 
@@ -171,18 +173,11 @@ class RendezvousReader {
     if (!number || *number < 0 || *number > std::numeric_limits<int>::max()) {
       return bad_value(value, "expected a whole number, 0 or more");
     }
-    config_.max_restarts = static_cast<int>(*number);
+    config_.coordinator.max_restarts = static_cast<int>(*number);
     return ok_status();
   }
 
-  Status read_conf() {
-    Result<RendezvousConf> conf = read_rendezvous_conf(options_);
-    if (!conf) return conf.error();
-    config_.conf = std::move(*conf);
-    std::ranges::copy(config_.conf.warnings, std::back_inserter(config_.warnings));
-    std::ranges::copy(config_.conf.notes, std::back_inserter(config_.notes));
-    return ok_status();
-  }
+  Status read_conf() { return read_rendezvous_conf(options_, config_); }
 
   Status read_token() {
     Result<JobToken> token = job_token(options_, facts_);
@@ -200,16 +195,16 @@ class RendezvousReader {
     const auto range = [](int least, int most) {
       return least == most ? std::to_string(most) : std::to_string(least) + ":" + std::to_string(most);
     };
-    const RendezvousConf& conf = config_.conf;
-    config_.terms = {{"--nnodes", range(config_.min_nodes, config_.max_nodes)},
-                     {"--max-restarts", std::to_string(config_.max_restarts)},
-                     {"--coordinator-timeout", seconds_number(config_.coordinator_timeout)},
-                     {"--min-uptime", seconds_number(config_.min_uptime)},
-                     {"--scale-interval", seconds_number(config_.scale_interval)},
-                     {"--rdzv-conf last_call_timeout", seconds_number(conf.last_call)},
-                     {"--rdzv-conf close_timeout", seconds_number(conf.close_timeout)},
-                     {"--rdzv-conf keep_alive_interval", seconds_number(conf.keep_alive_interval)},
-                     {"--rdzv-conf keep_alive_max_attempt", std::to_string(conf.keep_alive_attempts)}};
+    const CoordinatorConfig& job = config_.coordinator;
+    config_.coordinator.terms = {{"--nnodes", range(job.min_nodes, job.max_nodes)},
+                                 {"--max-restarts", std::to_string(job.max_restarts)},
+                                 {"--coordinator-timeout", seconds_number(config_.member.coordinator_timeout)},
+                                 {"--min-uptime", seconds_number(job.min_uptime)},
+                                 {"--scale-interval", seconds_number(job.scale_interval)},
+                                 {"--rdzv-conf last_call_timeout", seconds_number(job.last_call)},
+                                 {"--rdzv-conf close_timeout", seconds_number(job.close_timeout)},
+                                 {"--rdzv-conf keep_alive_interval", seconds_number(job.heartbeat_interval)},
+                                 {"--rdzv-conf keep_alive_max_attempt", std::to_string(config_.keep_alive_attempts)}};
   }
 
   const RawOptions& options_;

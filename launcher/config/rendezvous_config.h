@@ -12,43 +12,31 @@
 #include "common/time.h"
 #include "launcher/cli/parse.h"
 #include "launcher/config/host_facts.h"
-#include "launcher/config/rendezvous_conf.h"
 #include "launcher/config/values.h"
-#include "rendezvous/job/ids.h"
-#include "rendezvous/wire/messages.h"
+#include "rendezvous/coordinator/coordinator_config.h"
+#include "rendezvous/member/member_config.h"
 
 namespace ferrun {
 
 struct RendezvousConfig {
-  int min_nodes = 1;
-  int max_nodes = 1;
-  Endpoint endpoint;    // where the coordinator listens
-  std::string job_id;   // --rdzv-id
-  std::string token;    // the job's secret; empty: none
-  RendezvousConf conf;  // --rdzv-conf
-  int max_restarts = 0;
-  Duration coordinator_timeout{};
-  Duration min_uptime{};
-  Duration scale_interval{};
+  // What the options say goes straight to the machine that it is for; node_setup.h adds what is known later.
+  CoordinatorConfig coordinator;     // should this process host it; job_id is --rdzv-id
+  MemberConfig member;               // this node's part; its agent id is new at every start
+  Endpoint endpoint;                 // where the coordinator listens
+  std::optional<bool> is_host;       // none: whoever can bind the endpoint's address
+  int keep_alive_attempts = 5;       // coordinator.silence in intervals
+  std::string token;                 // the job's secret; empty: none
   std::filesystem::path state_file;  // empty: none
-  // This node's part.
-  AgentId agent;  // new at every start
-  std::optional<int> node_rank;
-  std::string local_address;  // to be advertised; empty: found out
-  std::string interface;      // empty: any
-  uint16_t store_port = 0;    // of every round; 0: a free one for each
-  PortRange ports;            // to choose a free one from
-  // On what all agents have to agree, for messages: an empty value leaves it to the others.
-  std::vector<Term> terms;
+  std::string local_address;         // to be advertised; empty: found out
+  std::string interface;             // empty: any
+  uint16_t store_port = 0;           // of every round; 0: a free one for each
+  PortRange ports;                   // to choose a free one from
   std::vector<std::string> warnings;
   std::vector<std::string> notes;
-
-  // Without a word for this long an agent counts as silent.
-  Duration keep_alive() const { return conf.keep_alive_interval * conf.keep_alive_attempts; }
 };
 
-// Reads the options of the group "Several nodes"; the terms are those that they settle. Fails with kUsage, or with
-// kUser for a token file that cannot be used.
+// Reads the options of the group "Several nodes"; coordinator.terms are those that they settle. Fails with kUsage, or
+// with kUser for a token file that cannot be used.
 Result<RendezvousConfig> read_rendezvous(const RawOptions& options, NodeRange nodes, const HostFacts& facts);
 
 // The values alone, for a job on one node, which needs none of it.

@@ -36,7 +36,7 @@ std::string workers_text(const Assignment& assignment, int workers) {
 NodeMachine::NodeMachine(NodeConfig config, TimePoint now)
     : config_(std::move(config)),
       rounds_(rounds_of(config_, now)),
-      order_to_stop_(config_.stop_signals),
+      order_to_stop_(config_.stop.signals),
       from_template_(config_.with_template) {
   prepare();
   take_rounds_effects(now);
@@ -120,7 +120,7 @@ void NodeMachine::carry_out(const StartWorkers& start, TimePoint now) {
 
 void NodeMachine::carry_out(const StopWorkers& stop, TimePoint now) {
   if (drop_unbegun(now) || state_ != Attempt::kRunning) return;
-  const Duration grace = has_failure_grace(stop.kind) ? config_.failure_grace : config_.shutdown_timeout;
+  const Duration grace = has_failure_grace(stop.kind) ? config_.stop.failure_grace : config_.stop.shutdown_timeout;
   const bool asked = group_->phase() == GroupMachine::Phase::kStopping && stop.signal == asked_with_;
   asked_with_ = stop.signal;
   const bool ordered = stop.signal == order_to_stop_.signal();
@@ -204,7 +204,7 @@ void NodeMachine::begin_attempt(TimePoint) {
                            to_string(assignment.round) +
                            (order_->reason.empty() ? "" : " (" + printable(order_->reason) + ")"));
   effects_.emplace_back(BeginAttempt{attempt_, assignment, order_->store, order_->launch_id});
-  group_.emplace(config_.member.workers, config_.failure_grace, first_rank_);
+  group_.emplace(config_.member.workers, config_.stop.failure_grace, first_rank_);
   take_group_effects();
 }
 
@@ -342,7 +342,7 @@ void NodeMachine::on(const SignalArrived& event, TimePoint now) {
     case StopOrder::Meaning::kNow: return step_rounds(LeaveAsked{event.signal, true}, now);
     case StopOrder::Meaning::kEverybodyHasIt:
       if (state_ != Attempt::kRunning) return;
-      return step_group(AskedAlready{order_to_stop_.ask_again(config_.shutdown_timeout)}, now);
+      return step_group(AskedAlready{order_to_stop_.ask_again(config_.stop.shutdown_timeout)}, now);
     case StopOrder::Meaning::kNothing: return;
   }
 }

@@ -12,7 +12,6 @@
 // same outputs. Owned by the driver, on whose thread it is called.
 #pragma once
 
-#include <csignal>
 #include <optional>
 #include <set>
 #include <string>
@@ -32,10 +31,8 @@ namespace ferrun {
 struct NodeConfig {
   MemberConfig member;  // `member.workers` is the size of every group
   bool solo = false;    // a job of one node: of `member` only agent, host, workers, role and restarts count
-  std::vector<int> stop_signals = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
-  std::string launch_id;  // of such a job
-  Duration failure_grace = std::chrono::seconds(5);
-  Duration shutdown_timeout{};
+  StopRules stop;
+  std::string launch_id;       // of such a job
   bool with_template = false;  // whether ranks are forked from a template
   bool torchrun_exit_code = false;
   bool python = false;  // the program is Python's: most of these want the store

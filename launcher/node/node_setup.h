@@ -1,4 +1,4 @@
-// From the configuration to what the machines of a job with several nodes want to know. Pure.
+// From the configuration to what a node, its machines and its coordinator want to know. Pure.
 #pragma once
 
 #include <string>
@@ -11,7 +11,8 @@
 
 namespace ferrun {
 
-// `addresses`: numeric, by which the other nodes reach this one, the preferred one first. `config.rendezvous` is there.
+// `addresses`: numeric, by which the other nodes reach this one, the preferred one first; none for a job of one
+// node.
 NodeConfig node_config(const JobConfig& config, std::vector<std::string> addresses);
 
 HostingConfig hosting_config(const RendezvousConfig& config, bool own_process);

@@ -23,8 +23,8 @@ NodeConfig config_of(const JobPlan& plan, const NodePlan& node, AgentId id) {
   config.member.node_rank = node.node_rank;
   config.member.terms = node.terms;
   config.member.endpoint = std::string(plan.coordinator.own_process ? "login" : "node0") + ":29400";
-  config.failure_grace = plan.workers.failure_grace;
-  config.shutdown_timeout = plan.workers.shutdown_timeout;
+  config.stop.failure_grace = plan.workers.failure_grace;
+  config.stop.shutdown_timeout = plan.workers.shutdown_timeout;
   config.title = "train";
   config.run_id = "sim";
   config.member.max_restarts = plan.coordinator.max_restarts;

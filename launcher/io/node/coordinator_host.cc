@@ -67,8 +67,8 @@ Status CoordinatorHost::serve() {
   if (!earlier.usable) return Error{ErrorKind::kUser, earlier.line};
   if (!earlier.line.empty()) callbacks_.say(LogLevel::kWarning, earlier.line);
   CoordinatorServer::Options options;
-  options.config = coordinator_config(options_.rendezvous, options_.own_process ? AgentId{} : options_.rendezvous.agent,
-                                      options_.launch_id);
+  options.config = coordinator_config(
+      options_.rendezvous, options_.own_process ? AgentId{} : options_.rendezvous.member.agent, options_.launch_id);
   options.saved = std::move(earlier.state);
   options.secret = options_.secret;
   options.state_file = state_is_kept() ? options_.state_file.string() : "";
@@ -86,9 +86,9 @@ StateOwner CoordinatorHost::state_owner() const {
   owner.path = options_.state_file.string();
   owner.is_private = options_.state_is_private;
   owner.own_process = options_.own_process;
-  owner.job_id = rendezvous.job_id;
-  owner.terms = rendezvous.terms;
-  owner.patience = rendezvous.coordinator_timeout + rendezvous.keep_alive();
+  owner.job_id = rendezvous.coordinator.job_id;
+  owner.terms = rendezvous.coordinator.terms;
+  owner.patience = rendezvous.member.coordinator_timeout + rendezvous.coordinator.silence;
   return owner;
 }
 
@@ -122,7 +122,7 @@ void CoordinatorHost::end(const JobEnd& job_end) {
 }
 
 fs::path private_state_file(const fs::path& folder, const RendezvousConfig& rendezvous) {
-  const std::string name = file_name_of(rendezvous.job_id).substr(0, kLongestName);
+  const std::string name = file_name_of(rendezvous.coordinator.job_id).substr(0, kLongestName);
   return folder / ("coordinator-" + std::to_string(rendezvous.endpoint.port) + "-" + name + ".state");
 }
 

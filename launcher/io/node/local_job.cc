@@ -53,7 +53,7 @@ LocalJob::LocalJob(asio::io_context& io, JobConfig config, const SentinelLink& s
         note_stop(fact);
         tell(std::move(fact));
       }),
-      inbox_(io, sentinel, job_signals(config_.stop_signals), inbox_callbacks()),
+      inbox_(io, sentinel, job_signals(config_.stop.signals), inbox_callbacks()),
       folders_(std::make_shared<JobFolders>(config_.output)),
       files_(io),
       slow_disk_(io),
@@ -271,7 +271,7 @@ void LocalJob::note_stop(const Fact& fact) {
   const auto* signal = std::get_if<SignalArrived>(&fact);
   told_to_stop_ |= std::holds_alternative<SentinelDied>(fact);
   told_to_stop_ |=
-      signal != nullptr && std::ranges::find(config_.stop_signals, signal->signal) != config_.stop_signals.end();
+      signal != nullptr && std::ranges::find(config_.stop.signals, signal->signal) != config_.stop.signals.end();
 }
 
 // While the output's last readers are waited for.

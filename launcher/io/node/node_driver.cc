@@ -141,7 +141,7 @@ class NodeDriver::Impl {
       job_.say(level, "without a runtime folder ferrun status finds nothing here");
       return;
     }
-    const std::string& job = solo() ? job_.config().run_id : rendezvous().job_id;
+    const std::string& job = solo() ? job_.config().run_id : rendezvous().coordinator.job_id;
     auto socket = StatusSocket::listen(io_, runtime_, job, [this](uint32_t id) { tell_machine(StatusAsked{id}); });
     if (socket) {
       status_ = std::move(*socket);
@@ -154,7 +154,7 @@ class NodeDriver::Impl {
     CoordinatorHost::Options options;
     options.rendezvous = rendezvous();
     options.launch_id = job_.config().launch_id;
-    options.secret = std::make_shared<const JobSecret>(rendezvous().job_id, rendezvous().token);
+    options.secret = std::make_shared<const JobSecret>(rendezvous().coordinator.job_id, rendezvous().token);
     options.state_file = rendezvous().state_file;
     options.state_is_private = options.state_file.empty();
     if (options.state_is_private && !runtime_.empty()) options.state_file = private_state_file(runtime_, rendezvous());

@@ -136,8 +136,7 @@ class Examination {
   void seek_coordinator() {
     CoordinatorFacts facts;
     facts.endpoint = endpoint();
-    const HostElection election =
-        elect_host(endpoint(), found_here(addresses_, own_), own_, job_.rendezvous.conf.is_host);
+    const HostElection election = elect_host(endpoint(), found_here(addresses_, own_), own_, job_.rendezvous.is_host);
     facts.hosts = hosts_ = election.hosts;
     facts.election = election.reason;
     if (!addresses_.empty()) ask_coordinator(facts);
@@ -151,7 +150,7 @@ class Examination {
     WallClock::time_point asked;
     MemberLink::Options options;
     options.endpoint = endpoint();
-    options.secret = std::make_shared<const JobSecret>(job_.rendezvous.job_id, job_.rendezvous.token);
+    options.secret = std::make_shared<const JobSecret>(job_.rendezvous.coordinator.job_id, job_.rendezvous.token);
     options.role = SessionRole::kStatus;
     options.agent = random_agent_id();
     MemberLink::Callbacks callbacks;

@@ -34,8 +34,8 @@ TEST_F(VerbConfigTest, ACoordinatorNeedsSizeEndpointAndStateFile) {
   EXPECT_THAT(coordinator({"--nnodes=x", "--rdzv-endpoint=n", "--state-file=f"}).error().message, HasSubstr("MIN:MAX"));
   const auto job = coordinator({"--nnodes=2:4", "--rdzv-endpoint=n", "--state-file=f", "--max-restarts=3"});
   ASSERT_TRUE(job) << job.error().message;
-  EXPECT_EQ(job.value().rendezvous.max_nodes, 4);
-  EXPECT_EQ(job.value().rendezvous.max_restarts, 3);
+  EXPECT_EQ(job.value().rendezvous.coordinator.max_nodes, 4);
+  EXPECT_EQ(job.value().rendezvous.coordinator.max_restarts, 3);
   EXPECT_EQ(job.value().rendezvous.state_file, "f");
 }
 

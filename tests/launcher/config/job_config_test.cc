@@ -46,8 +46,8 @@ TEST_F(JobConfigTest, HasDefaultsForEverything) {
   EXPECT_EQ(config->workers, 1);
   EXPECT_EQ(config->role, "default");
   EXPECT_EQ(config->max_restarts, 0);
-  EXPECT_EQ(config->shutdown_timeout, std::chrono::seconds(30));
-  EXPECT_THAT(config->stop_signals, ElementsAre(SIGTERM, SIGINT, SIGHUP, SIGQUIT));
+  EXPECT_EQ(config->stop.shutdown_timeout, std::chrono::seconds(30));
+  EXPECT_THAT(config->stop.signals, ElementsAre(SIGTERM, SIGINT, SIGHUP, SIGQUIT));
   EXPECT_EQ(config->start_method, StartMethod::kSpawn);
   EXPECT_EQ(config->meeting.master_addr, "127.0.0.1");
   EXPECT_EQ(config->meeting.listen_address, "127.0.0.1");
@@ -103,8 +103,8 @@ TEST_F(JobConfigTest, NamesTheBadValueAndItsOrigin) {
 
 TEST_F(JobConfigTest, TheGraceComesFromOptionThenVariableThenDefault) {
   host_.variable("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "7");
-  EXPECT_EQ(make({})->shutdown_timeout, std::chrono::seconds(7));
-  EXPECT_EQ(make({"--shutdown-timeout=0"})->shutdown_timeout, std::chrono::seconds(0));
+  EXPECT_EQ(make({})->stop.shutdown_timeout, std::chrono::seconds(7));
+  EXPECT_EQ(make({"--shutdown-timeout=0"})->stop.shutdown_timeout, std::chrono::seconds(0));
   host_.variable("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "soon");
   EXPECT_THAT(refusal({}), StartsWith("TORCH_ELASTIC_SHUTDOWN_TIMEOUT=soon"));
 }
@@ -112,7 +112,7 @@ TEST_F(JobConfigTest, TheGraceComesFromOptionThenVariableThenDefault) {
 TEST_F(JobConfigTest, LeavesOutSignalsThatCannotBeHandled) {
   const auto config = make({"--signals-to-handle=SIGUSR1, TERM,SIGKILL,SIGFOO,,TERM"});
   ASSERT_TRUE(config);
-  EXPECT_THAT(config->stop_signals, ElementsAre(SIGUSR1, SIGTERM));
+  EXPECT_THAT(config->stop.signals, ElementsAre(SIGUSR1, SIGTERM));
   EXPECT_THAT(config->warnings, ElementsAre(HasSubstr("SIGKILL cannot be handled"), HasSubstr("no signal 'SIGFOO'")));
   EXPECT_EQ(config->environment.get("TORCHELASTIC_SIGNALS_TO_HANDLE"), "SIGUSR1, TERM,SIGKILL,SIGFOO,,TERM");
 }

@@ -58,29 +58,29 @@ TEST_F(RendezvousConfigTest, IsThereForSeveralNodesAlone) {
 
 TEST_F(RendezvousConfigTest, HasDefaultsForEverything) {
   const RendezvousConfig config = nodes();
-  EXPECT_EQ(config.min_nodes, 4);
-  EXPECT_EQ(config.max_nodes, 4);
-  EXPECT_EQ(config.job_id, "none");
+  EXPECT_EQ(config.coordinator.min_nodes, 4);
+  EXPECT_EQ(config.coordinator.max_nodes, 4);
+  EXPECT_EQ(config.coordinator.job_id, "none");
   EXPECT_EQ(config.token, "");
-  EXPECT_EQ(config.conf.join_timeout, 600s);
-  EXPECT_EQ(config.conf.last_call, 30s);
-  EXPECT_EQ(config.conf.close_timeout, 30s);
-  EXPECT_EQ(config.keep_alive(), 5s);
-  EXPECT_EQ(config.conf.is_host, std::nullopt);
-  EXPECT_EQ(config.coordinator_timeout, 60s);
-  EXPECT_EQ(config.min_uptime, 30s);
-  EXPECT_EQ(config.scale_interval, 30s);
-  EXPECT_EQ(config.node_rank, std::nullopt);
+  EXPECT_EQ(config.member.join_timeout, 600s);
+  EXPECT_EQ(config.coordinator.last_call, 30s);
+  EXPECT_EQ(config.coordinator.close_timeout, 30s);
+  EXPECT_EQ(config.coordinator.silence, 5s);
+  EXPECT_EQ(config.is_host, std::nullopt);
+  EXPECT_EQ(config.member.coordinator_timeout, 60s);
+  EXPECT_EQ(config.coordinator.min_uptime, 30s);
+  EXPECT_EQ(config.coordinator.scale_interval, 30s);
+  EXPECT_EQ(config.member.node_rank, std::nullopt);
   EXPECT_EQ(config.store_port, 0);
   EXPECT_FALSE(config.ports.given());
-  EXPECT_EQ(make({"--nnodes=2"})->failure_grace, 5s);
+  EXPECT_EQ(make({"--nnodes=2"})->stop.failure_grace, 5s);
   EXPECT_EQ(make({"--nnodes=2"})->run_id, "none");
 }
 
 TEST_F(RendezvousConfigTest, ReadsTheSizeAsARange) {
   const Result<JobConfig> config = make({"--nnodes=2:4", "--rdzv-endpoint=node0"});
-  EXPECT_EQ(config->rendezvous->min_nodes, 2);
-  EXPECT_EQ(config->rendezvous->max_nodes, 4);
+  EXPECT_EQ(config->rendezvous->coordinator.min_nodes, 2);
+  EXPECT_EQ(config->rendezvous->coordinator.max_nodes, 4);
   EXPECT_THAT(refusal({"--nnodes=4:2"}), HasSubstr("0 < MIN <= MAX"));
   EXPECT_THAT(refusal({"--nnodes=0:2"}), HasSubstr("0 < MIN <= MAX"));
   EXPECT_THAT(refusal({"--nnodes=9999999"}), HasSubstr("expected at most 1000000 nodes"));
@@ -143,23 +143,24 @@ TEST_F(RendezvousConfigTest, AnAddressThatIsEmptyIsNoLoopback) {
 }
 
 TEST_F(RendezvousConfigTest, ReadsTheSettingsOfTorchrun) {
-  const RendezvousConf conf = nodes({"--rdzv-conf=join_timeout=90, last_call_timeout=0.5,close_timeout=3,"
-                                     "keep_alive_interval=2,keep_alive_max_attempt=4,is_host=Yes,store_type=tcp"})
-                                  .conf;
-  EXPECT_EQ(conf.join_timeout, 90s);
-  EXPECT_EQ(conf.last_call, 500ms);
-  EXPECT_EQ(conf.close_timeout, 3s);
-  EXPECT_EQ(conf.keep_alive_interval, 2s);
-  EXPECT_EQ(conf.keep_alive_attempts, 4);
-  EXPECT_EQ(conf.is_host, true);
-  EXPECT_EQ(nodes({"--rdzv-conf=is_host=0"}).conf.is_host, false);
-  EXPECT_THAT(conf.warnings, IsEmpty());
+  const RendezvousConfig config =
+      nodes({"--rdzv-conf=join_timeout=90, last_call_timeout=0.5,close_timeout=3,"
+             "keep_alive_interval=2,keep_alive_max_attempt=4,is_host=Yes,store_type=tcp"});
+  EXPECT_EQ(config.member.join_timeout, 90s);
+  EXPECT_EQ(config.coordinator.last_call, 500ms);
+  EXPECT_EQ(config.coordinator.close_timeout, 3s);
+  EXPECT_EQ(config.coordinator.heartbeat_interval, 2s);
+  EXPECT_EQ(config.coordinator.silence, 8s);
+  EXPECT_EQ(config.keep_alive_attempts, 4);
+  EXPECT_EQ(config.is_host, true);
+  EXPECT_EQ(nodes({"--rdzv-conf=is_host=0"}).is_host, false);
+  EXPECT_THAT(config.warnings, ElementsAre(HasSubstr("no token")));
 }
 
 TEST_F(RendezvousConfigTest, TheStaticTimeoutIsTheTimeToJoin) {
-  EXPECT_EQ(nodes({"--rdzv-conf=timeout=70"}).conf.join_timeout, 70s);
-  EXPECT_EQ(nodes({"--rdzv-conf=timeout=70,join_timeout=80"}).conf.join_timeout, 80s);
-  EXPECT_EQ(nodes({"--rdzv-backend=c10d", "--rdzv-conf=timeout=70"}).conf.join_timeout, 600s);
+  EXPECT_EQ(nodes({"--rdzv-conf=timeout=70"}).member.join_timeout, 70s);
+  EXPECT_EQ(nodes({"--rdzv-conf=timeout=70,join_timeout=80"}).member.join_timeout, 80s);
+  EXPECT_EQ(nodes({"--rdzv-backend=c10d", "--rdzv-conf=timeout=70"}).member.join_timeout, 600s);
 }
 
 TEST_F(RendezvousConfigTest, WarnsOfSettingsThatAreNone) {
@@ -261,13 +262,13 @@ TEST_F(RendezvousConfigTest, EveryOptionHasItsVariable) {
   const Result<JobConfig> config = make({});
   ASSERT_TRUE(config) << config.error().message;
   const RendezvousConfig& nodes = *config->rendezvous;
-  EXPECT_EQ(nodes.max_nodes, 3);
+  EXPECT_EQ(nodes.coordinator.max_nodes, 3);
   EXPECT_EQ(to_string(nodes.endpoint), "node9:1234");
-  EXPECT_EQ(nodes.node_rank, 2);
-  EXPECT_EQ(nodes.coordinator_timeout, 7s);
-  EXPECT_EQ(nodes.min_uptime, 1s);
-  EXPECT_EQ(nodes.scale_interval, 2s);
-  EXPECT_EQ(config->failure_grace, 3s);
+  EXPECT_EQ(nodes.member.node_rank, 2);
+  EXPECT_EQ(nodes.member.coordinator_timeout, 7s);
+  EXPECT_EQ(nodes.coordinator.min_uptime, 1s);
+  EXPECT_EQ(nodes.coordinator.scale_interval, 2s);
+  EXPECT_EQ(config->stop.failure_grace, 3s);
   EXPECT_EQ(nodes.state_file, "/state");
   EXPECT_EQ(nodes.interface, "ib0");
   EXPECT_EQ(nodes.local_address, "10.0.0.3");
@@ -288,7 +289,7 @@ TEST_F(RendezvousConfigTest, TermsAreWhatAgentsCompare) {
       make({"--nnodes=2:4", "--max-restarts=3", "--failure-grace=0.5", "--role=reader", "--node-rank=1"},
            {"prog", "--epochs=100", "two words"});
   ASSERT_TRUE(config);
-  const std::vector<Term>& terms = config->rendezvous->terms;
+  const std::vector<Term>& terms = config->rendezvous->coordinator.terms;
   EXPECT_EQ(term(terms, "--nnodes"), "2:4");
   EXPECT_EQ(term(terms, "--max-restarts"), "3");
   EXPECT_EQ(term(terms, "--failure-grace"), "0.5");
@@ -304,7 +305,7 @@ TEST_F(RendezvousConfigTest, TermsAreWhatAgentsCompare) {
 
 TEST_F(RendezvousConfigTest, ALongCommandLineIsATermOfBoundedLength) {
   const auto program = [this](const std::string& last) {
-    return term(make({"--nnodes=2"}, {"prog", std::string(5000, 'x'), last})->rendezvous->terms,
+    return term(make({"--nnodes=2"}, {"prog", std::string(5000, 'x'), last})->rendezvous->coordinator.terms,
                 "the rest of its command line");
   };
   EXPECT_THAT(program("a"), StartsWith("xxxx"));
@@ -316,7 +317,7 @@ TEST_F(RendezvousConfigTest, ALongCommandLineIsATermOfBoundedLength) {
 TEST_F(RendezvousConfigTest, AProgramIsTheSameWhereverItLies) {
   host_.program("/opt/prog");
   const auto program = [this](const std::vector<std::string>& words) {
-    return term(make({"--nnodes=2", "--no-python"}, words)->rendezvous->terms, "the program");
+    return term(make({"--nnodes=2", "--no-python"}, words)->rendezvous->coordinator.terms, "the program");
   };
   EXPECT_EQ(program({"/opt/prog"}), "--no-python prog");
   EXPECT_EQ(program({"prog", "--scratch=/local/node1"}), "--no-python prog");

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "launcher/cli/flag_table.h"
-#include "launcher/config/rendezvous_conf.h"
+#include "launcher/config/rendezvous_config.h"
 #include "rendezvous/coordinator/coordinator_machine.h"
 #include "rendezvous/wire/session.h"
 
@@ -56,22 +56,22 @@ Rows guarantees() {
 }
 
 Rows timing() {
-  const RendezvousConf conf;
-  const CoordinatorConfig coordinator;
+  const RendezvousConfig config;
+  const CoordinatorConfig& coordinator = config.coordinator;
   const auto row = [](const std::string& name, Duration time, Tests tests) {
     return ManualRow{name + " (" + in_words(time) + ")", std::move(tests)};
   };
-  return {row("keep_alive_interval", conf.keep_alive_interval,
+  return {row("keep_alive_interval", coordinator.heartbeat_interval,
               {"MemberLease.RunsFromTheSendingOfTheLastAnsweredHeartbeat"}),
-          {"keep_alive_max_attempt (" + std::to_string(conf.keep_alive_attempts) + ")",
+          {"keep_alive_max_attempt (" + std::to_string(config.keep_alive_attempts) + ")",
            {"CoordinatorLoss.StopsTheOthersAtOnceAndWaitsForTheLeaseOfASilentNode",
             "NodesLost.AStoppedNodeIsLeftBehindWhenItsLeaseIsOverAndComesBackLater"}},
-          row("join_timeout", conf.join_timeout,
+          row("join_timeout", config.member.join_timeout,
               {"NodesWords.TooFewNodesAreExplained", "MemberSession.ASpareStaysForAsLongAsARoundRunsWithoutIt"}),
-          row("last_call_timeout", conf.last_call,
+          row("last_call_timeout", coordinator.last_call,
               {"CoordinatorElastic.HoldsALastCallAndStartsAtItsEnd",
                "CoordinatorElastic.EndsTheLastCallWhenAllHaveJoined"}),
-          row("close_timeout", conf.close_timeout, {"CoordinatorClose.WaitsForAcknowledgementsOnlySoLong"}),
+          row("close_timeout", coordinator.close_timeout, {"CoordinatorClose.WaitsForAcknowledgementsOnlySoLong"}),
           {option("coordinator-timeout"),
            {"NodesLost.WithoutTheirCoordinatorAllStopAndEndAfterTheTimeout",
             "NodesFailures.WithoutACoordinatorOfItsOwnTheLeasesEndAndTheJobToo"}},

@@ -55,8 +55,8 @@ class RandomNode {
     config.member.workers = pick(1, 4);
     config.member.coordinator_timeout = 8s;
     config.member.join_timeout = 60s;
-    config.failure_grace = kFailureGrace;
-    config.shutdown_timeout = kShutdown;
+    config.stop.failure_grace = kFailureGrace;
+    config.stop.shutdown_timeout = kShutdown;
     config.with_template = chance(30);
     workers_ = config.member.workers;
     return config;

@@ -21,7 +21,7 @@ class NodeStory {
     config.member.addresses = {"10.0.0.2"};
     config.member.workers = 2;
     config.member.endpoint = "node0:29400";
-    config.shutdown_timeout = std::chrono::seconds(30);
+    config.stop.shutdown_timeout = std::chrono::seconds(30);
     config.title = "train.py";
     config.run_id = "fer";
     return config;

@@ -29,7 +29,7 @@ class SoloStory : public NodeStory {
     NodeConfig config = plain();
     config.solo = true;
     config.launch_id = "launch-1";
-    config.failure_grace = 5s;
+    config.stop.failure_grace = 5s;
     config.member.workers = workers;
     config.member.max_restarts = max_restarts;
     return config;

@@ -44,7 +44,7 @@ class RandomWorld {
     config.solo = true;
     config.member.workers = pick(1, 5);
     config.member.max_restarts = pick(0, 3);
-    config.failure_grace = config.shutdown_timeout = kGrace;
+    config.stop.failure_grace = config.stop.shutdown_timeout = kGrace;
     config.with_template = chance(30);
     return config;
   }
