@@ -4,12 +4,11 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
-#include "rendezvous/job/json_writer.h"
-
 namespace ferrun {
 namespace {
 
 using nlohmann::json;
+using nlohmann::ordered_json;
 
 constexpr std::string_view kMagic = "ferrun-coordinator-state";
 constexpr int kVersion = 3;
@@ -30,56 +29,28 @@ Error damaged(std::string what) {
   return Error{ErrorKind::kPlatform, "the coordinator's saved state is damaged: " + std::move(what)};
 }
 
-void write(JsonWriter& out, const JobEnd& end) {
-  out.open('{');
-  out.name("kind").value(kEnds[static_cast<size_t>(end.kind)]);
-  out.name("exit_status").value(end.exit_status);
-  out.name("report").next();
-  out.open('[');
-  for (const std::string& line : end.report) out.value(line);
-  out.close(']');
-  out.close('}');
+ordered_json json_of(const JobEnd& end) {
+  return {{"kind", kEnds[static_cast<size_t>(end.kind)]}, {"exit_status", end.exit_status}, {"report", end.report}};
 }
 
 std::string to_json(const CoordinatorState& state) {
-  JsonWriter out;
-  out.open('{');
-  out.name("job_id").value(state.job_id);
-  out.name("incarnation").value(state.incarnation);
-  out.name("newest").next();
-  out.open('{');
-  out.name("incarnation").value(state.newest.incarnation);
-  out.name("number").value(state.newest.number);
-  out.close('}');
-  out.name("members").next();
-  out.open('[');
+  ordered_json object;
+  object["job_id"] = state.job_id;
+  object["incarnation"] = state.incarnation;
+  object["newest"] = {{"incarnation", state.newest.incarnation}, {"number", state.newest.number}};
+  ordered_json& members = object["members"] = ordered_json::array();
   for (const CoordinatorState::Member& member : state.members) {
-    out.next();
-    out.open('{');
-    out.name("agent").value(member.agent.value);
-    out.name("host").value(member.host);
-    out.name("node_rank").value(member.node_rank);
-    out.close('}');
+    ordered_json& entry = members.emplace_back();
+    entry["agent"] = member.agent.value;
+    entry["host"] = member.host;
+    entry["node_rank"] = member.node_rank;
   }
-  out.close(']');
-  out.name("restarts").value(state.restarts);
-  out.name("launch_id").value(state.launch_id);
-  out.name("terms").next();
-  out.open('[');
-  for (const Term& term : state.terms) {
-    out.next();
-    out.open('{');
-    out.name("name").value(term.name);
-    out.name("value").value(term.value);
-    out.close('}');
-  }
-  out.close(']');
-  if (state.closed) {
-    out.name("closed").next();
-    write(out, *state.closed);
-  }
-  out.close('}');
-  return out.take();
+  object["restarts"] = state.restarts;
+  object["launch_id"] = state.launch_id;
+  ordered_json& terms = object["terms"] = ordered_json::array();
+  for (const Term& term : state.terms) terms.push_back({{"name", term.name}, {"value", term.value}});
+  if (state.closed) object["closed"] = json_of(*state.closed);
+  return object.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
 // The checksum has shown that encode_state wrote this text: a value that is missing or of another kind is met as an

@@ -5,12 +5,11 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "rendezvous/job/json_writer.h"
-
 namespace ferrun {
 namespace {
 
 using nlohmann::json;
+using nlohmann::ordered_json;
 
 constexpr std::array<std::string_view, 8> kStates = {"waiting",  "spare",    "preparing", "running",
                                                      "stopping", "finished", "silent",    "lost"};
@@ -26,21 +25,23 @@ std::optional<NodeState> state_named(std::string_view name) {
   return std::nullopt;
 }
 
-void write(JsonWriter& out, const NodeStatus& node) {
-  out.next();
-  out.open('{');
-  out.name("agent").value(to_string(node.agent));
-  out.name("host").value(node.host);
-  out.name("address").value(node.address);
-  out.name("role").value(node.role);
-  out.name("workers").value(node.workers);
+// The object is made member by member: a braced list copies each of them, which for the status of 10,000 nodes holds
+// the coordinator up for several times as long.
+ordered_json json_of(const NodeStatus& node) {
+  ordered_json::object_t object;
+  object.reserve(9);
+  object.emplace("agent", to_string(node.agent));
+  object.emplace("host", node.host);
+  object.emplace("address", node.address);
+  object.emplace("role", node.role);
+  object.emplace("workers", node.workers);
   if (node.node_rank) {
-    out.name("node_rank").value(*node.node_rank);
-    out.name("first_rank").value(node.first_rank);
+    object.emplace("node_rank", *node.node_rank);
+    object.emplace("first_rank", node.first_rank);
   }
-  out.name("state").value(to_string(node.state));
-  out.name("silence_ms").value(milliseconds(node.silence));
-  out.close('}');
+  object.emplace("state", to_string(node.state));
+  object.emplace("silence_ms", milliseconds(node.silence));
+  return object;
 }
 
 // Reads the members of one object. A member that is absent leaves the value as it is; one of another kind is
@@ -147,33 +148,27 @@ NodeStatus read_node(const json& object, std::string& error) {
 std::string_view to_string(NodeState state) { return kStates[static_cast<size_t>(state)]; }
 
 std::string to_json(const JobStatus& status) {
-  JsonWriter out;
-  out.open('{');
-  out.name("told_by").value(status.told_by);
-  out.name("launch_id").value(status.launch_id);
-  out.name("incarnation").value(status.incarnation);
-  out.name("round").open('{');
-  out.name("incarnation").value(status.round.incarnation);
-  out.name("number").value(status.round.number);
-  out.close('}');
-  out.name("phase").value(status.phase);
-  out.name("reason").value(status.reason);
-  out.name("min_nodes").value(status.min_nodes);
-  out.name("max_nodes").value(status.max_nodes);
-  out.name("world").value(status.world);
-  out.name("restarts").value(status.restarts);
-  out.name("max_restarts").value(status.max_restarts);
-  out.name("last_change").value(status.last_change);
-  out.name("last_change_age_ms").value(milliseconds(status.last_change_age));
-  out.name("missing").open('[');
-  for (const std::string& line : status.missing) out.value(line);
-  out.close(']');
-  out.name("nodes").open('[');
-  for (const NodeStatus& node : status.nodes) write(out, node);
-  out.close(']');
-  if (status.clock_us != 0) out.name("clock_us").value(status.clock_us);
-  out.close('}');
-  return out.take();
+  ordered_json object;
+  object["told_by"] = status.told_by;
+  object["launch_id"] = status.launch_id;
+  object["incarnation"] = status.incarnation;
+  object["round"] = {{"incarnation", status.round.incarnation}, {"number", status.round.number}};
+  object["phase"] = status.phase;
+  object["reason"] = status.reason;
+  object["min_nodes"] = status.min_nodes;
+  object["max_nodes"] = status.max_nodes;
+  object["world"] = status.world;
+  object["restarts"] = status.restarts;
+  object["max_restarts"] = status.max_restarts;
+  object["last_change"] = status.last_change;
+  object["last_change_age_ms"] = milliseconds(status.last_change_age);
+  object["missing"] = status.missing;
+  ordered_json::array_t nodes;
+  nodes.reserve(status.nodes.size());
+  for (const NodeStatus& node : status.nodes) nodes.push_back(json_of(node));
+  object["nodes"] = std::move(nodes);
+  if (status.clock_us != 0) object["clock_us"] = status.clock_us;
+  return object.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
 Result<JobStatus> job_status_from_json(std::string_view text) {
