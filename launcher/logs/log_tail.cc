@@ -4,6 +4,7 @@
 #include <deque>
 
 #include "common/line_splitter.h"
+#include "common/text.h"
 
 namespace ferrun {
 
@@ -22,10 +23,8 @@ std::vector<std::string> last_lines(std::string_view bytes, size_t count, bool b
 
   std::vector<std::string> result;
   for (const std::string_view line : lines) {
-    const bool is_long = line.size() > longest;
-    const std::string_view shown = line.substr(0, longest);
-    result.emplace_back(shown.substr(0, is_long ? length_without_cut_character(shown) : shown.size()));
-    if (is_long) result.back() += " …";
+    result.emplace_back(cut_utf8(line, longest));
+    if (line.size() > longest) result.back() += " …";
   }
   return result;
 }

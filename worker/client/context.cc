@@ -40,9 +40,9 @@ void check_rank(const char* rank_name, int rank, const char* size_name, int size
 // When the process started, in ticks since boot: the 22nd field of its stat file. With the pid it names one process for
 // ever. Empty when /proc does not say.
 std::string start_time(pid_t pid) {
-  std::ostringstream text;
-  text << std::ifstream("/proc/" + std::to_string(pid) + "/stat").rdbuf();
-  const std::string stat = text.str();
+  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+  std::string stat;
+  std::getline(file, stat);
   const size_t command_end = stat.rfind(')');  // the second field, the only one that may hold blanks
   if (command_end == std::string::npos) return "";
   std::istringstream rest(stat.substr(command_end + 1));

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "common/io/clock.h"
+#include "common/io/unique_fd.h"
 #include "launcher/exit_statuses.h"
 #include "launcher/io/node/hosting_driver.h"
 #include "launcher/io/node/local_job.h"
@@ -176,11 +177,11 @@ class NodeDriver::Impl {
 
   // Takes the duplicate over; -1: there is none.
   void share_connection(int connection) {
+    const UniqueFd duplicate(connection);
     address_->learn_from(connection);
     if (const Status shared = guard_.share(connection); !shared) {
       job_.say(LogLevel::kWarning, shared.error().message);
     }
-    if (connection >= 0) close(connection);
   }
 
   // --- effects ---

@@ -22,6 +22,7 @@
 #include <utility>
 
 #include "common/io/clock.h"
+#include "common/io/unique_fd.h"
 #include "launcher/io/node/runtime_folder.h"
 #include "rendezvous/job/job_status.h"
 
@@ -164,18 +165,13 @@ namespace {
 
 class Connection {
  public:
-  Connection() : fd_(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {}
-  ~Connection() { close(fd_); }
-  Connection(const Connection&) = delete;
-  Connection& operator=(const Connection&) = delete;
-
   // 0, or the error.
   int connect_to(const fs::path& path) const {
     sockaddr_un address = {};
     address.sun_family = AF_UNIX;
     if (path.native().size() >= sizeof address.sun_path) return ENAMETOOLONG;
     std::memcpy(address.sun_path, path.c_str(), path.native().size() + 1);
-    return connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ? 0 : errno;
+    return connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ? 0 : errno;
   }
 
   // Up to its end; what has come by the deadline.
@@ -184,9 +180,9 @@ class Connection {
     std::array<char, 65536> bytes{};
     while (text.size() < kLongestAnswer) {
       const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - monotonic_now());
-      pollfd readable = {fd_, POLLIN, 0};
+      pollfd readable = {fd_.get(), POLLIN, 0};
       if (left.count() <= 0 || poll(&readable, 1, static_cast<int>(left.count())) <= 0) break;
-      const ssize_t length = recv(fd_, bytes.data(), bytes.size(), 0);
+      const ssize_t length = recv(fd_.get(), bytes.data(), bytes.size(), 0);
       if (length <= 0) break;
       text.append(bytes.data(), static_cast<size_t>(length));
     }
@@ -194,7 +190,7 @@ class Connection {
   }
 
  private:
-  int fd_;
+  const UniqueFd fd_{socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
 };
 
 std::optional<AgentStatus> parse_answer(const std::string& text) {

@@ -6,9 +6,11 @@
 #include <functional>
 #include <map>
 #include <sstream>
+#include <string_view>
 #include <system_error>
 
 #include "common/io/small_file.h"
+#include "common/text.h"
 
 namespace ferrun {
 namespace {
@@ -32,9 +34,8 @@ Device read_information(const fs::path& file) {
   for (std::string line; std::getline(in, line);) {
     const size_t colon = line.find(':');
     if (colon == std::string::npos) continue;
-    const size_t begin = line.find_first_not_of(" \t", colon + 1);
-    if (begin == std::string::npos) continue;
-    const std::string value = line.substr(begin, line.find_last_not_of(" \t\r") - begin + 1);
+    const std::string value(strip(std::string_view(line).substr(colon + 1)));
+    if (value.empty()) continue;
     if (line.starts_with("GPU UUID")) device.uuid = value;
     if (line.starts_with("Device Minor") && value.find_first_not_of("0123456789") == std::string::npos) {
       device.minor = std::stoi(value);

@@ -10,6 +10,7 @@
 #include <ctime>
 #include <system_error>
 
+#include "common/io/unique_fd.h"
 #include "launcher/io/probe/device_probe.h"
 #include "launcher/io/probe/open_files.h"
 #include "launcher/io/probe/usable_cores.h"
@@ -68,22 +69,20 @@ FileQueries::Kind kind_of(const fs::path& path) {
 }
 
 Result<std::string> beginning_of(const fs::path& path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return Error{ErrorKind::kUser, std::strerror(errno)};
+  const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) return Error{ErrorKind::kUser, std::strerror(errno)};
   // A pipe gives what it has so far: the rest is waited for.
   std::array<char, 4096> bytes{};
   size_t length = 0;
   ssize_t more = 1;
   while (more > 0 && length < bytes.size()) {
-    more = read(fd, bytes.data() + length, bytes.size() - length);
+    more = read(file.get(), bytes.data() + length, bytes.size() - length);
     if (more < 0 && errno == EINTR)
       more = 1;
     else if (more > 0)
       length += static_cast<size_t>(more);
   }
-  const int error = errno;
-  close(fd);
-  if (more < 0) return Error{ErrorKind::kUser, std::strerror(error)};
+  if (more < 0) return Error{ErrorKind::kUser, std::strerror(errno)};
   return std::string(bytes.data(), length);
 }
 
@@ -101,20 +100,19 @@ bool writable_folder(const fs::path& path) {
 // To its end: a pipe gives what its writer has written so far.
 Result<FileQueries::Secret> secret_in(const fs::path& path) {
   constexpr size_t kMostBytes = 64 << 10;
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return Error{ErrorKind::kUser, std::strerror(errno)};
-  struct stat file {};
+  const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) return Error{ErrorKind::kUser, std::strerror(errno)};
+  struct stat facts {};
   FileQueries::Secret secret;
-  if (fstat(fd, &file) == 0) secret.others_may_read = (file.st_mode & (S_IRGRP | S_IROTH)) != 0;
+  if (fstat(file.get(), &facts) == 0) secret.others_may_read = (facts.st_mode & (S_IRGRP | S_IROTH)) != 0;
   std::array<char, 4096> bytes{};
   ssize_t length = 0;
   int error = 0;
   do {
-    length = read(fd, bytes.data(), bytes.size());
+    length = read(file.get(), bytes.data(), bytes.size());
     error = length < 0 ? errno : 0;
     if (length > 0) secret.text.append(bytes.data(), static_cast<size_t>(length));
   } while ((length > 0 && secret.text.size() <= kMostBytes) || error == EINTR);
-  close(fd);
   if (error != 0) return Error{ErrorKind::kUser, std::strerror(error)};
   if (secret.text.size() > kMostBytes) return Error{ErrorKind::kUser, "it has more than 65536 bytes"};
   return secret;

@@ -3,25 +3,23 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace ferrun {
 namespace {
 
-constexpr pid_t kLastPid = 4 * 1024 * 1024;  // the kernel's PID_MAX_LIMIT
-
-void search(pid_t first, pid_t last, std::vector<pid_t>& found) {
-  for (pid_t pid = first; pid <= last; ++pid) {
-    siginfo_t ignored = {};
-    if (waitid(P_PID, static_cast<id_t>(pid), &ignored, WEXITED | WNOHANG | WNOWAIT) == 0) found.push_back(pid);
-  }
+bool is_child(pid_t pid) {
+  if (getpgid(pid) < 0 && errno == ESRCH) return false;  // nobody's number: this question is the quicker one
+  siginfo_t ignored = {};
+  return waitid(P_PID, static_cast<id_t>(pid), &ignored, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
 // Numbers are given in a circle: the one that a new process gets is the newest.
 pid_t newest_pid() {
   const pid_t probe = fork();
   if (probe == 0) _exit(0);
-  if (probe < 0) return kLastPid;
+  if (probe < 0) return kPidLimit - 1;
   while (waitpid(probe, nullptr, 0) < 0 && errno == EINTR) {
   }
   return probe;
@@ -34,18 +32,23 @@ bool has_children() {
   return waitid(P_ALL, 0, &ignored, WEXITED | WNOHANG | WNOWAIT) == 0 || errno != ECHILD;
 }
 
-std::vector<pid_t> children_by_asking() {
+std::vector<pid_t> children_among(pid_t first, pid_t end) {
   std::vector<pid_t> found;
+  for (pid_t pid = std::max(first, 1); pid < end; ++pid) {
+    if (is_child(pid)) found.push_back(pid);
+  }
+  return found;
+}
+
+std::vector<pid_t> children_by_asking() {
   const pid_t self = getpid();
   const pid_t newest = newest_pid();
-  if (newest > self) {
-    search(self + 1, newest, found);
-  } else {
-    search(self + 1, kLastPid, found);
-    search(1, newest, found);
+  std::vector<pid_t> found = children_among(self + 1, newest > self ? newest + 1 : kPidLimit);
+  if (newest <= self) {
+    const std::vector<pid_t> wrapped = children_among(1, newest + 1);
+    found.insert(found.end(), wrapped.begin(), wrapped.end());
   }
-  if (found.empty()) search(1, kLastPid, found);
-  return found;
+  return found.empty() ? children_among(1, kPidLimit) : found;
 }
 
 }  // namespace ferrun

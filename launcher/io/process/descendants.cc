@@ -1,7 +1,6 @@
 #include "launcher/io/process/descendants.h"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -15,7 +14,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
+#include "common/io/small_file.h"
+#include "common/io/unique_fd.h"
 #include "launcher/io/process/child_search.h"
 
 namespace ferrun {
@@ -24,18 +26,6 @@ namespace {
 using Directory = std::unique_ptr<DIR, int (*)(DIR*)>;
 
 Directory open_directory(const std::string& path) { return {opendir(path.c_str()), closedir}; }
-
-std::optional<std::string> read_small_file(const std::string& path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return std::nullopt;
-  std::string text;
-  char buffer[4096];
-  ssize_t n = 0;
-  while ((n = read(fd, buffer, sizeof buffer)) > 0) text.append(buffer, static_cast<size_t>(n));
-  close(fd);
-  if (n < 0) return std::nullopt;
-  return text;
-}
 
 // The entries of a /proc folder that are numbers: pids, or thread ids.
 std::vector<pid_t> numeric_entries(const std::string& folder) {
@@ -58,12 +48,11 @@ struct ProcessLine {
 // The third and the fourth field of the process's stat file. The second one, the command in parentheses, may itself
 // hold blanks and parentheses.
 std::optional<ProcessLine> process_line(pid_t pid) {
-  const auto stat = read_small_file("/proc/" + std::to_string(pid) + "/stat");
-  if (!stat) return std::nullopt;
-  const size_t command_end = stat->rfind(')');
-  if (command_end == std::string::npos || command_end + 4 > stat->size()) return std::nullopt;
-  return ProcessLine{(*stat)[command_end + 2],
-                     static_cast<pid_t>(std::strtol(stat->c_str() + command_end + 4, nullptr, 10))};
+  const std::string stat = read_small_file("/proc/" + std::to_string(pid) + "/stat").bytes;
+  const size_t command_end = stat.rfind(')');
+  if (command_end == std::string::npos || command_end + 4 > stat.size()) return std::nullopt;
+  return ProcessLine{stat[command_end + 2],
+                     static_cast<pid_t>(std::strtol(stat.c_str() + command_end + 4, nullptr, 10))};
 }
 
 // For kernels without CONFIG_PROC_CHILDREN.
@@ -82,14 +71,10 @@ std::vector<pid_t> children_of(pid_t parent) {
   const std::string tasks = threads_folder(parent);
   std::vector<pid_t> children;
   for (const pid_t thread : numeric_entries(tasks)) {
-    const auto list = read_small_file(tasks + "/" + std::to_string(thread) + "/children");
-    if (!list) {
-      if (errno == ENOENT && access((tasks + "/" + std::to_string(thread)).c_str(), F_OK) == 0) {
-        return children_by_scan(parent);
-      }
-      continue;  // the thread has ended meanwhile
-    }
-    const char* at = list->c_str();
+    const std::string task = tasks + "/" + std::to_string(thread);
+    const SmallFile list = read_small_file(task + "/children");
+    if (list.state == SmallFile::State::kAbsent && access(task.c_str(), F_OK) == 0) return children_by_scan(parent);
+    const char* at = list.bytes.c_str();  // empty where the thread has ended meanwhile
     char* end = nullptr;
     for (long pid = std::strtol(at, &end, 10); end != at; pid = std::strtol(at, &end, 10)) {
       children.push_back(static_cast<pid_t>(pid));
@@ -110,19 +95,12 @@ class HeldChildren {
   explicit HeldChildren(pid_t parent) : parent_(parent) {
     for (const pid_t child : children_of(parent)) hold(child);
   }
-  ~HeldChildren() {
-    for (const Held& held : held_) {
-      if (held.pidfd >= 0) close(held.pidfd);
-    }
-  }
-  HeldChildren(const HeldChildren&) = delete;
-  HeldChildren& operator=(const HeldChildren&) = delete;
 
   bool empty() const { return held_.empty(); }
 
   void kill() const {
     for (const Held& held : held_) {
-      if (held.pidfd >= 0 && syscall(SYS_pidfd_send_signal, held.pidfd, SIGKILL, nullptr, 0) == 0) continue;
+      if (held.pidfd && syscall(SYS_pidfd_send_signal, held.pidfd.get(), SIGKILL, nullptr, 0) == 0) continue;
       if (lives_below(parent_, held.pid)) ::kill(held.pid, SIGKILL);
     }
   }
@@ -130,11 +108,11 @@ class HeldChildren {
   // Until every one of them has ended: its orphans have a new parent by then.
   void await_ends(std::chrono::steady_clock::time_point deadline) const {
     for (const Held& held : held_) {
-      pollfd ended = {held.pidfd, POLLIN, 0};  // a negative one is passed over, and the time alone counts
+      pollfd ended = {held.pidfd.get(), POLLIN, 0};  // a negative one is passed over, and the time alone counts
       while (lives_below(parent_, held.pid)) {
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
         if (left.count() <= 0) return;
-        poll(&ended, 1, held.pidfd >= 0 ? static_cast<int>(left.count()) : 1);
+        poll(&ended, 1, held.pidfd ? static_cast<int>(left.count()) : 1);
       }
     }
   }
@@ -142,18 +120,14 @@ class HeldChildren {
  private:
   struct Held {
     pid_t pid;
-    int pidfd;  // -1: denied
+    UniqueFd pidfd;  // none: denied
   };
 
   // A pid that was recycled since it was listed has another parent; what the pidfd holds cannot be recycled any more.
   void hold(pid_t child) {
-    const int pidfd = static_cast<int>(syscall(SYS_pidfd_open, child, 0));
-    if (pidfd < 0 && errno == ESRCH) return;
-    if (lives_below(parent_, child)) {
-      held_.push_back({child, pidfd});
-    } else if (pidfd >= 0) {
-      close(pidfd);
-    }
+    UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, child, 0)));
+    if (!pidfd && errno == ESRCH) return;
+    if (lives_below(parent_, child)) held_.push_back({child, std::move(pidfd)});
   }
 
   pid_t parent_;
@@ -181,7 +155,7 @@ bool can_list_children() {
 }
 
 std::string name_of(pid_t pid) {
-  std::string name = read_small_file("/proc/" + std::to_string(pid) + "/comm").value_or("");
+  std::string name = read_small_file("/proc/" + std::to_string(pid) + "/comm").bytes;
   while (!name.empty() && name.back() == '\n') name.pop_back();
   return name;
 }
@@ -190,7 +164,7 @@ std::string name_of(pid_t pid) {
 std::string command_line_of(pid_t pid) {
   const std::optional<ProcessLine> line = process_line(pid);
   if (!line || line->state == 'D') return {};
-  return read_small_file("/proc/" + std::to_string(pid) + "/cmdline").value_or("");
+  return read_small_file("/proc/" + std::to_string(pid) + "/cmdline").bytes;
 }
 
 bool is_ancestor(pid_t pid) {

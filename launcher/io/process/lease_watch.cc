@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "common/io/clock.h"
 #include "launcher/io/process/descendants.h"
@@ -27,13 +28,13 @@ constexpr Duration kPatienceWithPeer = std::chrono::milliseconds(200);
 
 int64_t nanoseconds(TimePoint time) { return time.time_since_epoch().count(); }
 
-// A descriptor that came with the message; -1 when none did, or it was lost (MSG_CTRUNC) for want of a free number.
-int descriptor_of(const msghdr& header) {
+// A descriptor that came with the message; none when none did, or it was lost (MSG_CTRUNC) for want of a free number.
+UniqueFd descriptor_of(const msghdr& header) {
   const cmsghdr* rights = CMSG_FIRSTHDR(&header);
-  if (rights == nullptr || rights->cmsg_level != SOL_SOCKET || rights->cmsg_type != SCM_RIGHTS) return -1;
+  if (rights == nullptr || rights->cmsg_level != SOL_SOCKET || rights->cmsg_type != SCM_RIGHTS) return {};
   int descriptor = -1;
   std::memcpy(&descriptor, CMSG_DATA(rights), sizeof descriptor);
-  return descriptor;
+  return UniqueFd(descriptor);
 }
 
 }  // namespace
@@ -102,19 +103,18 @@ void LeaseWatch::take_messages() {
     }
     const auto message = static_cast<LeaseMessage>(byte);
     if (message == LeaseMessage::kLook) continue;  // enforce() looks anyway
-    if (connection_ >= 0) close(connection_);
-    connection_ = -1;
+    connection_.reset();
     if (message == LeaseMessage::kShare) hold(descriptor_of(header));
   }
 }
 
 // Until now the end of the connection was a reset, which proves nothing. Now it comes after every process of the job,
 // and may be told from a reset.
-void LeaseWatch::hold(int connection) {
-  connection_ = connection;
-  if (connection_ >= 0) {
+void LeaseWatch::hold(UniqueFd connection) {
+  connection_ = std::move(connection);
+  if (connection_) {
     constexpr linger kEndOfStream = {0, 0};
-    setsockopt(connection_, SOL_SOCKET, SO_LINGER, &kEndOfStream, sizeof kEndOfStream);
+    setsockopt(connection_.get(), SOL_SOCKET, SO_LINGER, &kEndOfStream, sizeof kEndOfStream);
   } else {
     say_without_waiting(
         "ferrun: the sentinel has no descriptor left for the connection to the coordinator (see `ulimit -n`); if the "
@@ -124,20 +124,19 @@ void LeaseWatch::hold(int connection) {
 
 void LeaseWatch::let_go() {
   if (messages_ >= 0) take_messages();  // what the agent said last
-  if (connection_ < 0) return;
-  shutdown(connection_, SHUT_WR);
+  if (!connection_) return;
+  shutdown(connection_.get(), SHUT_WR);
   const TimePoint deadline = monotonic_now() + kPatienceWithPeer;
   std::array<char, 4096> bytes{};
   for (;;) {
-    const ssize_t length = recv(connection_, bytes.data(), bytes.size(), MSG_DONTWAIT);
+    const ssize_t length = recv(connection_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
     if (length > 0) continue;
     if (length == 0 || (errno != EAGAIN && errno != EINTR)) break;
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - monotonic_now());
-    pollfd readable = {connection_, POLLIN, 0};
+    pollfd readable = {connection_.get(), POLLIN, 0};
     if (left.count() <= 0 || poll(&readable, 1, static_cast<int>(left.count())) <= 0) break;
   }
-  close(connection_);
-  connection_ = -1;
+  connection_.reset();
 }
 
 }  // namespace ferrun

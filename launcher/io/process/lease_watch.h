@@ -9,6 +9,7 @@
 
 #include <csignal>
 
+#include "common/io/unique_fd.h"
 #include "launcher/io/process/lease_page.h"
 
 namespace ferrun {
@@ -33,14 +34,14 @@ class LeaseWatch {
  private:
   bool over() const;
   void take_messages();
-  void hold(int connection);
+  void hold(UniqueFd connection);
   void arm(int64_t at);  // 0: not at all
 
   LeasePage* page_;
   int messages_;
   int signals_ = -1;  // a signalfd: readable when one is pending
   int timer_ = -1;
-  int connection_ = -1;
+  UniqueFd connection_;
 };
 
 }  // namespace ferrun

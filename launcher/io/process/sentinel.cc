@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "common/exit_status.h"
+#include "common/io/unique_fd.h"
 #include "launcher/io/process/descendants.h"
 #include "launcher/io/process/last_words.h"
 #include "launcher/io/process/lease_watch.h"
@@ -36,9 +37,11 @@ Error system_error(const char* what) {
 // A program may be started with 0, 1 or 2 closed. The next descriptor opened would take that number, and a socket of
 // ferrun's would become a worker's stdout.
 void open_missing_standard_descriptors() {
-  int fd = 0;
-  while ((fd = open("/dev/null", O_RDWR | O_CLOEXEC)) >= 0 && fd <= STDERR_FILENO) fcntl(fd, F_SETFD, 0);
-  if (fd >= 0) close(fd);
+  for (;;) {
+    UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
+    if (!null || null.get() > STDERR_FILENO) return;
+    fcntl(null.release(), F_SETFD, 0);
+  }
 }
 
 sigset_t all_signals() {
@@ -102,7 +105,7 @@ void report_killed_agent(pid_t agent, int signal) {
   _exit(128 + signal);  // the first process of a container cannot be ended by its own signal
 }
 
-[[noreturn]] void watch_job(pid_t agent, int messages, LeaseWatch leases, std::vector<pid_t> before) {
+[[noreturn]] void watch_job(pid_t agent, int messages, LeaseWatch& leases, std::vector<pid_t> before) {
   // `pkill ferrun` and `killall -9 ferrun` go by this name: they must not take both of the pair at once.
   prctl(PR_SET_NAME, "sentinel");
   const sigset_t all = all_signals();
@@ -173,7 +176,8 @@ Result<SentinelLink> become_agent_under_sentinel() {
   if (agent < 0) return system_error("fork");
   if (agent > 0) {
     close(link.messages);
-    watch_job(agent, messages, LeaseWatch(link.page, messages), before);
+    LeaseWatch leases(link.page, messages);
+    watch_job(agent, messages, leases, before);
   }
   close(messages);
   become_agent();

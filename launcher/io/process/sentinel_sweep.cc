@@ -13,29 +13,13 @@
 namespace ferrun {
 namespace {
 
-constexpr pid_t kPids = 1 << 22;  // the kernel's PID_MAX_LIMIT: numbers are below it
 constexpr pid_t kStretch = 1 << 14;
 
 bool contains(const std::vector<pid_t>& pids, pid_t pid) { return std::ranges::find(pids, pid) != pids.end(); }
 
-bool is_child(pid_t pid) {
-  if (getpgid(pid) < 0 && errno == ESRCH) return false;  // nobody's number: this question is the quicker one
-  siginfo_t ignored = {};
-  return waitid(P_PID, static_cast<id_t>(pid), &ignored, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0;
-}
-
 void reap(pid_t pid) {
   while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
   }
-}
-
-// Those among `kStretch` numbers from `first` on.
-std::vector<pid_t> children_among(pid_t first) {
-  std::vector<pid_t> children;
-  for (pid_t pid = std::max(first, 1); pid < first + kStretch; ++pid) {
-    if (is_child(pid)) children.push_back(pid);
-  }
-  return children;
 }
 
 // Nothing is waited for by number: who cannot die yet must not keep the others alive. With somebody spared the kernel
@@ -45,9 +29,9 @@ std::vector<pid_t> children_among(pid_t first) {
 void kill_and_reap_by_asking(std::vector<pid_t> spared, pid_t near) {
   pid_t quiet = 0;  // numbers asked since the last child
   pid_t first = near - near % kStretch;
-  for (pid_t next = 0; quiet <= kPids; first = next, next = (next + kStretch) % kPids) {
+  for (pid_t next = 0; quiet <= kPidLimit; first = next, next = (next + kStretch) % kPidLimit) {
     quiet += kStretch;
-    for (const pid_t child : children_among(first)) {
+    for (const pid_t child : children_among(first, first + kStretch)) {
       if (contains(spared, child)) continue;
       quiet = 0;
       kill(child, SIGKILL);
@@ -74,12 +58,7 @@ void kill_and_reap_listed(const std::vector<pid_t>& spared) {
 std::vector<pid_t> children_from_before() {
   if (!has_children()) return {};
   if (can_list_children()) return own_children();
-  std::vector<pid_t> children;
-  for (pid_t first = 0; first < kPids; first += kStretch) {
-    const std::vector<pid_t> some = children_among(first);
-    children.insert(children.end(), some.begin(), some.end());
-  }
-  return children;
+  return children_among(1, kPidLimit);
 }
 
 void kill_and_reap_all_children(const std::vector<pid_t>& spared, pid_t near) {

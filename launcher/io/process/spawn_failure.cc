@@ -10,6 +10,7 @@
 #include <optional>
 #include <string_view>
 
+#include "common/io/unique_fd.h"
 #include "launcher/io/process/spawn.h"
 
 namespace ferrun {
@@ -19,10 +20,9 @@ constexpr std::string_view kElfMagic = "\177ELF";
 
 std::string first_bytes(const std::string& path) {
   std::array<char, 256> bytes;  // as many as the kernel looks at
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return {};
-  const ssize_t n = read(fd, bytes.data(), bytes.size());
-  close(fd);
+  const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!file) return {};
+  const ssize_t n = read(file.get(), bytes.data(), bytes.size());
   return n > 0 ? std::string(bytes.data(), static_cast<size_t>(n)) : std::string();
 }
 

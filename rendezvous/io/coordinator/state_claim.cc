@@ -57,9 +57,9 @@ StateClaim StateClaim::take(StateOwner owner) {
   if (!claim.held()) return claim;
   claim.verdict_ = judge_state(claim.owner_, load_state(claim.owner_.path), age_of(claim.owner_.path));
   if (claim.verdict_.usable) {
-    note_job(claim.lock_, claim.owner_.job_id);
+    note_job(claim.lock_.get(), claim.owner_.job_id);
   } else {
-    claim.release();
+    claim.lock_.reset();
   }
   return claim;
 }
@@ -67,25 +67,21 @@ StateClaim StateClaim::take(StateOwner owner) {
 void StateClaim::lock() {
   const std::string path = lock_path(owner_);
   for (;;) {
-    lock_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (lock_ < 0) {
+    lock_.reset(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!lock_) {
       verdict_ = judge_unlockable_state(owner_, "cannot create " + path + ": " + std::strerror(errno));
       return;
     }
-    while (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+    while (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
       if (errno == EINTR) continue;
       const int why = errno;
-      verdict_ = why == EWOULDBLOCK ? judge_locked_state(owner_, noted_job(lock_))
+      verdict_ = why == EWOULDBLOCK ? judge_locked_state(owner_, noted_job(lock_.get()))
                                     : judge_unlockable_state(owner_, "cannot lock " + path + ": " + std::strerror(why));
-      return release();
+      return lock_.reset();
     }
-    if (still_named(lock_, path)) return;
-    release();
+    if (still_named(lock_.get(), path)) return;
+    lock_.reset();
   }
-}
-
-void StateClaim::release() {
-  if (lock_ >= 0) ::close(std::exchange(lock_, -1));
 }
 
 // The lock's file goes last, and while it is held: nobody who finds it meets the state.
@@ -93,19 +89,7 @@ void StateClaim::remove() {
   if (!held()) return;
   ::unlink(owner_.path.c_str());
   ::unlink(lock_path(owner_).c_str());
-  release();
+  lock_.reset();
 }
-
-StateClaim::StateClaim(StateClaim&& other) noexcept
-    : owner_(std::move(other.owner_)), verdict_(std::move(other.verdict_)), lock_(std::exchange(other.lock_, -1)) {}
-
-StateClaim& StateClaim::operator=(StateClaim&& other) noexcept {
-  std::swap(owner_, other.owner_);
-  std::swap(verdict_, other.verdict_);
-  std::swap(lock_, other.lock_);
-  return *this;
-}
-
-StateClaim::~StateClaim() { release(); }
 
 }  // namespace ferrun

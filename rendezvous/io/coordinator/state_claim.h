@@ -6,7 +6,9 @@
 #pragma once
 
 #include <string>
+#include <utility>
 
+#include "common/io/unique_fd.h"
 #include "rendezvous/coordinator/saved_state_policy.h"
 
 namespace ferrun {
@@ -14,25 +16,20 @@ namespace ferrun {
 class StateClaim {
  public:
   static StateClaim take(StateOwner owner);
-  StateClaim(StateClaim&& other) noexcept;
-  StateClaim& operator=(StateClaim&& other) noexcept;
-  ~StateClaim();
-
   // Once.
   StateVerdict take_verdict() { return std::move(verdict_); }
   // Whether states may be written to the file.
-  bool held() const { return lock_ >= 0; }
+  bool held() const { return static_cast<bool>(lock_); }
   // The job is over: removes file and lock.
   void remove();
 
  private:
   explicit StateClaim(StateOwner owner) : owner_(std::move(owner)) {}
   void lock();
-  void release();
 
   StateOwner owner_;
   StateVerdict verdict_;
-  int lock_ = -1;
+  UniqueFd lock_;
 };
 
 }  // namespace ferrun

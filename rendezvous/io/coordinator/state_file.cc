@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "common/io/small_file.h"
 #include "common/io/unique_fd.h"
 #include "common/io/write_all.h"
 #include "rendezvous/coordinator/coordinator_state_codec.h"
@@ -101,18 +102,11 @@ void StateFile::save(std::string text, OnSaved on_saved) {
 }
 
 Result<std::optional<std::string>> StateFile::read(const std::string& path) {
-  const UniqueFd file = open_file(path, O_RDONLY);
-  if (!file && errno == ENOENT) return std::optional<std::string>();
-  if (!file) return Error{ErrorKind::kUser, cannot("open", path)};
-  std::string text;
-  char buffer[65536];
-  for (;;) {
-    const ssize_t size = ::read(file.get(), buffer, sizeof(buffer));
-    if (size < 0 && errno == EINTR) continue;
-    if (size < 0) return Error{ErrorKind::kUser, cannot("read", path)};
-    if (size == 0) return std::optional<std::string>(std::move(text));
-    text.append(buffer, static_cast<size_t>(size));
-    if (text.size() > kMostBytes) return Error{ErrorKind::kUser, path + " is too large to be a coordinator's state"};
+  SmallFile file = read_small_file(path, kMostBytes);
+  switch (file.state) {
+    case SmallFile::State::kRead: return std::optional(std::move(file.bytes));
+    case SmallFile::State::kAbsent: return std::optional<std::string>();
+    default: return Error{ErrorKind::kUser, "cannot read " + path + ": " + file.problem};
   }
 }
 

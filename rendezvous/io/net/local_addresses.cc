@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "common/io/unique_fd.h"
 #include "rendezvous/io/net/socket_address.h"
 
 namespace ferrun {
@@ -14,11 +15,8 @@ namespace {
 
 bool can_be_bound(const IpAddress& address) {
   const auto endpoint = endpoint_of(address, 0);
-  const int fd = ::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return false;
-  const bool bound = ::bind(fd, endpoint.data(), static_cast<socklen_t>(endpoint.size())) == 0;
-  ::close(fd);
-  return bound;
+  const UniqueFd socket(::socket(endpoint.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+  return socket && ::bind(socket.get(), endpoint.data(), static_cast<socklen_t>(endpoint.size())) == 0;
 }
 
 }  // namespace

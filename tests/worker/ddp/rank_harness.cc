@@ -9,6 +9,8 @@
 #include <stdexcept>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
+#include "common/io/write_all.h"
+
 namespace ferrun::testing {
 namespace {
 
@@ -42,8 +44,8 @@ std::string read_all(int fd) {
   return text;
 }
 
-void write_all(int fd, const std::string& text) {
-  if (write(fd, text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+void tell(int fd, const std::string& text) {
+  if (!write_all(fd, text)) {
     _exit(70);
   }
 }
@@ -57,7 +59,7 @@ RankHarness::RankHarness() {
     options.isServer = true;
     options.waitWorkers = false;
     const c10d::TCPStore store("127.0.0.1", options);
-    write_all(write_end, std::to_string(store.getPort()));
+    tell(write_end, std::to_string(store.getPort()));
     close(write_end);
     for (;;) {
       pause();
@@ -98,7 +100,7 @@ void RankHarness::start(int rank, int world_size, const Body& body) {
     } catch (const std::exception& failure) {
       outcome = std::string("exception: ") + failure.what();
     }
-    write_all(write_end, outcome);
+    tell(write_end, outcome);
   });
   ranks_.resize(std::max(ranks_.size(), static_cast<size_t>(rank) + 1));
   ranks_[static_cast<size_t>(rank)] = {pid, read_end};
