@@ -4,6 +4,10 @@
 
 namespace ferrun {
 
+Duration settling_time(const JobConfig& config) {
+  return config.rendezvous ? Duration::zero() : std::chrono::milliseconds(100);
+}
+
 NodeConfig node_config(const JobConfig& config, std::vector<std::string> addresses) {
   NodeConfig node;
   node.solo = !config.rendezvous;

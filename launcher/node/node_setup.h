@@ -4,12 +4,17 @@
 #include <string>
 #include <vector>
 
+#include "common/time.h"
 #include "launcher/config/job_config.h"
 #include "launcher/node/hosting_machine.h"
 #include "launcher/node/node_machine.h"
 #include "rendezvous/coordinator/coordinator_machine.h"
 
 namespace ferrun {
+
+// How long after its start a node makes what others ask of it while it runs: the socket for `ferrun status`, the watch
+// for kills by the kernel. Nobody asks a job of one node that is over in a moment, and that is not to pay for it.
+Duration settling_time(const JobConfig& config);
 
 // `addresses`: numeric, by which the other nodes reach this one, the preferred one first; none for a job of one
 // node.

@@ -37,17 +37,6 @@ TEST(ProcessList, NamesTheFirstFewAndCountsTheOthers) {
   EXPECT_THAT(process_list(many), HasSubstr("a (pid 7), a (pid 7) and 2 more"));
 }
 
-TEST(CleansUp, KnowsPythonsTrackersAndTorchsManager) {
-  using namespace std::string_literals;
-  EXPECT_TRUE(cleans_up("/usr/bin/python3\0-c\0from multiprocessing.resource_tracker import main;main(5)\0"s));
-  EXPECT_TRUE(cleans_up("python\0-s\0-c\0from joblib.externals.loky.backend.resource_tracker import main; main(9)\0"s));
-  EXPECT_TRUE(cleans_up("/opt/torch/bin/torch_shm_manager\0"s));
-  EXPECT_TRUE(cleans_up("torch_shm_manager"));
-  EXPECT_FALSE(cleans_up("python3\0train.py\0--manager=torch_shm_manager\0"s));
-  EXPECT_FALSE(cleans_up("python3\0resource_tracker.py\0"s));
-  EXPECT_FALSE(cleans_up(""));
-}
-
 class SweepTest : public ::testing::Test {
  protected:
   // A worker that runs this shell script in the test's folder and has ended.

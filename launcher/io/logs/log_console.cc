@@ -4,8 +4,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
-
 #include "common/io/clock.h"
 #include "launcher/io/logs/log_files.h"
 #include "launcher/io/logs/log_target.h"
@@ -16,8 +14,6 @@ namespace {
 constexpr size_t kAnnounceReserve = 512 << 10;  // room for ferrun's own lines above the queue's bound
 constexpr size_t kJournalBytes = 4 << 20;
 constexpr Duration kToSayOneLine = std::chrono::milliseconds(200);
-// How long a reader that has come late may stand before streams with a log file go on without it.
-constexpr Duration kLateAfter = std::chrono::seconds(1);
 
 constexpr const char* kConsoleStands = "the reader of the console is stopped or too slow";
 constexpr const char* kJournalStands = "the disk is stopped or too slow";
@@ -49,9 +45,9 @@ LogOutlet LogConsole::outlet(Stream stream) {
 LogOutlet LogConsole::add(int fd, const char* name, LogSink* shared) {
   if (shared == nullptr) {
     LogWriter::Options writer{options_.queue_bytes, kConsoleStands, /*report=*/nullptr, options_.drained};
-    const Duration patience = ::isatty(fd) == 1 ? options_.terminal_patience : options_.reader_patience;
-    const Duration late = ::isatty(fd) == 1 ? patience : std::min(kLateAfter, patience / 2);
-    sinks_.push_back(std::make_unique<LogSink>(std::move(writer), late, patience));
+    const LogDestination to = ::isatty(fd) == 1 ? LogDestination::kTerminal : LogDestination::kReader;
+    const LogFlow::Limits limits = flow_limits(to, options_.queue_bytes, options_.patience);
+    sinks_.push_back(std::make_unique<LogSink>(std::move(writer), limits));
     shared = sinks_.back().get();
   }
   return {shared, add_duplicate(shared->writer, name, fd)};

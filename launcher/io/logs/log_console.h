@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "launcher/io/logs/log_sink.h"
+#include "launcher/logs/log_patience.h"
 #include "launcher/logs/log_plan.h"
 
 namespace ferrun {
@@ -23,9 +24,7 @@ class LogConsole {
     int out = 1;
     int err = 2;
     size_t queue_bytes = 0;
-    // Of a stopped terminal, which shows the present, and of any other reader, which gets all that a log file has.
-    Duration terminal_patience{};
-    Duration reader_patience{};
+    LogPatience patience;
     std::function<void()> drained;  // see LogWriter::Options; called from a writer's thread
   };
 

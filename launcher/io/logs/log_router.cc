@@ -113,7 +113,8 @@ LogSink& LogRouter::Impl::files() {
   writer.full_reason = kDiskStands;
   writer.report = [announce = console->announcer()](const std::string& line) { announce("ferrun: " + line); };
   writer.drained = resume_when_drained();
-  file_sink = std::make_unique<LogSink>(std::move(writer), options.file_patience, options.file_patience);
+  const LogFlow::Limits limits = flow_limits(LogDestination::kFile, options.file_queue_bytes, options.patience);
+  file_sink = std::make_unique<LogSink>(std::move(writer), limits);
   return *file_sink;
 }
 
@@ -234,8 +235,7 @@ void LogRouter::Impl::close(Duration patience_at_end, const std::function<bool()
 
 LogRouter::LogRouter(asio::io_context& io, Options options) : impl_(std::make_shared<Impl>(io, options)) {
   impl_->console.emplace(LogConsole::Options{options.console_out, options.console_err, options.console_queue_bytes,
-                                             options.terminal_patience, options.reader_patience,
-                                             impl_->resume_when_drained()});
+                                             options.patience, impl_->resume_when_drained()});
 }
 
 LogRouter::~LogRouter() { impl_->close({}, {}); }

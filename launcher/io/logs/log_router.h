@@ -22,6 +22,7 @@
 #include "common/io/unique_fd.h"
 #include "common/result.h"
 #include "common/time.h"
+#include "launcher/logs/log_patience.h"
 #include "launcher/logs/log_plan.h"
 
 namespace ferrun {
@@ -33,9 +34,7 @@ class LogRouter {
     int console_err = 2;
     size_t console_queue_bytes = 4 << 20;
     size_t file_queue_bytes = 8 << 20;
-    Duration terminal_patience = std::chrono::seconds(1);  // how long a stopped one delays its writers, once
-    Duration reader_patience = std::chrono::seconds(10);   // the same of a pipe, for streams without a file
-    Duration file_patience = std::chrono::seconds(10);
+    LogPatience patience;
     size_t longest_line = 1 << 20;  // a longer one is split on the console
     size_t tail_lines = 30;         // kept per stream for the failure report
   };

@@ -11,12 +11,11 @@ namespace ferrun {
 
 // Thread rule: the thread that runs the event loop.
 struct LogSink {
-  // Of a standstill: `late` until streams that can catch up later go on, `patience` until lines are lost.
-  LogSink(LogWriter::Options options, Duration late, Duration patience)
-      : low(options.queue_bytes / 4),
+  LogSink(LogWriter::Options options, const LogFlow::Limits& limits)
+      : low(limits.low),
         capacity(options.queue_bytes),
-        flow({options.queue_bytes / 2, low, late, patience}),
-        can_be_late(late < patience),
+        flow(limits),
+        can_be_late(limits.late < limits.patience),
         writer(std::move(options)) {}
 
   LogFlow::Verdict judge(TimePoint now) { return flow.judge(writer.queued(), writer.moved_at(), now); }

@@ -14,6 +14,7 @@
 
 #include "common/io/clock.h"
 #include "launcher/io/logs/log_target.h"
+#include "launcher/logs/log_patience.h"
 
 namespace ferrun {
 namespace {
@@ -23,9 +24,6 @@ constexpr size_t kFetchSize = 64 << 10;
 constexpr const char* kNotFetched = "the reader of the console came too late, and the log file does not have them";
 
 constexpr Duration kAskEvery = std::chrono::milliseconds(50);
-// Whoever hung before used up the patience: the next one must still get its share, or a dead disk would take the
-// failure report off the screen.
-constexpr Duration kLastChance = std::chrono::milliseconds(200);
 
 // A thread that takes no signal: they are the event loop's.
 std::thread start_without_signals(std::function<void()> body) {
@@ -252,18 +250,16 @@ void LogWriter::notify_below(size_t size) {
 }
 
 bool LogWriter::State::wait_for_end(std::unique_lock<std::mutex>& lock, const Patience& patience) {
-  const bool none = patience.standstill == Duration{};
-  const TimePoint at_least = monotonic_now() + (none ? Duration{} : kLastChance);
-  Duration standstill = patience.standstill;
+  LastWait wait(patience.since, patience.standstill, monotonic_now());
   while (!finished) {
     const TimePoint moved{TimePoint::duration(moved_at.load(std::memory_order_relaxed))};
     const TimePoint now = monotonic_now();
-    const TimePoint given_up = std::max(std::max(moved, patience.since) + standstill, at_least);
+    const TimePoint given_up = wait.given_up(moved);
     if (now >= given_up) return false;
     ended.wait_for(lock, std::min(given_up - now, kAskEvery));
-    if (!patience.hurry || standstill <= kLastChance) continue;
+    if (!patience.hurry || !wait.can_hurry()) continue;
     lock.unlock();
-    if (patience.hurry()) standstill = kLastChance;
+    if (patience.hurry()) wait.hurry();
     lock.lock();
   }
   return true;

@@ -29,13 +29,6 @@ namespace ferrun {
 
 namespace asio = boost::asio;
 
-namespace {
-
-// What nobody asks a short job for is made when it has shown that it is none.
-constexpr std::chrono::milliseconds kNoShortJob{100};
-
-}  // namespace
-
 class NodeDriver::Impl {
  public:
   Impl(JobConfig config, const SentinelLink& sentinel)
@@ -51,7 +44,7 @@ class NodeDriver::Impl {
     job_.introduce();
     if (solo()) {
       machine_.emplace(node_config(job_.config(), {}), boottime_now());
-      settled_.expires_after(kNoShortJob);
+      settled_.expires_after(settling_time(job_.config()));
       settled_.async_wait([this](const boost::system::error_code& error) {
         if (!error) settle_in();
       });

@@ -14,9 +14,6 @@ namespace asio = boost::asio;
 
 namespace {
 
-// SIGKILL again, for one that was not permitted to be signalled while it had another user's id.
-constexpr std::chrono::milliseconds kAgain{100};
-
 std::string text_of(pid_t pid, const std::string& name) {
   const std::string number = "pid " + std::to_string(pid);
   return name.empty() ? number : name + " (" + number + ")";
@@ -34,24 +31,11 @@ std::string process_list(const std::vector<KilledProcess>& processes) {
   return text;
 }
 
-bool cleans_up(const std::string& command_line) {
-  const std::string_view line = command_line;
-  const std::string_view program = line.substr(0, line.find('\0'));
-  if (program.substr(program.rfind('/') + 1) == "torch_shm_manager") return true;
-  // python -c 'from multiprocessing.resource_tracker import main;main(7)'; joblib's has a module path of its own
-  return line.find("resource_tracker import main") != std::string_view::npos;
-}
-
 Sweep::Sweep(asio::io_context& io, Scene scene) : timer_(io), scene_(std::move(scene)) {}
 
 void Sweep::begin(Duration grace, Done done) {
-  const TimePoint now = monotonic_now();
-  const TimePoint others_at = now + grace / 2;
-  const TimePoint all_at = now + grace;
-  const bool joined = going_on();
-  kill_others_at_ = joined ? std::min(kill_others_at_, others_at) : others_at;
-  kill_all_at_ = joined ? std::min(kill_all_at_, all_at) : all_at;
-  say_at_ = kill_all_at_ + scene_.say_every;
+  plan_.begin(grace, going_on(), monotonic_now());
+  say_at_ = plan_.all_at() + scene_.say_every;
   done_.push_back(std::move(done));
   look();
 }
@@ -67,26 +51,24 @@ void Sweep::look() {
   wait_for_change(left, now);
 }
 
-// Once known it stays known: a process that waits for its own child shows no arguments.
-bool Sweep::is_helper(pid_t pid) {
-  if (helpers_.contains(pid)) return true;
-  if (!cleans_up(command_line_of(pid))) return false;
+// A helper once known stays one: a process that waits for its own child shows no arguments.
+LeftOver Sweep::kind_of(pid_t pid) {
+  if (scene_.is_worker(pid)) return LeftOver::kWorker;
+  if (helpers_.contains(pid)) return LeftOver::kHelper;
+  if (!cleans_up(command_line_of(pid))) return LeftOver::kOther;
   helpers_.insert(pid);
-  return true;
+  return LeftOver::kHelper;
 }
 
 void Sweep::kill_due(const std::vector<pid_t>& left, TimePoint now) {
   const bool unknown_may_be_workers = scene_.more_to_come();
-  for (const pid_t pid : left) is_helper(pid);  // while it can be read
-  for (const pid_t pid : left) {
-    if (scene_.is_worker(pid)) {
-      kill(pid, SIGKILL);
-    } else if (unknown_may_be_workers) {
-      continue;
-    } else if (now >= kill_all_at_ || (now >= kill_others_at_ && !is_helper(pid))) {
-      killed_.try_emplace(pid, name_of(pid));
-      kill(pid, SIGKILL);
-    }
+  std::vector<std::pair<pid_t, LeftOver>> known;
+  for (const pid_t pid : left) known.emplace_back(pid, kind_of(pid));  // all of them while they can be read
+  for (const auto& [pid, kind] : known) {
+    const bool worker = kind == LeftOver::kWorker;
+    if ((!worker && unknown_may_be_workers) || !plan_.is_due(kind, now)) continue;
+    if (!worker) killed_.try_emplace(pid, name_of(pid));
+    kill(pid, SIGKILL);
   }
 }
 
@@ -104,8 +86,7 @@ void Sweep::say_who_is_left(const std::vector<pid_t>& left, TimePoint now) {
 
 // Every end of a child is a reason to look again, so time alone matters here.
 void Sweep::wait_for_change(const std::vector<pid_t>& left, TimePoint now) {
-  const bool signalled = now >= kill_all_at_ || std::ranges::any_of(left, scene_.is_worker);
-  const TimePoint next = signalled ? now + kAgain : now < kill_others_at_ ? kill_others_at_ : kill_all_at_;
+  const TimePoint next = plan_.next_look(std::ranges::any_of(left, scene_.is_worker), now);
   timer_.expires_at(asio::steady_timer::time_point(next.time_since_epoch()));
   timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
     const auto self = weak.lock();

@@ -1,9 +1,6 @@
-// What is left of an attempt when its workers are gone, and how it ends. Helpers that clean up after a dead worker
-// (Python's resource tracker and torch's shared-memory manager unlink its shared memory as soon as they are alone) need
-// a moment for it, and may not notice while another left-over holds their pipe. So everything may end by itself for
-// half of the grace; then whatever is no such helper is killed, and the helpers have the other half. After that SIGKILL
-// goes to all of it, again and again, because an orphan comes to light when its parent is gone. Nothing here waits: a
-// process in uninterruptible sleep, frozen, traced or of another user keeps the sweep waiting, not the loop.
+// Ends what is left of an attempt when its workers are gone, by the rules of launcher/workers/sweep_plan.h. Nothing
+// here waits: a process in uninterruptible sleep, frozen, traced or of another user keeps the sweep waiting, not the
+// loop.
 //
 // Ownership: ProcessLauncher's, which knows what is the job's and when something has changed. Thread rule: the loop's
 // thread.
@@ -21,6 +18,7 @@
 #include <vector>
 
 #include "common/time.h"
+#include "launcher/workers/sweep_plan.h"
 
 namespace ferrun {
 
@@ -31,10 +29,6 @@ struct KilledProcess {
 
 // "python3 (pid 4711), sleep (pid 4712)"; of many the first few and how many more.
 std::string process_list(const std::vector<KilledProcess>& processes);
-
-// Whether the process with this command line (/proc/PID/cmdline: arguments that end with NUL) only waits to clean up
-// after another one.
-bool cleans_up(const std::string& command_line);
 
 class Sweep : public std::enable_shared_from_this<Sweep> {
  public:
@@ -53,15 +47,14 @@ class Sweep : public std::enable_shared_from_this<Sweep> {
   // Made by make_shared: the timer holds it weakly.
   Sweep(boost::asio::io_context& io, Scene scene);
 
-  // `done` is called once nothing is left: at once, from within, when that is so now. While a sweep is going on, the
-  // shorter grace counts for both.
+  // `done` is called once nothing is left: at once, from within, when that is so now.
   void begin(Duration grace, Done done);
   // Something has changed: a child ended, or a fork that was under way is answered. Does nothing from within `left`.
   void look();
   bool going_on() const { return !done_.empty(); }
 
  private:
-  bool is_helper(pid_t pid);
+  LeftOver kind_of(pid_t pid);
   void kill_due(const std::vector<pid_t>& left, TimePoint now);
   void wait_for_change(const std::vector<pid_t>& left, TimePoint now);
   void say_who_is_left(const std::vector<pid_t>& left, TimePoint now);
@@ -71,8 +64,7 @@ class Sweep : public std::enable_shared_from_this<Sweep> {
   Scene scene_;
   std::vector<Done> done_;
   std::set<pid_t> helpers_;
-  TimePoint kill_others_at_{};
-  TimePoint kill_all_at_{};
+  SweepPlan plan_;
   TimePoint say_at_{};
   std::map<pid_t, std::string> killed_;
   bool looking_ = false;

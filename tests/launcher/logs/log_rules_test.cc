@@ -8,6 +8,7 @@
 
 #include "launcher/logs/log_flow.h"
 #include "launcher/logs/log_loss.h"
+#include "launcher/logs/log_patience.h"
 #include "launcher/logs/log_queue.h"
 #include "launcher/logs/log_tail.h"
 
@@ -295,6 +296,38 @@ TEST(LogTail, KeepsTheEndWhateverThePieces) {
       ASSERT_EQ(tail.lines(7), last_lines(cut ? all.substr(all.size() - 100) : all, 7, cut));
     }
   }
+}
+
+TEST(LogPatience, APipesReaderMayComeLateATerminalAndADiskNot) {
+  const LogPatience patience{.terminal = 1s, .reader = 10s, .file = 7s};
+  const LogFlow::Limits reader = flow_limits(LogDestination::kReader, 400, patience);
+  EXPECT_EQ(reader.high, 200U);
+  EXPECT_EQ(reader.low, 100U);
+  EXPECT_EQ(reader.late, 1s);
+  EXPECT_EQ(reader.patience, 10s);
+  EXPECT_EQ(flow_limits(LogDestination::kReader, 400, {.reader = 20ms}).late, 10ms) << "always before lines are lost";
+  for (const auto& [to, until] : {std::pair{LogDestination::kTerminal, 1s}, {LogDestination::kFile, 7s}}) {
+    EXPECT_EQ(flow_limits(to, 400, patience).late, until);
+    EXPECT_EQ(flow_limits(to, 400, patience).patience, until);
+  }
+}
+
+TEST(LastWait, LastsAsLongAsTheDestinationTakesSomething) {
+  const LastWait wait(TimePoint{100s}, 5s, TimePoint{100s});
+  EXPECT_EQ(wait.given_up(TimePoint{40s}), TimePoint{105s}) << "an earlier standstill does not count";
+  EXPECT_EQ(wait.given_up(TimePoint{107s}), TimePoint{112s});
+}
+
+TEST(LastWait, LeavesAMomentToWhoeverIsHurriedOrComesLast) {
+  LastWait late(TimePoint{100s}, 5s, TimePoint{105s});
+  EXPECT_EQ(late.given_up(kNever), TimePoint{105s} + 200ms) << "another destination has used the time up";
+  LastWait wait(TimePoint{100s}, 5s, TimePoint{100s});
+  EXPECT_TRUE(wait.can_hurry());
+  wait.hurry();
+  EXPECT_FALSE(wait.can_hurry());
+  EXPECT_EQ(wait.given_up(kNever), TimePoint{100s} + 200ms);
+  const LastWait none(TimePoint{100s}, 0s, TimePoint{100s});
+  EXPECT_EQ(none.given_up(kNever), TimePoint{100s});
 }
 
 }  // namespace

@@ -70,7 +70,7 @@ Lost lost_in(const std::string& text) {
 // Small queues, so that the test need not write much, and a short patience.
 void small(LogRouter::Options& options) {
   options.console_queue_bytes = 256 << 10;
-  options.terminal_patience = options.reader_patience = 20ms;
+  options.patience.terminal = options.patience.reader = 20ms;
 }
 
 TEST(LogStall, AStoppedTerminalDelaysNeitherFilesNorTheEnd) {
@@ -225,7 +225,7 @@ TEST(LogStall, AHurryEndsTheWaitForAReaderThatStands) {
 TEST(LogStall, ASlowReaderOfTheConsoleLosesNothingWithinThePatience) {
   LogRig rig([](LogRouter::Options& options) {
     options.console_queue_bytes = 64 << 10;
-    options.reader_patience = testing::kHangLimit;
+    options.patience.reader = testing::kHangLimit;
   });
   const int fd = rig.tee(0);
   const std::string text = numbered_lines(0, 30'000);
@@ -322,7 +322,7 @@ TEST(LogStall, AFullDiskIsSaidOnTheConsoleAndDelaysNobody) {
 TEST(LogStall, ADeadDiskDelaysTheWorkerOnlyForThePatienceAndNotTheEnd) {
   LogRig rig([](LogRouter::Options& options) {
     options.file_queue_bytes = 256 << 10;
-    options.file_patience = 20ms;
+    options.patience.file = 20ms;
   });
   rig.out.start();
   rig.err.start();
@@ -347,7 +347,7 @@ TEST(LogStall, ADeadDiskDelaysTheWorkerOnlyForThePatienceAndNotTheEnd) {
 TEST(LogStall, ADeadDiskIsWaitedForByAStreamThatGoesNowhereElseButNotAtTheEnd) {
   LogRig rig([](LogRouter::Options& options) {
     options.file_queue_bytes = 256 << 10;
-    options.file_patience = 1ms;
+    options.patience.file = 1ms;
   });
   rig.err.start();
   const std::string path = rig.directory.file("fifo");
