@@ -41,7 +41,9 @@ class LastWait {
   // against it. Whoever hung before used up the patience: the next one must still get its share, or a dead disk would
   // take the failure report off the screen. A `standstill` of 0 waits for nothing.
   LastWait(TimePoint since, Duration standstill, TimePoint now)
-      : since_(since), standstill_(standstill), at_least_(now + (standstill == Duration{} ? Duration{} : kLastChance)) {}
+      : since_(since),
+        standstill_(standstill),
+        at_least_(now + (standstill == Duration{} ? Duration{} : kLastChance)) {}
 
   // `moved`: when the destination last took something.
   TimePoint given_up(TimePoint moved) const { return std::max(std::max(moved, since_) + standstill_, at_least_); }
