@@ -294,10 +294,10 @@ void Checker::member_says(uint32_t agent, const PeerSaid& said, TrueTime sent) {
     if (Slot* const slot = slot_of(join->past.round)) slot->finished |= join->past.work == Work::kFinished;
   } else if (const auto* prepared = std::get_if<Prepared>(&said.message)) {
     Slot* const slot = slot_of(prepared->round);
-    if (slot != nullptr && !std::exchange(slot->prepared, true) && !slot->dials) note_round_trip(node);
+    if (slot != nullptr && !std::exchange(slot->prepared, true) && !slot->dials) note_round_trip(node, prepared->round);
   } else if (const auto* reached = std::get_if<StoreReached>(&said.message)) {
     Slot* const slot = slot_of(reached->round);
-    if (slot != nullptr && !std::exchange(slot->reached, true)) note_round_trip(node);
+    if (slot != nullptr && !std::exchange(slot->reached, true)) note_round_trip(node, reached->round);
   } else if (const auto* success = std::get_if<WorkerSucceeded>(&said.message)) {
     if (Round* const round = find(success->round)) round->success_reported = true;
   } else if (const auto* finished = std::get_if<NodeFinished>(&said.message)) {

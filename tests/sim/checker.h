@@ -214,7 +214,8 @@ class Checker {
   void note_dropping_out(uint32_t agent, RoundId id);
 
   // Root causes, in checker_causes.cc.
-  void note_round_trip(Node& node) const;
+  // The node has answered what it was asked last for the round `answered`, which exists.
+  void note_round_trip(Node& node, RoundId answered) const;
   void note_failures(uint32_t agent, RoundId round, const std::vector<LocalFailure>& failures, TrueTime sent);
   void check_root_cause(const JobEnd& end);
   // `line` names the worker that is taken for the first that has failed.

@@ -17,7 +17,11 @@ int pid_in(const std::string& line) {
 
 }  // namespace
 
-void Checker::note_round_trip(Node& node) const {
+// The answer for a round that was given up meanwhile says nothing: the node may have been asked anew before it came,
+// and the coordinator listens to it no more.
+void Checker::note_round_trip(Node& node, RoundId answered) const {
+  const Round& round = *find(answered);
+  if (round.went || round.stopped) return;
   node.round_trip = std::min(node.round_trip.value_or(now_ - node.asked), now_ - node.asked);
 }
 
