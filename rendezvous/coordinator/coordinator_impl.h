@@ -71,6 +71,9 @@ struct CoordinatorMachine::Impl {
   void hear(Member&, const StatusRequest&) {}
   // Everybody of the round who has a connection.
   void tell_round(CoordinatorMessage message);
+  // The same, with what they answer: the round trip is measured from now on. Not while an
+  // answer to an earlier question may come that would be taken for this one's.
+  void ask_round(CoordinatorMessage message);
   void disconnect(PeerSession& session);
   CoordinatorState state(std::optional<JobEnd> closed) const;
   void note_change(const std::string& reason);

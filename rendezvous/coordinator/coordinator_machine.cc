@@ -238,9 +238,15 @@ void CoordinatorMachine::Impl::tell_round(CoordinatorMessage message) {
   for (const RoundRoster::Seat& seat : round_->seats()) {
     if (seat.member == nullptr || seat.member->session == nullptr) continue;
     connections.push_back(seat.member->session->connection);
-    seat.member->asked_at = now_;
   }
   outbox_.tell_all(std::move(connections), std::move(message));
+}
+
+void CoordinatorMachine::Impl::ask_round(CoordinatorMessage message) {
+  for (const RoundRoster::Seat& seat : round_->seats()) {
+    if (seat.member != nullptr) seat.member->asked_at = now_;
+  }
+  tell_round(std::move(message));
 }
 
 void CoordinatorMachine::Impl::disconnect(PeerSession& session) {

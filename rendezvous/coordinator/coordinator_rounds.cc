@@ -82,7 +82,7 @@ void CoordinatorMachine::Impl::hear(Member& member, const Prepared& prepared) {
   if (!opens_store) return;
   const DialStore store{prepared.round, prepared.store_addresses, prepared.store_port};
   preparation_->open_store(store);
-  tell_round(store);
+  ask_round(store);
 }
 
 void CoordinatorMachine::Impl::hear(Member& member, const StoreReached& reached) {

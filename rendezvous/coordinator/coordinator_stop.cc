@@ -57,7 +57,7 @@ void CoordinatorMachine::Impl::begin_stop(StopKind kind, const std::string& reas
   const StopInquiry::Limits limits{config_.cause_wait, config_.silence + config_.reset_grace, config_.min_uptime};
   stopping_.emplace(limits, kind, reason, cause_wanted, *round_, now_);
   note_change(reason);
-  tell_round(Stop{round_->id(), kind, reason});
+  ask_round(Stop{round_->id(), kind, reason});
   for (const RoundRoster::Seat& seat : round_->seats()) {
     if (seat.member != nullptr && seat.member->may_answer()) stopping_->await(*seat.member->seat);
   }

@@ -65,7 +65,7 @@ struct Member {
   bool veteran = false;                // of the last round that was prepared
   std::optional<int> last_rank;        // its node rank in the last round that was started
   std::optional<int> seat;             // its node rank in the round that is prepared, runs or is being stopped
-  TimePoint asked_at;                  // Prepare, DialStore or Stop; for the round trip
+  TimePoint asked_at;                  // Prepare, DialStore or the first Stop; for the round trip
   std::optional<Duration> round_trip;  // shortest seen
   int failed_prepares = 0;             // in a row, because of this node
   uint64_t told = 0;                   // number of the last sentence about waiting that it was told
