@@ -1,74 +1,40 @@
 // Random lives of one node: rounds that succeed, fail and are stopped, workers that ignore signals, coordinators that
-// are silent, go away and come back, signals at any moment. What must hold in all of them is checked after every step.
-// A failing run names its seed.
+// are silent, go away and come back, signals at any moment. A failing run names its seed.
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <csignal>
-#include <deque>
 #include <map>
-#include <random>
-#include <set>
+#include <optional>
 
-#include "launcher/node/node_machine.h"
+#include "tests/launcher/node/random_world.h"
 #include "tests/seeds.h"
 
 namespace ferrun {
 namespace {
 
-using namespace std::chrono_literals;
-
-constexpr Duration kFailureGrace = 1s;
 constexpr Duration kShutdown = 4s;
 constexpr Duration kLease = 5s;
 
-// The world around one machine: processes, a coordinator that asks for one round after the other, a network.
-class RandomNode {
+// A coordinator asks for one round after the other, through a network.
+class RandomNode : public RandomWorld<RandomNode> {
  public:
-  explicit RandomNode(uint64_t seed) : random_(seed), rounds_left_(pick(0, 5)), machine_(config(), now_) {
-    take_effects();
-  }
-
-  void run() {
-    for (int step = 0; !done_; ++step) {
-      ASSERT_LT(step, 20000) << "the node does not come to an end";
-      disturb();
-      next_event();
-      check();
-      if (::testing::Test::HasFailure()) return;
-    }
-    EXPECT_TRUE(alive_.empty()) << "a worker outlived the agent";
-    machine_.step(SignalArrived{SIGTERM}, now_);
-    EXPECT_TRUE(machine_.take_effects().empty());
-  }
+  explicit RandomNode(uint64_t seed) : RandomWorld(seed, config), rounds_left_(pick(0, 5)) {}
 
  private:
-  struct Process {
-    int attempt;
-    int local_rank;
-    bool obeys;  // ends soon after a signal that asks
-    std::set<int> sent;
-  };
+  friend RandomWorld;
+  using RandomWorld::carry_out;
 
-  NodeConfig config() {
+  static NodeConfig config(RandomWorld& world) {
     NodeConfig config;
-    config.member.workers = pick(1, 4);
+    config.member.workers = world.pick(1, 4);
     config.member.coordinator_timeout = 8s;
     config.member.join_timeout = 60s;
-    config.stop.failure_grace = kFailureGrace;
+    config.stop.failure_grace = 1s;
     config.stop.shutdown_timeout = kShutdown;
-    config.with_template = chance(30);
-    workers_ = config.member.workers;
+    config.with_template = world.chance(30);
     return config;
   }
 
-  int pick(int least, int most) { return std::uniform_int_distribution(least, most)(random_); }
-  bool chance(int percent) { return pick(1, 100) <= percent; }
-
-  void later(NodeEvent event, Duration most) {
-    const TimePoint due = now_ + Duration(std::uniform_int_distribution<int64_t>(0, most.count())(random_));
-    pending_.emplace(due, std::move(event));
-  }
   void say(CoordinatorMessage message) {
     if (connected_) later(CoordinatorSaid{connection_, std::move(message)}, 20ms);
   }
@@ -84,13 +50,7 @@ class RandomNode {
     if (connected_ && chance(1)) lose(static_cast<LossKind>(pick(0, 2)));
     if (connected_ && started_ && chance(2))
       stop(chance(50) ? StopKind::kMembership : chance(50) ? StopKind::kFailure : StopKind::kLoss);
-    if (chance(3)) {  // facts of an attempt that is not the current one
-      const int other = machine_.attempt() + (chance(50) ? 1 : -1);
-      machine_.step(WorkerFact{other, RankEnded{0, ExitStatus::exited(1)}}, now_);
-      machine_.step(AttemptSwept{other}, now_);
-      machine_.step(EvidenceGathered{other, {}}, now_);
-      take_effects();
-    }
+    if (chance(3)) tell_of_another_attempt();
   }
 
   void lose(LossKind kind) {
@@ -98,46 +58,13 @@ class RandomNode {
     later(CoordinatorGone{connection_, kind, "lost"}, 10ms);
   }
 
-  void next_event() {
-    const std::optional<TimePoint> deadline = machine_.next_deadline();
-    if (deadline && (pending_.empty() || *deadline <= pending_.begin()->first)) {
-      now_ = std::max(now_, *deadline);
-      machine_.step(DeadlineArrived{}, now_);
-    } else {
-      ASSERT_FALSE(pending_.empty()) << "nothing is left to happen, and the node has not ended";
-      now_ = std::max(now_, pending_.begin()->first);
-      const NodeEvent event = std::move(pending_.begin()->second);
-      pending_.erase(pending_.begin());
-      if (is_moot(event)) return;
-      machine_.step(event, now_);
-    }
-    take_effects();
-  }
-
-  // Keeps the table of processes. One ends once: what was planned for it may have been overtaken by a signal.
-  bool is_moot(const NodeEvent& event) {
-    const auto* fact = std::get_if<WorkerFact>(&event);
-    if (fact == nullptr) return false;
-    if (std::holds_alternative<RankStarted>(fact->event)) note_start(*fact);
-    const auto* end = std::get_if<RankEnded>(&fact->event);
-    if (end == nullptr) return false;
-    const auto process = std::ranges::find_if(alive_, [&](const auto& entry) {
-      return entry.second.attempt == fact->attempt && entry.second.local_rank == end->local_rank;
-    });
-    if (process == alive_.end()) return true;
-    own_failure_[end->local_rank] = !end->status.success() && process->second.sent.empty();
-    alive_.erase(process);
-    return false;
+  void note_end(const Process& process, const ExitStatus& status) {
+    // A crash is no answer to a signal of ferrun's.
+    const bool answers = !process.sent.empty() && (!status.is_signal() || process.sent.contains(status.signal()));
+    own_failure_[process.local_rank] = !status.success() && !answers;
   }
 
   // --- Effects. ---
-
-  void take_effects() {
-    for (const NodeEffect& effect : machine_.take_effects()) {
-      EXPECT_FALSE(done_) << "an effect after the last one";
-      std::visit([this](const auto& what) { carry_out(what); }, effect);
-    }
-  }
 
   void carry_out(const PrepareAttempt& prepare) {
     EXPECT_TRUE(alive_.empty());
@@ -155,50 +82,6 @@ class RandomNode {
     started_round_ = begin.assignment.round;
     own_failure_.clear();
   }
-  void carry_out(const StartWorker& start) {
-    EXPECT_EQ(start.attempt, begun_ - 1) << "started before its attempt began";
-    if (chance(2)) {
-      own_failure_[start.local_rank] = true;
-      return later(WorkerFact{start.attempt, RankNotStarted{start.local_rank, Error{ErrorKind::kUser, "no"}}}, 1s);
-    }
-    if (start.from_template && chance(5)) return later(WorkerFact{start.attempt, RankNotForked{start.local_rank}}, 1s);
-    const WorkerFact fact{start.attempt, RankStarted{start.local_rank, next_pid_++}};
-    if (start.from_template) return later(fact, 1s);
-    note_start(fact);
-    pending_.emplace(now_, fact);
-  }
-  void note_start(const WorkerFact& fact) {
-    const RankStarted& started = std::get<RankStarted>(fact.event);
-    if (!alive_.emplace(started.pid, Process{fact.attempt, started.local_rank, chance(70), {}}).second) return;
-    const ExitStatus end = chance(60) ? ExitStatus::exited(0) : ExitStatus::exited(pick(1, 255));
-    later(WorkerFact{fact.attempt, RankEnded{started.local_rank, end}}, 40s);
-  }
-  void carry_out(const SignalWorker& send) {
-    const auto process = alive_.find(send.pid);
-    if (send.signal == SIGCONT) return;
-    if (process == alive_.end()) return later(WorkerFact{send.attempt, SignalMissed{send.local_rank, send.signal}}, 0s);
-    process->second.sent.insert(send.signal);
-    if (send.signal != SIGKILL && !process->second.obeys) return;
-    later(WorkerFact{process->second.attempt, RankEnded{process->second.local_rank, ExitStatus::signaled(send.signal)}},
-          send.signal == SIGKILL ? Duration(10ms) : Duration(3s));
-  }
-  void carry_out(const SweepAttempt& sweep) {
-    EXPECT_TRUE(alive_.empty()) << "swept before every worker had ended";
-    EXPECT_TRUE(swept_.insert(sweep.attempt).second || sweep.grace == Duration::zero()) << "swept twice";
-    later(AttemptSwept{sweep.attempt}, 500ms);
-  }
-  void carry_out(const GatherEvidence& gather) {
-    EvidenceGathered gathered{gather.attempt, {}};
-    for (const int rank : gather.local_ranks) {
-      FailedWorker worker;
-      worker.local_rank = rank;
-      gathered.workers.push_back(worker);
-    }
-    pending_.emplace(now_, std::move(gathered));
-  }
-  void carry_out(const KillEverything&) { alive_.clear(); }
-  void carry_out(const Say& say) { EXPECT_FALSE(say.line.empty()); }
-
   void carry_out(const Dial&) {
     connected_ = false;
     later(CoordinatorReached{++connection_, "node0"}, chance(80) ? 100ms : 9s);
@@ -278,63 +161,30 @@ class RandomNode {
     if (rounds_left_-- <= 0) return say(Close{JobEnd{JobEnd::Kind::kFailed, 3, {"root cause"}}});
     Assignment assignment;
     assignment.round = {1, machine_.member().round().number + 1};
-    assignment.world = assignment.role_world = workers_;
+    assignment.world = assignment.role_world = config_.member.workers;
     say(Prepare{assignment, chance(50), {}});
   }
 
   // --- Invariants. ---
 
   void check() {
-    const std::optional<TimePoint> deadline = machine_.next_deadline();
-    EXPECT_GE(deadline.value_or(now_), now_) << "a deadline in the past";
-    EXPECT_FALSE(done_ && deadline) << "a node that is done waits for something";
-    for (auto& [pid, process] : alive_) {
-      EXPECT_EQ(process.attempt, begun_ - 1) << "pid " << pid;
+    for (const auto& [pid, process] : alive_) {
       const bool covered = held_ && *held_ > now_;
       EXPECT_TRUE(covered || process.sent.contains(SIGKILL)) << "pid " << pid << " outlives the lease";
     }
-    if (!done_ && machine_.group() != nullptr) check_stop();
+    check_stop(kShutdown);
   }
 
-  // Every stop reaches every worker, and ends within the longest grace.
-  void check_stop() {
-    const GroupMachine& group = *machine_.group();
-    const bool killing = group.phase() == GroupMachine::Phase::kKilling;
-    if (!killing && group.phase() != GroupMachine::Phase::kStopping) {
-      stop_began_.reset();
-      return;
-    }
-    if (!stop_began_) stop_began_ = now_;
-    EXPECT_TRUE(killing || *group.next_deadline() <= *stop_began_ + kShutdown);
-    for (const WorkerRecord& worker : group.workers()) {
-      if (worker.state != WorkerRecord::State::kRunning) continue;
-      const bool held_back = !killing && *group.next_deadline() <= now_ + 50ms;  // for the other copy of a signal
-      if (held_back) continue;
-      ASSERT_FALSE(worker.sent_signals.empty()) << "rank " << worker.local_rank << " was not asked to stop";
-      EXPECT_EQ(worker.sent_signals.back() == SIGKILL, killing) << "rank " << worker.local_rank;
-    }
-  }
-
-  std::mt19937_64 random_;
-  int workers_ = 1;
   int rounds_left_ = 0;
-  TimePoint now_{1000s};
-  NodeMachine machine_;
-  std::multimap<TimePoint, NodeEvent> pending_;
-  std::map<pid_t, Process> alive_;
   std::map<int, bool> own_failure_;  // by local rank, of the last attempt
-  pid_t next_pid_ = 100;
   int begun_ = 0;
-  std::set<int> swept_;
   RoundId started_round_;
   std::optional<TimePoint> held_;
-  std::optional<TimePoint> stop_began_;
   ConnectionId connection_ = 0;
   bool connected_ = false;
   bool started_ = false;
   bool hung_up_ = false;
   TimePoint silent_until_;
-  bool done_ = false;
 };
 
 TEST(NodeMachineAtRandom, KeepsItsPromises) {
