@@ -224,12 +224,16 @@ bool Checker::connected(const Node& node) const {
   return node.joined && node.connection != kNone && network_.open(node.connection, Side::kServer);
 }
 
-void Checker::coordinator_started(uint32_t, bool state_lost) {
-  state_lost_ = state_lost;
-  reported_ = {};
+void Checker::coordinator_started(uint32_t coordinator, const StateVerdict& due,
+                                  const std::optional<CoordinatorState>& taken) {
+  if (taken && taken->job_id != plan_.coordinator.job_id) fail("OwnState", "goes on with job '" + taken->job_id + "'");
+  coordinator_ = coordinator;
+  state_lost_ = !due.state;
+  reported_ = due.state ? due.state->newest : RoundId{};
   disk_fails_ = false;
   coordinator_leaves_ = false;
   closing_.reset();
+  closing_since_ = now_;
   last_scaling_.reset();
   for (Node& node : nodes_) node.round_trip.reset();
   for (Node& node : nodes_) node.joined = node.goodbye = node.acknowledged = node.end_awaited = false;
@@ -273,6 +277,11 @@ void Checker::note_dropping_out(uint32_t agent, RoundId id) {
   if (round != nullptr && !round->stopped && find(*round, agent) != nullptr) note_end(*round, now_);
 }
 
+void Checker::note_finish(Slot& slot) const {
+  slot.finished = true;
+  slot.finish_known_to = coordinator_;
+}
+
 void Checker::member_says(uint32_t agent, const PeerSaid& said, TrueTime sent) {
   Node& node = nodes_[agent];
   Round* const running = went_ ? find(*went_) : nullptr;
@@ -291,7 +300,8 @@ void Checker::member_says(uint32_t agent, const PeerSaid& said, TrueTime sent) {
     Round* const past = find(join->past.round);
     if (past != nullptr && (join->past.any_success || join->past.work == Work::kFinished))
       past->success_reported = true;
-    if (Slot* const slot = slot_of(join->past.round)) slot->finished |= join->past.work == Work::kFinished;
+    Slot* const slot = slot_of(join->past.round);
+    if (slot != nullptr && join->past.work == Work::kFinished) note_finish(*slot);
   } else if (const auto* prepared = std::get_if<Prepared>(&said.message)) {
     Slot* const slot = slot_of(prepared->round);
     if (slot != nullptr && !std::exchange(slot->prepared, true) && !slot->dials) note_round_trip(node, prepared->round);
@@ -301,7 +311,7 @@ void Checker::member_says(uint32_t agent, const PeerSaid& said, TrueTime sent) {
   } else if (const auto* success = std::get_if<WorkerSucceeded>(&said.message)) {
     if (Round* const round = find(success->round)) round->success_reported = true;
   } else if (const auto* finished = std::get_if<NodeFinished>(&said.message)) {
-    if (Slot* const slot = slot_of(finished->round)) slot->finished = true;
+    if (Slot* const slot = slot_of(finished->round)) note_finish(*slot);
     if (Round* const round = find(finished->round)) round->success_reported = true;
   } else if (const auto* failed = std::get_if<NodeFailed>(&said.message)) {
     note_failures(agent, failed->round, failed->failures, sent);
@@ -338,7 +348,9 @@ void Checker::coordinator_does(uint32_t coordinator, CoordinatorMachine::Phase b
     } else if (const auto* say = std::get_if<RendezvousSay>(&effect)) {
       if (say->line.find("; restart ") != std::string::npos) check_root_cause(say->line);
     } else if (const auto* save = std::get_if<SaveState>(&effect)) {
-      if (save->state.closed && before != Phase::kClosing) check_root_cause(*save->state.closed);
+      if (!save->state.closed || before == Phase::kClosing) continue;
+      closing_since_ = now_;
+      check_root_cause(*save->state.closed);
     } else if (std::holds_alternative<CoordinatorDone>(effect)) {
       leaves();
     }

@@ -14,6 +14,7 @@
 //   SavedBeforeTold      the state is on the disk before a round is let go, and before the job is closed
 //   RoundsAreFresh       a number that was prepared is never prepared again, not even by the next coordinator; one that
 //                        has lost its state goes by what members report
+//   OwnState             a coordinator goes on with no state of another job
 //   NoOldIncarnation     a node accepts and starts only rounds newer than all that it has accepted
 //   LeaseHolds           no worker runs after its node's lease, stop bound added; none without a lease
 //   NoOrphans            no process outlives its agent's exit; every stop ends within the grace and a margin
@@ -44,6 +45,7 @@
 #include <vector>
 
 #include "launcher/node/node_machine.h"
+#include "rendezvous/coordinator/saved_state_policy.h"
 #include "tests/sim/job_plan.h"
 #include "tests/sim/network.h"
 
@@ -85,7 +87,8 @@ class Checker {
   void processes_vanished(uint32_t agent, RoundId round, int alive);
 
   // --- The coordinator. ---
-  void coordinator_started(uint32_t coordinator, bool state_lost);
+  // `due`: what it has to make of its file; `taken`: with what it really goes on.
+  void coordinator_started(uint32_t coordinator, const StateVerdict& due, const std::optional<CoordinatorState>& taken);
   void coordinator_hears(uint32_t coordinator, CoordinatorMachine::Phase phase, const CoordinatorEvent& event,
                          TrueTime sent);
   void coordinator_does(uint32_t coordinator, CoordinatorMachine::Phase before, CoordinatorMachine::Phase after,
@@ -104,6 +107,8 @@ class Checker {
   size_t rounds() const { return rounds_.size(); }
   // Has told that all its workers have ended with 0.
   bool finished(uint32_t agent) const;
+  // The same, to the coordinator of now.
+  bool finish_is_known(uint32_t agent) const;
   // Takes part, as far as the coordinator knows.
   bool joined(uint32_t agent) const { return connected(nodes_[agent]); }
   bool refused(uint32_t agent) const { return nodes_[agent].put_off; }
@@ -151,6 +156,7 @@ class Checker {
     bool told_go = false;
     bool started = false;
     bool finished = false;
+    uint32_t finish_known_to = kNone;  // the newest coordinator that was told
     bool lost = false;
     int succeeded = 0;  // workers
   };
@@ -212,6 +218,7 @@ class Checker {
   void note_loss(Round& round, uint32_t agent);
   void note_end(Round& round, TrueTime noticed);
   void note_dropping_out(uint32_t agent, RoundId id);
+  void note_finish(Slot& slot) const;
 
   // Root causes, in checker_causes.cc.
   // The node has answered what it was asked last for the round `answered`, which exists.
@@ -236,7 +243,8 @@ class Checker {
   bool disk_fails_ = false;
   bool wants_cause_ = false;  // in this phase of the coordinator failures count
   std::optional<JobEnd> closing_;
-  TrueTime closing_since_{};
+  TrueTime closing_since_{};           // it began to save its end, or found that saved
+  uint32_t coordinator_ = kNone;       // the newest
   bool state_lost_ = false;            // by the newest coordinator
   RoundId reported_;                   // to it, the newest
   bool coordinator_leaves_ = false;    // it was told to

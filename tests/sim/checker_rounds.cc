@@ -41,6 +41,12 @@ bool Checker::finished(uint32_t agent) const {
   return slot != nullptr && slot->finished;
 }
 
+bool Checker::finish_is_known(uint32_t agent) const {
+  const Round* const round = went_ ? find(*went_) : nullptr;
+  const Slot* const slot = round == nullptr ? nullptr : find(*round, agent);
+  return slot != nullptr && slot->finish_known_to == coordinator_;
+}
+
 std::vector<uint32_t> Checker::members() const {
   const Round* const round = went_ ? find(*went_) : nullptr;
   std::vector<uint32_t> members;
@@ -208,7 +214,11 @@ void Checker::stops(uint32_t agent, const Stop& message, const CoordinatorEvent&
 
 void Checker::note_cause(Round& round, const Stop& message, const CoordinatorEvent& cause) {
   if (message.kind == StopKind::kFailure) {
-    round.charge_least = round.charge_most = 1;
+    // A member whose connection has broken already may be lost yet, and be the cause.
+    const bool may_be_loss = std::ranges::any_of(
+        round.slots, [this](const Slot& slot) { return !slot.finished && !nodes_[slot.agent].joined; });
+    round.charge_least = may_be_loss ? 0 : 1;
+    round.charge_most = 1;
     return;
   }
   const auto* said = std::get_if<PeerSaid>(&cause);
@@ -279,7 +289,6 @@ void Checker::closes(uint32_t agent, const JobEnd& end) {
     return;
   }
   closing_ = end;
-  closing_since_ = now_;
   const bool saved = on_disk_.closed && on_disk_.closed->exit_status == end.exit_status;
   if (!saved && !disk_fails_) {
     fail("SavedBeforeTold", "the job is closed before that is on the disk");
@@ -300,8 +309,7 @@ void Checker::check_success() {
 
 void Checker::leaves() {
   if (coordinator_leaves_ || !closing_) return;
-  // It counts from the moment at which it begins to save the end.
-  if (now_ >= closing_since_ + plan_.coordinator.close_timeout * 98 / 100 - plan_.slowest_disk) return;
+  if (now_ >= closing_since_ + plan_.coordinator.close_timeout * 98 / 100) return;
   for (const Node& node : nodes_) {
     if (!node.end_awaited || !connected(node) || node.acknowledged || node.goodbye || silent(node)) continue;
     fail("CoordinatorLeavesLast", node.plan.name + " has not acknowledged the end");

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "tests/sim/mutant_parts.h"
+#include "tests/sim/state_file.h"
 
 namespace ferrun::sim {
 namespace {
@@ -11,10 +12,19 @@ using namespace std::chrono_literals;
 
 class ForgetfulCoordinator : public Mutant {
  public:
-  bool reads_state() const override { return false; }
+  void state_judged(const std::optional<CoordinatorState>&, StateVerdict& verdict) const override {
+    verdict.state.reset();
+  }
   bool coordinator_hears(CoordinatorEvent& event) override {
     if (auto* const join = said<Join>(event)) join->past = {};
     return true;
+  }
+};
+
+class TakesAnyState : public Mutant {
+ public:
+  void state_judged(const std::optional<CoordinatorState>& found, StateVerdict& verdict) const override {
+    verdict = {true, found, ""};
   }
 };
 
@@ -179,6 +189,13 @@ std::vector<NamedMutant> round_mutants() {
        make<ReusesBurnedNumbers>()},
       {"past-forgotten", "a new coordinator ignores what was saved and what members report", "RoundsAreFresh",
        make<ForgetfulCoordinator>()},
+      {"foreign-state-taken", "a coordinator goes on with the state of another job", "OwnState", make<TakesAnyState>()},
+      {"dead-launch-revived", "a new launch is taken for the dead one whose state is found", "RestartCount",
+       hears([](CoordinatorEvent& event) {
+         auto* const join = said<Join>(event);
+         if (join != nullptr && join->past.launch_id.empty()) join->past.launch_id = kDeadLaunch;
+         return true;
+       })},
       {"rank-zero-moves", "rank 0 moves to another node while its own is there", "RankZeroStays",
        make<MovesRankZero>()},
       {"below-min", "a round forms with one node less than MIN", "GroupSize",

@@ -14,12 +14,16 @@ CoordinatorProcess::CoordinatorProcess(Parts& parts, uint32_t index, uint32_t ho
 }
 
 void CoordinatorProcess::start() {
+  const StateVerdict due = judge(file_, parts_.plan, parts_.now);
+  StateVerdict verdict = due;
+  if (parts_.mutant != nullptr) parts_.mutant->state_judged(file_.state, verdict);
+  if (parts_.trace.on() && !verdict.line.empty()) say("| " + verdict.line);
+  if (!verdict.usable) return;
   running_ = true;
-  if (parts_.trace.on()) say(file_.state ? "starts, with its saved state" : "starts");
-  parts_.checker.coordinator_started(index_, !file_.state);
+  if (parts_.trace.on()) say(verdict.state ? "starts, with its saved state" : "starts");
+  parts_.checker.coordinator_started(index_, due, verdict.state);
   if (parts_.mutant != nullptr) parts_.mutant->configure(config_);
-  const bool reads = parts_.mutant == nullptr || parts_.mutant->reads_state();
-  machine_ = std::make_unique<CoordinatorMachine>(config_, reads ? file_.state : std::nullopt, parts_.local(host()));
+  machine_ = std::make_unique<CoordinatorMachine>(config_, std::move(verdict.state), parts_.local(host()));
   step_machine(CoordinatorDeadline{}, CoordinatorMachine::Phase::kGathering);
   plan_deadline();
 }
@@ -140,6 +144,7 @@ void CoordinatorProcess::carry_out(const CoordinatorEffect& effect) {
     if (parts_.trace.on() && line->level != RendezvousLevel::kDebug) say("| " + line->line);
   } else {
     end_ = news_ = std::get<CoordinatorDone>(effect).end;
+    file_.state.reset();
     if (parts_.trace.on()) say("is done: " + describe(std::get<CoordinatorDone>(effect).end));
   }
 }
@@ -148,6 +153,7 @@ void CoordinatorProcess::saved(uint64_t ticket) {
   const SaveState& save = saves_[ticket];
   if (file_.fails) return step(StateSaved{save.ticket, "No space left on device"}, parts_.now);
   file_.state = save.state;
+  file_.written = parts_.now;
   parts_.checker.state_on_disk(save.state);
   step(StateSaved{save.ticket, ""}, parts_.now);
 }
@@ -158,9 +164,14 @@ void CoordinatorProcess::signal(int number) {
   step(CoordinatorStopped{number}, parts_.now);
 }
 
+void CoordinatorProcess::leave_file() {
+  if (host_agent_ != kNone) file_.written = parts_.now;
+}
+
 void CoordinatorProcess::kill() {
   if (!running_) return;
   running_ = false;
+  leave_file();
   if (parts_.trace.on()) say("ends");
   for (const ConnectionIndex connection : connections_) {
     parts_.network.close(parts_.now, connection, Side::kServer);
@@ -170,6 +181,7 @@ void CoordinatorProcess::kill() {
 void CoordinatorProcess::vanish() {
   if (!running_) return;
   running_ = false;
+  leave_file();
   if (parts_.trace.on()) say("its host loses power");
   for (const ConnectionIndex connection : connections_) parts_.network.vanish(connection, Side::kServer);
 }

@@ -13,19 +13,15 @@
 #include <vector>
 
 #include "tests/sim/parts.h"
+#include "tests/sim/state_file.h"
 
 namespace ferrun::sim {
-
-// What outlives the process.
-struct StateFile {
-  std::optional<CoordinatorState> state;
-  bool fails = false;
-};
 
 class CoordinatorProcess {
  public:
   CoordinatorProcess(Parts& parts, uint32_t index, uint32_t host_agent, AgentId host_agent_id, StateFile& file);
 
+  // It does not run where the state in its file is none that it may use.
   void start();
 
   // --- The World's events, once the process is there to take them. ---
@@ -56,6 +52,8 @@ class CoordinatorProcess {
 
  private:
   void step(const CoordinatorEvent& event, TrueTime sent);
+  // While it lives, and is an agent's, it touches its file every now and then.
+  void leave_file();
   void step_machine(const CoordinatorEvent& event, CoordinatorMachine::Phase before);
   void plan_deadline();
   void carry_out(const CoordinatorEffect& effect);

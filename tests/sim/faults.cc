@@ -40,13 +40,7 @@ void World::strike(const Fault& fault) {
       return process->stall(stall_end(fault));
     case FaultKind::kKillCoordinator: return kill_coordinator();
     case FaultKind::kStartCoordinator:
-      if (process != nullptr) return;
-      if (fault.arg == 1) state_file_.state.reset();
-      if (plan_.coordinator.own_process) {
-        start_coordinator(kNone);
-      } else if (agent_of_node(host_node_) == nullptr || agent_of_node(host_node_)->done()) {
-        start_agent(host_node_);
-      }
+      if (process == nullptr) start_coordinator_again(fault.arg);
       return;
     case FaultKind::kTermCoordinator:
       if (process == nullptr) return;
@@ -94,6 +88,18 @@ void World::strike_node(FaultKind kind, uint32_t node, const Fault& fault) {
 TrueTime World::stall_end(const Fault& fault) const {
   const TrueTime end = parts_.now + fault.lasts;
   return plan_.quiet_at > 0ms ? std::min(end, TrueTime(plan_.quiet_at)) : end;
+}
+
+void World::start_coordinator_again(int arg) {
+  const StateFile own = state_file_;
+  if (arg == 1) state_file_.state.reset();
+  if (arg == 2) state_file_ = {state_of_another_job(plan_), parts_.now, own.fails};
+  if (plan_.coordinator.own_process) {
+    // Refused, it has another file named to it the next time.
+    if (!start_coordinator(kNone) && arg == 2) state_file_ = own;
+  } else if (agent_of_node(host_node_) == nullptr || agent_of_node(host_node_)->done()) {
+    start_agent(host_node_);
+  }
 }
 
 void World::kill_agent(Agent& agent) {

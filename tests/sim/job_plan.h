@@ -50,7 +50,8 @@ enum class FaultKind {
   kSlowHost,          // who: node: `lasts` of distance from now on
   kStallCoordinator,  // for `lasts`
   kKillCoordinator,   // of its own process; hosted: the agent that hosts it
-  kStartCoordinator,  // hosted: the agent that hosted it last; arg 1: its state is lost
+  kStartCoordinator,  // hosted: the agent that hosted it last; arg 1: its state is lost, 2: another job's is in its
+                      // place
   kTermCoordinator,   // of its own process
   kStateFileFails,    // for `lasts`
   kNoDescriptors,     // the coordinator accepts nobody, for `lasts`
@@ -77,6 +78,9 @@ struct JobPlan {
   CoordinatorConfig coordinator;  // min, max, own_process, all durations; identities are filled in
   MemberConfig member;            // durations; identities are filled in
   WorkerHabits workers;
+  // In the coordinator's file before the first one starts.
+  std::optional<CoordinatorState> left_state;
+  Duration left_state_age{};
   // What the endpoint's name means before it means the coordinator's host: an address where nobody listens, or none.
   uint32_t name_before = ~uint32_t{0};
   Duration name_right_at{};

@@ -10,6 +10,7 @@
 #include "launcher/node/hosting_machine.h"
 #include "launcher/node/node_machine.h"
 #include "rendezvous/coordinator/coordinator_machine.h"
+#include "rendezvous/coordinator/saved_state_policy.h"
 
 namespace ferrun::sim {
 
@@ -29,8 +30,8 @@ class Mutant {
   virtual bool unshared_ends_in_order() const { return false; }
   virtual bool sweep_blocks() const { return false; }  // the agent's loop
   virtual bool dials_again() const { return true; }    // after an attempt without an answer
-  // Whether a new coordinator reads what an earlier one saved.
-  virtual bool reads_state() const { return true; }
+  // What a new coordinator makes of the state that it finds in its file.
+  virtual void state_judged(const std::optional<CoordinatorState>& /*found*/, StateVerdict&) const {}
 };
 
 struct NamedMutant {

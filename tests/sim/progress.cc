@@ -70,6 +70,9 @@ std::string World::unsettled() {
     return std::string("the coordinator is ") + name(phase) + ": " + process->machine().reason();
   }
   const std::vector<uint32_t> members = parts_.checker.members();
+  if (phase == CoordinatorMachine::Phase::kRunning && members.empty()) {
+    return "the coordinator waits for the round of a dead launch: " + process->machine().reason();
+  }
   int joined = 0;
   for (uint32_t i = 0; i < agents_.size(); ++i) {
     const Agent& agent = *agents_[i];
@@ -86,7 +89,8 @@ std::string World::unsettled() {
   }
   for (const uint32_t member : members) {
     if (phase != CoordinatorMachine::Phase::kRunning || agents_[member]->running()) continue;
-    if (!parts_.checker.finished(member)) return agents_[member]->plan().name + " is lost, and its round goes on";
+    if (!parts_.checker.finish_is_known(member))
+      return agents_[member]->plan().name + " is lost, and its round goes on";
   }
   if (phase == CoordinatorMachine::Phase::kGathering && joined >= plan_.coordinator.min_nodes) {
     return std::to_string(joined) + " nodes have joined, and no round forms: " + process->machine().reason();

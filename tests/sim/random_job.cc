@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "tests/sim/random.h"
+#include "tests/sim/state_file.h"
 
 namespace ferrun::sim {
 namespace {
@@ -28,6 +29,7 @@ class Planner {
     for (int i = 0; i < 3; ++i) moments_.push_back(random_.between(1s, window()));
     for (int i = 0; i < faults; ++i) add_fault();
     add_ends();
+    leave_states();
     plan_.quiet_at = quiet_at();
     return std::move(plan_);
   }
@@ -37,6 +39,7 @@ class Planner {
 
   void plan_size() {
     CoordinatorConfig& c = plan_.coordinator;
+    c.job_id = "job";
     c.own_process = random_.chance(40);
     if (random_.chance(45)) {
       const int spares = random_.chance(40) ? random_.pick(1, 2) : 0;
@@ -70,7 +73,7 @@ class Planner {
     if (random_.chance(50)) w.slowest_lease_kill = c.stop_bound - 100ms;
     if (random_.chance(20)) plan_.slowest_timer = 50ms;
     if (random_.chance(20)) plan_.slowest_disk = 500ms;
-    plan_.slowest_evidence = random_.chance(50) ? 2ms : 100ms;
+    plan_.slowest_evidence = random_.chance(50) ? 2ms : 300ms;
     if (random_.chance(10)) plan_.per_mille_no_store = 100;
     plan_.loss_per_mille = random_.chance(50) ? 0 : random_.chance(50) ? 5 : 20;
   }
@@ -99,6 +102,7 @@ class Planner {
     const bool wishes = fixed ? c.max_nodes == nodes_ && random_.chance(20) : random_.chance(10);
     const std::vector<Term> terms = {{"--nnodes", std::to_string(c.min_nodes) + ":" + std::to_string(c.max_nodes)},
                                      {"--max-restarts", std::to_string(c.max_restarts)}};
+    plan_.coordinator.terms = terms;
     for (int i = 0; i < nodes_; ++i) {
       NodePlan& node = plan_.nodes.emplace_back();
       node.host = static_cast<uint32_t>(i);
@@ -258,6 +262,26 @@ class Planner {
     if (random_.chance(4)) add(FaultKind::kTermCoordinator, random_.between(1s, window()));
   }
 
+  // A file may still have the state of a launch that is dead, and somebody may put another job's in its place.
+  void leave_states() {
+    if (random_.chance(15)) {
+      plan_.left_state = state_of_dead_launch(plan_);
+      plan_.left_state_age = random_.between(0s, 2 * patience(plan_));
+      // A service would tell of an end that is not old.
+      if (plan_.left_state_age > patience(plan_) && random_.chance(30)) plan_.left_state->closed = JobEnd{};
+      if (!plan_.coordinator.own_process && random_.chance(30)) plan_.left_state->terms[1].value = "19";
+    }
+    const size_t starts = plan_.faults.size();
+    for (size_t i = 0; i < starts; ++i) {
+      Fault& fault = plan_.faults[i];
+      if (fault.kind != FaultKind::kStartCoordinator || fault.arg != 0 || !random_.chance(25)) continue;
+      Fault again = fault;
+      again.at += random_.between(100ms, 3s);
+      fault.arg = 2;
+      plan_.faults.push_back(again);
+    }
+  }
+
   Duration quiet_at() const {
     Duration last = std::max({Duration(2s), plan_.name_right_at, plan_.port_free_at});
     for (const Fault& fault : plan_.faults) last = std::max(last, fault.at + fault.lasts);
@@ -314,6 +338,10 @@ std::string describe(const JobPlan& plan) {
                      ms(plan.quiet_at) + "\n";
   for (const NodePlan& node : plan.nodes) {
     if (node.name != "node" + std::to_string(node.host)) text += "  " + node.name + " is on the machine of node0\n";
+  }
+  if (plan.left_state) {
+    text += std::string("  the state of a dead launch") + (plan.left_state->closed ? " that had ended" : "") +
+            " lies in the coordinator's file since " + ms(plan.left_state_age) + "\n";
   }
   if (plan.name_right_at > 0ms) text += "  the endpoint's name is right after " + ms(plan.name_right_at) + "\n";
   if (plan.port_free_at > 0ms) text += "  the endpoint's port is free after " + ms(plan.port_free_at) + "\n";

@@ -15,6 +15,7 @@ JobPlan usual_job() {
   plan.workers.shutdown_timeout = 30s;
   plan.percent_casualties = 0;
   plan.slowest_timer = 0ms;
+  plan.coordinator.job_id = "job";
   plan.coordinator.min_nodes = plan.coordinator.max_nodes = 0;
   plan.member.coordinator_timeout = 20s;
   return plan;
@@ -67,16 +68,16 @@ const std::map<std::string, int>& details() {
 }
 
 Result<Fault> coordinator_fault(const std::vector<std::string>& words) {
-  static const std::map<std::string, FaultKind> kCommands = {{"start", FaultKind::kStartCoordinator},
-                                                             {"start-empty", FaultKind::kStartCoordinator},
-                                                             {"kill", FaultKind::kKillCoordinator},
-                                                             {"stall", FaultKind::kStallCoordinator},
-                                                             {"term", FaultKind::kTermCoordinator}};
+  static const std::map<std::string, FaultKind> kCommands = {
+      {"start", FaultKind::kStartCoordinator},         {"start-empty", FaultKind::kStartCoordinator},
+      {"start-foreign", FaultKind::kStartCoordinator}, {"kill", FaultKind::kKillCoordinator},
+      {"stall", FaultKind::kStallCoordinator},         {"term", FaultKind::kTermCoordinator}};
   const auto found = words.size() < 2 ? kCommands.end() : kCommands.find(words[1]);
-  if (found == kCommands.end()) return Error{ErrorKind::kUser, "coordinator start|start-empty|kill|stall TIME|term"};
+  if (found == kCommands.end())
+    return Error{ErrorKind::kUser, "coordinator start|start-empty|start-foreign|kill|stall TIME|term"};
   Fault fault;
   fault.kind = found->second;
-  fault.arg = words[1] == "start-empty" ? 1 : 0;
+  fault.arg = words[1] == "start-empty" ? 1 : words[1] == "start-foreign" ? 2 : 0;
   if (words.size() > 2) fault.lasts = parse_duration(words[2]).value_or(0s);
   return fault;
 }

@@ -13,6 +13,7 @@ World::World(const JobPlan& plan, std::optional<uint64_t> seed, Trace& trace, Co
       parts_(plan, seed, trace, coverage, mutant),
       agent_of_node_(plan.nodes.size(), kNone),
       struck_(plan.faults.size(), false) {
+  if (plan.left_state) state_file_ = {plan.left_state, TrueTime(-plan.left_state_age), false};
   parts_.host_coordinator = [this](uint32_t agent) { return start_coordinator(agent); };
   parts_.stop_coordinator = [this](uint32_t agent, int signal) { stop_hosted(agent, signal); };
   parts_.round_begun = [this] { return coordinator() != nullptr && !coordinator()->machine().round().none(); };
@@ -196,7 +197,7 @@ bool World::start_coordinator(uint32_t host_agent) {
     if (host_agent != kNone && agent_of_node_[node] == host_agent) host_node_ = node;
   }
   coordinators_.back()->start();
-  return true;
+  return coordinators_.back()->running();
 }
 
 void World::stop_hosted(uint32_t agent, int signal) {

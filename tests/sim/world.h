@@ -54,7 +54,10 @@ class World {
   TrueTime free_at(const CoordinatorProcess& coordinator) const;
   void after_step();
   void start_agent(uint32_t node);
+  // False: the port is taken, or its state file is refused.
   bool start_coordinator(uint32_t host_agent);
+  // `arg` is that of kStartCoordinator.
+  void start_coordinator_again(int arg);
   void stop_hosted(uint32_t agent, int signal);
   void let_processes_end();
   void strike_triggered();

@@ -51,8 +51,7 @@ class RandomWorld {
 
   // `configure` makes the settings, which may be left to chance.
   template <typename Configure>
-  RandomWorld(uint64_t seed, Configure configure)
-      : random_(seed), config_(configure(*this)), machine_(config_, now_) {}
+  RandomWorld(uint64_t seed, Configure configure) : random_(seed), config_(configure(*this)), machine_(config_, now_) {}
 
   void later(NodeEvent event, Duration most) {
     const TimePoint due = now_ + Duration(std::uniform_int_distribution<int64_t>(0, most.count())(random_));
