@@ -30,6 +30,7 @@ std::vector<std::string> last_lines(std::string_view bytes, size_t count, bool b
 }
 
 void LogTail::append(std::string_view bytes) {
+  if (behind_mark_) *behind_mark_ += bytes.size();
   if (bytes.size() > capacity_) {
     wrapped_ = true;
     bytes.remove_prefix(bytes.size() - capacity_);
@@ -46,11 +47,20 @@ void LogTail::append(std::string_view bytes) {
   }
 }
 
-std::vector<std::string> LogTail::lines(size_t count) const {
+std::string LogTail::bytes() const {
   const std::string_view ring = ring_;
   std::string bytes(ring.substr(next_));
   bytes += ring.substr(0, next_);
-  return last_lines(bytes, count, wrapped_);
+  return bytes;
+}
+
+std::vector<std::string> LogTail::lines(size_t count) const { return last_lines(bytes(), count, wrapped_); }
+
+std::vector<std::string> LogTail::lines_before_mark(size_t count) const {
+  if (!behind_mark_) return {};
+  const std::string kept = bytes();
+  const size_t before = kept.size() - std::min(kept.size(), *behind_mark_);
+  return last_lines(std::string_view(kept).substr(0, before), count, wrapped_);
 }
 
 }  // namespace ferrun

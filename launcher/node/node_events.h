@@ -93,6 +93,7 @@ struct SignalWorker {
   int local_rank = 0;
   pid_t pid = 0;
   int signal = 0;
+  bool first = false;  // of those that are to end it: what it has written by now is nobody's answer to them
 };
 
 // See what is left of the attempt to its end, and drain its output; answered by AttemptSwept.
@@ -118,7 +119,8 @@ struct BeginAttempt {
 };
 
 // Read the error files and the ends of stderr of these workers, and whether the kernel killed one of them for want of
-// memory. What has arrived so far is enough: it is answered at once, since other nodes go on until they hear of it.
+// memory. Of the same worker it may be asked twice, first to see at once what kind of failure it is. What has arrived
+// so far is enough: it is answered at once, since other nodes go on until they hear of it.
 struct GatherEvidence {
   int attempt = 0;
   std::vector<int> local_ranks;

@@ -126,7 +126,7 @@ void NodeMachine::carry_out(const StopWorkers& stop, TimePoint now) {
   const bool ordered = stop.signal == order_to_stop_.signal();
   step_group(StopGroup{asked ? 0 : stop.signal,
                        "stopping the workers of round " + to_string(stop.round) + ": " + printable(stop.reason), grace,
-                       ordered ? order_to_stop_.hold() : Duration::zero()},
+                       ordered ? order_to_stop_.hold() : Duration::zero(), stop.kind == StopKind::kLostPeer},
              now);
   if (ordered && order_to_stop_.everybody_has_it()) step_group(AskedAlready{order_to_stop_.ask_again(grace)}, now);
 }
@@ -197,6 +197,7 @@ void NodeMachine::begin_attempt(TimePoint) {
   store_unvisited_ = false;
   asked_with_ = 0;
   success_told_ = swept_ = killed_ = false;
+  looked_at_.clear();
   examined_.clear();
   awaited_.clear();
   failures_.clear();
@@ -213,7 +214,7 @@ void NodeMachine::take_group_effects() {
     if (const auto* start = std::get_if<StartRank>(&effect)) {
       effects_.emplace_back(StartWorker{attempt_, start->local_rank, from_template_ && !start->afresh});
     } else if (const auto* send = std::get_if<SignalRank>(&effect)) {
-      effects_.emplace_back(SignalWorker{attempt_, send->local_rank, send->pid, send->signal});
+      effects_.emplace_back(SignalWorker{attempt_, send->local_rank, send->pid, send->signal, send->first});
     } else {
       say(LogLevel::kWarning, std::get<TellUser>(effect).line);
     }
@@ -225,7 +226,9 @@ void NodeMachine::on(const WorkerFact& event, TimePoint now) {
   const auto* missed = std::get_if<SignalMissed>(&event.event);
   if (killed_ && missed != nullptr && missed->signal == SIGKILL) return;
   if (state_ == Attempt::kRunning) {
-    step_group(event.event, now);
+    GroupEvent news = event.event;
+    if (auto* end = std::get_if<RankEnded>(&news)) end->in_question = may_have_lost_its_peer(end->status);
+    step_group(news, now);
   } else if (state_ == Attempt::kSweeping) {
     group_->step(event.event, now);  // what is learnt late about workers that have ended
     note_failures();
@@ -257,7 +260,24 @@ void NodeMachine::note_success(TimePoint now) {
 // The other nodes go on until they hear of a failure: what is known by then has to do. With nobody to tell, the
 // evidence is gathered when all of it has arrived.
 void NodeMachine::note_failures() {
-  if (!config_.solo || swept_) gather_evidence();
+  if (!config_.solo || swept_) return gather_evidence();
+  if (group_->waits_for_words()) look_at_failures();
+}
+
+// On one node what a worker has left behind so far is asked for only where the others wait for it, and asked for again
+// at the end.
+void NodeMachine::look_at_failures() {
+  std::vector<int> fresh;
+  for (const WorkerRecord& worker : group_->workers()) {
+    if (worker.failed() && looked_at_.insert(worker.local_rank).second) fresh.push_back(worker.local_rank);
+  }
+  if (!fresh.empty()) effects_.emplace_back(GatherEvidence{attempt_, std::move(fresh)});
+}
+
+void NodeMachine::judge(const FailedWorker& worker, TimePoint now) {
+  if (state_ != Attempt::kRunning || !group_->waits_for_words()) return;
+  const WorkerRecord& record = group_->workers()[static_cast<size_t>(worker.local_rank)];
+  step_group(FailureJudged{explains_itself(failure_kind(record, worker.evidence))}, now);
 }
 
 // Asks what was left behind, also by workers that ferrun's signal ended: one that had failed by itself before has said
@@ -276,6 +296,7 @@ void NodeMachine::gather_evidence() {
 
 void NodeMachine::on(const EvidenceGathered& event, TimePoint now) {
   store_unvisited_ = event.store_unvisited;
+  for (const FailedWorker& worker : event.workers) judge(worker, now);
   std::vector<ExaminedWorker> failed;
   for (const FailedWorker& worker : event.workers) {
     if (awaited_.erase(worker.local_rank) == 0) continue;
@@ -382,9 +403,11 @@ void NodeMachine::carry_out(const MemberDone& told, TimePoint) {
   node.hints = hints();
   done.lines = job_report(told.end, node);
   if (told.end.kind == JobEnd::Kind::kFailed && !failures_.empty()) {
-    done.failed_local_rank = failures_.front().local_rank;
-    done.failure = failures_.front().report.front();
-    done.failure_status = failures_.front().status.shell_code();
+    const auto own = std::ranges::find_if(failures_, explains_itself, &LocalFailure::kind);
+    const LocalFailure& first = own == failures_.end() ? failures_.front() : *own;
+    done.failed_local_rank = first.local_rank;
+    done.failure = first.report.front();
+    done.failure_status = first.status.shell_code();
   }
   effects_.emplace_back(std::move(done));
 }

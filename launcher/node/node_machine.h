@@ -109,6 +109,8 @@ class NodeMachine {
   void note_success(TimePoint now);
   void note_failures();
   void gather_evidence();
+  void look_at_failures();
+  void judge(const FailedWorker& worker, TimePoint now);
   void conclude_attempt(TimePoint now);
   RoundId round() const { return order_->assignment.round; }
   std::vector<std::string> hints() const;
@@ -136,6 +138,7 @@ class NodeMachine {
   bool success_told_ = false;
   bool swept_ = false;
   bool killed_ = false;                 // without asking
+  std::set<int> looked_at_;             // failed workers that the others wait for to be judged
   std::set<int> examined_;              // failed workers whose evidence was asked for
   std::set<int> awaited_;               // of these, without an answer
   std::vector<LocalFailure> failures_;  // the group's own

@@ -53,6 +53,7 @@ LocalFailure local_failure(const WorkerRecord& record, const FailedWorker& left_
   failure.status = record.status ? *record.status : ExitStatus::exited(exit_status_of(*record.start_error));
   failure.age = now - record.ended_at;
   std::vector<std::string> lines = {printable(describe_worker(record, first_rank))};
+  if (failure.kind == FailureKind::kCutShort) lines.front() += ", stopped while it was ending by an exception";
   if (!record.start_error) {
     lines.push_back("  when:   " + measured_text(record.ended_at - record.started_at) + " after its start" +
                     (place.attempt == 0 ? "" : ", in attempt " + std::to_string(place.attempt) + " (the first is 0)"));

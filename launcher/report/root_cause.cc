@@ -71,11 +71,55 @@ bool tells_of_lost_peer(const std::vector<std::string>& stderr_tail) {
                              [](const std::string& line) { return tells_of_lost_peer(std::string_view(line)); });
 }
 
+// What a Python program ends with when it is asked to.
+constexpr std::array<std::string_view, 3> kAskedToEnd = {"KeyboardInterrupt", "SystemExit", "SignalException"};
+
+// The lines from the one by which C++ says that nobody caught an exception: its type, then its what().
+std::vector<std::string> cpp_exception(const std::vector<std::string>& stderr_tail) {
+  const auto newest = std::ranges::find_if(stderr_tail.rbegin(), stderr_tail.rend(), [](const std::string& line) {
+    return line.find("terminate called after throwing an instance of") != std::string::npos;
+  });
+  if (newest == stderr_tail.rend()) return {};
+  return {newest.base() - 1, stderr_tail.end()};
+}
+
+bool tells_of_own_exception(const std::vector<std::string>& stderr_tail) {
+  if (const std::string_view exception = python_exception(stderr_tail); !exception.empty()) {
+    const std::string_view type = exception.substr(0, exception.find(':'));
+    const auto is_named = [type](std::string_view name) { return type.ends_with(name); };
+    return !tells_of_lost_peer(exception) && std::ranges::none_of(kAskedToEnd, is_named);
+  }
+  const std::vector<std::string> thrown = cpp_exception(stderr_tail);
+  return !thrown.empty() && !tells_of_lost_peer(thrown);
+}
+
+bool was_signalled(const WorkerRecord& worker, int signal) {
+  return std::ranges::find(worker.sent_signals, signal) != worker.sent_signals.end();
+}
+
+// The exit code by which a handler passes a signal on: 128 and its number.
+bool is_exit_of_a_handler(const WorkerRecord& worker) {
+  return worker.status->code() > 128 && was_signalled(worker, worker.status->code() - 128);
+}
+
+// As the signals that ferrun sent bring it about.
+bool is_ending_of_ferrun(const WorkerRecord& worker) {
+  return !worker.status->is_signal() || was_signalled(worker, worker.status->signal());
+}
+
+// An exception that was there before ferrun's signal is no consequence of it, however the worker ended then; one that
+// came later may be its handler's, which says so by its exit code.
+bool is_cut_short(const WorkerRecord& worker, const WorkerEvidence& evidence) {
+  if (worker.sent_signals.empty() || evidence.error.state != ErrorFile::State::kAbsent) return false;
+  if (tells_of_own_exception(evidence.stderr_before_stop)) return true;
+  return !worker.status->is_signal() && !is_exit_of_a_handler(worker) && tells_of_own_exception(evidence.stderr_tail);
+}
+
 // A signal is no lost connection, unless the worker has said that before.
 bool is_casualty(const WorkerRecord& worker, const WorkerEvidence& evidence) {
   if (worker.start_error) return false;
   if (evidence.error.cause == ErrorFile::Cause::kLostPeer) return true;
-  if (worker.status->is_signal() && worker.status->signal() != SIGABRT) return false;
+  if (!may_have_lost_its_peer(*worker.status)) return false;
   if (evidence.error.state == ErrorFile::State::kRead) return tells_of_lost_peer(evidence.error);
   return tells_of_lost_peer(evidence.stderr_tail);
 }
@@ -87,16 +131,21 @@ bool has_own_story(const ErrorFile& error) {
 
 }  // namespace
 
+bool may_have_lost_its_peer(const ExitStatus& status) {
+  return !status.success() && (!status.is_signal() || status.signal() == SIGABRT);
+}
+
 bool is_victim(const WorkerRecord& worker, const WorkerEvidence& evidence) {
   if (worker.sent_signals.empty() || !worker.status) return false;
+  if (is_cut_short(worker, evidence)) return false;
   if (!worker.status->is_signal()) return evidence.error.state == ErrorFile::State::kAbsent;
-  const bool by_ferrun = std::ranges::find(worker.sent_signals, worker.status->signal()) != worker.sent_signals.end();
-  return by_ferrun && !has_own_story(evidence.error);
+  return was_signalled(worker, worker.status->signal()) && !has_own_story(evidence.error);
 }
 
 FailureKind failure_kind(const WorkerRecord& worker, const WorkerEvidence& evidence) {
   if (worker.start_error || !worker.status) return FailureKind::kNotStarted;
   if (worker.status->signal() == SIGKILL && !evidence.out_of_memory.empty()) return FailureKind::kOutOfMemory;
+  if (is_ending_of_ferrun(worker) && is_cut_short(worker, evidence)) return FailureKind::kCutShort;
   if (is_casualty(worker, evidence)) return FailureKind::kLostPeer;
   return worker.status->is_signal() ? FailureKind::kSignal : FailureKind::kExit;
 }

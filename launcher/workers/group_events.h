@@ -30,9 +30,17 @@ struct RankNotForked {
   int local_rank = 0;
 };
 
+// With `in_question` a failure may only have followed from another's: the others are asked to end when FailureJudged
+// has said, or has not said in time, what it is.
 struct RankEnded {
   int local_rank = 0;
   ExitStatus status;
+  bool in_question = false;
+};
+
+// What a failure in question is: one that explains itself, or a victim of somebody else's.
+struct FailureJudged {
+  bool explained = false;
 };
 
 // A signal of SignalRank came too late: the worker had ended by itself. Told before or after its RankEnded.
@@ -44,12 +52,14 @@ struct SignalMissed {
 // Ask every worker to end, by `signal` (0: SIGTERM, unless they have been asked already); they have one common grace
 // for it, the group's unless another is given. When they are being stopped already the shorter time is left to them.
 // With `hold` the grace begins now, and the workers are asked so much later: whoever signalled ferrun may have
-// signalled them as well, which is known by then.
+// signalled them as well, which is known by then. With `for_last_words` workers that have not been asked yet may first
+// end by themselves, as after a failure that was judged a victim.
 struct StopGroup {
   int signal = 0;
   std::string reason;
   std::optional<Duration> grace{};
   Duration hold{};
+  bool for_last_words = false;
 };
 
 // The workers have been asked by whoever asked ferrun: they are not asked again, or only `again` later.
@@ -70,8 +80,8 @@ struct KillGroup {
 // The deadline has come: of the grace, or of asking.
 struct GraceOver {};
 
-using GroupEvent = std::variant<RankStarted, RankNotStarted, RankNotForked, RankEnded, SignalMissed, StopGroup,
-                                AskedAlready, PassSignal, KillGroup, GraceOver>;
+using GroupEvent = std::variant<RankStarted, RankNotStarted, RankNotForked, RankEnded, FailureJudged, SignalMissed,
+                                StopGroup, AskedAlready, PassSignal, KillGroup, GraceOver>;
 
 // --- Effects, to be carried out in their order. ---
 
@@ -86,6 +96,7 @@ struct SignalRank {
   int local_rank = 0;
   pid_t pid = 0;
   int signal = 0;
+  bool first = false;  // of those that are to end this worker
 };
 
 // A decision and its reason.

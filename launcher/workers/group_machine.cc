@@ -33,8 +33,8 @@ void GroupMachine::on(const RankStarted& event, TimePoint now) {
   started.pid = event.pid;
   started.started_at = now;
   if (phase_ == Phase::kStarting) ask_for_next_start();
-  // Its start was under way when the group was told to stop.
-  if (phase_ == Phase::kStopping) send(started, stop_signal_);
+  // Its start was under way when the group was told to stop. Whose turn comes later is asked with the others.
+  if (phase_ == Phase::kStopping && !waits_for_words()) send(started, stop_signal_);
   if (phase_ == Phase::kKilling) send(started, SIGKILL);
 }
 
@@ -44,7 +44,7 @@ void GroupMachine::on(const RankNotStarted& event, TimePoint now) {
   missing.state = State::kFailedToStart;
   missing.start_error = event.error;
   missing.ended_at = now;
-  note_failure(event.local_rank, now);
+  note_failure(event.local_rank, /*in_question=*/false, now);
 }
 
 // A template that dies, or cannot fork just now, is no worker that fails: it costs no attempt.
@@ -65,8 +65,15 @@ void GroupMachine::on(const RankEnded& event, TimePoint now) {
   ended.status = event.status;
   ended.ended_at = now;
   // Whoever ends while asking is held back was asked by somebody else.
-  if (ask_at_) ended.sent_signals.push_back(stop_signal_);
-  if (!event.status.success()) note_failure(event.local_rank, now);
+  if (ask_at_ && hold_ == Hold::kForOrder) ended.sent_signals.push_back(stop_signal_);
+  if (!event.status.success()) note_failure(event.local_rank, event.in_question, now);
+}
+
+// From the first failure on: those that follow do not prolong the time of those that run.
+void GroupMachine::on(const FailureJudged& event, TimePoint now) {
+  if (!waits_for_words()) return;
+  if (event.explained) return ask_after(Duration::zero(), Hold::kForOrder, now);
+  ask_after(within_grace(kLastWords) - (now - stop_began_), Hold::kForWords, now);
 }
 
 // Told before the end was noticed or after: the record is right in the end.
@@ -79,11 +86,14 @@ void GroupMachine::on(const StopGroup& event, TimePoint now) {
   stop_asked_ = true;
   effects_.emplace_back(TellUser{event.reason});
   const Duration grace = event.grace.value_or(grace_);
-  if (phase_ != Phase::kStopping) return begin_stop(event.signal == 0 ? SIGTERM : event.signal, grace, event.hold, now);
-  if (event.signal != 0) {
-    stop_signal_ = event.signal;
-    ask_at_ = now + event.hold;
-    ask_if_due(now);
+  const Hold why = event.for_last_words ? Hold::kForWords : Hold::kForOrder;
+  if (phase_ != Phase::kStopping) {
+    begin_stop(event.signal == 0 ? SIGTERM : event.signal, grace, now);
+    return ask_after(event.for_last_words ? within_grace(kLastWords) : event.hold, why, now);
+  }
+  if (!event.for_last_words && (event.signal != 0 || waits_for_words())) {
+    if (event.signal != 0) stop_signal_ = event.signal;
+    ask_after(event.hold, why, now);
   }
   if (now + grace >= *deadline_) return;  // the grace that was begun goes on
   deadline_ = now + grace;
@@ -94,7 +104,7 @@ void GroupMachine::on(const StopGroup& event, TimePoint now) {
 void GroupMachine::on(const AskedAlready& event, TimePoint now) {
   if (phase_ != Phase::kStopping || !ask_at_) return;
   ask_at_.reset();
-  if (event.again) ask_at_ = now + *event.again;
+  if (event.again) ask_after(*event.again, Hold::kForOrder, now);
   for (WorkerRecord& record : workers_) {
     if (record.state == State::kRunning) record.sent_signals.push_back(stop_signal_);
   }
@@ -127,20 +137,32 @@ void GroupMachine::on(const GraceOver&, TimePoint now) {
   begin_kill();
 }
 
-void GroupMachine::note_failure(int local_rank, TimePoint now) {
-  if (stopping()) return;  // a victim, or a failure that the report ranks behind the first
+void GroupMachine::note_failure(int local_rank, bool in_question, TimePoint now) {
+  if (stopping()) {  // a victim, or a failure that the report ranks behind the first
+    if (waits_for_words() && !in_question) ask_after(Duration::zero(), Hold::kForOrder, now);
+    return;
+  }
   first_failure_ = local_rank;
-  begin_stop(SIGTERM, grace_, Duration::zero(), now);
+  begin_stop(SIGTERM, grace_, now);
+  ask_after(in_question ? within_grace(kJudgement) : Duration::zero(), in_question ? Hold::kForWords : Hold::kForOrder,
+            now);
 }
 
-void GroupMachine::begin_stop(int signal, Duration grace, Duration hold, TimePoint now) {
+void GroupMachine::begin_stop(int signal, Duration grace, TimePoint now) {
   phase_ = Phase::kStopping;
   stop_signal_ = signal;
+  stop_began_ = now;
   deadline_ = now + grace;
   stop_grace_ = grace;
+}
+
+void GroupMachine::ask_after(Duration hold, Hold why, TimePoint now) {
   ask_at_ = now + hold;
+  hold_ = why;
   ask_if_due(now);
 }
+
+Duration GroupMachine::within_grace(Duration hold) const { return std::min(hold, stop_grace_ / 2); }
 
 void GroupMachine::ask_if_due(TimePoint now) {
   if (!ask_at_ || now < *ask_at_) return;
@@ -166,7 +188,8 @@ void GroupMachine::signal_running(int signal) {
 
 void GroupMachine::send(WorkerRecord& record, int signal) {
   record.sent_signals.push_back(signal);
-  effects_.emplace_back(SignalRank{record.local_rank, record.pid, signal});
+  const bool first = record.sent_signals.size() == 1;
+  effects_.emplace_back(SignalRank{record.local_rank, record.pid, signal, first});
   // A stopped process takes no notice of a signal until it continues; SIGKILL alone reaches it.
   if (signal != SIGKILL) effects_.emplace_back(SignalRank{record.local_rank, record.pid, SIGCONT});
 }

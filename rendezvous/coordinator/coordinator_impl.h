@@ -128,6 +128,7 @@ struct CoordinatorMachine::Impl {
   void hear(Member& member, const NodeReaped& news);
   void fail_round(Member& member, const std::vector<LocalFailure>& failures);
   void see_failures(const Member& member, const std::vector<LocalFailure>& failures);
+  void hasten_stop();
   void watch_round();
   // Members of the round hold it, unless they have finished: then nobody joins any more. So whoever is ready is new.
   size_t joined() const { return takeover_ || retiring_ ? 0 : members_.ready(); }

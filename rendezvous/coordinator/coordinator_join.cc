@@ -148,8 +148,10 @@ void CoordinatorMachine::Impl::settle_old_place(Member& member, bool recovered) 
     begin_stop(StopKind::kLoss, member.host + " came back without running workers", false);
   } else if (phase_ == Phase::kRunning) {
     lose_workers(member, "its connection broke, and its workers do not run any more");
-  } else if (phase_ == Phase::kStopping && !member.held) {
-    stopping_->acknowledge(*member.seat);
+  } else if (phase_ == Phase::kStopping && member.held) {
+    stopping_->await(*member.seat);
+  } else if (phase_ == Phase::kStopping) {
+    stopping_->give_up(*member.seat);
   }
 }
 
@@ -220,7 +222,8 @@ bool CoordinatorMachine::Impl::take_old_seat(Member& member, const MemberPast& p
   if (!rank) return false;
   member.last_rank = *rank;
   members_.set_veteran(member, true);
-  if (phase_ == Phase::kRunning) round_->seat(member, *rank, std::max(past.assignment.first_rank, 0));
+  const bool is_there = phase_ == Phase::kRunning || phase_ == Phase::kStopping;
+  if (is_there) round_->seat(member, *rank, std::max(past.assignment.first_rank, 0));
   return true;
 }
 

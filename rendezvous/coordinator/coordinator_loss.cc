@@ -47,7 +47,7 @@ void CoordinatorMachine::Impl::hear(Member& member, const Goodbye& goodbye) {
   if (phase_ == Phase::kClosing) return closing_->settle(member.agent);
   if (!member.seat) return say(RendezvousLevel::kInfo, line);
   if (phase_ == Phase::kPreparing) return fail_preparation(line, {});
-  if (phase_ == Phase::kStopping) return stopping_->acknowledge(*member.seat);
+  if (phase_ == Phase::kStopping) return stopping_->give_up(*member.seat);
   if (!running_.has_finished(*member.seat)) return begin_stop(StopKind::kMembership, line, false);
   vacate(member);
 }
@@ -74,7 +74,7 @@ void CoordinatorMachine::Impl::lose_seat(Member& member, const std::string& why)
     case Phase::kRunning:
       if (!is_missed) break;
       begin_stop(StopKind::kLoss, reason, true);
-      stopping_->acknowledge(rank);
+      stopping_->give_up(rank);
       stopping_->see_loss(round_->at(rank), rank, member.last_arrival, why, now_);
       break;
     case Phase::kStopping:
@@ -83,8 +83,9 @@ void CoordinatorMachine::Impl::lose_seat(Member& member, const std::string& why)
         stopping_->turn_into_loss();
         tell_round(Stop{round_->id(), StopKind::kLoss, reason});
       }
-      stopping_->acknowledge(rank);
+      stopping_->give_up(rank);
       if (is_missed) stopping_->see_loss(round_->at(rank), rank, member.last_arrival, why, now_);
+      hasten_stop();
       break;
     default: break;
   }

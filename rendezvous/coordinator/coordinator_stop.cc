@@ -1,4 +1,6 @@
 // The coordinator machine's running rounds: what ends them, and what follows.
+#include <algorithm>
+
 #include "rendezvous/coordinator/coordinator_impl.h"
 #include "rendezvous/job/wording.h"
 
@@ -26,7 +28,8 @@ void CoordinatorMachine::Impl::hear(Member& member, const NodeFailed& news) {
 void CoordinatorMachine::Impl::fail_round(Member& member, const std::vector<LocalFailure>& failures) {
   const bool told = !failures.empty() && !failures.front().report.empty();
   const std::string what = told ? plain_text(failures.front().report.front()) : "a worker failed";
-  begin_stop(StopKind::kFailure, member.host + ": " + what, true);
+  const bool explained = failures.empty() || std::ranges::any_of(failures, explains_itself, &LocalFailure::kind);
+  begin_stop(explained ? StopKind::kFailure : StopKind::kLostPeer, member.host + ": " + what, true);
   see_failures(member, failures);
   if (stopping_->has_seen_any()) return;
   LocalFailure unknown;  // it said so, and not what
@@ -36,6 +39,13 @@ void CoordinatorMachine::Impl::fail_round(Member& member, const std::vector<Loca
 
 void CoordinatorMachine::Impl::see_failures(const Member& member, const std::vector<LocalFailure>& failures) {
   stopping_->see_failures(round_->at(*member.seat), *member.seat, failures, member.round_trip, now_);
+  hasten_stop();
+}
+
+// Who is to blame has said so: nobody has to be left time for that any more.
+void CoordinatorMachine::Impl::hasten_stop() {
+  if (!stopping_->turn_into_failure(now_)) return;
+  tell_round(Stop{round_->id(), StopKind::kFailure, stopping_->reason()});
 }
 
 void CoordinatorMachine::Impl::watch_round() {

@@ -10,11 +10,19 @@ namespace {
 
 constexpr size_t kOthersShown = 8;
 
-bool only_lost_a_peer(const FailureSighting& sighting) { return sighting.failure.kind == FailureKind::kLostPeer; }
+// Failures of a higher standing are no cause while there is one of a lower.
+int standing(const FailureSighting& sighting) {
+  const FailureKind kind = sighting.failure.kind;
+  if (explains_itself(kind)) return 0;
+  return kind == FailureKind::kCutShort ? 1 : 2;
+}
 
 std::string when(const FailureSighting& other, const FailureSighting& cause, bool tie) {
   if (tie) return ", at the same time as far as can be told";
-  if (other.latest < cause.earliest) return ", before it, but only lost its connection to another rank";
+  if (other.latest < cause.earliest) {
+    return standing(other) == 2 ? ", before it, but only lost its connection to another rank"
+                                : ", before it, but was being stopped";
+  }
   return ", " + in_words(other.latest - cause.earliest) + " later";
 }
 
@@ -51,10 +59,11 @@ FailureSighting sight(std::string host, int node_rank, LocalFailure failure, Tim
   return {std::move(host), node_rank, std::move(failure), std::min(earliest, latest), latest};
 }
 
-// Who lost a connection lost it to somebody: it is no cause where anybody tells more, however early it was noticed.
+// Who lost a connection lost it to somebody: it is no cause where anybody tells more, however early it was noticed. Nor
+// is one that ferrun stopped where somebody was not.
 JobRootCause find_root_cause(const std::vector<FailureSighting>& sightings) {
-  const bool explained = !std::ranges::all_of(sightings, only_lost_a_peer);
-  const auto is_candidate = [explained](const FailureSighting& each) { return !explained || !only_lost_a_peer(each); };
+  const int best = standing(*std::ranges::min_element(sightings, {}, standing));
+  const auto is_candidate = [best](const FailureSighting& each) { return standing(each) == best; };
   TimePoint first_certain = TimePoint::max();
   for (const FailureSighting& each : sightings) {
     if (is_candidate(each)) first_certain = std::min(first_certain, each.latest);

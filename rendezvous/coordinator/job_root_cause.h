@@ -3,7 +3,8 @@
 // A node tells how long ago it noticed a failure. The message took between nothing and a round trip, so the failure was
 // noticed between (arrival - age - round trip) and (arrival - age) on the coordinator's clock. Where these intervals do
 // not overlap they give the order; where they do, the failure that explains itself best is the cause. Who only lost its
-// connection to another rank is the cause only where nobody else failed.
+// connection to another rank is the cause only where nobody else failed, and who was stopped while it ended by itself
+// only where all others did that.
 #pragma once
 
 #include <cstddef>

@@ -29,12 +29,17 @@ StopInquiry::StopInquiry(const Limits& limits, StopKind kind, std::string reason
       is_young_(!roster.is_adopted() && now - roster.began() < limits.min_uptime),
       awaited_(roster.size()),
       reaped_(roster.size()),
+      running_(roster.size()),
       cause_wanted_(cause_wanted) {}
 
 void StopInquiry::await(int node_rank) {
   if (awaits(node_rank)) return;
-  awaited_[static_cast<size_t>(node_rank)] = true;
+  const auto at = static_cast<size_t>(node_rank);
+  awaited_[at] = true;
   ++unacknowledged_;
+  if (running_[at] || reaped_[at]) return;
+  running_[at] = true;
+  ++unreaped_;
 }
 
 void StopInquiry::acknowledge(int node_rank) {
@@ -44,8 +49,26 @@ void StopInquiry::acknowledge(int node_rank) {
 }
 
 void StopInquiry::note_reaped(int node_rank) {
-  acknowledge(node_rank);
+  give_up(node_rank);
   reaped_[static_cast<size_t>(node_rank)] = true;
+}
+
+void StopInquiry::give_up(int node_rank) {
+  acknowledge(node_rank);
+  const auto at = static_cast<size_t>(node_rank);
+  if (!running_[at]) return;
+  running_[at] = false;
+  --unreaped_;
+}
+
+bool StopInquiry::turn_into_failure(TimePoint now) {
+  if (kind_ != StopKind::kLostPeer || !explained_) return false;
+  kind_ = StopKind::kFailure;
+  began_ = now;
+  for (size_t at = 0; at < running_.size(); ++at) {
+    if (running_[at]) await(static_cast<int>(at));
+  }
+  return true;
 }
 
 void StopInquiry::see_failures(const RoundRoster::Seat& seat, int node_rank, const std::vector<LocalFailure>& failures,
@@ -77,7 +100,7 @@ void StopInquiry::see(FailureSighting sighting) {
     }
     return;
   }
-  if (sighting.failure.kind != FailureKind::kLostPeer) explained_ = true;
+  if (explains_itself(sighting.failure.kind)) explained_ = true;
   by_node_.emplace(sighting.node_rank, sightings_.size());
   sightings_.push_back(std::move(sighting));
 }
@@ -94,9 +117,9 @@ void StopInquiry::see_loss(const RoundRoster::Seat& seat, int node_rank, TimePoi
 }
 
 // Connections are lost to somebody. While nobody tells more than that, a node that does not answer is waited for:
-// either it does, or its silence shows that it was lost.
+// either it does, or its silence shows that it was lost. So is one whose workers have time for their last words.
 TimePoint StopInquiry::cause_deadline() const {
-  return began_ + (explained_ ? limits_.cause_wait : std::max(limits_.cause_wait, limits_.loss));
+  return began_ + (explained_ ? limits_.cause_wait : std::max(limits_.cause_wait + kLastWords, limits_.loss));
 }
 
 // Losses cost nothing when the round had been running for a while; failures always cost a restart.

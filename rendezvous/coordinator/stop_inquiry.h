@@ -35,8 +35,13 @@ class StopInquiry {
   // Its workers are gone, which is an answer too.
   void note_reaped(int node_rank);
   bool has_reaped(int node_rank) const { return reaped_[static_cast<size_t>(node_rank)]; }
+  // Nothing more will be heard of it.
+  void give_up(int node_rank);
   // Workers that the others may be waiting for are gone.
   void turn_into_loss() { kind_ = StopKind::kLoss; }
+  // True once: what was taken for victims alone has been explained since. No worker has to be left time for its last
+  // words any more; the stop is said again, as that of a failure, and all that still run are awaited anew.
+  bool turn_into_failure(TimePoint now);
 
   // --- What failed. Ignored where no cause is wanted (any more). ---
   void see_failures(const RoundRoster::Seat& seat, int node_rank, const std::vector<LocalFailure>& failures,
@@ -47,8 +52,11 @@ class StopInquiry {
 
   // --- The decision. ---
   bool cause_wanted() const { return cause_wanted_; }
-  // Everybody has answered, or enough time has passed. Only where a cause is wanted.
-  bool is_ripe(TimePoint now) const { return unacknowledged_ == 0 || now >= cause_deadline(); }
+  // Everybody has answered, or enough time has passed. While there are but victims, the last workers of all nodes are
+  // waited for: the next round cannot begin before. Only where a cause is wanted.
+  bool is_ripe(TimePoint now) const {
+    return now >= cause_deadline() || (unacknowledged_ == 0 && (explained_ || unreaped_ == 0));
+  }
   TimePoint cause_deadline() const;
   struct Verdict {
     enum class Kind {
@@ -79,7 +87,9 @@ class StopInquiry {
   bool is_young_;  // the round, for losses
   std::vector<bool> awaited_;
   std::vector<bool> reaped_;
+  std::vector<bool> running_;  // awaited, and neither reaped nor given up
   size_t unacknowledged_ = 0;
+  size_t unreaped_ = 0;
   bool cause_wanted_;
   bool explained_ = false;  // by more than lost connections
   std::vector<FailureSighting> sightings_;

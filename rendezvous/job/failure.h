@@ -1,6 +1,7 @@
 // What a node tells of a worker that failed, and how a whole job ends. Pure values.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -10,15 +11,23 @@
 namespace ferrun {
 
 // How well a failure explains itself, best first. Of failures whose order cannot be told the better explanation is the
-// root cause.
+// root cause. The last two are the cause only where nobody tells of anything before them in this list.
 enum class FailureKind {
   kOutOfMemory,
   kSignal,      // ended by a signal that ferrun did not send
   kLostNode,    // the whole node vanished: made by the coordinator
   kExit,        // a non-zero exit code
   kNotStarted,  // never ran; `status` is the exit status that ferrun gives for it
+  kCutShort,    // ferrun stopped it, but it was ending by an exception of its own
   kLostPeer,    // only lost its connection to another rank
 };
+
+// Whether it may have been the first, without a look at the time.
+constexpr bool explains_itself(FailureKind kind) { return kind < FailureKind::kCutShort; }
+
+// How long at most the workers of a job whose first failures were but victims may end by themselves, so that the one
+// that is to blame can say so, before they are asked to.
+inline constexpr Duration kLastWords = std::chrono::seconds(2);
 
 struct LocalFailure {
   int local_rank = 0;

@@ -1,4 +1,5 @@
 // The member machine's part in rounds: prepare, go, stop, and what the workers make of it.
+#include <algorithm>
 #include <csignal>
 
 #include "rendezvous/member/member_impl.h"
@@ -16,7 +17,16 @@ bool makes_sense(const Assignment& assignment, int workers) {
          assignment.role_world <= assignment.world && assignment.restart_count >= 0;
 }
 
-bool stricter(StopKind kind, StopKind than) { return has_failure_grace(kind) && !has_failure_grace(than); }
+int strictness(StopKind kind) {
+  if (!has_failure_grace(kind)) return 0;
+  return kind == StopKind::kLostPeer ? 1 : 2;
+}
+
+bool stricter(StopKind kind, StopKind than) { return strictness(kind) > strictness(than); }
+
+StopKind kind_of_stop(const std::vector<LocalFailure>& failures) {
+  return std::ranges::any_of(failures, explains_itself, &LocalFailure::kind) ? StopKind::kFailure : StopKind::kLostPeer;
+}
 
 }  // namespace
 
@@ -160,7 +170,7 @@ void MemberMachine::Impl::on(const WorkersFailed& event) {
   if (event.round != work_.round || event.failures.empty()) return;
   if (work_.state == Work::kRunning) {
     work_.state = Work::kStopping;
-    work_.stop = StopKind::kFailure;
+    work_.stop = kind_of_stop(event.failures);
     stop_at_.reset();
     const std::vector<std::string>& report = event.failures.front().report;
     note_change(report.empty() ? "a worker of this node failed" : report.front());

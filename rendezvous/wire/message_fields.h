@@ -190,7 +190,7 @@ void fields(auto& io, Of<Go> auto& value) {
 
 void fields(auto& io, Of<Stop> auto& value) {
   fields(io, value.round);
-  io.word(value.kind, StopKind::kLoss, "kind of stop");
+  io.word(value.kind, StopKind::kLostPeer, "kind of stop");
   io.text(value.reason, kMaxSentenceBytes, "reason");
 }
 

@@ -200,10 +200,13 @@ enum class StopKind {
   kMembership,  // a node comes or leaves, or a round was prepared in vain: --shutdown-timeout
   kEnd,         // the job ends: --shutdown-timeout
   kLoss,        // a node is gone, so that nothing that workers do together comes to an end: --failure-grace
+  kLostPeer,    // a worker failed that only lost another: as kFailure, but others may first end by themselves
 };
 
 // Whether workers have --failure-grace between SIGTERM and SIGKILL; else --shutdown-timeout, to save what they have.
-constexpr bool has_failure_grace(StopKind kind) { return kind == StopKind::kFailure || kind == StopKind::kLoss; }
+constexpr bool has_failure_grace(StopKind kind) {
+  return kind == StopKind::kFailure || kind == StopKind::kLoss || kind == StopKind::kLostPeer;
+}
 
 // The round is over: stop its workers. Answered by StopAcknowledged at once and by NodeReaped when they are gone. Also
 // for a round that was only prepared.

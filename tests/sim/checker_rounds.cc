@@ -213,7 +213,7 @@ void Checker::stops(uint32_t agent, const Stop& message, const CoordinatorEvent&
 }
 
 void Checker::note_cause(Round& round, const Stop& message, const CoordinatorEvent& cause) {
-  if (message.kind == StopKind::kFailure) {
+  if (message.kind == StopKind::kFailure || message.kind == StopKind::kLostPeer) {
     // A member whose connection has broken already may be lost yet, and be the cause.
     const bool may_be_loss = std::ranges::any_of(
         round.slots, [this](const Slot& slot) { return !slot.finished && !nodes_[slot.agent].joined; });

@@ -33,6 +33,7 @@ const char* name(StopKind kind) {
     case StopKind::kMembership: return "membership";
     case StopKind::kEnd: return "end";
     case StopKind::kLoss: return "loss";
+    case StopKind::kLostPeer: return "lost peer";
   }
   return "?";
 }

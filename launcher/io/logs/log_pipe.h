@@ -52,7 +52,7 @@ class LogPipe {
   // True once the writing end is closed and everything is handed on.
   bool ended() const { return ended_; }
 
-  const LogTail& tail() const { return tail_; }
+  LogTail& tail() { return tail_; }
   boost::asio::posix::stream_descriptor& descriptor() { return descriptor_; }
 
   // Sinks that this stream waits for; null when there is none.

@@ -86,6 +86,8 @@ struct LogRouter::Impl : std::enable_shared_from_this<LogRouter::Impl> {
 
   void forget_before(int attempt);
   bool has_open_pipe(int attempt) const;
+  // Null where the stream is not read.
+  LogTail* tail(int attempt, int local_rank, Stream stream) const;
   void finish_drains();
   void cut_short(int attempt);
   void cut_short_at(int attempt, asio::steady_timer& timer, TimePoint deadline);
@@ -281,10 +283,23 @@ void LogRouter::drain(int attempt, TimePoint deadline, std::function<void()> don
   impl.finish_drains();
 }
 
+LogTail* LogRouter::Impl::tail(int attempt, int local_rank, Stream stream) const {
+  const auto found = streams.find(Key(attempt, local_rank, stream));
+  return found == streams.end() ? nullptr : &found->second->tail();
+}
+
 std::vector<std::string> LogRouter::tail(int attempt, int local_rank, Stream stream) const {
-  const auto found = impl_->streams.find(Impl::Key(attempt, local_rank, stream));
-  return found == impl_->streams.end() ? std::vector<std::string>()
-                                       : found->second->tail().lines(impl_->options.tail_lines);
+  const LogTail* const tail = impl_->tail(attempt, local_rank, stream);
+  return tail == nullptr ? std::vector<std::string>() : tail->lines(impl_->options.tail_lines);
+}
+
+std::vector<std::string> LogRouter::tail_before_mark(int attempt, int local_rank, Stream stream) const {
+  const LogTail* const tail = impl_->tail(attempt, local_rank, stream);
+  return tail == nullptr ? std::vector<std::string>() : tail->lines_before_mark(impl_->options.tail_lines);
+}
+
+void LogRouter::mark_tail(int attempt, int local_rank, Stream stream) {
+  if (LogTail* const tail = impl_->tail(attempt, local_rank, stream)) tail->mark();
 }
 
 void LogRouter::announce(const std::string& line) { impl_->console->announce(line); }

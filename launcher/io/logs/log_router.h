@@ -60,6 +60,9 @@ class LogRouter {
   // The last lines that the worker wrote, newest last, as bytes (may be invalid UTF-8); of an inherited stream, none.
   // Kept for the newest two attempts.
   std::vector<std::string> tail(int attempt, int local_rank, Stream stream) const;
+  // What tail() was at the last mark_tail(), as far as it is kept still; none without one.
+  std::vector<std::string> tail_before_mark(int attempt, int local_rank, Stream stream) const;
+  void mark_tail(int attempt, int local_rank, Stream stream);
 
   // Writes a line of ferrun's own to stderr, in order with the teed lines. Never waits; a stopped console's queue keeps
   // room for it.

@@ -181,6 +181,7 @@ void LocalJob::started(const StartWorker& start, const Result<pid_t>& pid) {
 }
 
 void LocalJob::signal(const SignalWorker& send) {
+  if (send.first) router_.mark_tail(send.attempt, send.local_rank, Stream::kStderr);
   if (processes_.signal_group(send.pid, send.signal)) return;
   tell_(WorkerFact{send.attempt, SignalMissed{send.local_rank, send.signal}});
 }

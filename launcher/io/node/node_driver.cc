@@ -237,6 +237,7 @@ class NodeDriver::Impl {
       worker.local_rank = local_rank;
       worker.evidence.error = error_files[i];
       worker.evidence.stderr_tail = job_.router().tail(gather.attempt, local_rank, Stream::kStderr);
+      worker.evidence.stderr_before_stop = job_.router().tail_before_mark(gather.attempt, local_rank, Stream::kStderr);
       worker.evidence.out_of_memory = out_of_memory;
       const StreamPlan err = worker_log_plan(config, gather.attempt, local_rank).err;
       // An empty file that nobody asked for is removed.

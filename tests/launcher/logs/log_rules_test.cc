@@ -281,6 +281,20 @@ TEST(LastLines, ShortensALongLine) {
   EXPECT_THAT(last_lines("äb\n", 5, false, 1), ElementsAre("\xc3 …"));
 }
 
+TEST(LogTail, KnowsWhatItWasAtItsMark) {
+  LogTail tail(20);
+  tail.append("one\ntwo\n");
+  EXPECT_THAT(tail.lines_before_mark(9), IsEmpty());
+  tail.mark();
+  EXPECT_THAT(tail.lines_before_mark(9), ElementsAre("one", "two"));
+  tail.append("three\n");
+  EXPECT_THAT(tail.lines_before_mark(9), ElementsAre("one", "two"));
+  tail.append("four\nfive\n");
+  EXPECT_THAT(tail.lines_before_mark(9), ElementsAre("two")) << "the beginning is not kept";
+  tail.append("six, seven and eight\n");
+  EXPECT_THAT(tail.lines_before_mark(9), IsEmpty());
+}
+
 TEST(LogTail, KeepsTheEndWhateverThePieces) {
   for (unsigned seed = 0; seed < 50; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));

@@ -57,12 +57,13 @@ TEST(NodeMachine, StopsItsOwnAtOnceAndTellsTheFailureWithItsEvidence) {
   story.join();
   story.run_round(1);
   story.exited(1, 3);
-  EXPECT_THAT(story.effects(), ElementsAre("SIGTERM 0", "gather 1")) << "the others do not wait for the evidence";
-  EXPECT_EQ(story.machine.group()->next_deadline(), story.now + 5s) << "the failure's grace";
+  EXPECT_THAT(story.effects(), ElementsAre("gather 1")) << "the others wait to hear whether it was the first to fail";
+  EXPECT_EQ(story.machine.group()->next_deadline(), story.now + GroupMachine::kJudgement);
   story.now += 2ms;
   story.step(EvidenceGathered{0, {left_behind(1, {"ValueError: bad label"})}});
-  EXPECT_THAT(story.effects(),
-              ElementsAre("warning: rank 3 (local_rank 1, pid 101) exited with code 3", "tell NodeFailed"));
+  EXPECT_THAT(story.effects(), ElementsAre("SIGTERM 0", "warning: rank 3 (local_rank 1, pid 101) exited with code 3",
+                                           "tell NodeFailed"));
+  EXPECT_EQ(story.machine.group()->next_deadline(), story.now - 2ms + 5s) << "the failure's grace";
   ASSERT_EQ(story.last_failures.size(), 1u);
   EXPECT_EQ(story.last_failures[0].rank, 3);
   EXPECT_EQ(story.last_failures[0].age, 2ms);
@@ -84,7 +85,7 @@ TEST(NodeMachine, WaitsWithTheEndOfARoundForItsEvidence) {
   NodeStory story;
   story.join();
   story.run_round(1);
-  story.exited(1, 3);
+  story.ended(1, ExitStatus::signaled(SIGKILL));
   story.ended(0, kTerminated);
   story.swept();
   EXPECT_THAT(story.effects(), Not(Contains("tell NodeReaped")));
@@ -99,7 +100,7 @@ TEST(NodeMachine, TellsASecondFailureOfItsOwnButNoVictims) {
   NodeStory story;
   story.join();
   story.run_round(1);
-  story.exited(1, 3);
+  story.ended(1, ExitStatus::signaled(SIGKILL));
   story.ended(0, ExitStatus::signaled(SIGSEGV));
   EXPECT_THAT(story.effects(), ElementsAre("SIGTERM 0", "gather 1", "gather 0", "sweep 0"));
   story.step(EvidenceGathered{0, {left_behind(1)}});
@@ -392,6 +393,54 @@ TEST(NodeMachine, DropsFactsOfOtherAttempts) {
   story.step(AttemptSwept{0});
   story.step(EvidenceGathered{0, {left_behind(0), left_behind(7)}});
   EXPECT_THAT(story.effects(), IsEmpty());
+}
+
+// --- The others of a victim have time for their last words. ---
+
+TEST(NodeMachine, AVictimIsToldAtOnceAndTheOthersMayEndByThemselves) {
+  NodeStory story;
+  story.join();
+  story.run_round(1);
+  const TimePoint began = story.now;
+  story.exited(0, 1);
+  story.step(EvidenceGathered{0, {left_behind(0, {"RuntimeError: Connection closed by peer"})}});
+  EXPECT_THAT(story.effects(), ElementsAre("gather 0", StartsWith("warning: rank 2"), "tell NodeFailed"));
+  EXPECT_EQ(story.machine.group()->next_deadline(), began + kLastWords);
+  story.hear(Stop{story.round(1), StopKind::kLostPeer, "rank 2 lost its peer"});
+  EXPECT_THAT(story.effects(), ElementsAre("tell StopAcknowledged"));
+  story.now += 1s;
+  story.exited(1, 3);
+  EXPECT_THAT(story.effects(), ElementsAre("gather 1", "sweep 0"));
+  story.step(EvidenceGathered{0, {left_behind(1, {"ValueError: bad label"})}});
+  EXPECT_THAT(story.effects(), ElementsAre("tell NodeFailed"));
+  EXPECT_EQ(story.last_failures[0].kind, FailureKind::kExit);
+}
+
+TEST(NodeMachine, WorkersHaveTimeForLastWordsWhereAnotherNodeHasButVictimsUntilOneIsKnownToHaveFailed) {
+  NodeStory story;
+  story.join();
+  story.run_round(1);
+  story.hear(Stop{story.round(1), StopKind::kLostPeer, "rank 0 lost its peer"});
+  EXPECT_THAT(story.effects(), ElementsAre("tell StopAcknowledged", HasSubstr("rank 0 lost its peer")));
+  EXPECT_EQ(story.machine.group()->next_deadline(), story.now + kLastWords);
+  story.hear(Stop{story.round(1), StopKind::kFailure, "rank 0 lost its peer"});
+  EXPECT_THAT(story.effects(),
+              ElementsAre("tell StopAcknowledged", HasSubstr("rank 0 lost its peer"), "SIGTERM 0", "SIGTERM 1"));
+}
+
+TEST(NodeMachine, TellsOfAWorkerThatItCutShort) {
+  NodeStory story;
+  story.join();
+  story.run_round(1);
+  story.hear(Stop{story.round(1), StopKind::kFailure, "rank 0 failed"});
+  story.ended(1, kTerminated);
+  FailedWorker culprit = left_behind(1);
+  culprit.evidence.stderr_before_stop = {"Traceback (most recent call last):", "ValueError: bad label"};
+  story.step(EvidenceGathered{0, {culprit}});
+  EXPECT_THAT(story.effects(), Contains("tell NodeFailed"));
+  EXPECT_EQ(story.last_failures[0].kind, FailureKind::kCutShort);
+  EXPECT_THAT(story.last_failures[0].report.front(),
+              HasSubstr("killed by SIGTERM (terminated), stopped while it was ending by an exception"));
 }
 
 }  // namespace

@@ -140,9 +140,9 @@ class RandomWorld {
     }
     if (!stop_began_) stop_began_ = now_;
     EXPECT_TRUE(killing || *group->next_deadline() <= *stop_began_ + grace) << "the grace is not what was asked for";
-    // Signals wait a moment for the other copy of the one that was taken.
-    const bool held_back =
-        !killing && *group->next_deadline() < *stop_began_ + grace && *group->next_deadline() <= now_ + 50ms;
+    // Signals wait a moment for the other copy of the one that was taken, and longer for last words.
+    const bool for_its_copy = *group->next_deadline() < *stop_began_ + grace && *group->next_deadline() <= now_ + 50ms;
+    const bool held_back = !killing && (for_its_copy || group->waits_for_words());
     for (const WorkerRecord& worker : group->workers()) {
       if (worker.state != WorkerRecord::State::kRunning || held_back) continue;
       ASSERT_FALSE(worker.sent_signals.empty()) << "rank " << worker.local_rank << " was not asked to stop";

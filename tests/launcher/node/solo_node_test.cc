@@ -99,6 +99,8 @@ TEST(SoloNode, EndsWithTheFailureWhenNoRestartIsLeft) {
   story.run_attempt();
   story.now += 2s;
   story.exited(1, 3);
+  EXPECT_THAT(story.effects(), ElementsAre("gather 1")) << "was it the first to fail?";
+  story.step(EvidenceGathered{0, {left_by(1)}});
   EXPECT_THAT(story.effects(), ElementsAre("SIGTERM 0"));
   EXPECT_EQ(story.machine.next_deadline(), story.now + 5s) << "the failure's grace, as on several nodes";
   story.now += 2ms;
@@ -432,6 +434,51 @@ TEST(SoloNode, LeavesNothingRunningWhenTheSentinelDies) {
   story.step(SignalArrived{SIGTERM});
   EXPECT_THAT(story.effects(), IsEmpty());
   EXPECT_EQ(story.machine.next_deadline(), std::nullopt);
+}
+
+TEST(SoloNode, StopsTheOthersOnlyWhenTheFirstToFailIsNoVictim) {
+  SoloStory story(3);
+  story.run_attempt();
+  const TimePoint began = story.now;
+  FailedWorker victim = left_by(0);
+  victim.evidence.stderr_tail = {"RuntimeError: Connection closed by peer"};
+  story.exited(0, 1);
+  EXPECT_THAT(story.effects(), ElementsAre("gather 0"));
+  story.step(EvidenceGathered{0, {victim}});
+  EXPECT_THAT(story.effects(), IsEmpty());
+  EXPECT_EQ(story.machine.next_deadline(), began + kLastWords);
+  story.now += 1s;
+  story.exited(1, 3);
+  EXPECT_THAT(story.effects(), ElementsAre("gather 1"));
+  story.step(EvidenceGathered{0, {left_by(1)}});
+  EXPECT_THAT(story.effects(), ElementsAre("SIGTERM 2"));
+  story.ended(2, kSoloTerminated);
+  story.swept();
+  EXPECT_THAT(story.effects(), ElementsAre("sweep 0", "gather 0 1 2")) << "all that they wrote has arrived by now";
+  story.gathered({victim, left_by(1)});
+  story.effects();
+  EXPECT_EQ(story.done->exit_status, 3);
+  EXPECT_EQ(story.done->failed_local_rank, 1) << "whose error file ferrun's own parent gets";
+}
+
+TEST(SoloNode, AVictimWhoseOthersSayNothingIsTheCause) {
+  SoloStory story(2);
+  story.run_attempt();
+  FailedWorker victim = left_by(0);
+  victim.evidence.error.state = ErrorFile::State::kRead;
+  victim.evidence.error.cause = ErrorFile::Cause::kLostPeer;
+  story.exited(0, 1);
+  story.step(EvidenceGathered{0, {victim}});
+  story.effects();
+  story.now = *story.machine.next_deadline();
+  story.step(DeadlineArrived{});
+  EXPECT_THAT(story.effects(), ElementsAre("SIGTERM 1"));
+  story.ended(1, kSoloTerminated);
+  story.swept();
+  story.gathered({victim});
+  story.effects();
+  EXPECT_THAT(story.done->lines, Contains(HasSubstr("Root cause: rank 0")));
+  EXPECT_THAT(story.done->lines, Contains(HasSubstr("rank 1 (local_rank 1, pid 101) killed by SIGTERM")));
 }
 
 }  // namespace

@@ -227,5 +227,52 @@ TEST(OrderByErrorFiles, KeepsTheMomentsAndGivesThemToWhoFailedFirst) {
   EXPECT_EQ(workers[2].record.ended_at, TimePoint(1s)) << "it says nothing of its time";
 }
 
+std::vector<std::string> traceback(const std::string& exception) {
+  return {"Traceback (most recent call last):", "  File \"train.py\", line 7, in <module>", exception};
+}
+
+TEST(Victims, AreNotThoseThatFerrunsSignalMetWhileTheyEndedByAnException) {
+  const WorkerRecord terminated = ended(kTerminated, {SIGTERM});
+  WorkerEvidence evidence;
+  evidence.stderr_tail = traceback("ValueError: bad label");
+  EXPECT_TRUE(is_victim(terminated, evidence)) << "its handler may have raised it";
+  EXPECT_FALSE(is_victim(ended(ExitStatus::exited(1), {SIGTERM}), evidence)) << "an exit code of its own";
+  EXPECT_TRUE(is_victim(ended(ExitStatus::exited(143), {SIGTERM}), evidence)) << "its handler's";
+  evidence.stderr_before_stop = evidence.stderr_tail;
+  EXPECT_FALSE(is_victim(terminated, evidence));
+  EXPECT_EQ(failure_kind(terminated, evidence), FailureKind::kCutShort);
+  EXPECT_EQ(failure_kind(ended(ExitStatus::exited(1), {SIGTERM}), evidence), FailureKind::kCutShort);
+  EXPECT_EQ(failure_kind(ended(ExitStatus::signaled(SIGSEGV), {SIGTERM}), evidence), FailureKind::kSignal);
+  EXPECT_EQ(failure_kind(ended(ExitStatus::exited(1)), evidence), FailureKind::kExit) << "nobody stopped it";
+  evidence.stderr_before_stop = {"terminate called after throwing an instance of 'std::runtime_error'",
+                                 "  what():  bad label"};
+  EXPECT_FALSE(is_victim(terminated, evidence));
+}
+
+TEST(Victims, AreThoseWhoseExceptionWasALostPeerOrTheStopItself) {
+  const WorkerRecord terminated = ended(kTerminated, {SIGTERM});
+  for (const char* exception :
+       {"RuntimeError: Connection closed by peer", "KeyboardInterrupt",
+        "torch.distributed.elastic.multiprocessing.api.SignalException: Process 7 got signal: 15"}) {
+    WorkerEvidence evidence;
+    evidence.stderr_tail = evidence.stderr_before_stop = traceback(exception);
+    EXPECT_TRUE(is_victim(terminated, evidence)) << exception;
+    EXPECT_TRUE(is_victim(ended(ExitStatus::exited(1), {SIGTERM}), evidence)) << exception;
+  }
+  WorkerEvidence thrown;
+  thrown.stderr_before_stop = {"terminate called after throwing an instance of 'gloo::IoException'",
+                               "  what():  Connection closed by peer [10.0.0.2]:4711"};
+  EXPECT_TRUE(is_victim(terminated, thrown));
+  thrown.stderr_before_stop = {"step 7: loss 2.1"};
+  EXPECT_TRUE(is_victim(terminated, thrown));
+}
+
+TEST(FailureKind, CanBeALostPeersOnlyAfterAnExitOrAnAbort) {
+  EXPECT_TRUE(may_have_lost_its_peer(ExitStatus::exited(1)));
+  EXPECT_TRUE(may_have_lost_its_peer(ExitStatus::signaled(SIGABRT)));
+  EXPECT_FALSE(may_have_lost_its_peer(ExitStatus::signaled(SIGKILL)));
+  EXPECT_FALSE(may_have_lost_its_peer(ExitStatus::exited(0)));
+}
+
 }  // namespace
 }  // namespace ferrun

@@ -343,5 +343,113 @@ TEST(GroupMachine, IgnoresFactsThatDoNotFit) {
   EXPECT_THAT(group.effects(), IsEmpty());
 }
 
+// --- Failures that may only have followed from another's. ---
+
+TEST(GroupMachine, AFailureInQuestionStopsTheOthersWhenItHasExplainedItself) {
+  Group group(3, 5s);
+  group.run_all();
+  group.step(RankEnded{1, ExitStatus::exited(3), true});
+  EXPECT_THAT(group.effects(), IsEmpty());
+  EXPECT_TRUE(group.machine.waits_for_words());
+  EXPECT_EQ(group.machine.next_deadline(), group.now + GroupMachine::kJudgement);
+  group.now += 1ms;
+  group.step(FailureJudged{true});
+  EXPECT_THAT(group.effects(), ElementsAre("SIGTERM 0", "SIGTERM 2"));
+  EXPECT_FALSE(group.machine.waits_for_words());
+  EXPECT_EQ(group.machine.next_deadline(), TimePoint{1000s} + 5s) << "the grace began with the failure";
+}
+
+TEST(GroupMachine, AFailureInQuestionThatNobodyJudgesStopsTheOthersSoon) {
+  Group group(2, 5s);
+  group.run_all();
+  group.step(RankEnded{1, ExitStatus::exited(3), true});
+  group.now = *group.machine.next_deadline();
+  group.step(GraceOver{});
+  EXPECT_THAT(group.effects(), ElementsAre("SIGTERM 0"));
+  group.step(FailureJudged{false});
+  EXPECT_THAT(group.effects(), IsEmpty());
+  EXPECT_EQ(group.machine.next_deadline(), TimePoint{1000s} + 5s);
+}
+
+TEST(GroupMachine, TheOthersOfAVictimMayEndByThemselvesForAWhile) {
+  Group group(3, 5s);
+  group.run_all();
+  group.step(RankEnded{0, ExitStatus::exited(1), true});
+  group.now += 1ms;
+  group.step(FailureJudged{false});
+  EXPECT_THAT(group.effects(), IsEmpty());
+  EXPECT_EQ(group.machine.next_deadline(), TimePoint{1000s} + kLastWords);
+  group.now += 1s;
+  group.step(RankEnded{1, ExitStatus::exited(1), true});
+  EXPECT_THAT(group.machine.workers()[1].sent_signals, IsEmpty()) << "nobody had asked it";
+  group.step(FailureJudged{false});
+  EXPECT_EQ(group.machine.next_deadline(), TimePoint{1000s} + kLastWords) << "each victim begins no new wait";
+  group.now = TimePoint{1000s} + kLastWords;
+  group.step(GraceOver{});
+  EXPECT_THAT(group.effects(), ElementsAre("SIGTERM 2"));
+  EXPECT_EQ(group.machine.next_deadline(), TimePoint{1000s} + 5s);
+}
+
+TEST(GroupMachine, ACrashAmongTheOthersOfAVictimEndsTheWait) {
+  Group group(3, 5s);
+  group.run_all();
+  group.step(RankEnded{0, ExitStatus::exited(1), true});
+  group.step(FailureJudged{false});
+  group.step(RankEnded{1, ExitStatus::signaled(SIGSEGV), false});
+  EXPECT_THAT(group.effects(), ElementsAre("SIGTERM 2"));
+}
+
+TEST(GroupMachine, TheWaitForWordsLeavesHalfOfTheGraceToThoseThatAreAsked) {
+  Group group(2, 1s);
+  group.run_all();
+  group.step(RankEnded{0, ExitStatus::exited(1), true});
+  group.step(FailureJudged{false});
+  EXPECT_EQ(group.machine.next_deadline(), group.now + 500ms);
+  Group without(2, 0s);
+  without.run_all();
+  without.step(RankEnded{0, ExitStatus::exited(1), true});
+  EXPECT_THAT(without.effects(), ElementsAre("SIGTERM 1"));
+}
+
+TEST(GroupMachine, AStopForAnotherReasonEndsTheWaitForWords) {
+  for (const int signal : {0, SIGINT}) {
+    Group group(2, 5s);
+    group.run_all();
+    group.step(RankEnded{0, ExitStatus::exited(1), true});
+    group.step(FailureJudged{false});
+    group.step(StopGroup{signal, "stop"});
+    EXPECT_THAT(group.effects(), ElementsAre("say stop", signal == 0 ? "SIGTERM 1" : "SIGINT 1"));
+  }
+}
+
+TEST(GroupMachine, AStopBecauseOfAVictimElsewhereLeavesTimeForWordsButUnasksNobody) {
+  Group group(2, 5s);
+  group.run_all();
+  group.step(StopGroup{SIGTERM, "rank 5 lost its peer", 4s, {}, true});
+  EXPECT_THAT(group.effects(), ElementsAre("say rank 5 lost its peer"));
+  EXPECT_EQ(group.machine.next_deadline(), group.now + kLastWords);
+  group.step(RankEnded{1, ExitStatus::exited(3), true});
+  EXPECT_THAT(group.machine.workers()[1].sent_signals, IsEmpty());
+  group.step(FailureJudged{true});
+  EXPECT_THAT(group.effects(), ElementsAre("SIGTERM 0"));
+  group.step(StopGroup{SIGTERM, "rank 6 lost its peer", 4s, {}, true});
+  EXPECT_THAT(group.effects(), ElementsAre("say rank 6 lost its peer"));
+  EXPECT_EQ(group.machine.next_deadline(), group.now + 4s);
+}
+
+TEST(GroupMachine, MarksTheFirstSignalThatIsToEndAWorker) {
+  Group group(1, 1s);
+  group.run_all();
+  group.step(PassSignal{SIGUSR1});
+  group.step(StopGroup{SIGTERM, "stop"});
+  group.step(StopGroup{SIGINT, "stop"});
+  std::vector<int> first;
+  for (const GroupEffect& effect : group.machine.take_effects()) {
+    const auto* send = std::get_if<SignalRank>(&effect);
+    if (send != nullptr && send->first) first.push_back(send->signal);
+  }
+  EXPECT_THAT(first, ElementsAre(SIGTERM));
+}
+
 }  // namespace
 }  // namespace ferrun

@@ -374,7 +374,7 @@ class World {
       }
       LocalFailure failure;
       failure.age = any(10ms);
-      failure.kind = static_cast<FailureKind>(pick(0, 5));
+      failure.kind = static_cast<FailureKind>(pick(0, 6));
       failure.report = {"a worker failed"};
       say(toy, NodeFailed{toy.work_round, {failure}});
       stop_workers(toy);

@@ -321,5 +321,24 @@ TEST(CoordinatorRound, SaysNothingAfterTheEnd) {
   EXPECT_FALSE(story.machine.next_deadline());
 }
 
+TEST(CoordinatorRound, HearsTheLastWordsOfOthersBeforeItBlamesAVictim) {
+  CoordinatorStory story(fixed(3));
+  story.join_all({"node0", "node1", "node2"});
+  story.wait(60s);
+  for (const char* name : {"node0", "node1", "node2"}) story.node(name).answers = false;
+  story.fail("node1", FailureKind::kLostPeer, 1);
+  for (const char* name : {"node0", "node1", "node2"}) {
+    EXPECT_EQ(story.last<Stop>(name).kind, StopKind::kLostPeer);
+    story.say(name, StopAcknowledged{{1, 1}, {}});
+  }
+  story.wait(1500ms);
+  EXPECT_EQ(story.phase(), Phase::kStopping) << "all have answered, and workers may still end by themselves";
+  story.say("node0", NodeFailed{{1, 1}, {CoordinatorStory::failure("node0", FailureKind::kExit, 7)}});
+  EXPECT_EQ(story.last<Stop>("node2").kind, StopKind::kFailure) << "nobody has to be waited for any more";
+  for (const char* name : {"node0", "node1", "node2"}) story.say(name, StopAcknowledged{{1, 1}, {}});
+  EXPECT_EQ(story.phase(), Phase::kClosing);
+  EXPECT_EQ(story.last<Close>("node2").end.exit_status, 7);
+}
+
 }  // namespace
 }  // namespace ferrun

@@ -9,6 +9,7 @@ namespace ferrun {
 namespace {
 
 using namespace std::chrono_literals;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 
 constexpr TimePoint kBegan{1000s};
@@ -95,6 +96,16 @@ TEST(JobRootCause, NamesAWorkerThatTellsNothing) {
   sighting.failure.report.clear();
   sighting.failure.status = ExitStatus::signaled(SIGKILL);
   EXPECT_EQ(headline(sighting), "a: rank 4 killed by SIGKILL (killed)");
+}
+
+TEST(JobRootCause, IsWhoWasCutShortOnlyWhereTheOthersLostAConnection) {
+  const FailureSighting lost = seen("a", FailureKind::kLostPeer, 2s, 1ms, 0);
+  const FailureSighting cut = seen("b", FailureKind::kCutShort, 10ms, 1ms, 1);
+  const FailureSighting crashed = seen("c", FailureKind::kExit, 1ms, 1ms, 2);
+  EXPECT_EQ(find_root_cause({lost, cut}).cause, 1u);
+  const std::vector<FailureSighting> all = {lost, cut, crashed};
+  EXPECT_EQ(find_root_cause(all).cause, 2u) << "nobody had stopped it";
+  EXPECT_THAT(describe(all, find_root_cause(all)), Contains("  b: rank 1 failed, before it, but was being stopped"));
 }
 
 }  // namespace

@@ -19,6 +19,13 @@ class StopInquiryTest : public ::testing::Test {
     for (int rank = 0; rank < 3; ++rank) inquiry.await(rank);
     return inquiry;
   }
+  StopInquiry begin_for_victim() {
+    began = kPartsStart + 60s;
+    StopInquiry inquiry({200ms, 5250ms, 30s}, StopKind::kLostPeer, "node0 failed", true, roster, began);
+    for (int rank = 0; rank < 3; ++rank) inquiry.await(rank);
+    tell(inquiry, 0, failure(FailureKind::kLostPeer));
+    return inquiry;
+  }
   static LocalFailure failure(FailureKind kind, int local_rank = 0, int status = 3) {
     LocalFailure made;
     made.kind = kind;
@@ -144,6 +151,37 @@ TEST_F(StopInquiryTest, LooksForNoCauseWhereNoneIsWanted) {
   EXPECT_EQ(inquiry.kind(), StopKind::kFailure);
   inquiry.turn_into_loss();
   EXPECT_EQ(inquiry.kind(), StopKind::kLoss);
+}
+
+TEST_F(StopInquiryTest, WaitsForTheLastWorkersOfAllWhileThereAreButVictims) {
+  StopInquiry inquiry = begin_for_victim();
+  for (int rank = 0; rank < 3; ++rank) inquiry.acknowledge(rank);
+  EXPECT_FALSE(inquiry.is_ripe(began + 1s));
+  inquiry.note_reaped(0);
+  inquiry.note_reaped(1);
+  EXPECT_FALSE(inquiry.is_ripe(began + 1s));
+  inquiry.give_up(2);
+  EXPECT_TRUE(inquiry.is_ripe(began + 1s)) << "a node that leaves tells no more";
+  EXPECT_EQ(inquiry.cause_deadline(), began + 5250ms);
+}
+
+TEST_F(StopInquiryTest, AsksAllThatStillRunAgainOnceSomebodyHasExplainedIt) {
+  StopInquiry inquiry = begin_for_victim();
+  for (int rank = 0; rank < 3; ++rank) inquiry.acknowledge(rank);
+  inquiry.note_reaped(2);
+  EXPECT_FALSE(inquiry.turn_into_failure(began + 1s)) << "there are but victims";
+  tell(inquiry, 1, failure(FailureKind::kExit, 0, 7), 1s);
+  EXPECT_TRUE(inquiry.turn_into_failure(began + 1s));
+  EXPECT_FALSE(inquiry.turn_into_failure(began + 1s)) << "said once";
+  EXPECT_EQ(inquiry.kind(), StopKind::kFailure);
+  EXPECT_TRUE(inquiry.awaits(0));
+  EXPECT_FALSE(inquiry.awaits(2)) << "it has said all";
+  EXPECT_EQ(inquiry.cause_deadline(), began + 1200ms);
+  EXPECT_FALSE(inquiry.is_ripe(began + 1s));
+  inquiry.acknowledge(0);
+  inquiry.acknowledge(1);
+  EXPECT_TRUE(inquiry.is_ripe(began + 1s));
+  EXPECT_EQ(inquiry.decide(false).end.exit_status, 7);
 }
 
 }  // namespace

@@ -89,7 +89,7 @@ class RandomMember {
       case 6: return DialStore{any_round(), {"10.0.0.1"}, static_cast<uint16_t>(pick(1, 2))};
       case 7:
       case 8: return Go{any_round(), text};
-      case 9: return Stop{any_round(), static_cast<StopKind>(pick(0, 3)), text};
+      case 9: return Stop{any_round(), static_cast<StopKind>(pick(0, 4)), text};
       case 10: return StatusReply{static_cast<uint32_t>(pick(0, 3)), "{}"};
       default:
         if (chance(95)) return Go{any_round(), text};
