@@ -21,6 +21,13 @@ enum class LossKind {
   kLocal,        // closed here: a protocol error, a peer that does not read
 };
 
+// What is left of a node that was in an earlier coordinator's round, as far as this machine can tell.
+enum class Remains {
+  kUnknown,  // its workers may run until its lease is over
+  kDying,    // agent and sentinel are dead; what was killed with them has as long to die as a guardian's kill takes
+  kNone,     // every process of the job on it is gone
+};
+
 // What has to survive the coordinator. Written before a round starts, and before the job is closed.
 struct CoordinatorState {
   uint64_t incarnation = 0;
@@ -29,6 +36,7 @@ struct CoordinatorState {
     AgentId agent;
     std::string host;
     int node_rank = 0;
+    Remains remains = Remains::kUnknown;  // not saved: found out when the state is taken up
     bool operator==(const Member&) const = default;
   };
   std::vector<Member> members;  // of the newest round

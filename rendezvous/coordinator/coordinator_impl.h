@@ -95,6 +95,7 @@ struct CoordinatorMachine::Impl {
   void disconnect_all();
   void learn_of_another(const MemberPast& past);
   void recover_saved();
+  std::optional<TimePoint> gone_at(Remains remains) const;
   void recover_reported(const MemberPast& past);
   void begin_recovery(const RoundId& id, size_t nodes);
   bool take_old_seat(Member& member, const MemberPast& past);

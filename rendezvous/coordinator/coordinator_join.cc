@@ -190,8 +190,19 @@ void CoordinatorMachine::Impl::learn_of_another(const MemberPast& past) {
 void CoordinatorMachine::Impl::recover_saved() {
   begin_recovery(record_.newest(), record_.saved_members().size());
   for (const CoordinatorState::Member& member : record_.saved_members()) {
-    takeover_->expect(member.agent, member.node_rank, member.host);
+    takeover_->expect(member.agent, member.node_rank, member.host, gone_at(member.remains));
   }
+  if (takeover_->step(now_) != Takeover::Step::kWait) return;
+  say(RendezvousLevel::kWarning, takeover_->words() + " (" + in_words(takeover_->until() - now_) + " at most)");
+}
+
+std::optional<TimePoint> CoordinatorMachine::Impl::gone_at(Remains remains) const {
+  switch (remains) {
+    case Remains::kUnknown: return std::nullopt;
+    case Remains::kDying: return started_ + config_.stop_bound;
+    case Remains::kNone: return started_;
+  }
+  return std::nullopt;
 }
 
 void CoordinatorMachine::Impl::recover_reported(const MemberPast& past) {

@@ -25,11 +25,12 @@ StateVerdict set_aside(const StateOwner& owner, const std::string& what, const s
 
 bool is_awaited(const StateOwner& owner, std::optional<Duration> age) { return age && *age <= owner.patience; }
 
-// Its leases have to end; nothing else of it counts.
+// Its leases have to end, those of its members; nothing else of it counts.
 CoordinatorState rounds_of(const CoordinatorState& saved) {
   CoordinatorState rounds;
   rounds.incarnation = saved.incarnation;
   rounds.newest = saved.newest;
+  rounds.members = saved.members;
   rounds.job_id = saved.job_id;
   return rounds;
 }

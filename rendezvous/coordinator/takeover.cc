@@ -1,5 +1,6 @@
 #include "rendezvous/coordinator/takeover.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "rendezvous/job/wording.h"
@@ -8,15 +9,15 @@ namespace ferrun {
 
 Takeover::Takeover(const RoundId& round, size_t nodes, TimePoint until) : round_(round), until_(until), nodes_(nodes) {
   for (size_t rank = 0; rank < nodes; ++rank) {
-    absentees_.emplace(static_cast<int>(rank), "node of rank " + std::to_string(rank));
+    absentees_.emplace(static_cast<int>(rank), Absentee{"node of rank " + std::to_string(rank), std::nullopt});
   }
 }
 
-void Takeover::expect(AgentId agent, int node_rank, const std::string& host) {
+void Takeover::expect(AgentId agent, int node_rank, const std::string& host, std::optional<TimePoint> gone_at) {
   const auto absentee = absentees_.find(node_rank);
   if (absentee == absentees_.end()) return;
   expected_[agent] = node_rank;
-  absentee->second = plain_text(host);
+  absentee->second = {plain_text(host), gone_at};
 }
 
 std::optional<int> Takeover::comes_back(AgentId agent, const MemberPast& past) {
@@ -36,7 +37,15 @@ std::optional<int> Takeover::comes_back(AgentId agent, const MemberPast& past) {
 
 Takeover::Step Takeover::step(TimePoint now) const {
   if (nodes_ > 0 && absentees_.empty()) return Step::kComplete;
-  return now >= until_ ? Step::kOver : Step::kWait;
+  return now >= until() ? Step::kOver : Step::kWait;
+}
+
+// Of nodes of which nothing is known the leases have to end.
+TimePoint Takeover::until() const {
+  if (absentees_.empty()) return until_;
+  TimePoint gone = TimePoint::min();
+  for (const auto& [rank, absentee] : absentees_) gone = std::max(gone, absentee.gone_at.value_or(until_));
+  return std::min(gone, until_);
 }
 
 std::string Takeover::words() const {
@@ -51,9 +60,9 @@ std::string Takeover::words() const {
 
 std::string Takeover::absent() const {
   std::vector<std::string> names;
-  for (const auto& [rank, host] : absentees_) {
+  for (const auto& [rank, absentee] : absentees_) {
     if (names.size() == kNamesListed) break;
-    names.push_back(host);
+    names.push_back(absentee.host);
   }
   return listed(names, absentees_.size());
 }

@@ -21,18 +21,19 @@ class Takeover {
   Takeover(const RoundId& round, size_t nodes, TimePoint until);
 
   // A saved state named the node of this node rank; one that does not exist is ignored. Where it has named any, no
-  // others are taken back.
-  void expect(AgentId agent, int node_rank, const std::string& host);
+  // others are taken back. Nothing of it is left from `gone_at` on, if that is known.
+  void expect(AgentId agent, int node_rank, const std::string& host, std::optional<TimePoint> gone_at = std::nullopt);
   // The node rank that a member has come back to; none when it has no part in that round, or it was taken already.
   std::optional<int> comes_back(AgentId agent, const MemberPast& past);
 
   enum class Step {
     kWait,
     kComplete,  // everybody is back
-    kOver,      // whoever is not back has stopped its workers
+    kOver,      // nothing is left of those who are not back, or they have stopped their workers
   };
   Step step(TimePoint now) const;
-  TimePoint until() const { return until_; }
+  // When it is over if nobody else comes back.
+  TimePoint until() const;
 
   // One clause: what it waits for.
   std::string words() const;
@@ -43,8 +44,12 @@ class Takeover {
   RoundId round_;
   TimePoint until_;
   size_t nodes_ = 0;
-  std::map<AgentId, int> expected_;       // node ranks
-  std::map<int, std::string> absentees_;  // hosts by node rank
+  struct Absentee {
+    std::string host;
+    std::optional<TimePoint> gone_at;
+  };
+  std::map<AgentId, int> expected_;    // node ranks
+  std::map<int, Absentee> absentees_;  // by node rank
 };
 
 }  // namespace ferrun

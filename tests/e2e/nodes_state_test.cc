@@ -56,6 +56,43 @@ TEST_F(NodesState, ALaunchInheritsNothingOfOneThatIsDead) {
               AllOf(HasSubstr("restart 0"), Not(HasSubstr("restart 1")), Not(HasSubstr(old_launch))));
 }
 
+// Whoever waited for a lease would wait for the test's whole patience.
+TEST_F(NodesState, ALaunchWaitsForNoLeaseOfAgentsThatAreDeadOnThisMachine) {
+  const Words options = {"--rdzv-conf=keep_alive_interval=100", "--verbose"};
+  for (const bool with_sentinels : {false, true}) {
+    auto first = agent("2", options, shell("echo up >> $DIR/up; exec sleep 3600"));
+    auto second = agent("2", options, shell("echo up >> $DIR/up; exec sleep 3600"));
+    ASSERT_TRUE(eventually_lines("up", with_sentinels ? 4 : 2)) << first->err() << second->err();
+    for (const auto* each : {&first, &second}) {
+      const pid_t its_agent = agent_of(**each);
+      ASSERT_GT(its_agent, 0);
+      if (with_sentinels) (*each)->signal(SIGKILL);
+      kill(its_agent, SIGKILL);
+      (*each)->wait();
+    }
+    first = agent("2", options, shell("true"));
+    second = agent("2", options, shell("true"));
+    EXPECT_EQ(first->wait(), ExitStatus::exited(0)) << first->err();
+    EXPECT_EQ(second->wait(), ExitStatus::exited(0)) << second->err();
+    EXPECT_THAT(first->err() + second->err(), HasSubstr("has come back: what starts now is a new launch"));
+  }
+}
+
+TEST_F(NodesState, ALaunchWaitsForALivingAgentOfTheOneBeforeAndSaysSo) {
+  const Words options = {"--rdzv-conf=keep_alive_interval=0.5"};
+  auto first = agent("2", options, shell("echo up >> $DIR/up; exec sleep 3600"));
+  ASSERT_TRUE(eventually([&] { return std::filesystem::exists(file("ferrun")); }));
+  const auto second = agent("2", options, shell("echo up >> $DIR/up; exec sleep 3600"));
+  ASSERT_TRUE(eventually_lines("up", 2)) << first->err() << second->err();
+  // Stopped with its sentinel: it holds its lease to the end, and answers nobody.
+  second->signal(SIGSTOP);
+  kill(agent_of(*second), SIGSTOP);
+  kill(agent_of(*first), SIGKILL);
+  first->wait();
+  first = agent("1:2", options, shell("true"));
+  EXPECT_TRUE(first->wait_for_output("to come back, or for their leases to end")) << first->err();
+}
+
 TEST_F(NodesState, ASecondCoordinatorIsKeptOffTheStateFileByName) {
   const auto one = coordinator_of("one", port);
   ASSERT_TRUE(one->wait_for_output("coordinating job")) << one->err();

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "launcher/config/names.h"
+#include "launcher/io/node/node_claim.h"
 #include "launcher/node/node_setup.h"
 #include "rendezvous/io/net/port_owner.h"
 
@@ -66,6 +67,7 @@ Status CoordinatorHost::serve() {
   StateVerdict earlier = claim_ ? claim_->take_verdict() : StateVerdict{};
   if (!earlier.usable) return Error{ErrorKind::kUser, earlier.line};
   if (!earlier.line.empty()) callbacks_.say(LogLevel::kWarning, earlier.line);
+  if (earlier.state) look_for_remains(*earlier.state);
   CoordinatorServer::Options options;
   options.config = coordinator_config(
       options_.rendezvous, options_.own_process ? AgentId{} : options_.rendezvous.member.agent, options_.launch_id);
@@ -78,6 +80,13 @@ Status CoordinatorHost::serve() {
   server_ = std::make_unique<CoordinatorServer>(io_, std::move(options), std::move(callbacks));
   if (options_.state_is_private && state_is_kept()) keep_state_fresh();
   return ok_status();
+}
+
+void CoordinatorHost::look_for_remains(CoordinatorState& earlier) const {
+  if (options_.claims.empty()) return;
+  for (CoordinatorState::Member& member : earlier.members) {
+    member.remains = remains_of(options_.claims, member.agent);
+  }
 }
 
 StateOwner CoordinatorHost::state_owner() const {

@@ -33,6 +33,8 @@ class CoordinatorHost {
     std::filesystem::path state_file;  // empty: nothing is kept
     // The state file is this machine's own affair, not the user's: what is old or cannot be read is left aside.
     bool state_is_private = false;
+    // Where agents of this machine leave their claims; empty: nothing is known of them.
+    std::filesystem::path claims;
   };
 
   struct Callbacks {
@@ -60,6 +62,7 @@ class CoordinatorHost {
   Status serve();
   StateOwner state_owner() const;
   bool state_is_kept() const { return claim_ && claim_->held(); }
+  void look_for_remains(CoordinatorState& earlier) const;
   void keep_state_fresh();
   void end(const JobEnd& end);
 

@@ -38,6 +38,8 @@ Status LeaseGuard::share(int connection) {
 
 void LeaseGuard::forget() { (void)tell(LeaseMessage::kForget, -1); }
 
+Status LeaseGuard::claim(int file) { return tell(LeaseMessage::kClaim, file); }
+
 Status LeaseGuard::tell(LeaseMessage message, int descriptor) {
   char byte = static_cast<char>(message);
   iovec data = {&byte, 1};

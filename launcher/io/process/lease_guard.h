@@ -37,6 +37,10 @@ class LeaseGuard {
   Status share(int connection);
   void forget();
 
+  // The sentinel holds a duplicate of this descriptor too, to its own end, and writes a word into its file when every
+  // process of the job is gone.
+  Status claim(int file);
+
  private:
   Status tell(LeaseMessage message, int descriptor);
 

@@ -18,6 +18,7 @@ enum class LeaseMessage : char {
   kLook = 'L',    // the lease on the page has begun, or ends sooner than it did
   kShare = 'S',   // comes with a descriptor: hold it in place of an earlier one
   kForget = 'F',  // close the descriptor
+  kClaim = 'C',   // comes with the descriptor of the node's claim: hold it until every process of the job is gone
 };
 
 }  // namespace ferrun

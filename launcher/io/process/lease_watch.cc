@@ -103,6 +103,10 @@ void LeaseWatch::take_messages() {
     }
     const auto message = static_cast<LeaseMessage>(byte);
     if (message == LeaseMessage::kLook) continue;  // enforce() looks anyway
+    if (message == LeaseMessage::kClaim) {
+      claim_ = descriptor_of(header);
+      continue;
+    }
     connection_.reset();
     if (message == LeaseMessage::kShare) hold(descriptor_of(header));
   }
@@ -124,6 +128,9 @@ void LeaseWatch::hold(UniqueFd connection) {
 
 void LeaseWatch::let_go() {
   if (messages_ >= 0) take_messages();  // what the agent said last
+  if (claim_) {
+    [[maybe_unused]] const ssize_t written = pwrite(claim_.get(), "gone\n", 5, 0);
+  }
   if (!connection_) return;
   shutdown(connection_.get(), SHUT_WR);
   const TimePoint deadline = monotonic_now() + kPatienceWithPeer;

@@ -27,8 +27,8 @@ class LeaseWatch {
   // in another way, without /proc: then they come to the sentinel. For a moment at which they must not continue.
   void enforce(pid_t agent);
 
-  // Ends the connection that it holds, for every process of the job is gone: what has arrived is read away first, so
-  // that the peer sees an end of the stream and no reset.
+  // Ends the connection that it holds, for every process of the job is gone, and says so in the node's claim: what has
+  // arrived is read away first, so that the peer sees an end of the stream and no reset.
   void let_go();
 
  private:
@@ -42,6 +42,7 @@ class LeaseWatch {
   int signals_ = -1;  // a signalfd: readable when one is pending
   int timer_ = -1;
   UniqueFd connection_;
+  UniqueFd claim_;  // a file, locked
 };
 
 }  // namespace ferrun

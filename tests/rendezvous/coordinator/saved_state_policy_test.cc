@@ -112,7 +112,7 @@ TEST(SavedStatePolicy, OfALaunchOfAnotherSizeOnlyTheRoundsCount) {
   EXPECT_EQ(verdict.state->incarnation, other.incarnation);
   EXPECT_EQ(verdict.state->launch_id, "");
   EXPECT_EQ(verdict.state->restarts, 0);
-  EXPECT_TRUE(verdict.state->members.empty());
+  EXPECT_EQ(verdict.state->members, other.members) << "whose leases these are";
   EXPECT_EQ(verdict.line,
             "an earlier launch of job 'run7' was another one: --nnodes is 4 there and 2 here; this one begins anew");
   expect_refused(judge_state(given_file(), found(other), 3s),

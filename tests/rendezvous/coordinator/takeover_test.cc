@@ -75,5 +75,25 @@ TEST(Takeover, SaysForWhomItWaits) {
             "end");
 }
 
+TEST(Takeover, WaitsForNoLeaseOfNodesOfWhichNothingIsLeft) {
+  Takeover takeover(kOldRound, 3, kLeasesEnd);
+  takeover.expect(AgentId{1}, 0, "node0", kPartsStart);
+  takeover.expect(AgentId{2}, 1, "node1", kPartsStart + 1s);
+  takeover.expect(AgentId{3}, 2, "node2");
+  EXPECT_EQ(takeover.until(), kLeasesEnd) << "nothing is known of node2";
+  EXPECT_EQ(takeover.comes_back(AgentId{3}, past_of(2)), 2);
+  EXPECT_EQ(takeover.until(), kPartsStart + 1s);
+  EXPECT_EQ(takeover.step(kPartsStart + 1s - 1ns), Takeover::Step::kWait);
+  EXPECT_EQ(takeover.step(kPartsStart + 1s), Takeover::Step::kOver) << "without the two";
+}
+
+TEST(Takeover, IsOverAtOnceWhereAllNodesAreKnownToBeGone) {
+  Takeover takeover(kOldRound, 2, kLeasesEnd);
+  takeover.expect(AgentId{1}, 0, "node0", kPartsStart);
+  EXPECT_EQ(takeover.step(kPartsStart), Takeover::Step::kWait) << "the state does not say who the other one is";
+  takeover.expect(AgentId{2}, 1, "node1", kPartsStart);
+  EXPECT_EQ(takeover.step(kPartsStart), Takeover::Step::kOver);
+}
+
 }  // namespace
 }  // namespace ferrun
