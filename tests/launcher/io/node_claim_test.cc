@@ -35,9 +35,7 @@ class NodeClaimTest : public ::testing::Test {
   const testing::TemporaryDirectory folder;
 };
 
-TEST_F(NodeClaimTest, TellsOfNobodyWhoWasNeverHere) {
-  EXPECT_EQ(remains_of(folder.path(), kNode), Remains::kUnknown);
-}
+TEST_F(NodeClaimTest, TellsOfNobodyWhoWasNeverHere) { EXPECT_EQ(remains_of(folder.path(), kNode), Remains::kUnknown); }
 
 // The sentinel's duplicate is as good as the agent's own descriptor.
 TEST_F(NodeClaimTest, IsHeldUntilTheLastOfItsHoldersIsGone) {
