@@ -24,7 +24,7 @@ enum class LossKind {
 // What is left of a node that was in an earlier coordinator's round, as far as this machine can tell.
 enum class Remains {
   kUnknown,  // its workers may run until its lease is over
-  kDying,    // agent and sentinel are dead; what was killed with them has as long to die as a guardian's kill takes
+  kDying,    // agent and sentinel are dead; what was killed with them has as long to die as a sentinel's kill takes
   kNone,     // every process of the job on it is gone
 };
 
