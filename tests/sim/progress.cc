@@ -18,6 +18,12 @@ constexpr Duration kRetransmission = 1s;  // the slowest
 // Until an agent has looked at the endpoint's name again, and has waited for rank 0 to host.
 constexpr Duration kElection = 17s;
 
+// Its evidence may still be gathered, and nobody has been told.
+bool has_failed_worker(const Agent& agent) {
+  const GroupMachine* const group = agent.running() ? agent.machine().group() : nullptr;
+  return group != nullptr && std::ranges::any_of(group->workers(), [](const auto& worker) { return worker.failed(); });
+}
+
 }  // namespace
 
 // Lease, grace, last call and ten round trips. A node that hung on a dead connection notices that first.
@@ -132,7 +138,8 @@ std::string World::unabsorbed() {
 
 void World::let_all_succeed() {
   const CoordinatorProcess* const process = coordinator();
-  must_succeed_ = process != nullptr && process->machine().phase() == CoordinatorMachine::Phase::kRunning;
+  must_succeed_ = process != nullptr && process->machine().phase() == CoordinatorMachine::Phase::kRunning &&
+                  std::ranges::none_of(agents_, [](const auto& agent) { return has_failed_worker(*agent); });
   parts_.finishing = true;
   for (const auto& agent : agents_) succeed(*agent, 500ms);
   enter(Stage::kFinishing, settle_bound() + plan_.coordinator.close_timeout + plan_.member.join_timeout +
