@@ -16,6 +16,7 @@
 #include <fstream>
 #include <random>
 #include <sstream>
+#include <stdexcept>
 #include <thread>
 
 namespace ferrun::testing {
@@ -56,10 +57,25 @@ std::vector<pid_t> JobMarker::processes() const {
   return found;
 }
 
+namespace {
+
+// A busy machine may have no process to give for a moment.
+pid_t fork_or_throw() {
+  const auto deadline = Clock::now() + kHangLimit;
+  for (;;) {
+    const pid_t pid = fork();
+    if (pid >= 0) return pid;
+    if (Clock::now() > deadline) throw std::runtime_error(std::string("fork: ") + std::strerror(errno));
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+}
+
+}  // namespace
+
 Program::Program(const std::vector<std::string>& argv, const ProgramOptions& options) {
   std::array<int, 2> out, err;
   if (pipe2(out.data(), O_CLOEXEC) != 0 || pipe2(err.data(), O_CLOEXEC) != 0) throw std::runtime_error("pipe2");
-  pid_ = fork();
+  pid_ = fork_or_throw();
   if (pid_ == 0) {
     if (options.own_group) setpgid(0, 0);
     dup2(out[1], STDOUT_FILENO);
@@ -121,7 +137,7 @@ ExitStatus Program::wait() {
   }
   int status = 0;
   if (!status_ && waitpid(pid_, &status, 0) == pid_) status_ = ExitStatus::from_wait_status(status);
-  return *status_;
+  return status_.value();
 }
 
 bool Program::wait_for_output(const std::string& text) {
