@@ -9,17 +9,36 @@
 #include <filesystem>
 
 namespace ferrun::testing {
+namespace {
 
-uint16_t free_port() {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+sockaddr_in loopback(uint16_t port) {
   sockaddr_in address = {};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(port);
+  return address;
+}
+
+}  // namespace
+
+uint16_t free_port() {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address = loopback(0);
   socklen_t size = sizeof address;
   auto* generic = reinterpret_cast<sockaddr*>(&address);
   if (bind(fd, generic, size) != 0 || getsockname(fd, generic, &size) != 0) ADD_FAILURE() << "no free port";
   close(fd);
   return ntohs(address.sin_port);
+}
+
+bool eventually_listens(uint16_t port) {
+  return eventually([port] {
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const sockaddr_in address = loopback(port);
+    const int connected = connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+    close(fd);
+    return connected == 0;
+  });
 }
 
 Nodes::Nodes() : port(free_port()) {}

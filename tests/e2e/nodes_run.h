@@ -14,6 +14,8 @@ namespace ferrun::testing {
 
 // A port that was free a moment ago.
 uint16_t free_port();
+// Whether somebody listens at the port, sooner or later: for programs whose output says nothing.
+bool eventually_listens(uint16_t port);
 
 class Nodes : public ::testing::Test {
  protected:

@@ -129,6 +129,7 @@ TEST_F(NodesState, ACoordinatorWhoseTerminalStandsStillCoordinatesAndEndsWhenTol
       {"coordinator", "--nnodes=2", "--rdzv-endpoint=" + endpoint(), "--state-file=" + file("state"), "--verbose"}, {},
       [writer = writer] { dup2(writer, STDERR_FILENO); });
   close(writer);
+  ASSERT_TRUE(eventually_listens(port)) << "else an agent may be first to coordinate";
   const auto first = waiting_agent("2");
   const auto second = waiting_agent("2");
   ASSERT_TRUE(eventually_lines("up", 2)) << first->err();
