@@ -104,7 +104,8 @@ class LeaseTest : public ::testing::Test {
   TemporaryDirectory directory;
 };
 
-constexpr std::chrono::milliseconds kShort{400};
+// Long enough for a machine on which an agent has to wait for a processor.
+constexpr std::chrono::milliseconds kShort{1500};
 constexpr std::chrono::milliseconds kLong{3600 * 1000};
 
 TEST_F(LeaseTest, WorkersOfAStoppedAgentDieWhenItEnds) {
@@ -132,14 +133,14 @@ TEST_F(LeaseTest, StoppedWorkersDieWithItToo) {
 TEST_F(LeaseTest, ASuspendedJobDoesNotGoOnAfterIt) {
   const std::string up = directory.file("up"), on = directory.file("on");
   TerminalJob job(lease_agent_command(1, {"pid", up, "wait-file", directory.file("go"), "touch", on, "forever"}),
-                  {.environment = {marker.variable(), "PROBE_LEASE=400"}});
+                  {.environment = with_lease(kShort).environment});
   const pid_t worker = pid_from_file(up);
   job.press('\x1a');
   ASSERT_TRUE(WIFSTOPPED(job.next_status()));
   ASSERT_TRUE(eventually([&] { return process_state(worker) == 'T'; }));
   close(open(directory.file("go").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
   const auto stopped = Clock::now();
-  ASSERT_TRUE(eventually([&] { return Clock::now() - stopped > std::chrono::milliseconds(600); }));
+  ASSERT_TRUE(eventually([&] { return Clock::now() - stopped > kShort + std::chrono::milliseconds(200); }));
   job.continue_in_foreground();
   const int status = job.next_status();
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 128 + SIGKILL) << status;
