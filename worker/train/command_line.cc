@@ -130,8 +130,17 @@ void add_recipe_options(CLI::App& app, TrainOptions& options) {
   add_whole(app, "--step-size", options.step_size, 1, kNoLimit, "Epochs between two reductions of the learning rate")
       ->group(group);
   add_real(app, "--gamma", options.gamma, 0, "Factor of each reduction")->group(group);
+  add_whole(app, "--accumulate", options.accumulate, 1, kMostPictures,
+            "Batches whose gradients add up to one step of the optimizer")
+      ->group(group);
+  add_choice<Monitor>(app, "--monitor", options.monitor,
+                      {{"val_accuracy", Monitor::kAccuracy}, {"val_loss", Monitor::kLoss}},
+                      "What makes an epoch the best (default: val_accuracy)")
+      ->group(group);
+  add_real(app, "--min-delta", options.min_delta, 0, "How much better than the best an epoch must be to count as better")
+      ->group(group);
   add_whole(app, "--patience", options.patience, 0, kNoLimit,
-            "Epochs without a better validation accuracy before stopping; 0: never")
+            "Epochs without a better one (--monitor) before stopping; 0: never")
       ->group(group);
   add_seed(app, options.seed, "Of weights, order and augmentation")->group(group);
   add_choice<OptimizerChoice>(app, "--optimizer", options.optimizer,
@@ -195,6 +204,11 @@ Result<Command> parse_train(const Arguments& arguments) {
                       &options.collective_timeout);
   add_output_options(app, options);
   Result<Command> command = parse(app, arguments, options);
+  if (TrainOptions* const parsed = command ? std::get_if<TrainOptions>(&*command) : nullptr) {
+    for (const CLI::Option* option : app.get_options()) {
+      if (option->count() > 0) parsed->given.insert(option->get_name().substr(2));
+    }
+  }
   if (command && options.resume && options.resume->empty() && options.output_dir.empty() &&
       std::holds_alternative<TrainOptions>(*command)) {
     return Error{ErrorKind::kUsage, "--resume: name a checkpoint or a directory, or give --output-dir"};
