@@ -73,8 +73,8 @@ TEST_F(ContinuedRun, TakesTheRestOfAnEpochOnceOnMoreAndOnFewerRanks) {
 
 TEST_F(ContinuedRun, TakesOptionsThatAreGivenAndKeepsTheOthers) {
   run(job(1, "out", {"--epochs", "1", "--lr", "0.002", "--seed", "9", "--batch-size", "14"}));
-  const std::string same =
-      run({FERRUN_BIN_DIR "/worker", "--faces", "10", "--epochs", "2", "--output-dir", directory.file("out"), "--resume"});
+  const std::string same = run(
+      {FERRUN_BIN_DIR "/worker", "--faces", "10", "--epochs", "2", "--output-dir", directory.file("out"), "--resume"});
   EXPECT_THAT(same, AllOf(HasSubstr("batch 14, seed 9"), HasSubstr("at 32x32"), Not(HasSubstr("note:"))));
   EXPECT_EQ(last_metric("out", 1), "0.002");
   const std::string changed = run({FERRUN_BIN_DIR "/worker", "--faces", "10", "--epochs", "3", "--output-dir",
@@ -114,8 +114,9 @@ TEST_F(ContinuedRun, IsAskedToStopInItsValidation) {
       std::filesystem::create_hard_link(picture, entry.path() / ("copy" + std::to_string(i) + ".jpg"));
     }
   }
-  const Words data = {"--data", directory.file("faces"), "--image-size", "64", "--epochs", "1", "--batch-size", "7",
-                      "--save-every", "1"};
+  const Words data = {
+      "--data", directory.file("faces"), "--image-size", "64", "--epochs", "1", "--batch-size", "7", "--save-every",
+      "1"};
   Program training(job(2, "out", data), options());
   ASSERT_TRUE(eventually([&] { return place("out").samples_done == 7; })) << training.err();
   const pid_t rank = worker_pid(0, 0);

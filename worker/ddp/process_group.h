@@ -66,8 +66,8 @@ class ProcessGroup {
   int world_size() const { return address_.world_size; }
   bool alone() const { return address_.alone(); }
 
-  // Gives the group another backend beside Gloo (NCCL, by the CUDA plug-in), for tensors on another device. All ranks or
-  // none. Not in a world of one. May throw what `attach` throws.
+  // Gives the group another backend beside Gloo (NCCL, by the CUDA plug-in), for tensors on another device. All ranks
+  // or none. Not in a world of one. May throw what `attach` throws.
   using Attach = std::function<void(c10d::ProcessGroup& group, const c10::intrusive_ptr<c10d::Store>& store)>;
   void attach_backend(const Attach& attach);
 
