@@ -16,9 +16,9 @@
 #include "worker/checkpoint/atomic_file.h"
 #include "worker/ddp/autocast.h"
 #include "worker/ddp/replica_check.h"
+#include "worker/report/curves.h"
 #include "worker/train/batch_tensors.h"
 #include "worker/train/channels_last.h"
-#include "worker/train/curves.h"
 #include "worker/train/output_plan.h"
 #include "worker/train/source_data.h"
 #include "worker/train/stop_signal.h"
@@ -128,7 +128,7 @@ Ending Trainer::run() {
   }
   Ending ending = train();
   if (ending.message.empty() && job_.group->rank() == 0 && !state_.history.empty()) {
-    if (Status drawn = write_curves(join_path(output_directory_, kCurvesFile), state_.history); !drawn) {
+    if (Status drawn = report::write_curves(join_path(output_directory_, kCurvesFile), state_.history); !drawn) {
       return Ending::failure(drawn.error());
     }
   }
@@ -276,7 +276,7 @@ Status Trainer::write_metrics() {
   if (job_.group->rank() != 0) {
     return ok_status();
   }
-  const std::string csv = metrics_csv(state_.history);
+  const std::string csv = report::metrics_csv(state_.history);
   checkpoint::AtomicFile file(join_path(output_directory_, kMetricsFile));
   if (Status opened = file.open(); !opened) return opened;
   const auto* const bytes = reinterpret_cast<const uint8_t*>(csv.data());
