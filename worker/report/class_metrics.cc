@@ -96,8 +96,8 @@ std::string metrics_table(const ClassMetrics& metrics) {
     const ClassScores& scores = metrics.classes[i];
     table += table_row(names[i], width, scores.precision, scores.recall, scores.f1, scores.support);
   }
-  table += "\n" + table_row(macro, width, metrics.macro_precision, metrics.macro_recall, metrics.macro_f1,
-                            metrics.samples);
+  table +=
+      "\n" + table_row(macro, width, metrics.macro_precision, metrics.macro_recall, metrics.macro_f1, metrics.samples);
   table += table_row(weighted, width, metrics.weighted_precision, metrics.weighted_recall, metrics.weighted_f1,
                      metrics.samples);
   char accuracy[96];

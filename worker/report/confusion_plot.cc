@@ -16,9 +16,9 @@ constexpr double kLeastReadableCell = 24;
 // From white to a dark blue; the colours between are those of matplotlib's "Blues", in which seven steps are told
 // apart also without colour.
 Ink shade(double share) {
-  constexpr Ink kStops[] = {{0.969, 0.984, 1.0},   {0.871, 0.922, 0.969}, {0.776, 0.859, 0.937}, {0.620, 0.792, 0.882},
-                            {0.420, 0.682, 0.839}, {0.259, 0.573, 0.776}, {0.129, 0.443, 0.710}, {0.031, 0.318, 0.612},
-                            {0.031, 0.188, 0.420}};
+  constexpr Ink kStops[] = {{0.969, 0.984, 1.0},   {0.871, 0.922, 0.969}, {0.776, 0.859, 0.937},
+                            {0.620, 0.792, 0.882}, {0.420, 0.682, 0.839}, {0.259, 0.573, 0.776},
+                            {0.129, 0.443, 0.710}, {0.031, 0.318, 0.612}, {0.031, 0.188, 0.420}};
   const double place = std::clamp(share, 0.0, 1.0) * 8;
   const int stop = std::min(7, static_cast<int>(place));
   const double part = place - stop;
@@ -86,8 +86,7 @@ void paint_names(Drawing& drawing, const ConfusionMatrix& confusion, const Grid&
     style.vertical = false;
     drawing.text(grid.left - 9, grid.top + middle, confusion.classes[i], style, {1, 0.5});
     style.vertical = grid.vertical_names;
-    drawing.text(grid.left + middle, grid.top + extent + 9, confusion.classes[i], style,
-                 {0.5, 0.0});
+    drawing.text(grid.left + middle, grid.top + extent + 9, confusion.classes[i], style, {0.5, 0.0});
   }
 }
 
@@ -168,8 +167,8 @@ Result<std::vector<uint8_t>> confusion_png(const ConfusionMatrix& confusion) {
   drawing->text(drawing->width() / 2, 26, "Confusion matrix", {.size = 18, .bold = true}, {0.5, 0.5});
   drawing->text(drawing->width() / 2, 52, heading(confusion), {.size = 13}, {0.5, 0.5});
   drawing->text(middle, drawing->height() - 18, "Predicted class", {.size = 13.5, .bold = true}, {0.5, 0.5});
-  drawing->text(std::max(18.0, grid.left - names - 28), grid.top + extent / 2, "True class", {.size = 13.5, .bold = true, .vertical = true},
-                {0.5, 0.5});
+  drawing->text(std::max(18.0, grid.left - names - 28), grid.top + extent / 2, "True class",
+                {.size = 13.5, .bold = true, .vertical = true}, {0.5, 0.5});
   return drawing->png();
 }
 

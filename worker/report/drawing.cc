@@ -138,7 +138,8 @@ Result<std::vector<uint8_t>> Drawing::png() {
 }
 
 Result<std::vector<uint8_t>> thumbnail_png(const std::vector<uint8_t>& pixels, int width, int height, int side) {
-  if (width < 1 || height < 1 || side < 1 || pixels.size() != size_t{3} * static_cast<size_t>(width) * static_cast<size_t>(height)) {
+  if (width < 1 || height < 1 || side < 1 ||
+      pixels.size() != size_t{3} * static_cast<size_t>(width) * static_cast<size_t>(height)) {
     return Error{ErrorKind::kInternal, "a thumbnail of pixels that are no picture"};
   }
   using Surface = std::unique_ptr<cairo_surface_t, void (*)(cairo_surface_t*)>;

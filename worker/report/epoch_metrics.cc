@@ -94,7 +94,8 @@ Result<std::vector<EpochMetrics>> parse_metrics_csv(std::string_view text, const
     if (columns.empty()) {
       columns = cells_of(line);
       if (columns.front() != "epoch") {
-        return Error{ErrorKind::kUser, where + ": it does not begin with 'epoch': this is no metrics.csv of the worker"};
+        return Error{ErrorKind::kUser,
+                     where + ": it does not begin with 'epoch': this is no metrics.csv of the worker"};
       }
       continue;
     }

@@ -76,7 +76,8 @@ void TensorBoardLog::start(const std::vector<EpochMetrics>& finished) {
     if (!file) continue;  // TensorBoard will not read it either
     for (const int64_t step : scalar_steps(*file)) shown.insert(step);
   }
-  Result<EventWriter> writer = EventWriter::create(folder_ + "/" + file_name(next_number(names)), seconds_since_epoch());
+  Result<EventWriter> writer =
+      EventWriter::create(folder_ + "/" + file_name(next_number(names)), seconds_since_epoch());
   if (!writer) return check(writer.error());
   writer_.emplace(std::move(*writer));
   // From the first epoch that the earlier files lack, so that those of the new file rise.

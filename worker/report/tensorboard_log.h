@@ -26,9 +26,10 @@ class TensorBoardLog {
   // Nothing is written before start().
   TensorBoardLog(std::string folder, Warn warn);
 
-  // Makes the folder and a new event file in it, whose name sorts behind those that are there. `finished` are the epochs
-  // of the checkpoint that the run goes on from, none of a new run: TensorBoard drops what earlier files say of later
-  // epochs, and epochs that they lack are written again. So each epoch is shown once, however often the run was killed.
+  // Makes the folder and a new event file in it, whose name sorts behind those that are there. `finished` are the
+  // epochs of the checkpoint that the run goes on from, none of a new run: TensorBoard drops what earlier files say of
+  // later epochs, and epochs that they lack are written again. So each epoch is shown once, however often the run was
+  // killed.
   void start(const std::vector<EpochMetrics>& finished);
   void add_epoch(const EpochMetrics& metrics);
   // `tag` as in "confusion_matrix"; `png` as confusion_png() and curves_png() make them.

@@ -100,8 +100,11 @@ Result<std::vector<SamplePrediction>> read_predictions(const Json& json, const s
   if (!list->is_array()) return wrong_field(name, "predictions", "a list");
   for (const Json& entry : *list) {
     if (!entry.is_object()) return wrong_field(name, "predictions", "a list of objects");
-    SamplePrediction sample{text_of(entry, "file"), text_of(entry, "truth"), text_of(entry, "prediction"),
-                            number_of(entry, "probability"), {}};
+    SamplePrediction sample{text_of(entry, "file"),
+                            text_of(entry, "truth"),
+                            text_of(entry, "prediction"),
+                            number_of(entry, "probability"),
+                            {}};
     if (entry.contains("thumbnail")) {
       const std::optional<std::vector<uint8_t>> png = from_base64(text_of(entry, "thumbnail"));
       if (!png) return wrong_field(name, "thumbnail", "a PNG in base64");

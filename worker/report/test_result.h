@@ -22,9 +22,9 @@ namespace ferrun::report {
 // One picture and what the model says of it.
 struct SamplePrediction {
   std::string file;
-  std::string truth;         // a class's name
-  std::string prediction;    // the class with the highest probability
-  double probability = 0.0;  // of `prediction`
+  std::string truth;               // a class's name
+  std::string prediction;          // the class with the highest probability
+  double probability = 0.0;        // of `prediction`
   std::vector<uint8_t> thumbnail;  // a PNG of at most kThumbnailSide² pixels, see thumbnail_png(); empty: none
   bool operator==(const SamplePrediction&) const = default;
 };

@@ -7,8 +7,8 @@
 namespace ferrun::report {
 
 std::string valid_utf8(std::string_view text) {
-  const std::unique_ptr<char, void (*)(void*)> valid(
-      g_utf8_make_valid(text.data(), static_cast<gssize>(text.size())), g_free);
+  const std::unique_ptr<char, void (*)(void*)> valid(g_utf8_make_valid(text.data(), static_cast<gssize>(text.size())),
+                                                     g_free);
   std::string plain = valid.get();
   for (char& letter : plain) {
     if (static_cast<unsigned char>(letter) < 0x20 || letter == 0x7f) letter = ' ';

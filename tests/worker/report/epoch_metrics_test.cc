@@ -27,7 +27,8 @@ TEST(MetricsCsv, IsReadAsItWasWritten) {
 }
 
 TEST(MetricsCsv, OfOlderAndNewerVersionsIsReadToo) {
-  const auto older = parse_metrics_csv("epoch,lr,train_loss,train_accuracy,val_loss,val_accuracy\r\n1,0.1,2,0.5,3,0.25\r\n", "m");
+  const auto older =
+      parse_metrics_csv("epoch,lr,train_loss,train_accuracy,val_loss,val_accuracy\r\n1,0.1,2,0.5,3,0.25\r\n", "m");
   ASSERT_TRUE(older.ok()) << older.error().message;
   EXPECT_EQ(older->at(0), (EpochMetrics{1, 0.1, 2, 0.5, 3, 0.25}));
   const auto newer = parse_metrics_csv("epoch,val_f1,seconds,val_loss\n7,0.5,many,nan\n8,,9,\n", "m");

@@ -52,7 +52,7 @@ TEST(Axis, StandsEqualAndExtremeValues) {
     EXPECT_GE(axis.high, value);
     EXPECT_LE(axis.ticks().size(), 12u) << value;
   }
-  EXPECT_EQ(value_axis({1.0, 1.0, 0.0, 1.0}).low, 0.99945) << "an accuracy of 1 throughout still has an axis";
+  EXPECT_EQ(value_axis({1.0, 1.0, 0.0, 1.0}).low, 0.999) << "an accuracy of 1 throughout still has an axis";
 }
 
 TEST(Axis, OfEpochsHasWholeNumbers) {
@@ -104,7 +104,8 @@ TEST(Curves, DrawBothCurvesInBothPanels) {
 TEST(Curves, AreBrokenWhereTheFigureIs) {
   auto epochs = run_of(11);
   const data::Image whole = picture_of(curves_png(epochs));
-  for (int i = 4; i <= 6; ++i) epochs[static_cast<size_t>(i)].train_loss = epochs[static_cast<size_t>(i)].train_accuracy = kNan;
+  for (int i = 4; i <= 6; ++i)
+    epochs[static_cast<size_t>(i)].train_loss = epochs[static_cast<size_t>(i)].train_accuracy = kNan;
   const data::Image broken = picture_of(curves_png(epochs));
   const int middle = (66 + 578) / 2 * 3 / 2;  // of the left panel's frame, in pixels: epoch 6
   EXPECT_GT(count_ink(whole, kTrainInk, middle - 20, middle + 20), 20);
@@ -120,9 +121,7 @@ TEST(Curves, StandNoEpochAndValuesThatAreNone) {
   EXPECT_GT(count_ink(picture_of(curves_png(epochs)), kTrainInk, 0, 900), 0);
 }
 
-TEST(Curves, AreTheSameBytesForTheSameNumbers) {
-  EXPECT_EQ(*curves_png(run_of(9)), *curves_png(run_of(9)));
-}
+TEST(Curves, AreTheSameBytesForTheSameNumbers) { EXPECT_EQ(*curves_png(run_of(9)), *curves_png(run_of(9))); }
 
 TEST(Curves, SayWhereTheyCannotBeWritten) {
   const testing::TemporaryDirectory folder;
@@ -163,7 +162,9 @@ TEST(Thumbnail, IsASmallPictureOfTheSameColours) {
   const std::vector<uint8_t> red_then_blue = [] {
     std::vector<uint8_t> pixels;
     for (int y = 0; y < 100; ++y) {
-      for (int x = 0; x < 200; ++x) pixels.insert(pixels.end(), {static_cast<uint8_t>(x < 100 ? 250 : 0), 0, static_cast<uint8_t>(x < 100 ? 0 : 240)});
+      for (int x = 0; x < 200; ++x)
+        pixels.insert(pixels.end(),
+                      {static_cast<uint8_t>(x < 100 ? 250 : 0), 0, static_cast<uint8_t>(x < 100 ? 0 : 240)});
     }
     return pixels;
   }();

@@ -15,7 +15,10 @@ namespace {
 using ::testing::HasSubstr;
 
 TestResult result() {
-  return {"runs/a/best_model.pt", "/data/fer", 0.5, {{"happy", "sad"}, {3, 1, 0, 4}},
+  return {"runs/a/best_model.pt",
+          "/data/fer",
+          0.5,
+          {{"happy", "sad"}, {3, 1, 0, 4}},
           {{"val/happy/1.jpg", "happy", "sad", 0.75, {1, 2, 3, 255}}, {"val/sad/2.jpg", "sad", "sad", 1.0, {}}}};
 }
 
