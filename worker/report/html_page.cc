@@ -104,7 +104,9 @@ std::string confusion_cell(const ConfusionMatrix& confusion, size_t truth, size_
 std::string confusion_table(const ConfusionMatrix& confusion) {
   const std::string span = std::to_string(confusion.size());
   std::string names;
-  for (const std::string& name : confusion.classes) names += element("th scope=\"col\" class=\"name\"", escaped(name));
+  for (const std::string& name : confusion.classes) {
+    names += element("th scope=\"col\" class=\"name\"", element("span", escaped(name)));
+  }
   const std::string head =
       element("tr", "<th></th>" + element("th class=\"axis\" colspan=\"" + span + "\"", "predicted class")) +
       element("tr", element("th class=\"axis\"", "true class") + names);
@@ -122,9 +124,8 @@ std::string confusion_table(const ConfusionMatrix& confusion) {
 }
 
 std::string score_cells(double precision, double recall, double f1, int64_t support) {
-  return element("td", fixed(precision, 3)) + element("td", fixed(recall, 3)) +
-         element("td",
-                 fixed(f1, 3) + "<span class=\"bar\"><i style=\"width:" + fixed(f1 * 100, 1) + "%\"></i></span>") +
+  const std::string bar = "<span class=\"bar\"><i style=\"width:" + fixed(f1 * 100, 1) + "%\"></i></span>";
+  return element("td", fixed(precision, 3)) + element("td", fixed(recall, 3)) + element("td", bar + fixed(f1, 3)) +
          element("td", std::to_string(support));
 }
 

@@ -18,7 +18,7 @@ h2 { font-size: 19px; margin: 38px 0 12px; }
 h3 { font-size: 15px; margin: 0 0 4px; }
 p { margin: 4px 0; }
 .soft { color: var(--soft); }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin-top: 22px; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(128px, 1fr)); gap: 12px; margin-top: 22px; }
 .tile { background: var(--tile); border: 1px solid var(--rule); border-radius: 8px; padding: 10px 14px; }
 .tile b { display: block; font-size: 24px; line-height: 1.3; font-weight: 600; font-variant-numeric: tabular-nums; }
 .tile span { color: var(--soft); font-size: 13px; }
@@ -47,7 +47,7 @@ th { font-weight: 600; color: var(--soft); } th:first-child, td:first-child { te
 .metrics th:first-child { color: var(--ink); } .metrics thead th { color: var(--soft); }
 .metrics tr.sum th { font-weight: 400; } .metrics tr.first td, .metrics tr.first th { border-top: 2px solid var(--rule); }
 .best-row td { font-weight: 600; }
-.bar { display: inline-block; width: 90px; height: 8px; border-radius: 4px; background: var(--rule); margin-left: 10px;
+.bar { display: inline-block; width: 90px; height: 8px; border-radius: 4px; background: var(--rule); margin-right: 10px;
   vertical-align: middle; overflow: hidden; }
 .bar i { display: block; height: 100%; background: var(--train); }
 .confusion { border-collapse: separate; border-spacing: 2px; }
@@ -59,9 +59,10 @@ th { font-weight: 600; color: var(--soft); } th:first-child, td:first-child { te
 .confusion th { color: var(--ink); font-weight: 400; white-space: nowrap; }
 .confusion thead th { text-align: center; vertical-align: bottom; } .confusion th[scope=row] { text-align: right; }
 .confusion thead .axis, .confusion .axis { color: var(--soft); font-size: 13px; }
-.confusion.many { font-size: 12px; } .confusion.many td { padding: 3px 2px; min-width: 40px; }
+.confusion.many { font-size: 11.5px; } .confusion.many td { padding: 3px 1px; min-width: 31px; }
+.confusion.many th { padding: 2px 4px; }
 .confusion.many td small { font-size: 10px; }
-.confusion.many thead th.name { writing-mode: vertical-rl; transform: rotate(180deg); text-align: left; padding: 4px 2px; }
+.confusion.many .name span { display: inline-block; writing-mode: vertical-rl; transform: rotate(180deg); }
 .samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: 14px; }
 figure { margin: 0; border: 1px solid var(--rule); border-radius: 8px; overflow: hidden; background: var(--tile);
   break-inside: avoid; }
