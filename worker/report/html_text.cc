@@ -30,7 +30,7 @@ std::string fixed(double value, int decimals) {
   return text;
 }
 
-std::string percent(double share) { return std::isfinite(share) ? fixed(share * 100, 1) + " %" : "–"; }
+std::string percent(double share) { return std::isfinite(share) ? fixed(share * 100, 1) + "\u00a0%" : "–"; }
 
 std::string png_data_uri(std::span<const uint8_t> png) { return "data:image/png;base64," + base64(png); }
 

@@ -13,7 +13,7 @@ std::string escaped(std::string_view text);
 
 // With so many decimals; "–" for what is not finite.
 std::string fixed(double value, int decimals);
-// 0.9312 → "93.1 %".
+// 0.9312 → "93.1 %", with a space at which no line is broken.
 std::string percent(double share);
 
 std::string png_data_uri(std::span<const uint8_t> png);

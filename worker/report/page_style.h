@@ -79,7 +79,10 @@ footer { margin-top: 44px; color: var(--soft); font-size: 13px; }
   body { font-size: 11px; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   main { max-width: none; padding: 0; } .charts { grid-template-columns: 1fr 1fr; }
   h2 { break-after: avoid; margin-top: 22px; } tr, .tile, svg { break-inside: avoid; }
-  .scroll { overflow: visible; } .confusion td { min-width: 0; padding: 4px 3px; }
+  .scroll { overflow: visible; } .confusion { break-inside: avoid; } .confusion td { min-width: 0; padding: 4px 3px; }
+  .confusion.many { font-size: 7px; border-spacing: 1px; } .confusion.many td { min-width: 0; padding: 1px 0; }
+  .confusion.many td small { font-size: 6px; } .confusion.many th { padding: 1px 2px; }
+  .tiles { grid-template-columns: repeat(4, 1fr); }
   .samples { grid-template-columns: repeat(5, 1fr); } details { display: none; } }
 )";
 

@@ -61,15 +61,16 @@ TEST(HtmlText, ShowsNumbersThatAreNone) {
   EXPECT_EQ(fixed(0.12345, 3), "0.123");
   EXPECT_EQ(fixed(std::numeric_limits<double>::quiet_NaN(), 3), "–");
   EXPECT_EQ(fixed(std::numeric_limits<double>::max(), 1).size(), 311u);
-  EXPECT_EQ(percent(0.9312), "93.1 %");
+  EXPECT_EQ(percent(0.9312), "93.1\u00a0%");
 }
 
 TEST(HtmlPage, ShowsAllPartsOfARun) {
   const std::string page = html_page(whole_record());
-  for (const char* part : {"<h2>Curves</h2>", "best epoch: 2", "<h2>Confusion matrix</h2>", "87.5 %", "<small>75.0 %",
-                           "<h2>Metrics of each class</h2>", "macro average", "<h2>Sample predictions</h2>",
-                           "✗ sad, 75.0 %", "✓ sad, 100.0 %", "data:image/png;base64,iVBORw0", "<h2>Configuration</h2>",
-                           "<td>batch_size</td><td>128</td>"}) {
+  for (const char* part :
+       {"<h2>Curves</h2>", "best epoch: 2", "<h2>Confusion matrix</h2>", "87.5\u00a0%", "<small>75.0\u00a0%",
+        "<h2>Metrics of each class</h2>", "macro average", "<h2>Sample predictions</h2>", "✗ sad, 75.0\u00a0%",
+        "✓ sad, 100.0\u00a0%", "data:image/png;base64,iVBORw0", "<h2>Configuration</h2>",
+        "<td>batch_size</td><td>128</td>"}) {
     EXPECT_THAT(page, HasSubstr(part));
   }
   EXPECT_THAT(page, Not(HasSubstr("This page lacks")));
