@@ -20,6 +20,16 @@ set_target_properties(ferrun_sodium PROPERTIES
 find_package(JPEG REQUIRED)
 find_package(PNG REQUIRED)
 
+# The worker's plots: Cairo draws, Pango sets the texts. Both come with one package.
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(ferrun_pangocairo QUIET IMPORTED_TARGET GLOBAL pangocairo fontconfig)
+if(NOT ferrun_pangocairo_FOUND)
+  message(FATAL_ERROR "Cairo and Pango, which draw the worker's plots, are missing: install libpango1.0-dev")
+endif()
+add_library(ferrun_pango INTERFACE)
+target_include_directories(ferrun_pango SYSTEM INTERFACE ${ferrun_pangocairo_INCLUDE_DIRS})
+target_link_libraries(ferrun_pango INTERFACE PkgConfig::ferrun_pangocairo)
+
 if(FERRUN_BUILD_TESTS)
   find_package(GTest REQUIRED)
 endif()

@@ -123,6 +123,15 @@ TEST(Layers, TheLauncherKnowsNoTorch) {
   for (std::string line; std::getline(in, line);) EXPECT_EQ(line.find("torch"), std::string::npos) << line;
 }
 
+TEST(Layers, WhatARunShowsNeedsNoTorch) {
+  const auto everything = [](const fs::path&) { return true; };
+  for (const char* folder : {"worker/data", "worker/report"}) {
+    EXPECT_THAT(
+        matching(lines_below(folder, everything), R"(#include (<(torch|ATen|c10)/|"worker/(train|ddp|model)/))"),
+        ::testing::IsEmpty());
+  }
+}
+
 TEST(Layers, TheClientLibraryNeedsNeitherTorchNorBoost) {
   const auto everything = [](const fs::path&) { return true; };
   EXPECT_THAT(matching(lines_below("worker/client", everything), R"(#include <(torch|ATen|c10|boost)/)"),

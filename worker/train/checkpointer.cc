@@ -9,6 +9,8 @@
 #include <mutex>
 #include <utility>
 
+#include "worker/checkpoint/module_state.h"
+#include "worker/checkpoint/reader.h"
 #include "worker/ddp/replica_check.h"
 #include "worker/train/output_plan.h"
 #include "worker/train/value_fields.h"
@@ -42,6 +44,34 @@ Status Checkpointer::save_best() {
   checkpoint::WriteOptions options;
   options.previous_path = join_path(directory_, kPreviousBest);
   return save(kBestModel, false, options);
+}
+
+Status Checkpointer::load_best() {
+  group_.set_activity("loading " + std::string(kBestModel));
+  Status loaded = ok_status();
+  if (group_.rank() == 0) {
+    const std::string path = join_path(directory_, kBestModel);
+    const Result<checkpoint::Value> best = checkpoint::read(path);
+    const checkpoint::Value* const weights = best ? best->find("model_state_dict") : nullptr;
+    if (!best) {
+      loaded = best.error();
+    } else if (weights == nullptr) {
+      loaded = Error{ErrorKind::kUser, path + " has no model_state_dict"};
+    } else {
+      loaded = checkpoint::load_module_state(*parts_.model, *weights);
+    }
+  }
+  if (const std::string why = group_.broadcast_bytes(loaded ? "" : loaded.error().message); !why.empty()) {
+    return Error{ErrorKind::kUser, why};
+  }
+  const at::NoGradGuard no_grad;
+  for (const std::vector<at::Tensor>& tensors : {parts_.model->parameters(), parts_.model->buffers()}) {
+    for (const at::Tensor& tensor : tensors) {
+      at::Tensor plain = tensor.detach();
+      group_.broadcast(plain);
+    }
+  }
+  return ok_status();
 }
 
 // Rank 0's weights are everybody's only as long as all ranks hold the same.

@@ -24,6 +24,8 @@ class Checkpointer {
   // Puts a checkpoint into the parts. Failure: one line; the run must not start then.
   Result<Restored> restore(const checkpoint::Value& checkpoint);
   Status save_last();
+  // Every rank's model gets the weights of best_model.pt, for the test at the end; optimizer and position stay.
+  Status load_best();
   // The best one before it stays as previous_best_model.pt.
   Status save_best();
 

@@ -19,6 +19,7 @@ const char* const kCommands =
     "  predict      class probabilities of single pictures\n"
     "  eval         loss and accuracy of a checkpoint on a folder of pictures\n"
     "  make-data    write the drawn faces as a folder of JPEGs\n"
+    "  report       show a run on one HTML page\n"
     "'worker COMMAND --help' lists a command's options. Names may be written with _ for -.";
 
 // "--batch_size=4" → "--batch-size=4". Values stay as they are; after "--" everything does.
@@ -134,7 +135,7 @@ void add_recipe_options(CLI::App& app, TrainOptions& options) {
             "Batches whose gradients add up to one step of the optimizer")
       ->group(group);
   add_choice<Monitor>(app, "--monitor", options.monitor,
-                      {{"val_accuracy", Monitor::kAccuracy}, {"val_loss", Monitor::kLoss}},
+                      {{"val_accuracy", Monitor::kAccuracy}, {"val_loss", Monitor::kLoss}, {"val_f1", Monitor::kF1}},
                       "What makes an epoch the best (default: val_accuracy)")
       ->group(group);
   add_real(app, "--min-delta", options.min_delta, 0,
@@ -266,12 +267,25 @@ Result<Command> parse_make_data(const Arguments& arguments) {
   return parse(app, arguments, options);
 }
 
+Result<Command> parse_report(const Arguments& arguments) {
+  CliApp app("Shows a run on one HTML page: curves, confusion matrix, metrics of each class, configuration.",
+             "worker report");
+  ReportOptions options;
+  app.add_option("directory", options.directory, "The --output-dir of a run")->required()->type_name("");
+  app.add_option("--output", options.output, "Where to write the page (default: report.html in DIR)")
+      ->type_name("FILE");
+  return parse(app, arguments, options);
+}
+
 }  // namespace
 
 Result<Command> parse_command_line(const std::vector<std::string>& given) {
   Arguments arguments = with_dashes(given);
-  const std::map<std::string, Result<Command> (*)(const Arguments&)> parsers{
-      {"train", parse_train}, {"predict", parse_predict}, {"eval", parse_eval}, {"make-data", parse_make_data}};
+  const std::map<std::string, Result<Command> (*)(const Arguments&)> parsers{{"train", parse_train},
+                                                                             {"predict", parse_predict},
+                                                                             {"eval", parse_eval},
+                                                                             {"make-data", parse_make_data},
+                                                                             {"report", parse_report}};
   if (arguments.empty() || arguments.front().rfind('-', 0) == 0) {
     return parse_train(arguments);
   }

@@ -1,11 +1,7 @@
-// What a run reports: sums over samples, one line of numbers an epoch, and the file that holds them.
+// What a run counts: sums over samples, and what becomes of them at an epoch's end.
 #pragma once
 
-#include <cstdint>
-#include <string>
-#include <vector>
-
-#include "common/result.h"
+#include "worker/report/epoch_metrics.h"
 
 namespace ferrun::train {
 
@@ -26,17 +22,6 @@ struct SampleSums {
   bool operator==(const SampleSums&) const = default;
 };
 
-struct EpochMetrics {
-  int64_t epoch = 0;  // counted from 1
-  double lr = 0.0;
-  double train_loss = 0.0;
-  double train_accuracy = 0.0;
-  double val_loss = 0.0;
-  double val_accuracy = 0.0;
-  bool operator==(const EpochMetrics&) const = default;
-};
-
-// metrics.csv: a header, then a row an epoch. No times, so that equal runs give equal files.
-std::string metrics_csv(const std::vector<EpochMetrics>& epochs);
+using report::EpochMetrics;
 
 }  // namespace ferrun::train

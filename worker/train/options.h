@@ -93,11 +93,16 @@ struct MakeDataOptions {
   bool overwrite = false;
 };
 
+struct ReportOptions {
+  std::string directory;  // the output directory of a run
+  std::string output;     // empty: report.html in it
+};
+
 // Text for standard output instead of work: --help, --version.
 struct Answer {
   std::string text;
 };
 
-using Command = std::variant<TrainOptions, PredictOptions, EvalOptions, MakeDataOptions, Answer>;
+using Command = std::variant<TrainOptions, PredictOptions, EvalOptions, MakeDataOptions, ReportOptions, Answer>;
 
 }  // namespace ferrun::train

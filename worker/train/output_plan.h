@@ -43,6 +43,9 @@ constexpr const char* kBestModel = "best_model.pt";
 constexpr const char* kPreviousBest = "previous_best_model.pt";  // the one before the last improvement
 constexpr const char* kMetricsFile = "metrics.csv";
 constexpr const char* kCurvesFile = "accuracy_and_loss.png";
+constexpr const char* kTestFile = "test.json";
+constexpr const char* kConfusionFile = "confusion_matrix.png";
+constexpr const char* kTensorBoardFolder = "tensorboard";
 
 // Failure (kUsage): one line that says what is in the way and which flag helps.
 Result<OutputPlan> plan_output(const OutputRequest& request, const OutputFacts& facts);

@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "worker/report/class_metrics.h"
 #include "worker/train/channels_last.h"
 #include "worker/train/checkpointer.h"
 #include "worker/train/commands.h"
@@ -155,7 +156,8 @@ void show_start(RunLog& log, const TrainOptions& options, const Job& job, const 
           std::to_string(options.batch_size) + ", seed " + std::to_string(options.seed));
 }
 
-EpochMetrics metrics_of(const TrainingState& state, double lr, const Evaluation& validation) {
+EpochMetrics metrics_of(const TrainingState& state, double lr, const Evaluation& validation,
+                        const report::ConfusionMatrix& confusion) {
   EpochMetrics metrics;
   metrics.epoch = state.epoch + 1;
   metrics.lr = lr;
@@ -163,7 +165,12 @@ EpochMetrics metrics_of(const TrainingState& state, double lr, const Evaluation&
   metrics.train_accuracy = state.sums.accuracy();
   metrics.val_loss = validation.sums.mean_loss();
   metrics.val_accuracy = validation.sums.accuracy();
+  metrics.val_f1 = report::ClassMetrics::of(confusion).macro_f1;
   return metrics;
+}
+
+report::ConfusionMatrix confusion_of(const Evaluation& evaluation, const data::Split& split) {
+  return report::ConfusionMatrix::make(split.train->classes(), evaluation.confusion).value();
 }
 
 Status check_finite(const EpochMetrics& metrics) {
@@ -275,6 +282,7 @@ Ending train(Start start, const Job& job, const data::Split& split) {
   Trainer trainer({network, optimizer, schedule, scaler, train_loader, state, checkpointer, log.display(), group},
                   {arithmetic, options.accumulate, options.save_every});
   SkippedPictures skipped(group.rank());
+  log.start();
 
   // A checkpoint from the first moment on: a restarted worker finds its launch's mark, whatever the directory held
   // before.
@@ -294,7 +302,7 @@ Ending train(Start start, const Job& job, const data::Split& split) {
     }
     skipped.show(train_loader, val_loader);
 
-    const EpochMetrics metrics = metrics_of(state, schedule.lr(), *validation);
+    const EpochMetrics metrics = metrics_of(state, schedule.lr(), *validation, confusion_of(*validation, split));
     if (Status finite = check_finite(metrics); !finite) return Ending::failure(finite.error());
     state.history.push_back(metrics);
     const bool best = state.early_stopping.improved_by(monitored(options.monitor, metrics), metrics.epoch);
@@ -310,6 +318,21 @@ Ending train(Start start, const Job& job, const data::Split& split) {
   }
   if (state.early_stopping.exhausted()) log.say("stopped early: " + state.early_stopping.reason());
   if (Status drawn = log.finish(); !drawn) return Ending::failure(drawn.error());
+  if (split.test == nullptr || state.history.empty()) return Ending::success();
+
+  // The test set is asked once, of the best model.
+  ShardedLoader test_loader(split.test, data::Transform::validation(size), loader_options(options, false),
+                            shard_of(group));
+  if (Status loaded = checkpointer.load_best(); !loaded) return Ending::failure(loaded.error());
+  const Result<Evaluation> test = evaluate(model, test_loader, arithmetic, group, "test");
+  if (!test) return Ending::failure(test.error());
+  if (test->stopped) return stopped(state, checkpointer, log, group);
+  report::TestResult result;
+  result.checkpoint = join_path(start.directory, kBestModel);
+  result.data = options.data.directory;
+  result.loss = test->sums.mean_loss();
+  result.confusion = confusion_of(*test, split);
+  if (Status told = log.test_done(result); !told) return Ending::failure(told.error());
   return Ending::success();
 }
 

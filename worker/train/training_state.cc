@@ -1,5 +1,7 @@
 #include "worker/train/training_state.h"
 
+#include <cmath>
+
 #include "worker/train/value_fields.h"
 
 namespace ferrun::train {
@@ -10,9 +12,11 @@ using checkpoint::List;
 using checkpoint::Value;
 
 Value metrics_value(const EpochMetrics& metrics) {
-  return Dict{{"epoch", metrics.epoch},           {"lr", metrics.lr},
-              {"train_loss", metrics.train_loss}, {"train_accuracy", metrics.train_accuracy},
-              {"val_loss", metrics.val_loss},     {"val_accuracy", metrics.val_accuracy}};
+  Dict dict{{"epoch", metrics.epoch},           {"lr", metrics.lr},
+            {"train_loss", metrics.train_loss}, {"train_accuracy", metrics.train_accuracy},
+            {"val_loss", metrics.val_loss},     {"val_accuracy", metrics.val_accuracy}};
+  if (metrics.val_f1) dict.emplace_back("val_f1", *metrics.val_f1);
+  return dict;
 }
 
 Status read_metrics(const Value& value, EpochMetrics& metrics) {
@@ -29,6 +33,10 @@ Status read_metrics(const Value& value, EpochMetrics& metrics) {
     if (!number) return number.error();
     *target = *number;
   }
+  if (value.find("val_f1") == nullptr) return ok_status();  // of an older version
+  const Result<double> f1 = number_field(value, "val_f1");
+  if (!f1) return f1.error();
+  metrics.val_f1 = *f1;
   return ok_status();
 }
 
@@ -78,7 +86,12 @@ std::string place(const TrainingState& state) {
 }
 
 double monitored(Monitor monitor, const EpochMetrics& metrics) {
-  return monitor == Monitor::kLoss ? metrics.val_loss : metrics.val_accuracy;
+  switch (monitor) {
+    case Monitor::kAccuracy: return metrics.val_accuracy;
+    case Monitor::kLoss: return metrics.val_loss;
+    case Monitor::kF1: return metrics.val_f1.value_or(std::nan(""));
+  }
+  return std::nan("");
 }
 
 void add_state(Dict& dict, const TrainingState& state) {

@@ -96,6 +96,9 @@ TEST(CommandLine, HasCommands) {
   const auto made = parsed<MakeDataOptions>({"make-data", "dir", "--faces", "9"});
   EXPECT_EQ(made.directory, "dir");
   EXPECT_EQ(made.faces_per_class, 9);
+  const auto report = parsed<ReportOptions>({"report", "runs/a", "--output", "a.html"});
+  EXPECT_EQ(report.directory, "runs/a");
+  EXPECT_EQ(report.output, "a.html");
 }
 
 TEST(CommandLine, NamesWhatIsWrong) {
@@ -126,6 +129,7 @@ TEST(CommandLine, NamesWhatIsWrong) {
       {{"predict", "--checkpoint", "c"}, "the argument 'images' is missing"},
       {{"make-data"}, "the argument 'directory' is missing"},
       {{"make-data", "a", "b"}, "'b' is one argument too many"},
+      {{"report"}, "the argument 'directory' is missing"},
       {{"foo"}, "'foo' is not a command"},
       {{"train", "stray"}, "stray"},
   };
@@ -137,7 +141,7 @@ TEST(CommandLine, NamesWhatIsWrong) {
 
 TEST(CommandLine, HelpIsGroupedAndTellsTheDefaults) {
   const std::string text = help({"--help"});
-  for (const char* command : {"train", "predict", "eval", "make-data"}) {
+  for (const char* command : {"train", "predict", "eval", "make-data", "report"}) {
     const std::string page = help({command, "--help"});
     for (const char* raw : {"TEXT", "INT", "REQUIRED", "Positionals", "OPTIONS", "[]", "\n\n\n"}) {
       EXPECT_EQ(page.find(raw), std::string::npos) << raw << " in\n" << page;
@@ -165,7 +169,7 @@ TEST(CommandLine, IsDescribedInTheManual) {
   manual = std::regex_replace(manual, std::regex(R"(\\-)"), "-");
   const std::regex option("--[a-z][a-z-]+");
   std::set<std::string> known;
-  for (const char* command : {"train", "predict", "eval", "make-data"}) {
+  for (const char* command : {"train", "predict", "eval", "make-data", "report"}) {
     const std::string text = help({command, "--help"});
     for (std::sregex_iterator match(text.begin(), text.end(), option), end; match != end; ++match) {
       known.insert(match->str());

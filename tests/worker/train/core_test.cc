@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "worker/ddp/distributed_sampler.h"
-#include "worker/train/canvas.h"
 #include "worker/train/early_stopping.h"
 #include "worker/train/epoch_plan.h"
 #include "worker/train/metrics.h"
@@ -76,14 +75,6 @@ TEST(Metrics, AreMeansOverSamples) {
   EXPECT_EQ(sums.mean_loss(), 1.0);
   EXPECT_EQ(sums.accuracy(), 0.5);
   EXPECT_EQ(SampleSums().mean_loss(), 0.0);
-}
-
-TEST(Metrics, MakeARowAnEpoch) {
-  EXPECT_EQ(metrics_csv({}), "epoch,lr,train_loss,train_accuracy,val_loss,val_accuracy\n");
-  EXPECT_EQ(metrics_csv({{1, 1e-3, 1.5, 0.25, 2.0, 0.125}, {2, 1.0000000000000002e-5, 1, 1, 1, 1}}),
-            "epoch,lr,train_loss,train_accuracy,val_loss,val_accuracy\n"
-            "1,0.001,1.500000,0.250000,2.000000,0.125000\n"
-            "2,1e-05,1.000000,1.000000,1.000000,1.000000\n");
 }
 
 std::vector<int64_t> counting(int64_t size) {
@@ -214,23 +205,6 @@ TEST(StopRequest, LeavesASignalThatIsIgnored) {
         _exit(noted_stop_signal());
       },
       ::testing::ExitedWithCode(0), "");
-}
-
-TEST(Canvas, DrawsLinesAndLetters) {
-  const Colour black{0, 0, 0};
-  const Colour white{255, 255, 255};
-  Canvas canvas(20, 12, white);
-  canvas.line(-5, 3, 30, 3, black);
-  for (int x = 0; x < 20; ++x) {
-    EXPECT_EQ(canvas.at(x, 3), black);
-    EXPECT_EQ(canvas.at(x, 4), white);
-  }
-  canvas.text(0, 5, "1", black);
-  EXPECT_EQ(canvas.at(2, 5), black);
-  EXPECT_EQ(canvas.at(0, 5), white);
-  const auto png = canvas.png();
-  ASSERT_TRUE(png.ok());
-  EXPECT_EQ(std::string(png->begin() + 1, png->begin() + 4), "PNG");
 }
 
 }  // namespace
