@@ -73,13 +73,13 @@ void leave_out(const std::vector<std::pair<int64_t, Error>>& failures, size_t sa
 
 struct Loader::Impl {
   Impl(std::shared_ptr<const Dataset> pictures, Transform how, LoaderOptions what)
-      : dataset(std::move(pictures)), transform(how), options(what), pool(std::make_shared<PixelPool>()) {}
+      : dataset(std::move(pictures)), transform(std::move(how)), options(what), pool(std::make_shared<PixelPool>()) {}
 
   const std::shared_ptr<const Dataset> dataset;
   const Transform transform;
   const LoaderOptions options;
   const std::shared_ptr<PixelPool> pool;
-  const size_t sample_floats = 3 * static_cast<size_t>(transform.crop) * static_cast<size_t>(transform.crop);
+  const size_t sample_floats = 3 * static_cast<size_t>(transform.size()) * static_cast<size_t>(transform.size());
 
   std::mutex mutex;
   std::condition_variable work_ready;   // for the threads: a sample can be claimed, or stopping
@@ -105,7 +105,7 @@ struct Loader::Impl {
     const int64_t end = std::min(begin + options.batch_size, static_cast<int64_t>(indices.size()));
     slot->batch.indices.assign(indices.begin() + begin, indices.begin() + end);
     for (const int64_t index : slot->batch.indices) slot->batch.labels.push_back(dataset->label(index));
-    slot->batch.height = slot->batch.width = transform.crop;
+    slot->batch.height = slot->batch.width = transform.size();
     try {
       slot->batch.pixels = pool->take(slot->batch.indices.size() * sample_floats);
     } catch (const std::bad_alloc&) {
@@ -123,8 +123,10 @@ struct Loader::Impl {
     const int64_t index = slot.batch.indices[static_cast<size_t>(sample)];
     try {
       if (Status loaded = dataset->load_into(index, image); !loaded) return loaded.error();
-      transform.apply(image, sample_seed(options.seed, of_epoch, index), options.channels_last,
-                      slot.batch.pixels.data() + static_cast<size_t>(sample) * sample_floats);
+      const uint64_t seed = sample_seed(options.seed, of_epoch, index);
+      float* const place = slot.batch.pixels.data() + static_cast<size_t>(sample) * sample_floats;
+      if (Status done = transform.apply(image, seed, options.channels_last, place); !done)
+        return Error{done.error().kind, dataset->name(index) + ": " + done.error().message};
       if (image.pixels.capacity() > kKeptPixels) image = Image{};
     } catch (const std::bad_alloc&) {
       return Error{ErrorKind::kPlatform, dataset->name(index) + ": out of memory while loading it"};
@@ -216,7 +218,7 @@ struct Loader::Impl {
 };
 
 Loader::Loader(std::shared_ptr<const Dataset> dataset, Transform transform, LoaderOptions options)
-    : impl_(std::make_unique<Impl>(std::move(dataset), transform, options)) {}
+    : impl_(std::make_unique<Impl>(std::move(dataset), std::move(transform), options)) {}
 
 Loader::~Loader() { impl_->stop_threads(); }
 
