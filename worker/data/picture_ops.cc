@@ -87,11 +87,9 @@ std::array<double, 6> inverse_affine_matrix(const AffineDraw& draw, int width, i
   const double centre_x = width * 0.5;
   const double centre_y = height * 0.5;
   const double a = std::cos(rotation - shear_y) / std::cos(shear_y);
-  const double b =
-      -std::cos(rotation - shear_y) * std::tan(shear_x) / std::cos(shear_y) - std::sin(rotation);
+  const double b = -std::cos(rotation - shear_y) * std::tan(shear_x) / std::cos(shear_y) - std::sin(rotation);
   const double c = std::sin(rotation - shear_y) / std::cos(shear_y);
-  const double d =
-      -std::sin(rotation - shear_y) * std::tan(shear_x) / std::cos(shear_y) + std::cos(rotation);
+  const double d = -std::sin(rotation - shear_y) * std::tan(shear_x) / std::cos(shear_y) + std::cos(rotation);
   std::array<double, 6> m = {d, -b, 0.0, -c, a, 0.0};
   for (double& entry : m) entry /= draw.scale;
   m[2] += m[0] * (-centre_x - draw.shift_x) + m[1] * (-centre_y - draw.shift_y);

@@ -30,7 +30,7 @@ struct AffineDraw {
   double degrees = 0;  // clockwise, as F.affine has it
   int shift_x = 0;     // pixels, to the right and down
   int shift_y = 0;
-  double scale = 1;     // > 0
+  double scale = 1;    // > 0
   double shear_x = 0;  // degrees
   double shear_y = 0;
 

@@ -262,12 +262,14 @@ Result<Recipe> read_recipe(const std::string& path) {
     return usage_error("--transforms " + path + ": cannot be read: " + std::strerror(errno));
   }
   text.resize(static_cast<size_t>(file.gcount()));
-  if (text.size() > kMostBytes) return usage_error("--transforms " + path + ": has more than a mebibyte; is it a recipe?");
+  if (text.size() > kMostBytes)
+    return usage_error("--transforms " + path + ": has more than a mebibyte; is it a recipe?");
   return parse_recipe(text, path);
 }
 
 std::string recipe_text(const Recipe& recipe) {
-  return "{\n  \"train\": " + list_text(recipe.train) + ",\n  \"validation\": " + list_text(recipe.validation) + "\n}\n";
+  return "{\n  \"train\": " + list_text(recipe.train) + ",\n  \"validation\": " + list_text(recipe.validation) +
+         "\n}\n";
 }
 
 }  // namespace ferrun::data

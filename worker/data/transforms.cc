@@ -29,7 +29,8 @@ ImageSize resized(const Resize& step, ImageSize picture) {
   const double longer = std::max(picture.width, picture.height);
   const double wanted = std::min(step.height * longer / shorter, 1e9);  // above, only the refusal matters
   const int longer_wanted = static_cast<int>(wanted);
-  return picture.width <= picture.height ? ImageSize{step.height, longer_wanted} : ImageSize{longer_wanted, step.height};
+  return picture.width <= picture.height ? ImageSize{step.height, longer_wanted}
+                                         : ImageSize{longer_wanted, step.height};
 }
 
 Draw draw_affine(const RandomAffine& step, ImageSize picture, SplitMix64& random) {
@@ -94,26 +95,27 @@ Status check_affine(const RandomAffine& step) {
 }
 
 Status check_step(const Step& step) {
-  return std::visit(
-      Overloaded{
-          [](const Resize& it) { return check_sides(it.height, it.width.value_or(it.height)); },
-          [](const CenterCrop& it) { return check_sides(it.height, it.width); },
-          [](const RandomCrop& it) { return check_sides(it.height, it.width); },
-          [](const RandomHorizontalFlip& it) { return check_share(it.p); },
-          [](const RandomVerticalFlip& it) { return check_share(it.p); },
-          [](const RandomRotation& it) { return check_range("degrees", {it.low, it.high}); },
-          [](const RandomAffine& it) { return check_affine(it); },
-          [](const ToTensor&) { return ok_status(); },
-          [](const Normalize& it) {
-            for (size_t c = 0; c < 3; ++c) {
-              const auto mean = static_cast<float>(it.mean[c]), stddev = static_cast<float>(it.stddev[c]);
-              if (!std::isfinite(mean) || !std::isfinite(stddev) || stddev == 0.0f)
-                return refuse("\"mean\" and \"std\" must be finite, and \"std\" not 0");
-            }
-            return ok_status();
-          },
-      },
-      step);
+  return std::visit(Overloaded{
+                        [](const Resize& it) { return check_sides(it.height, it.width.value_or(it.height)); },
+                        [](const CenterCrop& it) { return check_sides(it.height, it.width); },
+                        [](const RandomCrop& it) { return check_sides(it.height, it.width); },
+                        [](const RandomHorizontalFlip& it) { return check_share(it.p); },
+                        [](const RandomVerticalFlip& it) { return check_share(it.p); },
+                        [](const RandomRotation& it) {
+                          return check_range("degrees", {it.low, it.high});
+                        },
+                        [](const RandomAffine& it) { return check_affine(it); },
+                        [](const ToTensor&) { return ok_status(); },
+                        [](const Normalize& it) {
+                          for (size_t c = 0; c < 3; ++c) {
+                            const auto mean = static_cast<float>(it.mean[c]), stddev = static_cast<float>(it.stddev[c]);
+                            if (!std::isfinite(mean) || !std::isfinite(stddev) || stddev == 0.0f)
+                              return refuse("\"mean\" and \"std\" must be finite, and \"std\" not 0");
+                          }
+                          return ok_status();
+                        },
+                    },
+                    step);
 }
 
 // The size behind `step`, or why it can never be done.
@@ -285,9 +287,7 @@ Transform Transform::train(int size) {
       .value();
 }
 
-Transform Transform::validation(int size) {
-  return compose({Resize{size, size}, ToTensor{}, Normalize{}}).value();
-}
+Transform Transform::validation(int size) { return compose({Resize{size, size}, ToTensor{}, Normalize{}}).value(); }
 
 Status Transform::apply(const Image& image, uint64_t seed, bool channels_last, float* out) const {
   return fused_ ? apply_fused(image, seed, channels_last, out) : apply_stepwise(image, seed, channels_last, out);

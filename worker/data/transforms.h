@@ -68,11 +68,11 @@ struct RandomRotation {
 
 // About the centre, nearest pixel, black outside.
 struct RandomAffine {
-  std::array<double, 2> degrees = {0, 0};            // low, high; clockwise
-  std::optional<std::array<double, 2>> translate;    // at most this share of the width and of the height, 0 … 1
-  std::optional<std::array<double, 2>> scale;        // low, high; > 0
-  std::optional<std::array<double, 2>> shear_x;      // low, high, degrees
-  std::optional<std::array<double, 2>> shear_y;      // only beside shear_x
+  std::array<double, 2> degrees = {0, 0};          // low, high; clockwise
+  std::optional<std::array<double, 2>> translate;  // at most this share of the width and of the height, 0 … 1
+  std::optional<std::array<double, 2>> scale;      // low, high; > 0
+  std::optional<std::array<double, 2>> shear_x;    // low, high, degrees
+  std::optional<std::array<double, 2>> shear_y;    // only beside shear_x
 
   bool operator==(const RandomAffine&) const = default;
 };
@@ -98,10 +98,10 @@ const char* step_name(const Step& step);
 
 // What a step does to one picture, its randomness drawn. A step reads what is its own.
 struct Draw {
-  ImageSize size;      // of the result
-  Window window;       // the crops'
-  bool flip = false;   // the flips'
-  AffineDraw affine;   // RandomAffine's; RandomRotation uses `degrees`, counter-clockwise
+  ImageSize size;     // of the result
+  Window window;      // the crops'
+  bool flip = false;  // the flips'
+  AffineDraw affine;  // RandomAffine's; RandomRotation uses `degrees`, counter-clockwise
 };
 
 // Draws for a picture of that size. Fails (kUser) where the step cannot be done to it.

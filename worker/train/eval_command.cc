@@ -60,7 +60,9 @@ Ending run_eval(const EvalOptions& options, CommandContext& context) {
   loader_options.threads = options.data.num_workers;
   loader_options.channels_last = options.channels_last;
   loader_options.bad_images = options.data.bad_images;
-  data::Loader loader(split.val, data::Transform::validation(size), loader_options);
+  data::Loader loader(split.val,
+                      options.data.transforms ? options.data.transforms->validation : data::Transform::validation(size),
+                      loader_options);
   ddp::DistributedSampler sampler;
   sampler.dataset_size = split.val->size();
   sampler.world_size = world_size;

@@ -9,7 +9,12 @@ namespace ferrun::train {
 
 Result<data::Split> open_data(const DataOptions& options, uint64_t seed) {
   if (!options.directory.empty()) {
-    return data::ImageFolder::open_split(options.directory);
+    data::FolderOptions folder;
+    folder.decode.max_pixels = options.max_pixels;
+    folder.decode.exif_orientation = options.exif_orientation;
+    folder.split = options.split;
+    folder.seed = seed;
+    return data::ImageFolder::open_split(options.directory, folder);
   }
   data::DrawnFacesOptions drawn;
   drawn.train_per_class = options.faces_per_class;

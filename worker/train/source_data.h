@@ -9,7 +9,7 @@
 
 namespace ferrun::train {
 
-// An ImageFolder's split, or drawn faces. `seed` drives the drawing.
+// An ImageFolder's split, or drawn faces. `seed` drives the drawing, and the dividing of --split.
 Result<data::Split> open_data(const DataOptions& options, uint64_t seed);
 
 // "1400 drawn faces", "28709 pictures of /data/fer".

@@ -24,7 +24,7 @@ class FakeDataset final : public Dataset {
   const std::vector<std::string>& classes() const override { return classes_; }
   int label(int64_t index) const override { return static_cast<int>(index % 3); }
   std::string name(int64_t index) const override { return "fake/" + std::to_string(index); }
-  Status load_into(int64_t index, Image& image) const override {
+  Status load_into(int64_t index, Image& image, MemoryLease&) const override {
     if (std::count(broken.begin(), broken.end(), index)) return Error{ErrorKind::kUser, name(index) + ": broken"};
     if (index == machine_fails_at) return Error{ErrorKind::kPlatform, name(index) + ": too many open files"};
     if (index == throws_at) throw std::runtime_error("unexpected");
@@ -183,8 +183,9 @@ TEST(Loader, ABrokenPictureIsNamedTheFirstOfItsBatch) {
     loader.start(up_to(50), 0);
     EXPECT_TRUE(loader.next());
     EXPECT_TRUE(loader.next());
-    EXPECT_EQ(next_error(loader), "fake/19: broken");
-    EXPECT_EQ(next_error(loader), "fake/19: broken") << "the error stays until the next start";
+    EXPECT_EQ(next_error(loader), "fake/19: broken (--bad-images=skip leaves such pictures out)");
+    EXPECT_EQ(next_error(loader), "fake/19: broken (--bad-images=skip leaves such pictures out)")
+        << "the error stays until the next start";
     loader.start(up_to(8), 1);
     EXPECT_EQ(drain(loader).size(), 1u);
   }
@@ -215,6 +216,26 @@ TEST(Loader, SkippedPicturesLeaveTheOthersAsTheyAre) {
     ASSERT_TRUE(loader.first_skipped());
     EXPECT_EQ(loader.first_skipped()->message, "fake/0: broken");
   }
+}
+
+TEST(Loader, ABrokenPictureCountsOnceHoweverOftenItComes) {
+  auto dataset = fake();
+  dataset->broken = {3, 20};
+  Loader loader(dataset, Transform::train(16), {.batch_size = 8, .threads = 2, .bad_images = BadImages::kSkip});
+  for (int64_t epoch = 0; epoch < 3; ++epoch) {
+    loader.start({3, 0, 1, 3, 20, 2}, epoch);
+    EXPECT_EQ(drain(loader)[0].indices.size(), 3u);
+    EXPECT_EQ(loader.skipped(), 2);
+  }
+}
+
+TEST(Loader, APictureThatAStepCannotBeDoneToIsTheDatasFault) {
+  const auto transform = Transform::compose({RandomCrop{16, 16}, ToTensor{}, Normalize{}}).value();
+  Loader loader(fake(), transform, {.batch_size = 8, .threads = 2});
+  loader.start(up_to(50), 0);
+  EXPECT_EQ(next_error(loader),
+            "fake/0: RandomCrop of 16 x 16 from a picture of 11 x 9; put a Resize before it (--bad-images=skip leaves "
+            "such pictures out)");
 }
 
 TEST(Loader, WhatIsNotThePicturesFaultIsNeverSkipped) {

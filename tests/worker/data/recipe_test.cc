@@ -61,14 +61,14 @@ TEST(Recipe, EveryTransformIsReadAndWritten) {
       {"name": "RandomAffine", "degrees": [1, 2], "shear": [1, 2, 3, 4]})"),
                                              "r.json");
   ASSERT_TRUE(recipe) << recipe.error().message;
-  EXPECT_THAT(recipe->train.steps(),
-              ::testing::ElementsAre(
-                  Step(Resize{32, 32}), Step(Resize{48, {}}), Step(CenterCrop{40, 44}), Step(RandomCrop{32, 32}),
-                  Step(RandomHorizontalFlip{0.5}), Step(RandomVerticalFlip{0.25}), Step(RandomRotation{0, 90}),
-                  Step(RandomAffine{{-0.0, 0}, {}, {}, {}, {}}),
-                  Step(RandomAffine{{-5, 5}, {{0.1, 0.2}}, {{0.9, 1.1}}, {{-10, 10}}, {}}),
-                  Step(RandomAffine{{1, 2}, {}, {}, {{1, 2}}, {{3, 4}}}), Step(ToTensor{}),
-                  Step(Normalize{{0, 0, 0}, {1, 1, 1}})));
+  EXPECT_THAT(
+      recipe->train.steps(),
+      ::testing::ElementsAre(Step(Resize{32, 32}), Step(Resize{48, {}}), Step(CenterCrop{40, 44}),
+                             Step(RandomCrop{32, 32}), Step(RandomHorizontalFlip{0.5}), Step(RandomVerticalFlip{0.25}),
+                             Step(RandomRotation{0, 90}), Step(RandomAffine{{-0.0, 0}, {}, {}, {}, {}}),
+                             Step(RandomAffine{{-5, 5}, {{0.1, 0.2}}, {{0.9, 1.1}}, {{-10, 10}}, {}}),
+                             Step(RandomAffine{{1, 2}, {}, {}, {{1, 2}}, {{3, 4}}}), Step(ToTensor{}),
+                             Step(Normalize{{0, 0, 0}, {1, 1, 1}})));
   const Result<Recipe> again = parse_recipe(recipe_text(*recipe), "r.json");
   ASSERT_TRUE(again) << again.error().message;
   EXPECT_EQ(*again, *recipe);
