@@ -9,7 +9,7 @@ from emotion_net import EmotionNet
 from peer_values import FOLDER, require, save
 
 checkpoint = torch.load(sys.argv[2], weights_only=True)
-for key in ("epoch", "loss", "best_accuracy", "patience_left", "sampler", "scaler_state_dict", "rng_states", "classes"):
+for key in ("epoch", "loss", "early_stopping", "samples_done", "sampler", "scaler_state_dict", "rng_states", "classes"):
     require(key in checkpoint, f"no {key}")
 model = EmotionNet(len(checkpoint["classes"]))
 model.load_state_dict(checkpoint["model_state_dict"])

@@ -21,6 +21,12 @@ class StepLr {
     if (last_epoch_ % step_size_ == 0) lr_ *= gamma_;
   }
 
+  // As if it had got to this rate by the end of `epoch` epochs.
+  void continue_at(double lr, int64_t epoch) {
+    lr_ = lr;
+    last_epoch_ = epoch;
+  }
+
   double lr() const { return lr_; }
   double initial_lr() const { return initial_lr_; }
   int64_t last_epoch() const { return last_epoch_; }

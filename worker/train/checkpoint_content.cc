@@ -37,7 +37,7 @@ Status check_classes(const Value& checkpoint, const RunIdentity& identity) {
   return ok_status();
 }
 
-// An option of which the checkpoint knows another value. The schedule's are kept from the checkpoint, as PyTorch does.
+// An option of which the checkpoint knows another value.
 std::vector<std::string> differing_options(const Value& checkpoint, const RunIdentity& identity) {
   std::vector<std::string> warnings;
   const Value* const saved = checkpoint.find("options");
@@ -61,9 +61,6 @@ Status restore_parts(const Value& checkpoint, const RunParts& parts) {
   const Value* const optimizer = checkpoint.find("optimizer_state_dict");
   if (optimizer == nullptr) return unusable("it has no optimizer_state_dict, so training cannot continue from it");
   if (Status loaded = parts.optimizer.load_state_dict(*optimizer); !loaded) return loaded.error();
-  if (const Value* const schedule = checkpoint.find("scheduler_state_dict")) {
-    if (Status loaded = parts.schedule.load_state_dict(*schedule); !loaded) return loaded.error();
-  }
   const Value* const scaler = checkpoint.find("scaler_state_dict");
   if (scaler != nullptr && parts.scaler.enabled()) {
     const Dict* const entries = scaler->get<Dict>();
@@ -72,6 +69,22 @@ Status restore_parts(const Value& checkpoint, const RunParts& parts) {
     }
   }
   return read_state(checkpoint, parts.state);
+}
+
+// After the state and the optimizer. PyTorch's tutorials save no scheduler: its optimizer's learning rate is then where
+// the schedule had got to.
+Status restore_schedule(const Value& checkpoint, const RunParts& parts, const RunIdentity& identity,
+                        std::vector<std::string>& notes) {
+  ddp::StepLr& schedule = parts.schedule;
+  if (identity.new_schedule) {
+    for (int64_t epoch = 0; epoch < parts.state.epoch; ++epoch) schedule.step();
+    return ok_status();
+  }
+  if (const Value* const saved = checkpoint.find("scheduler_state_dict")) return schedule.load_state_dict(*saved);
+  const double lr = parts.optimizer.lr();
+  notes.push_back("the checkpoint has no scheduler: it goes on at its optimizer's learning rate, " + value_text(lr));
+  schedule.continue_at(lr, parts.state.epoch);
+  return ok_status();
 }
 
 Status restore_random_state(const Value& checkpoint, int rank) {
@@ -129,8 +142,12 @@ std::string launch_of(const Value& checkpoint) {
 Result<Restored> restore(const Value& checkpoint, const RunParts& parts, const RunIdentity& identity, int rank) {
   if (Status classes = check_classes(checkpoint, identity); !classes) return classes.error();
   if (Status restored = restore_parts(checkpoint, parts); !restored) return restored.error();
+  Restored restored{differing_options(checkpoint, identity), {}};
+  if (Status schedule = restore_schedule(checkpoint, parts, identity, restored.notes); !schedule) {
+    return schedule.error();
+  }
   if (Status random = restore_random_state(checkpoint, rank); !random) return random.error();
-  return Restored{differing_options(checkpoint, identity)};
+  return restored;
 }
 
 }  // namespace ferrun::train

@@ -29,6 +29,8 @@ struct RunIdentity {
   checkpoint::Dict options;  // what the numbers depend on: seed, batch size, world size, …
   std::string launch_id;
   int world_size = 1;
+  // The schedule's options are new: its parts stay as they were made, taken to the checkpoint's epoch.
+  bool new_schedule = false;
 };
 
 // `rng_states`: the default generator's state of every rank, by rank. With `launch` the checkpoint says which launch
@@ -41,6 +43,7 @@ std::string launch_of(const checkpoint::Value& checkpoint);
 
 struct Restored {
   std::vector<std::string> warnings;  // what makes this run's numbers differ from an undisturbed one's
+  std::vector<std::string> notes;
 };
 
 // Puts a checkpoint into the parts. A checkpoint of another model, with other classes or without what a resume needs is

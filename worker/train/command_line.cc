@@ -106,8 +106,8 @@ void add_data_options(CLI::App& app, DataOptions& data, TransformsRequest& trans
       ->group(group);
 }
 
-// What the data options mean together. An Answer for --print-transforms.
-Result<Command> settle_data(const TransformsRequest& request, DataOptions& data, const auto& options) {
+// What the data options mean together; the text of --print-transforms, else an empty one.
+Result<std::string> settle(const TransformsRequest& request, DataOptions& data) {
   if (!data.split.empty() && data.directory.empty()) return usage_error("--split divides a folder: give --data too");
   if (!request.file.empty()) {
     Result<data::Recipe> recipe = data::read_recipe(request.file);
@@ -119,12 +119,23 @@ Result<Command> settle_data(const TransformsRequest& request, DataOptions& data,
     data.image_size = recipe->size();
     data.transforms = std::move(*recipe);
   }
-  if (request.print) {
-    const std::string text = data::recipe_text(data.recipe());
-    const Result<data::Recipe> readable = data::parse_recipe(text, "--image-size " + std::to_string(data.size()));
-    return readable ? Result<Command>(Answer{text}) : readable.error();
+  if (!request.print) return std::string();
+  const std::string text = data::recipe_text(data.recipe());
+  const Result<data::Recipe> readable = data::parse_recipe(text, "--image-size " + std::to_string(data.size()));
+  return readable ? Result<std::string>(text) : readable.error();
+}
+
+// The same for a command with options of the kind `Options`; another answer (help, an error) stays as it is.
+template <typename Options>
+void settle_data(const TransformsRequest& request, Result<Command>& command) {
+  Options* const parsed = command ? std::get_if<Options>(&*command) : nullptr;
+  if (parsed == nullptr) return;
+  const Result<std::string> text = settle(request, parsed->data);
+  if (!text) {
+    command = text.error();
+  } else if (!text->empty()) {
+    command = Command(Answer{*text});
   }
-  return Command(options);
 }
 
 void add_compute_options(CLI::App& app, DeviceChoice& device, AmpChoice* amp, bool* channels_last, int* threads,
@@ -187,8 +198,17 @@ void add_recipe_options(CLI::App& app, TrainOptions& options) {
   add_whole(app, "--step-size", options.step_size, 1, kNoLimit, "Epochs between two reductions of the learning rate")
       ->group(group);
   add_real(app, "--gamma", options.gamma, 0, "Factor of each reduction")->group(group);
+  add_whole(app, "--accumulate", options.accumulate, 1, kMostPictures,
+            "Batches whose gradients add up to one step of the optimizer")
+      ->group(group);
+  add_choice<Monitor>(app, "--monitor", options.monitor,
+                      {{"val_accuracy", Monitor::kAccuracy}, {"val_loss", Monitor::kLoss}},
+                      "What makes an epoch the best (default: val_accuracy)")
+      ->group(group);
+  add_real(app, "--min-delta", options.min_delta, 0, "How much better than the best an epoch must be to count as better")
+      ->group(group);
   add_whole(app, "--patience", options.patience, 0, kNoLimit,
-            "Epochs without a better validation accuracy before stopping; 0: never")
+            "Epochs without a better one (--monitor) before stopping; 0: never")
       ->group(group);
   add_seed(app, options.seed, "Of weights, order and augmentation")->group(group);
   add_choice<OptimizerChoice>(app, "--optimizer", options.optimizer,
@@ -253,8 +273,12 @@ Result<Command> parse_train(const Arguments& arguments) {
                       &options.collective_timeout);
   add_output_options(app, options);
   Result<Command> command = parse(app, arguments, options);
-  if (command && std::holds_alternative<TrainOptions>(*command))
-    command = settle_data(transforms, options.data, options);
+  if (TrainOptions* const parsed = command ? std::get_if<TrainOptions>(&*command) : nullptr) {
+    for (const CLI::Option* option : app.get_options()) {
+      if (option->count() > 0) parsed->given.insert(option->get_name().substr(2));
+    }
+  }
+  settle_data<TrainOptions>(transforms, command);
   if (command && options.resume && options.resume->empty() && options.output_dir.empty() &&
       std::holds_alternative<TrainOptions>(*command)) {
     return Error{ErrorKind::kUsage, "--resume: name a checkpoint or a directory, or give --output-dir"};
@@ -298,8 +322,7 @@ Result<Command> parse_eval(const Arguments& arguments) {
   add_compute_options(app, options.device, &options.amp, &options.channels_last, &options.threads,
                       &options.collective_timeout);
   Result<Command> command = parse(app, arguments, options);
-  if (command && std::holds_alternative<EvalOptions>(*command))
-    command = settle_data(transforms, options.data, options);
+  settle_data<EvalOptions>(transforms, command);
   return command;
 }
 

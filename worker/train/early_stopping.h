@@ -1,29 +1,35 @@
-// Ends a run whose validation accuracy no longer improves. A value: the checkpoint keeps it, and every rank decides
-// alike from numbers that are sums over all ranks.
+// Ends a run whose validation no longer improves. A value: a checkpoint keeps it, and every rank decides alike from
+// numbers that are sums over all ranks. Usable without the trainer.
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string>
 
 namespace ferrun::train {
 
+enum class Monitor { kAccuracy, kLoss, kF1 };
+
+// "val_accuracy", "val_loss", "val_f1".
+const char* name_of(Monitor monitor);
+
 struct EarlyStopping {
-  int64_t patience = 20;  // epochs; 0: never stops
-  int64_t patience_left = 20;
-  double best_accuracy = -1.0;  // no epoch yet
+  Monitor monitor = Monitor::kAccuracy;
+  double min_delta = 0.0;  // what counts as better is better by more than that
+  int64_t patience = 20;   // epochs without a better one before the run ends; 0: never
 
-  static EarlyStopping with_patience(int64_t patience) { return {patience, patience, -1.0}; }
+  std::optional<double> best;  // no epoch yet
+  int64_t best_epoch = 0;      // counted from 1
+  int64_t epochs_without_improvement = 0;
 
-  // Takes in one epoch's accuracy; whether it is the best so far. An equal one is not better, as in the recipe.
-  bool improved_by(double accuracy) {
-    if (accuracy > best_accuracy) {
-      best_accuracy = accuracy;
-      patience_left = patience;
-      return true;
-    }
-    --patience_left;
-    return false;
-  }
-  bool exhausted() const { return patience > 0 && patience_left <= 0; }
+  // Takes in the monitored value of an epoch (counted from 1); whether it is the best so far. An equal one is not, and
+  // one that is no number never is.
+  bool improved_by(double value, int64_t epoch);
+  // The next epoch will be the best so far; patience stays.
+  void forget_best() { best.reset(); }
+  bool exhausted() const { return patience > 0 && epochs_without_improvement >= patience; }
+  // "val_accuracy has not been better than 0.8312 (epoch 12) for 20 epochs".
+  std::string reason() const;
   bool operator==(const EarlyStopping&) const = default;
 };
 

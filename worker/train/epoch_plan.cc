@@ -4,24 +4,32 @@
 
 namespace ferrun::train {
 
-EpochPlan EpochPlan::make(const ddp::DistributedSampler& sampler, int64_t epoch, int64_t batch_size) {
-  return {sampler.indices(epoch), sampler.samples_per_rank() - sampler.padding(), batch_size};
+int64_t share_of(int64_t samples, const Shard& shard) {
+  return samples <= shard.rank ? 0 : (samples - shard.rank + shard.world_size - 1) / shard.world_size;
 }
 
-int64_t EpochPlan::batches() const { return (static_cast<int64_t>(indices.size()) + batch_size - 1) / batch_size; }
-
-int64_t EpochPlan::counted_in_batch(int64_t batch, const std::vector<int64_t>& loaded) const {
-  const int64_t first = batch * batch_size;
-  const int64_t end = std::min(first + batch_size, static_cast<int64_t>(indices.size()));
-  int64_t count = 0;
-  size_t next = 0;
-  for (int64_t position = first; position < end && next < loaded.size(); ++position) {
-    if (loaded[next] == indices[static_cast<size_t>(position)]) {
-      ++next;
-      count += position < counted ? 1 : 0;
+EpochPlan EpochPlan::make(std::span<const int64_t> order, int64_t done, int64_t global_batch_size, const Shard& shard) {
+  EpochPlan plan;
+  plan.global_batch_size = global_batch_size;
+  plan.shard = shard;
+  plan.batch_size = share_of(global_batch_size, shard);
+  const std::span<const int64_t> rest = order.subspan(static_cast<size_t>(std::min(done, std::ssize(order))));
+  plan.samples = std::ssize(rest);
+  for (int64_t batch = 0; batch < plan.batches(); ++batch) {
+    const int64_t first = batch * global_batch_size;
+    for (int64_t j = shard.rank; j < plan.samples_in(batch); j += shard.world_size) {
+      plan.indices.push_back(rest[static_cast<size_t>(first + j)]);
     }
   }
-  return count;
+  return plan;
 }
+
+int64_t EpochPlan::batches() const { return (samples + global_batch_size - 1) / global_batch_size; }
+
+int64_t EpochPlan::samples_in(int64_t batch) const {
+  return std::clamp<int64_t>(samples - batch * global_batch_size, 0, global_batch_size);
+}
+
+int64_t EpochPlan::own_samples_in(int64_t batch) const { return share_of(samples_in(batch), shard); }
 
 }  // namespace ferrun::train

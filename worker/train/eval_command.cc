@@ -55,32 +55,25 @@ Ending run_eval(const EvalOptions& options, CommandContext& context) {
     return *failure;
   }
   const int size = options.data.image_size.value_or(loaded.image_size.value_or(options.data.size()));
-  data::LoaderOptions loader_options;
-  loader_options.batch_size = options.batch_size / world_size;
-  loader_options.threads = options.data.num_workers;
-  loader_options.channels_last = options.channels_last;
-  loader_options.bad_images = options.data.bad_images;
-  data::Loader loader(split.val,
-                      options.data.transforms ? options.data.transforms->validation : data::Transform::validation(size),
-                      loader_options);
-  ddp::DistributedSampler sampler;
-  sampler.dataset_size = split.val->size();
-  sampler.world_size = world_size;
-  sampler.rank = job.group->rank();
-  sampler.shuffle = false;
+  ShardedLoaderOptions loader_options;
+  loader_options.batch_size = options.batch_size;
+  loader_options.loader.threads = options.data.num_workers;
+  loader_options.loader.channels_last = options.channels_last;
+  loader_options.loader.bad_images = options.data.bad_images;
+  const data::Transform transform =
+      options.data.transforms ? options.data.transforms->validation : data::Transform::validation(size);
+  ShardedLoader loader(split.val, transform, loader_options, {world_size, job.group->rank()});
   loaded.model->to(job.device.device);
   if (options.channels_last) {
     use_channels_last(*loaded.model);
   }
   const Arithmetic arithmetic{job.device, autocast_type(options.amp, job.device), options.channels_last};
-  const Result<SampleSums> sums =
-      evaluate(loaded.model, loader, sampler, loader_options.batch_size, arithmetic, *job.group);
-  if (!sums) {
-    return Ending::failure(sums.error());
-  }
+  const Result<Evaluation> evaluation = evaluate(loaded.model, loader, arithmetic, *job.group, "evaluation");
+  if (!evaluation) return Ending::failure(evaluation.error());
+  const SampleSums& sums = evaluation->sums;
   if (job.group->rank() == 0) {
-    std::printf("loss %.6f  accuracy %.6f  (%.0f pictures at %dx%d)\n", sums->mean_loss(), sums->accuracy(),
-                sums->count, size, size);
+    std::printf("loss %.6f  accuracy %.6f  (%.0f pictures at %dx%d)\n", sums.mean_loss(), sums.accuracy(), sums.count,
+                size, size);
   }
   return Ending::success();
 }

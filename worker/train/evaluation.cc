@@ -5,9 +5,12 @@
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/zeros.h>
 
+#include <string>
+#include <utility>
+
 #include "worker/ddp/autocast.h"
 #include "worker/train/batch_tensors.h"
-#include "worker/train/epoch_plan.h"
+#include "worker/train/stop_request.h"
 
 namespace ferrun::train {
 namespace {
@@ -18,49 +21,86 @@ at::Tensor forward(model::EmotionNet& model, const at::Tensor& pixels, const Ari
   return model->forward(pixels);
 }
 
+// Whether any rank was asked to stop, one batch late: the question travels while the batch is computed.
+class StopQuestion {
+ public:
+  explicit StopQuestion(ddp::ProcessGroup& group) : group_(group), flag_(at::zeros({1}, at::kDouble)) {}
+
+  void ask() {
+    *flag_.mutable_data_ptr<double>() = noted_stop_signal() != 0 ? 1.0 : 0.0;
+    answer_ = group_.start_all_reduce_sum(flag_);
+  }
+  bool answered_yes() {
+    answer_();
+    return *flag_.const_data_ptr<double>() > 0.0;
+  }
+
+ private:
+  ddp::ProcessGroup& group_;
+  at::Tensor flag_;
+  ddp::Wait answer_;
+};
+
+// All ranks' numbers in one message: the sums, then the confusions, which doubles hold exactly up to 2^53.
+void sum_over_ranks(Evaluation& own, ddp::ProcessGroup& group) {
+  const auto cells = static_cast<int64_t>(own.confusion.size());
+  at::Tensor numbers = at::zeros({3 + cells}, at::kDouble);
+  double* const values = numbers.mutable_data_ptr<double>();
+  values[0] = own.sums.loss;
+  values[1] = own.sums.correct;
+  values[2] = own.sums.count;
+  for (int64_t i = 0; i < cells; ++i) values[3 + i] = static_cast<double>(own.confusion[static_cast<size_t>(i)]);
+  group.all_reduce_sum(numbers);
+  own.sums = {values[0], values[1], values[2]};
+  for (int64_t i = 0; i < cells; ++i) own.confusion[static_cast<size_t>(i)] = static_cast<int64_t>(values[3 + i]);
+}
+
 }  // namespace
 
-at::Tensor batch_sums(const at::Tensor& logits, const at::Tensor& targets, int64_t counted) {
+SampleSums batch_sums(const at::Tensor& logits, const at::Tensor& targets) {
   const at::NoGradGuard no_grad;
-  at::Tensor sums = at::zeros({4}, at::kDouble);
-  const at::Tensor seen = logits.detach().narrow(0, 0, counted).to(at::kFloat);
-  const at::Tensor wanted = targets.narrow(0, 0, counted);
-  double* const values = sums.mutable_data_ptr<double>();
-  if (counted > 0) {
-    values[0] = at::cross_entropy_loss(seen, wanted, {}, at::Reduction::None).sum(at::kDouble).item<double>();
-    values[1] = static_cast<double>(seen.argmax(1).eq(wanted).sum().item<int64_t>());
-    values[2] = static_cast<double>(counted);
-  }
-  return sums;
+  const int64_t count = targets.numel();
+  if (count == 0) return {};
+  const at::Tensor seen = logits.detach().to(at::kFloat);
+  return {at::cross_entropy_loss(seen, targets, {}, at::Reduction::None).sum(at::kDouble).item<double>(),
+          static_cast<double>(seen.argmax(1).eq(targets).sum().item<int64_t>()), static_cast<double>(count)};
 }
 
-SampleSums to_sums(const at::Tensor& sums) {
-  const double* const values = sums.const_data_ptr<double>();
-  return {values[0], values[1], values[2]};
-}
-
-Result<SampleSums> evaluate(model::EmotionNet& model, data::Loader& loader, const ddp::DistributedSampler& sampler,
-                            int64_t batch_size, const Arithmetic& arithmetic, ddp::ProcessGroup& group) {
+Result<Evaluation> evaluate(model::EmotionNet& model, ShardedLoader& loader, const Arithmetic& arithmetic,
+                            ddp::ProcessGroup& group, const char* what) {
   const at::NoGradGuard no_grad;
   model->eval();
-  const EpochPlan plan = EpochPlan::make(sampler, 0, batch_size);
-  loader.start(plan.indices, 0);
-  at::Tensor total = at::zeros({4}, at::kDouble);
-  for (int64_t batch_number = 0; batch_number < plan.batches(); ++batch_number) {
-    group.set_activity("validation, step " + std::to_string(batch_number + 1));
-    Result<std::optional<data::Batch>> batch = loader.next();
-    if (!batch) {
-      return batch.error();
+  loader.start(0);
+  Evaluation evaluation;
+  StopQuestion stop(group);
+  const int64_t classes = loader.classes();
+  evaluation.confusion.resize(static_cast<size_t>(classes * classes));
+  for (int64_t number = 0; number < loader.batches(); ++number) {
+    group.set_activity(std::string(what) + ", step " + std::to_string(number + 1));
+    stop.ask();
+    Result<data::Batch> batch = loader.next();
+    if (!batch) return batch.error();
+    if (!batch->labels.empty()) {
+      const std::vector<int64_t> labels = batch->labels;
+      const BatchTensors tensors = to_tensors(std::move(*batch), arithmetic.channels_last, arithmetic.device.device);
+      const at::Tensor logits = forward(model, tensors.pixels, arithmetic);
+      evaluation.sums += batch_sums(logits, tensors.targets);
+      const at::Tensor chosen = logits.argmax(1).to(at::kCPU).contiguous();
+      for (size_t i = 0; i < labels.size(); ++i) {
+        ++evaluation.confusion[static_cast<size_t>(labels[i] * classes + chosen.const_data_ptr<int64_t>()[i])];
+      }
     }
-    const int64_t counted = plan.counted_in_batch(batch_number, (*batch)->indices);
-    if ((*batch)->labels.empty()) {
-      continue;  // every picture of it was broken and skipped
+    if (stop.answered_yes()) {
+      evaluation.stopped = true;
+      return evaluation;
     }
-    const BatchTensors tensors = to_tensors(std::move(**batch), arithmetic.channels_last, arithmetic.device.device);
-    total += batch_sums(forward(model, tensors.pixels, arithmetic), tensors.targets, counted);
   }
-  group.all_reduce_sum(total);
-  return to_sums(total);
+  sum_over_ranks(evaluation, group);
+  if (evaluation.sums.count == 0) {
+    return Error{ErrorKind::kUser, std::string(what) + ": none of " + std::to_string(loader.size()) +
+                                       " pictures could be read" + first_reason(loader)};
+  }
+  return evaluation;
 }
 
 }  // namespace ferrun::train

@@ -1,15 +1,16 @@
-// Loss and accuracy of a model on a data set, on all ranks together.
+// Loss, accuracy and confusions of a model on a data set, on all ranks together.
 #pragma once
 
+#include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "common/result.h"
-#include "worker/data/loader.h"
-#include "worker/ddp/distributed_sampler.h"
 #include "worker/ddp/process_group.h"
 #include "worker/model/emotion_net.h"
 #include "worker/train/device.h"
 #include "worker/train/metrics.h"
+#include "worker/train/sharded_loader.h"
 
 namespace ferrun::train {
 
@@ -20,14 +21,20 @@ struct Arithmetic {
   bool channels_last = true;
 };
 
-// The sums over one batch: cross entropy and hits of its first `counted` samples, as a tensor of four doubles on the
-// CPU: loss, correct, count, and 0 for the caller's use.
-at::Tensor batch_sums(const at::Tensor& logits, const at::Tensor& targets, int64_t counted);
-SampleSums to_sums(const at::Tensor& sums);
+// The sums over one batch's samples: cross entropy, hits, number. `logits` may have more rows than there are targets.
+SampleSums batch_sums(const at::Tensor& logits, const at::Tensor& targets);
 
-// Sets the model to evaluation and leaves it so. Every rank evaluates its part; the sums of all ranks come back, in
-// which every sample counts once. Fails on a picture that cannot be read. Collectives throw.
-Result<SampleSums> evaluate(model::EmotionNet& model, data::Loader& loader, const ddp::DistributedSampler& sampler,
-                            int64_t batch_size, const Arithmetic& arithmetic, ddp::ProcessGroup& group);
+struct Evaluation {
+  SampleSums sums;
+  // Row by row: of the samples of class `row`, how many were taken for class `column`.
+  std::vector<int64_t> confusion;
+  bool stopped = false;  // a rank was asked to stop, and the rest was left out
+};
+
+// Sets the model to evaluation and leaves it so. Every rank evaluates its share; the sums of all ranks come back, in
+// which every sample counts once. `what` is for the ranks' activity ("validation"). Fails on a picture that cannot be
+// read, and when none could be. Collectives throw.
+Result<Evaluation> evaluate(model::EmotionNet& model, ShardedLoader& loader, const Arithmetic& arithmetic,
+                            ddp::ProcessGroup& group, const char* what);
 
 }  // namespace ferrun::train

@@ -2,13 +2,23 @@
 #pragma once
 
 #include <chrono>
+#include <memory>
 #include <string>
 #include <variant>
 
 #include "worker/train/commands.h"
-#include "worker/train/trainer.h"
+#include "worker/train/device.h"
+#include "worker/train/ending.h"
 
 namespace ferrun::train {
+
+// What a worker is part of and computes with.
+struct Job {
+  client::Context context;
+  std::shared_ptr<ddp::ProcessGroup> group;
+  ComputeDevice device;
+  int threads = 1;
+};
 
 // Chooses the device, connects the ranks (context.group) and sets the computing threads.
 std::variant<Job, Ending> open_job(CommandContext& context, DeviceChoice device, int threads,

@@ -18,7 +18,7 @@
 #include "worker/train/command_line.h"
 #include "worker/train/commands.h"
 #include "worker/train/heap.h"
-#include "worker/train/stop_signal.h"
+#include "worker/train/stop_request.h"
 
 namespace ferrun::train {
 namespace {

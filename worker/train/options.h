@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "worker/data/image_file.h"
 #include "worker/data/loader.h"
 #include "worker/data/recipe.h"
+#include "worker/train/early_stopping.h"
 
 namespace ferrun::train {
 
@@ -47,7 +49,10 @@ struct TrainOptions {
   double lr = 1e-3;
   int64_t step_size = 10;  // epochs between two reductions of the learning rate
   double gamma = 0.1;
-  int64_t patience = 20;  // epochs without a better validation accuracy before the run ends; 0: never ends early
+  int64_t accumulate = 1;  // batches whose gradients add up to one step of the optimizer
+  Monitor monitor = Monitor::kAccuracy;  // what makes an epoch better than another
+  double min_delta = 0.0;                // better is better by more than that
+  int64_t patience = 20;                 // epochs without a better one before the run ends; 0: never ends early
   uint64_t seed = 42;
   OptimizerChoice optimizer = OptimizerChoice::kAdam;
   std::optional<double> weight_decay;  // default: PyTorch's, 0 for Adam and 0.01 for AdamW
@@ -63,6 +68,9 @@ struct TrainOptions {
   std::optional<std::string> resume;
   bool overwrite = false;
   int64_t save_every = 0;  // steps between two checkpoints within an epoch; 0: at the epoch's end alone
+
+  // The names of the options that were given ("lr"); a resumed run takes the others from its checkpoint.
+  std::set<std::string> given;
 };
 
 struct PredictOptions {

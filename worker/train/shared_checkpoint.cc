@@ -41,24 +41,6 @@ class DiskFacts final : public OutputFacts {
   }
 };
 
-Status make_directory(const std::string& path) {
-  std::error_code error;
-  fs::create_directories(path, error);
-  if (error || access(path.c_str(), W_OK) != 0) {
-    return Error{ErrorKind::kUser,
-                 "--output-dir: cannot write to " + path + ": " + (error ? error.message() : std::strerror(errno))};
-  }
-  return ok_status();
-}
-
-Result<OutputPlan> decide(const OutputRequest& request) {
-  Result<OutputPlan> plan = plan_output(request, DiskFacts());
-  if (plan) {
-    if (Status made = make_directory(plan->directory); !made) return made.error();
-  }
-  return plan;
-}
-
 // A file without a name, for a reader that wants a path.
 Result<checkpoint::Value> read_from_memory(const std::string& bytes, const std::string& name) {
   const UniqueFd file(memfd_create("checkpoint", MFD_CLOEXEC));
@@ -77,12 +59,33 @@ std::string file_bytes(const std::string& path) {
 
 }  // namespace
 
+Status make_output_directory(const std::string& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error || access(path.c_str(), W_OK) != 0) {
+    return Error{ErrorKind::kUser,
+                 "--output-dir: cannot write to " + path + ": " + (error ? error.message() : std::strerror(errno))};
+  }
+  return ok_status();
+}
+
+bool bring_best_along(const std::string& checkpoint, const std::string& directory) {
+  std::error_code failed;
+  const fs::path from = fs::path(checkpoint).parent_path() / kBestModel;
+  const fs::path to = fs::path(directory) / kBestModel;
+  if (fs::exists(to, failed)) return true;
+  const fs::path beside = fs::path(directory) / (std::string(kBestModel) + ".copy");
+  if (!fs::copy_file(from, beside, fs::copy_options::overwrite_existing, failed)) return false;
+  fs::rename(beside, to, failed);
+  return !failed;
+}
+
 std::variant<SharedStart, Ending> share_start(const OutputRequest& request, ddp::ProcessGroup& group) {
   const bool decides = group.rank() == 0;
   SharedStart start;
   Status status = ok_status();
   if (decides) {
-    Result<OutputPlan> plan = decide(request);
+    Result<OutputPlan> plan = plan_output(request, DiskFacts());
     if (plan) {
       start.plan = *plan;
     } else {

@@ -17,7 +17,14 @@ struct SharedStart {
   checkpoint::Value checkpoint;  // none when the run begins afresh
 };
 
-// The same answer on every rank. The output directory exists afterwards.
+// The same answer on every rank. Nothing is written.
 std::variant<SharedStart, Ending> share_start(const OutputRequest& request, ddp::ProcessGroup& group);
+
+// Rank 0's: makes the directory, or says why it cannot be written to.
+Status make_output_directory(const std::string& path);
+
+// Rank 0's: copies best_model.pt from beside the checkpoint into the run's directory, unless that is the same. False
+// when there is none in the end.
+bool bring_best_along(const std::string& checkpoint, const std::string& directory);
 
 }  // namespace ferrun::train

@@ -1,17 +1,30 @@
+// `worker train` from top to bottom, in the order of a PyTorch tutorial.
+#include <ATen/Context.h>
 #include <unistd.h>
 
+#include <cmath>
+#include <csignal>
+#include <cstdio>
 #include <ctime>
 #include <string>
+#include <utility>
 
+#include "worker/train/channels_last.h"
+#include "worker/train/checkpointer.h"
 #include "worker/train/commands.h"
+#include "worker/train/continuation.h"
 #include "worker/train/job.h"
+#include "worker/train/run_log.h"
 #include "worker/train/shared_checkpoint.h"
 #include "worker/train/source_data.h"
-#include "worker/train/stop_signal.h"
+#include "worker/train/stop_request.h"
 #include "worker/train/trainer.h"
+#include "worker/train/value_fields.h"
 
 namespace ferrun::train {
 namespace {
+
+using Network = ddp::DistributedDataParallel<model::EmotionNet>;
 
 // "20260728-101500-4711": unique on this machine.
 std::string fresh_name() {
@@ -33,55 +46,303 @@ OutputRequest output_request(const TrainOptions& options, const client::Context&
   return request;
 }
 
+Shard shard_of(const ddp::ProcessGroup& group) { return {group.world_size(), group.rank()}; }
+
 // BatchNorm cannot train on one value a channel: the last layers of the network see one pixel of a 32² picture.
-Status check_batches(const data::Split& split, const TrainOptions& options, int world_size) {
+Status check_batches(const data::Split& split, const TrainOptions& options, int64_t world_size) {
   constexpr int kReduction = 32;
-  const int64_t batch_size = options.batch_size / world_size;
-  const int64_t samples = (split.train->size() + world_size - 1) / world_size;
-  if (options.data.size() == kReduction && (batch_size == 1 || samples % batch_size == 1)) {
-    return Error{ErrorKind::kUsage,
-                 "a batch of one picture of 32x32 cannot be trained on: choose another --batch-size (a rank has " +
-                     std::to_string(samples) + " pictures an epoch) or a larger --image-size"};
+  const int64_t last = split.train->size() % options.batch_size;
+  // The smallest share of a batch is the last rank's.
+  const auto has_one = [world_size](int64_t samples) {
+    return share_of(samples, {world_size, world_size - 1}) == 1 || (samples > 0 && share_of(samples, {world_size, 0}) == 1);
+  };
+  if (options.data.size() == kReduction && (has_one(options.batch_size) || has_one(last))) {
+    return Error{ErrorKind::kUsage, "a batch of one picture of 32x32 cannot be trained on: choose another --batch-size (" +
+                                        std::to_string(split.train->size()) + " pictures an epoch, on " +
+                                        std::to_string(world_size) + " ranks) or a larger --image-size"};
   }
   return ok_status();
 }
 
+ShardedLoaderOptions loader_options(const TrainOptions& options, bool shuffle) {
+  ShardedLoaderOptions sharded;
+  sharded.batch_size = options.batch_size;
+  sharded.shuffle = shuffle;
+  sharded.loader.threads = options.data.num_workers;
+  sharded.loader.channels_last = options.channels_last;
+  sharded.loader.bad_images = options.data.bad_images;
+  sharded.loader.seed = options.seed;  // one for all ranks: their shards are parts of one permutation
+  return sharded;
+}
+
+// Weights are drawn from the seed, then laid out for the device; before the optimizer and DDP look at their strides.
+model::EmotionNet make_model(const TrainOptions& options, const ComputeDevice& device, size_t classes) {
+  at::manual_seed(options.seed);
+  model::EmotionNet model(static_cast<int64_t>(classes));
+  model->to(device.device);
+  if (options.channels_last) use_channels_last(*model);
+  return model;
+}
+
+ddp::AdamOptions adam_options(const TrainOptions& options) {
+  ddp::AdamOptions adam;
+  adam.lr = options.lr;
+  adam.decoupled_weight_decay = options.optimizer == OptimizerChoice::kAdamW;
+  adam.weight_decay = options.weight_decay.value_or(adam.decoupled_weight_decay ? 0.01 : 0.0);
+  return adam;
+}
+
+ddp::GradScalerOptions scaler_options(const Arithmetic& arithmetic) {
+  ddp::GradScalerOptions scaler;
+  scaler.enabled = arithmetic.autocast == at::kHalf;
+  return scaler;
+}
+
+EarlyStopping early_stopping(const TrainOptions& options) {
+  EarlyStopping stopping;
+  stopping.monitor = options.monitor;
+  stopping.min_delta = options.min_delta;
+  stopping.patience = options.patience;
+  return stopping;
+}
+
+std::string precision_name(const Arithmetic& arithmetic) {
+  return !arithmetic.autocast ? "fp32" : *arithmetic.autocast == at::kHalf ? "fp16" : "bf16";
+}
+
+RunIdentity identity_of(const TrainOptions& options, const Job& job, const data::Split& split,
+                        const Arithmetic& arithmetic) {
+  const auto whole = [](int64_t value) { return checkpoint::Value(value); };
+  RunIdentity identity;
+  identity.classes = split.train->classes();
+  identity.launch_id = job.context.launch_id;
+  identity.world_size = job.group->world_size();
+  identity.options = {{"image_size", whole(options.data.size())},
+                      {"batch_size", whole(options.batch_size)},
+                      {"accumulate", whole(options.accumulate)},
+                      {"lr", options.lr},
+                      {"step_size", whole(options.step_size)},
+                      {"gamma", options.gamma},
+                      {"seed", whole(static_cast<int64_t>(options.seed))},
+                      {"optimizer", options.optimizer == OptimizerChoice::kAdam ? "adam" : "adamw"},
+                      {"weight_decay", adam_options(options).weight_decay},
+                      {"device", job.device.name()},
+                      {"precision", precision_name(arithmetic)},
+                      {"channels_last", options.channels_last},
+                      {"threads", whole(job.threads)},
+                      {"world_size", whole(job.group->world_size())},
+                      {"training_samples", whole(split.train->size())},
+                      {"validation_samples", whole(split.val->size())}};
+  return identity;
+}
+
+std::string counted(int64_t number, const std::string& thing) {
+  return std::to_string(number) + " " + thing + (number == 1 ? "" : "s");
+}
+
+void show_start(RunLog& log, const TrainOptions& options, const Job& job, const data::Split& split,
+                const Arithmetic& arithmetic, const std::vector<at::Tensor>& parameters) {
+  int64_t numbers = 0;
+  for (const at::Tensor& parameter : parameters) numbers += parameter.numel();
+  const std::string size = std::to_string(options.data.size());
+  log.say("training " + std::to_string(numbers) + " parameters on " + describe_data(options.data, split) + " at " +
+          size + "x" + size + ", " + std::to_string(split.train->classes().size()) + " classes, " +
+          std::to_string(split.val->size()) + " to validate");
+  if (!options.data.directory.empty()) log.say("validated on " + split.validation);
+  for (const std::string& note : split.notes) log.say("note: " + note);
+  log.say(counted(job.group->world_size(), "rank") + " on " + job.device.name() + ", " +
+          counted(job.threads, "thread") + " each, " + precision_name(arithmetic) + ", batch " +
+          std::to_string(options.batch_size) + ", seed " + std::to_string(options.seed));
+}
+
+EpochMetrics metrics_of(const TrainingState& state, double lr, const Evaluation& validation) {
+  EpochMetrics metrics;
+  metrics.epoch = state.epoch + 1;
+  metrics.lr = lr;
+  metrics.train_loss = state.sums.mean_loss();
+  metrics.train_accuracy = state.sums.accuracy();
+  metrics.val_loss = validation.sums.mean_loss();
+  metrics.val_accuracy = validation.sums.accuracy();
+  return metrics;
+}
+
+Status check_finite(const EpochMetrics& metrics) {
+  if (std::isfinite(metrics.val_loss) && std::isfinite(metrics.train_loss)) return ok_status();
+  return Error{ErrorKind::kUser, "the validation loss of epoch " + std::to_string(metrics.epoch) +
+                                     " is not finite, at learning rate " + value_text(metrics.lr) +
+                                     ": lower --lr; the last checkpoint is from before that"};
+}
+
+// Rank 0's checkpoint is in place before any rank leaves.
+Ending stopped(const TrainingState& state, Checkpointer& checkpointer, RunLog& log, ddp::ProcessGroup& group) {
+  group.barrier();
+  const int own = noted_stop_signal();
+  const int signal = own != 0 ? own : SIGTERM;
+  log.say("stopped by " + signal_name(signal) + " after " + std::to_string(state.epoch) + " epochs and " +
+          std::to_string(state.step) + " steps; continue with --resume " + checkpointer.directory());
+  Ending ending;
+  ending.status = 128 + signal;
+  return ending;
+}
+
+// A count that grew is worth a line; each rank knows its own.
+class SkippedPictures {
+ public:
+  explicit SkippedPictures(int rank) : rank_(rank) {}
+
+  void show(const ShardedLoader& train, const ShardedLoader& val) {
+    const int64_t skipped = train.skipped() + val.skipped();
+    if (skipped <= shown_) return;
+    shown_ = skipped;
+    const std::optional<Error>& first = train.first_skipped() ? train.first_skipped() : val.first_skipped();
+    std::fprintf(stderr, "worker: rank %d has skipped %lld broken pictures so far, first: %s\n", rank_,
+                 static_cast<long long>(skipped), first ? first->message.c_str() : "");
+  }
+
+ private:
+  int rank_;
+  int64_t shown_ = 0;
+};
+
+// What was decided before the run's parts are made.
+struct Start {
+  TrainOptions options;
+  std::string directory;
+  std::string checkpoint_file;  // empty: afresh
+  checkpoint::Value checkpoint;
+  bool new_schedule = false;
+};
+
+Status cannot_continue(const Start& start, const Error& why) {
+  return Error{ErrorKind::kUser, "cannot continue from " + start.checkpoint_file + ": " + why.message};
+}
+
+Status resume(Start& start, Checkpointer& checkpointer, TrainingState& state, RunLog& log, ddp::ProcessGroup& group) {
+  const Result<Restored> restored = checkpointer.restore(start.checkpoint);
+  start.checkpoint = {};
+  if (!restored) return cannot_continue(start, restored.error());
+  for (const std::string& note : restored->notes) log.say("note: " + note);
+  for (const std::string& warning : restored->warnings) {
+    log.say("note: " + warning + "; the run will not equal an undisturbed one");
+  }
+  if (state.epoch > 0 || state.step > 0) {
+    log.say("continuing after epoch " + std::to_string(state.epoch) +
+            (state.step > 0 ? ", step " + std::to_string(state.step) : ""));
+  }
+  bool has_best = true;
+  if (group.rank() == 0 && state.early_stopping.best) has_best = bring_best_along(start.checkpoint_file, start.directory);
+  if (!group.broadcast_bytes(has_best ? "" : "anew").empty()) {
+    log.say("note: there is no " + std::string(kBestModel) + " beside " + start.checkpoint_file +
+            ": the best one is looked for anew");
+    state.early_stopping.forget_best();
+  }
+  return ok_status();
+}
+
+Ending train(Start start, const Job& job, const data::Split& split) {
+  const TrainOptions& options = start.options;
+  ddp::ProcessGroup& group = *job.group;
+  const bool leads = group.rank() == 0;
+
+  // Data: the pictures of a split, a composition of transforms, and batches that the ranks share.
+  const data::Recipe recipe = options.data.recipe();
+  ShardedLoader train_loader(split.train, recipe.train, loader_options(options, true), shard_of(group));
+  ShardedLoader val_loader(split.val, recipe.validation, loader_options(options, false), shard_of(group));
+
+  // The model, the optimizer, its schedule, and mixed precision.
+  const Arithmetic arithmetic{job.device, autocast_type(options.amp, job.device), options.channels_last};
+  model::EmotionNet model = make_model(options, job.device, split.train->classes().size());
+  ddp::Adam optimizer(model->parameters(), adam_options(options));
+  ddp::StepLr schedule(options.lr, options.step_size, options.gamma);
+  ddp::GradScaler scaler(job.device.device, scaler_options(arithmetic));
+  TrainingState state;
+  state.early_stopping = early_stopping(options);
+
+  // Where the run is kept and told; what it continues from.
+  RunLog log(leads, start.directory, state.history, options.epochs);
+  RunIdentity identity = identity_of(options, job, split, arithmetic);
+  identity.new_schedule = start.new_schedule;
+  Checkpointer checkpointer(start.directory, {model, optimizer, schedule, scaler, state}, identity, group);
+  show_start(log, options, job, split, arithmetic, optimizer.parameters());
+  log.say("output in " + start.directory);
+  if (!start.checkpoint_file.empty()) {
+    const Status resumed = resume(start, checkpointer, state, log, group);
+    if (std::optional<Ending> failure = agree(group, resumed)) return *failure;
+  }
+  Network network(model, job.group);  // every rank has rank 0's weights from here on
+  Trainer trainer({network, optimizer, schedule, scaler, train_loader, state, checkpointer, log.display(), group},
+                  {arithmetic, options.accumulate, options.save_every});
+  SkippedPictures skipped(group.rank());
+
+  // A checkpoint from the first moment on: a restarted worker finds its launch's mark, whatever the directory held
+  // before.
+  if (Status saved = checkpointer.save_last(); !saved) return Ending::failure(saved.error());
+
+  while (state.epoch < options.epochs && !state.early_stopping.exhausted()) {
+    const Result<bool> trained = trainer.train_epoch();
+    if (!trained) return Ending::failure(trained.error());
+    network.broadcast_buffers();
+
+    Result<Evaluation> validation = Evaluation{};
+    if (*trained) validation = evaluate(model, val_loader, arithmetic, group, "validation");
+    if (!validation) return Ending::failure(validation.error());
+    if (!*trained || validation->stopped) {
+      if (Status saved = checkpointer.save_last(); !saved) return Ending::failure(saved.error());
+      return stopped(state, checkpointer, log, group);
+    }
+    skipped.show(train_loader, val_loader);
+
+    const EpochMetrics metrics = metrics_of(state, schedule.lr(), *validation);
+    if (Status finite = check_finite(metrics); !finite) return Ending::failure(finite.error());
+    state.history.push_back(metrics);
+    const bool best = state.early_stopping.improved_by(monitored(options.monitor, metrics), metrics.epoch);
+    schedule.step();
+    state.begin_next_epoch();
+
+    // last_model.pt comes last: after a kill between the files the epoch is repeated, and writes all of them again.
+    if (best) {
+      if (Status saved = checkpointer.save_best(); !saved) return Ending::failure(saved.error());
+    }
+    if (Status written = log.epoch_done(best); !written) return Ending::failure(written.error());
+    if (Status saved = checkpointer.save_last(); !saved) return Ending::failure(saved.error());
+  }
+  if (state.early_stopping.exhausted()) log.say("stopped early: " + state.early_stopping.reason());
+  if (Status drawn = log.finish(); !drawn) return Ending::failure(drawn.error());
+  return Ending::success();
+}
+
+// Decides on all ranks where the run writes, what it continues from and with which options.
+std::variant<Start, Ending> decide_start(const TrainOptions& asked, const Job& job) {
+  std::variant<SharedStart, Ending> shared = share_start(output_request(asked, job.context), *job.group);
+  if (Ending* const failure = std::get_if<Ending>(&shared)) return *failure;
+  SharedStart& found = std::get<SharedStart>(shared);
+  Start start{asked, found.plan.directory, found.plan.checkpoint, std::move(found.checkpoint)};
+  if (start.checkpoint_file.empty()) return start;
+  Result<Continuation> continued = continue_options(asked, start.checkpoint);
+  const Status usable = continued ? ok_status() : cannot_continue(start, continued.error());
+  if (std::optional<Ending> failure = agree(*job.group, usable)) return *failure;
+  start.options = std::move(continued->options);
+  start.new_schedule = continued->new_schedule;
+  return start;
+}
+
 }  // namespace
 
-Ending run_train(const TrainOptions& options, CommandContext& context) {
-  note_stop_signals();
-  std::variant<Job, Ending> opened = open_job(context, options.device, options.threads, options.collective_timeout);
-  if (Ending* const failure = std::get_if<Ending>(&opened)) {
-    return *failure;
-  }
+Ending run_train(const TrainOptions& asked, CommandContext& context) {
+  std::variant<Job, Ending> opened = open_job(context, asked.device, asked.threads, asked.collective_timeout);
+  if (Ending* const failure = std::get_if<Ending>(&opened)) return *failure;
   const Job& job = std::get<Job>(opened);
+  note_stop_signals();  // until here they end the worker at once: there is nothing to save
+  std::variant<Start, Ending> decided = decide_start(asked, job);
+  if (Ending* const failure = std::get_if<Ending>(&decided)) return *failure;
+  Start& start = std::get<Start>(decided);
+  const TrainOptions& options = start.options;
   Status checked = check_sizes(options.data.size(), options.batch_size, job.group->world_size());
   Result<data::Split> split = open_data(options.data, options.seed);
-  if (checked) {
-    checked = split ? check_batches(*split, options, job.group->world_size()) : Status(split.error());
-  }
-  if (std::optional<Ending> failure = agree(*job.group, checked)) {
-    return *failure;
-  }
-  std::variant<SharedStart, Ending> shared = share_start(output_request(options, context.worker), *job.group);
-  if (Ending* const failure = std::get_if<Ending>(&shared)) {
-    return *failure;
-  }
-  SharedStart& start = std::get<SharedStart>(shared);
-  Trainer trainer(options, job, *split, start.plan.directory);
-  Status resumed = ok_status();
-  if (!start.plan.checkpoint.empty()) {
-    resumed = trainer.resume_from(start.checkpoint);
-    start.checkpoint = {};
-    if (!resumed) {
-      resumed =
-          Error{ErrorKind::kUser, "cannot continue from " + start.plan.checkpoint + ": " + resumed.error().message};
-    }
-  }
-  if (std::optional<Ending> failure = agree(*job.group, resumed)) {
-    return *failure;
-  }
-  return trainer.run();
+  if (checked) checked = split ? check_batches(*split, options, job.group->world_size()) : Status(split.error());
+  if (checked && job.group->rank() == 0) checked = make_output_directory(start.directory);
+  if (std::optional<Ending> failure = agree(*job.group, checked)) return *failure;
+  return train(std::move(start), job, *split);
 }
 
 }  // namespace ferrun::train

@@ -32,6 +32,22 @@ Status read_metrics(const Value& value, EpochMetrics& metrics) {
   return ok_status();
 }
 
+// Checkpoints that count steps alone were written when every rank's batch was the batch size over the world size.
+Result<int64_t> samples_done(const Value& checkpoint, int64_t step) {
+  constexpr int64_t kMost = int64_t{1} << 40;
+  if (checkpoint.find("samples_done") != nullptr) return integer_field(checkpoint, "samples_done");
+  const Value* const options = checkpoint.find("options");
+  if (step == 0 || options == nullptr) return int64_t{0};
+  const Result<int64_t> batch_size = integer_field(*options, "batch_size");
+  if (!batch_size) return batch_size.error();
+  const Result<int64_t> world_size = integer_field(checkpoint, "world_size");
+  if (!world_size) return world_size.error();
+  if (*world_size < 1 || *batch_size < 1 || *batch_size > kMost || step < 0 || step > kMost / *batch_size) {
+    return Error{ErrorKind::kUser, "its position in the epoch cannot be told"};
+  }
+  return step * (*batch_size / *world_size) * *world_size;
+}
+
 Status read_position(const Value& checkpoint, TrainingState& state) {
   const Value* const sampler = checkpoint.find("sampler");
   const Value* const sums = checkpoint.find("partial_sums");
@@ -41,6 +57,10 @@ Status read_position(const Value& checkpoint, TrainingState& state) {
   const Result<int64_t> step = integer_field(*sampler, "step");
   if (!step) return step.error();
   state.step = *step;
+  const Result<int64_t> samples = samples_done(checkpoint, *step);
+  if (!samples) return samples.error();
+  state.samples = *samples;
+  if (state.step < 0 || state.samples < 0) return Error{ErrorKind::kUser, "its position in the epoch is negative"};
   const std::pair<const char*, double*> numbers[] = {
       {"loss", &state.sums.loss}, {"correct", &state.sums.correct}, {"count", &state.sums.count}};
   for (const auto& [key, target] : numbers) {
@@ -53,6 +73,14 @@ Status read_position(const Value& checkpoint, TrainingState& state) {
 
 }  // namespace
 
+std::string place(const TrainingState& state) {
+  return "epoch " + std::to_string(state.epoch + 1) + ", step " + std::to_string(state.step);
+}
+
+double monitored(Monitor monitor, const EpochMetrics& metrics) {
+  return monitor == Monitor::kLoss ? metrics.val_loss : metrics.val_accuracy;
+}
+
 void add_state(Dict& dict, const TrainingState& state) {
   List history;
   for (const EpochMetrics& metrics : state.history) {
@@ -60,9 +88,13 @@ void add_state(Dict& dict, const TrainingState& state) {
   }
   dict.emplace_back("epoch", state.epoch);
   dict.emplace_back("loss", state.history.empty() ? 0.0 : state.history.back().train_loss);
-  dict.emplace_back("best_accuracy", state.early_stopping.best_accuracy);
-  dict.emplace_back("patience_left", state.early_stopping.patience_left);
+  const EarlyStopping& stopping = state.early_stopping;
+  dict.emplace_back("early_stopping", Dict{{"monitor", name_of(stopping.monitor)},
+                                           {"best", stopping.best ? Value(*stopping.best) : Value()},
+                                           {"best_epoch", stopping.best_epoch},
+                                           {"epochs_without_improvement", stopping.epochs_without_improvement}});
   dict.emplace_back("sampler", Dict{{"epoch", state.epoch}, {"step", state.step}});
+  dict.emplace_back("samples_done", state.samples);
   dict.emplace_back("partial_sums",
                     Dict{{"loss", state.sums.loss}, {"correct", state.sums.correct}, {"count", state.sums.count}});
   dict.emplace_back("history", std::move(history));
@@ -77,12 +109,6 @@ Status read_state(const Value& checkpoint, TrainingState& state) {
     return ok_status();
   }
   if (Status position = read_position(checkpoint, state); !position) return position.error();
-  const Result<double> best = number_field(checkpoint, "best_accuracy");
-  if (!best) return best.error();
-  state.early_stopping.best_accuracy = *best;
-  const Result<int64_t> patience_left = integer_field(checkpoint, "patience_left");
-  if (!patience_left) return patience_left.error();
-  state.early_stopping.patience_left = *patience_left;
   const Value* const entry = checkpoint.find("history");
   const List* const history = entry == nullptr ? nullptr : entry->get<List>();
   if (history == nullptr) return Error{ErrorKind::kUser, "its entry 'history' is missing or not a list"};
@@ -91,6 +117,7 @@ Status read_state(const Value& checkpoint, TrainingState& state) {
     EpochMetrics metrics;
     if (Status read = read_metrics(item, metrics); !read) return read.error();
     state.history.push_back(metrics);
+    state.early_stopping.improved_by(monitored(state.early_stopping.monitor, metrics), metrics.epoch);
   }
   return ok_status();
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "common/result.h"
@@ -12,19 +13,32 @@
 namespace ferrun::train {
 
 struct TrainingState {
-  int64_t epoch = 0;  // epochs that are finished
-  int64_t step = 0;   // steps of the epoch after them that are done: the sampler's position
-  SampleSums sums;    // of those steps, all ranks
+  int64_t epoch = 0;    // epochs that are finished
+  int64_t step = 0;     // steps of the epoch after them that are done
+  int64_t samples = 0;  // that these steps took from the epoch's order, all ranks: the sampler's position
+  SampleSums sums;      // of those steps, all ranks
   EarlyStopping early_stopping;
   std::vector<EpochMetrics> history;  // of the finished epochs
+
+  void begin_next_epoch() {
+    ++epoch;
+    step = samples = 0;
+    sums = {};
+  }
 };
 
-// Adds the state's entries to a checkpoint's dict: epoch, loss, best_accuracy, patience_left, sampler, metrics,
-// history.
+// "epoch 2, step 17", for a person: the epoch that is under way and the steps that are done in it.
+std::string place(const TrainingState& state);
+
+// The value that early stopping looks at.
+double monitored(Monitor monitor, const EpochMetrics& metrics);
+
+// Adds the state's entries to a checkpoint's dict.
 void add_state(checkpoint::Dict& dict, const TrainingState& state);
 
-// Reads them back; `state` keeps its patience, which is an option. A checkpoint of the Python trainer, which has only
-// the epoch, begins at the start of that epoch. On failure `state` is unspecified.
+// Reads them back. What is the best so far, and since when, follows from the history and the options that `state` has
+// for early stopping. A checkpoint of the Python trainer, which has only the epoch, begins at the start of that epoch.
+// On failure `state` is unspecified.
 Status read_state(const checkpoint::Value& checkpoint, TrainingState& state);
 
 }  // namespace ferrun::train

@@ -2,37 +2,72 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <cmath>
+#include <numeric>
+#include <vector>
 
+#include "worker/ddp/distributed_sampler.h"
 #include "worker/train/canvas.h"
 #include "worker/train/early_stopping.h"
 #include "worker/train/epoch_plan.h"
 #include "worker/train/metrics.h"
 #include "worker/train/progress.h"
-#include "worker/train/stop_signal.h"
+#include "worker/train/stop_request.h"
 
 namespace ferrun::train {
 namespace {
 
 using ::testing::HasSubstr;
 
+EarlyStopping with_patience(int64_t patience, Monitor monitor = Monitor::kAccuracy) {
+  EarlyStopping stopping;
+  stopping.monitor = monitor;
+  stopping.patience = patience;
+  return stopping;
+}
+
 TEST(EarlyStopping, EndsAfterSoManyEpochsWithoutABetterOne) {
-  EarlyStopping stopping = EarlyStopping::with_patience(2);
-  EXPECT_TRUE(stopping.improved_by(0.0)) << "the first epoch is the best so far";
-  EXPECT_FALSE(stopping.improved_by(0.0)) << "equal is not better";
+  EarlyStopping stopping = with_patience(2);
+  EXPECT_TRUE(stopping.improved_by(0.0, 1)) << "the first epoch is the best so far";
+  EXPECT_FALSE(stopping.improved_by(0.0, 2)) << "equal is not better";
   EXPECT_FALSE(stopping.exhausted());
-  EXPECT_TRUE(stopping.improved_by(0.5));
-  EXPECT_EQ(stopping.patience_left, 2);
-  stopping.improved_by(0.4);
-  stopping.improved_by(0.4);
+  EXPECT_TRUE(stopping.improved_by(0.5, 3));
+  EXPECT_EQ(stopping.epochs_without_improvement, 0);
+  stopping.improved_by(0.4, 4);
+  stopping.improved_by(0.4, 5);
   EXPECT_TRUE(stopping.exhausted());
+  EXPECT_EQ(stopping.reason(), "val_accuracy has not been better than 0.5000 (epoch 3) for 2 epochs");
 }
 
 TEST(EarlyStopping, NeverEndsWithoutPatience) {
-  EarlyStopping stopping = EarlyStopping::with_patience(0);
-  for (int i = 0; i < 100; ++i) stopping.improved_by(0.1);
+  EarlyStopping stopping = with_patience(0);
+  for (int i = 1; i <= 100; ++i) stopping.improved_by(0.1, i);
   EXPECT_FALSE(stopping.exhausted());
+}
+
+TEST(EarlyStopping, TakesALowerLossForBetter) {
+  EarlyStopping stopping = with_patience(3, Monitor::kLoss);
+  EXPECT_TRUE(stopping.improved_by(2.0, 1));
+  EXPECT_FALSE(stopping.improved_by(2.5, 2));
+  EXPECT_TRUE(stopping.improved_by(1.9, 3));
+}
+
+TEST(EarlyStopping, WantsMoreThanTheSmallestDifference) {
+  EarlyStopping stopping = with_patience(3);
+  stopping.min_delta = 0.25;
+  EXPECT_TRUE(stopping.improved_by(0.25, 1));
+  EXPECT_FALSE(stopping.improved_by(0.5, 2));
+  EXPECT_TRUE(stopping.improved_by(0.75, 3)) << "of the best, not of the last";
+}
+
+TEST(EarlyStopping, NeverTakesWhatIsNoNumberForTheBest) {
+  EarlyStopping stopping = with_patience(3, Monitor::kLoss);
+  EXPECT_FALSE(stopping.improved_by(NAN, 1));
+  EXPECT_FALSE(stopping.best.has_value());
+  EXPECT_TRUE(stopping.improved_by(3.0, 2));
+  EXPECT_FALSE(stopping.improved_by(-INFINITY, 3));
 }
 
 TEST(Metrics, AreMeansOverSamples) {
@@ -51,37 +86,82 @@ TEST(Metrics, MakeARowAnEpoch) {
             "2,1e-05,1.000000,1.000000,1.000000,1.000000\n");
 }
 
-TEST(EpochPlan, CountsEachSampleOnceOverAllRanks) {
+std::vector<int64_t> counting(int64_t size) {
+  std::vector<int64_t> order(static_cast<size_t>(size));
+  std::iota(order.begin(), order.end(), 0);
+  return order;
+}
+
+TEST(EpochPlan, DealsEachSampleOnceInStepsThatAllRanksTake) {
   for (const int64_t size : {1, 2, 5, 14, 70, 71}) {
     for (const int64_t world_size : {1, 2, 3, 4}) {
-      for (const int64_t batch_size : {1, 3, 8}) {
-        int64_t counted = 0;
-        int64_t batches = -1;
+      for (const int64_t batch_size : {4, 5, 12, 128}) {
+        const std::vector<int64_t> order = counting(size);
+        std::vector<int64_t> seen(static_cast<size_t>(size));
+        std::vector<int64_t> dealt;
         for (int64_t rank = 0; rank < world_size; ++rank) {
-          const ddp::DistributedSampler sampler{size, world_size, rank, true, 42, false};
-          const EpochPlan plan = EpochPlan::make(sampler, 3, batch_size);
-          EXPECT_TRUE(batches == -1 || batches == plan.batches()) << "ranks take the same number of steps";
-          batches = plan.batches();
-          for (int64_t batch = 0; batch < batches; ++batch) {
-            const auto begin = plan.indices.begin() + batch * batch_size;
-            const auto end =
-                plan.indices.begin() + std::min<int64_t>((batch + 1) * batch_size, std::ssize(plan.indices));
-            counted += plan.counted_in_batch(batch, {begin, end});
+          const EpochPlan plan = EpochPlan::make(order, 0, batch_size, {world_size, rank});
+          EXPECT_EQ(plan.batches(), (size + batch_size - 1) / batch_size);
+          size_t at = 0;
+          for (int64_t batch = 0; batch < plan.batches(); ++batch) {
+            for (int64_t i = 0; i < plan.own_samples_in(batch); ++i, ++at) {
+              const int64_t sample = plan.indices.at(at);
+              EXPECT_EQ(sample / batch_size, batch) << "a global batch is a stretch of the order";
+              ++seen[static_cast<size_t>(sample)];
+            }
           }
+          EXPECT_EQ(at, plan.indices.size());
         }
-        EXPECT_EQ(counted, size) << size << " samples on " << world_size << " ranks";
+        EXPECT_EQ(seen, std::vector<int64_t>(seen.size(), 1)) << size << " on " << world_size << " by " << batch_size;
       }
     }
   }
 }
 
-TEST(EpochPlan, CountsWhatIsLeftOfABatchWithBrokenPictures) {
-  const EpochPlan plan{{10, 11, 12, 13, 14}, 4, 3};  // the fifth pads
-  EXPECT_EQ(plan.counted_in_batch(0, {10, 11, 12}), 3);
-  EXPECT_EQ(plan.counted_in_batch(0, {10, 12}), 2);
-  EXPECT_EQ(plan.counted_in_batch(1, {13, 14}), 1);
-  EXPECT_EQ(plan.counted_in_batch(1, {14}), 0);
-  EXPECT_EQ(plan.counted_in_batch(1, {}), 0);
+// A loader cuts a rank's samples into batches of its own size: they must be the plan's.
+TEST(EpochPlan, ABatchThatIsNotFullComesLast) {
+  for (int64_t rank = 0; rank < 3; ++rank) {
+    const EpochPlan plan = EpochPlan::make(counting(300), 0, 128, {3, rank});
+    EXPECT_EQ(plan.batch_size, rank < 2 ? 43 : 42);
+    EXPECT_EQ(plan.own_samples_in(0), plan.batch_size);
+    EXPECT_EQ(plan.own_samples_in(1), plan.batch_size);
+    EXPECT_EQ(plan.samples_in(0) + plan.samples_in(1) + plan.samples_in(2), 300);
+  }
+}
+
+TEST(EpochPlan, GoesOnBehindWhatIsDoneWhateverTheWorldAndTheBatchWere) {
+  const std::vector<int64_t> order = counting(71);
+  std::vector<int64_t> seen(71);
+  const auto deal = [&](int64_t done, int64_t batches, int64_t batch_size, int64_t world_size) {
+    int64_t taken = 0;
+    for (int64_t rank = 0; rank < world_size; ++rank) {
+      const EpochPlan plan = EpochPlan::make(order, done, batch_size, {world_size, rank});
+      size_t at = 0;
+      for (int64_t batch = 0; batch < std::min(batches, plan.batches()); ++batch) {
+        for (int64_t i = 0; i < plan.own_samples_in(batch); ++i) ++seen[static_cast<size_t>(plan.indices.at(at++))];
+        if (rank == 0) taken += plan.samples_in(batch);
+      }
+    }
+    return done + taken;
+  };
+  int64_t done = deal(0, 2, 12, 2);
+  done = deal(done, 1, 12, 3);
+  done = deal(done, 1, 10, 2);
+  EXPECT_EQ(deal(done, 100, 12, 2), 71);
+  EXPECT_EQ(seen, std::vector<int64_t>(71, 1));
+}
+
+TEST(EpochPlan, DealsWhatPythonsSamplerDealsWhereAllDividesEvenly) {
+  const ddp::DistributedSampler whole{24, 1, 0, true, 42, false};
+  for (int64_t rank = 0; rank < 3; ++rank) {
+    const ddp::DistributedSampler sampler{24, 3, rank, true, 42, false};
+    EXPECT_EQ(EpochPlan::make(whole.indices(5), 0, 6, {3, rank}).indices, sampler.indices(5));
+  }
+}
+
+TEST(EpochPlan, HasNothingLeftOfAnEpochThatIsDone) {
+  EXPECT_EQ(EpochPlan::make(counting(5), 5, 2, {1, 0}).batches(), 0);
+  EXPECT_EQ(EpochPlan::make(counting(5), 99, 2, {1, 0}).batches(), 0) << "the data set has become smaller";
 }
 
 StepReport report() {
@@ -115,13 +195,25 @@ TEST(Progress, TellsTimeAsAClock) {
   EXPECT_EQ(clock_text(-1), "0:00");
 }
 
-TEST(StopSignal, NotesTheFirst) {
+TEST(StopRequest, NotesTheFirst) {
   note_stop_signals();
   EXPECT_EQ(noted_stop_signal(), 0);
   raise(SIGTERM);
   raise(SIGTERM);
   raise(SIGHUP);
   EXPECT_EQ(noted_stop_signal(), SIGTERM);
+}
+
+// As nohup starts a program.
+TEST(StopRequest, LeavesASignalThatIsIgnored) {
+  EXPECT_EXIT(
+      {
+        signal(SIGHUP, SIG_IGN);
+        note_stop_signals();
+        raise(SIGHUP);
+        _exit(noted_stop_signal());
+      },
+      ::testing::ExitedWithCode(0), "");
 }
 
 TEST(Canvas, DrawsLinesAndLetters) {

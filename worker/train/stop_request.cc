@@ -1,4 +1,4 @@
-#include "worker/train/stop_signal.h"
+#include "worker/train/stop_request.h"
 
 #include <signal.h>
 
@@ -20,6 +20,8 @@ void note(int signal) {
 void note_stop_signals() {
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
     struct sigaction action = {};
+    if (sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN) continue;
+    action = {};
     action.sa_handler = note;
     action.sa_flags = SA_RESTART;
     if (signal == SIGINT) {

@@ -1,0 +1,75 @@
+#include "worker/train/checkpointer.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Context.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/all.h>
+#include <ATen/ops/isfinite.h>
+
+#include <mutex>
+#include <utility>
+
+#include "worker/ddp/replica_check.h"
+#include "worker/train/output_plan.h"
+#include "worker/train/value_fields.h"
+
+namespace ferrun::train {
+namespace {
+
+at::Tensor random_state() {
+  at::Generator generator = at::detail::getDefaultCPUGenerator();
+  const std::lock_guard lock(generator.mutex());
+  return generator.get_state();
+}
+
+bool all_finite(const at::Tensor& tensor) {
+  const at::NoGradGuard no_grad;
+  return at::isfinite(tensor).all().item<bool>();
+}
+
+}  // namespace
+
+Checkpointer::Checkpointer(std::string directory, RunParts parts, RunIdentity identity, ddp::ProcessGroup& group)
+    : directory_(std::move(directory)), parts_(parts), identity_(std::move(identity)), group_(group) {}
+
+Result<Restored> Checkpointer::restore(const checkpoint::Value& checkpoint) {
+  return train::restore(checkpoint, parts_, identity_, group_.rank());
+}
+
+Status Checkpointer::save_last() { return save(kLastModel, true, {}); }
+
+Status Checkpointer::save_best() {
+  checkpoint::WriteOptions options;
+  options.previous_path = join_path(directory_, kPreviousBest);
+  return save(kBestModel, false, options);
+}
+
+// Rank 0's weights are everybody's only as long as all ranks hold the same.
+Status Checkpointer::check_weights() {
+  const std::vector<int> differing = ddp::ranks_that_differ(parts_.model->parameters(), group_);
+  if (!differing.empty()) {
+    std::string ranks;
+    for (const int rank : differing) ranks += (ranks.empty() ? "" : ", ") + std::to_string(rank);
+    return Error{ErrorKind::kInternal, "the weights of rank " + ranks +
+                                           " are no longer those of rank 0 (broken memory? another build of the "
+                                           "libraries?); the last checkpoint is from before that"};
+  }
+  for (const auto& weight : parts_.model->named_parameters()) {
+    if (all_finite(weight.value())) continue;
+    return Error{ErrorKind::kUser, "the weights are no longer finite (" + weight.key() + ") after " + place(parts_.state) +
+                                       ", at learning rate " + value_text(parts_.schedule.lr()) +
+                                       ": lower --lr; the last checkpoint is from before that"};
+  }
+  return ok_status();
+}
+
+Status Checkpointer::save(const char* name, bool launch, const checkpoint::WriteOptions& options) {
+  group_.set_activity(std::string("saving ") + name);
+  if (Status sound = check_weights(); !sound) return sound;
+  const std::vector<at::Tensor> random_states = group_.all_gather(random_state());
+  if (group_.rank() != 0) return ok_status();
+  return checkpoint::write_atomically(join_path(directory_, name),
+                                      checkpoint_value(parts_, identity_, random_states, launch), options);
+}
+
+}  // namespace ferrun::train

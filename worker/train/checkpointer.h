@@ -1,0 +1,40 @@
+// Saves a run and continues it: last_model.pt after every epoch (and within one), best_model.pt for the best one.
+//
+// All ranks call the same methods in the same order; rank 0 writes. Collectives throw; see ProcessGroup::explain. What
+// is not every rank's, or holds numbers that are none, is not saved: the checkpoint before stays.
+// Ownership: borrows the run's parts and the group. Thread rule: one thread.
+#pragma once
+
+#include <string>
+
+#include "common/result.h"
+#include "worker/checkpoint/writer.h"
+#include "worker/ddp/process_group.h"
+#include "worker/train/checkpoint_content.h"
+
+namespace ferrun::train {
+
+class Checkpointer {
+ public:
+  Checkpointer(std::string directory, RunParts parts, RunIdentity identity, ddp::ProcessGroup& group);
+
+  const std::string& directory() const { return directory_; }
+  const RunIdentity& identity() const { return identity_; }
+
+  // Puts a checkpoint into the parts. Failure: one line; the run must not start then.
+  Result<Restored> restore(const checkpoint::Value& checkpoint);
+  Status save_last();
+  // The best one before it stays as previous_best_model.pt.
+  Status save_best();
+
+ private:
+  Status check_weights();
+  Status save(const char* name, bool launch, const checkpoint::WriteOptions& options);
+
+  std::string directory_;
+  RunParts parts_;
+  RunIdentity identity_;
+  ddp::ProcessGroup& group_;
+};
+
+}  // namespace ferrun::train

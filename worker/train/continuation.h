@@ -1,0 +1,24 @@
+// How the options of a continued run come about: what was given counts, what was not is as it was.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "common/result.h"
+#include "worker/checkpoint/value.h"
+#include "worker/train/options.h"
+
+namespace ferrun::train {
+
+struct Continuation {
+  TrainOptions options;
+  // The learning rate or its schedule were given and differ: the schedule is the new one from its beginning on, at the
+  // checkpoint's epoch.
+  bool new_schedule = false;
+};
+
+// `asked` with what `checkpoint` says of options that were not given. A checkpoint that says nothing (Python's) changes
+// nothing. An option out of any range: one line.
+Result<Continuation> continue_options(const TrainOptions& asked, const checkpoint::Value& checkpoint);
+
+}  // namespace ferrun::train

@@ -1,0 +1,37 @@
+// What a run tells while it goes on and leaves besides its checkpoints: lines and a progress bar, metrics.csv, the
+// curves. Rank 0's alone; the other ranks' logs do nothing.
+//
+// Ownership: borrows the history. Thread rule: one thread.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "common/result.h"
+#include "worker/train/metrics.h"
+#include "worker/train/progress.h"
+
+namespace ferrun::train {
+
+class RunLog {
+ public:
+  // `history`: the finished epochs, which the caller extends. `epochs`: how many there will be at most.
+  RunLog(bool on, std::string directory, const std::vector<EpochMetrics>& history, int64_t epochs);
+
+  ProgressDisplay& display() { return display_; }
+  void say(const std::string& line) { display_.say(line); }
+  // Shows the history's last epoch and writes metrics.csv.
+  Status epoch_done(bool best);
+  // Draws the curves of all epochs.
+  Status finish() const;
+
+ private:
+  Status write_metrics() const;
+
+  bool on_;
+  std::string directory_;
+  const std::vector<EpochMetrics>& history_;
+  ProgressDisplay display_;
+};
+
+}  // namespace ferrun::train

@@ -1,0 +1,55 @@
+#include "worker/train/sharded_loader.h"
+
+#include <utility>
+
+#include "worker/ddp/distributed_sampler.h"
+
+namespace ferrun::train {
+namespace {
+
+data::LoaderOptions own_options(data::LoaderOptions options, int64_t global_batch_size, const Shard& shard) {
+  options.batch_size = share_of(global_batch_size, shard);
+  return options;
+}
+
+}  // namespace
+
+ShardedLoader::ShardedLoader(std::shared_ptr<const data::Dataset> dataset, data::Transform transform,
+                             ShardedLoaderOptions options, const Shard& shard)
+    : dataset_(std::move(dataset)),
+      options_(options),
+      shard_(shard),
+      image_size_(transform.size()),
+      loader_(dataset_, transform, own_options(options.loader, options.batch_size, shard)) {}
+
+void ShardedLoader::start(int64_t epoch, int64_t done) {
+  plan_ = EpochPlan::make(order(epoch), done, options_.batch_size, shard_);
+  delivered_ = 0;
+  loader_.start(plan_.indices, epoch);
+}
+
+Result<data::Batch> ShardedLoader::next() {
+  if (plan_.own_samples_in(delivered_++) > 0) {
+    Result<std::optional<data::Batch>> batch = loader_.next();
+    if (!batch) return batch.error();
+    return std::move(**batch);
+  }
+  data::Batch empty;
+  empty.height = empty.width = image_size_;
+  return empty;
+}
+
+std::string first_reason(const ShardedLoader& loader) {
+  return loader.first_skipped() ? " (the first: " + loader.first_skipped()->message + ")" : "";
+}
+
+// The sampler of a world of one has the whole order.
+std::vector<int64_t> ShardedLoader::order(int64_t epoch) const {
+  ddp::DistributedSampler sampler;
+  sampler.dataset_size = dataset_->size();
+  sampler.shuffle = options_.shuffle;
+  sampler.seed = options_.loader.seed;
+  return sampler.indices(epoch);
+}
+
+}  // namespace ferrun::train
