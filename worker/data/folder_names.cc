@@ -15,8 +15,8 @@ namespace {
 utf8proc_ssize_t code_point_bytes(std::string_view text) {
   utf8proc_int32_t code_point = 0;
   const auto* const bytes = reinterpret_cast<const utf8proc_uint8_t*>(text.data());
-  return std::max<utf8proc_ssize_t>(
-      0, utf8proc_iterate(bytes, static_cast<utf8proc_ssize_t>(text.size()), &code_point));
+  return std::max<utf8proc_ssize_t>(0,
+                                    utf8proc_iterate(bytes, static_cast<utf8proc_ssize_t>(text.size()), &code_point));
 }
 
 }  // namespace
@@ -33,9 +33,8 @@ bool is_utf8(std::string_view name) {
 std::string composed(std::string_view name) {
   utf8proc_uint8_t* mapped = nullptr;
   const auto* const bytes = reinterpret_cast<const utf8proc_uint8_t*>(name.data());
-  const utf8proc_ssize_t length =
-      utf8proc_map(bytes, static_cast<utf8proc_ssize_t>(name.size()), &mapped,
-                   static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+  const utf8proc_ssize_t length = utf8proc_map(bytes, static_cast<utf8proc_ssize_t>(name.size()), &mapped,
+                                               static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
   const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owned(mapped, &std::free);
   if (length < 0) return std::string(name);
   return {reinterpret_cast<const char*>(mapped), static_cast<size_t>(length)};
@@ -49,7 +48,8 @@ std::string printable(std::string_view name) {
       text += name.substr(0, length);
     } else {
       std::array<char, 8> escape{};
-      std::snprintf(escape.data(), escape.size(), "\\x%02x", static_cast<unsigned>(static_cast<unsigned char>(name[0])));
+      std::snprintf(escape.data(), escape.size(), "\\x%02x",
+                    static_cast<unsigned>(static_cast<unsigned char>(name[0])));
       text += escape.data();
     }
     name.remove_prefix(std::max<size_t>(1, length));

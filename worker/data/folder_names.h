@@ -10,8 +10,8 @@ namespace ferrun::data {
 // Whether Python's str, JSON and a checkpoint can hold the name.
 bool is_utf8(std::string_view name);
 
-// Unicode's composed form (NFC): equal for names that look the same, whether "é" is one code point, as Linux and Windows
-// write it, or a letter and an accent (NFD), as macOS does. `name` is UTF-8.
+// Unicode's composed form (NFC): equal for names that look the same, whether "é" is one code point, as Linux and
+// Windows write it, or a letter and an accent (NFD), as macOS does. `name` is UTF-8.
 std::string composed(std::string_view name);
 
 // The name for a message: what is no UTF-8 as \xe9.

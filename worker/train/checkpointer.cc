@@ -56,8 +56,8 @@ Status Checkpointer::check_weights() {
   }
   for (const auto& weight : parts_.model->named_parameters()) {
     if (all_finite(weight.value())) continue;
-    return Error{ErrorKind::kUser, "the weights are no longer finite (" + weight.key() + ") after " + place(parts_.state) +
-                                       ", at learning rate " + value_text(parts_.schedule.lr()) +
+    return Error{ErrorKind::kUser, "the weights are no longer finite (" + weight.key() + ") after " +
+                                       place(parts_.state) + ", at learning rate " + value_text(parts_.schedule.lr()) +
                                        ": lower --lr; the last checkpoint is from before that"};
   }
   return ok_status();

@@ -205,7 +205,8 @@ void add_recipe_options(CLI::App& app, TrainOptions& options) {
                       {{"val_accuracy", Monitor::kAccuracy}, {"val_loss", Monitor::kLoss}},
                       "What makes an epoch the best (default: val_accuracy)")
       ->group(group);
-  add_real(app, "--min-delta", options.min_delta, 0, "How much better than the best an epoch must be to count as better")
+  add_real(app, "--min-delta", options.min_delta, 0,
+           "How much better than the best an epoch must be to count as better")
       ->group(group);
   add_whole(app, "--patience", options.patience, 0, kNoLimit,
             "Epochs without a better one (--monitor) before stopping; 0: never")

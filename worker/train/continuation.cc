@@ -46,8 +46,8 @@ class SavedOptions {
     return saved_ == nullptr || asked_.given.contains(name) ? nullptr : saved_->find(key);
   }
   void refuse(const char* key, const Value& value) {
-    problem_ = Error{ErrorKind::kUser, std::string("its option ") + key + " is " + value_text(value) +
-                                           ", which no run can have had"};
+    problem_ = Error{ErrorKind::kUser,
+                     std::string("its option ") + key + " is " + value_text(value) + ", which no run can have had"};
   }
 
   const Value* saved_;
@@ -68,8 +68,8 @@ Result<Continuation> continue_options(const TrainOptions& asked, const Value& ch
   if (const auto size = saved.integer("batch_size", "batch-size", 1, kMost)) options.batch_size = *size;
   if (const auto number = saved.integer("accumulate", "accumulate", 1, kMost)) options.accumulate = *number;
   if (const auto size = saved.integer("step_size", "step-size", 1, kMost)) options.step_size = *size;
-  if (const auto seed = saved.integer("seed", "seed", std::numeric_limits<int64_t>::min(),
-                                      std::numeric_limits<int64_t>::max())) {
+  if (const auto seed =
+          saved.integer("seed", "seed", std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max())) {
     options.seed = static_cast<uint64_t>(*seed);
   }
   if (const auto lr = saved.number("lr", "lr")) options.lr = *lr;
@@ -79,8 +79,7 @@ Result<Continuation> continue_options(const TrainOptions& asked, const Value& ch
     options.optimizer = *optimizer == "adamw" ? OptimizerChoice::kAdamW : OptimizerChoice::kAdam;
   }
   if (!saved.problem()) return saved.problem().error();
-  continuation.new_schedule = saved.changed("lr", "lr", options.lr) ||
-                              saved.changed("gamma", "gamma", options.gamma) ||
+  continuation.new_schedule = saved.changed("lr", "lr", options.lr) || saved.changed("gamma", "gamma", options.gamma) ||
                               saved.changed("step_size", "step-size", static_cast<double>(options.step_size));
   return continuation;
 }

@@ -49,7 +49,7 @@ struct TrainOptions {
   double lr = 1e-3;
   int64_t step_size = 10;  // epochs between two reductions of the learning rate
   double gamma = 0.1;
-  int64_t accumulate = 1;  // batches whose gradients add up to one step of the optimizer
+  int64_t accumulate = 1;                // batches whose gradients add up to one step of the optimizer
   Monitor monitor = Monitor::kAccuracy;  // what makes an epoch better than another
   double min_delta = 0.0;                // better is better by more than that
   int64_t patience = 20;                 // epochs without a better one before the run ends; 0: never ends early

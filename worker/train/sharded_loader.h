@@ -17,8 +17,8 @@
 namespace ferrun::train {
 
 struct ShardedLoaderOptions {
-  int64_t batch_size = 1;  // of all ranks; at least one sample for each
-  bool shuffle = false;    // by torch.randperm seeded with seed + epoch
+  int64_t batch_size = 1;      // of all ranks; at least one sample for each
+  bool shuffle = false;        // by torch.randperm seeded with seed + epoch
   data::LoaderOptions loader;  // its batch_size is set here
 };
 

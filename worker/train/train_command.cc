@@ -54,12 +54,14 @@ Status check_batches(const data::Split& split, const TrainOptions& options, int6
   const int64_t last = split.train->size() % options.batch_size;
   // The smallest share of a batch is the last rank's.
   const auto has_one = [world_size](int64_t samples) {
-    return share_of(samples, {world_size, world_size - 1}) == 1 || (samples > 0 && share_of(samples, {world_size, 0}) == 1);
+    return share_of(samples, {world_size, world_size - 1}) == 1 ||
+           (samples > 0 && share_of(samples, {world_size, 0}) == 1);
   };
   if (options.data.size() == kReduction && (has_one(options.batch_size) || has_one(last))) {
-    return Error{ErrorKind::kUsage, "a batch of one picture of 32x32 cannot be trained on: choose another --batch-size (" +
-                                        std::to_string(split.train->size()) + " pictures an epoch, on " +
-                                        std::to_string(world_size) + " ranks) or a larger --image-size"};
+    return Error{ErrorKind::kUsage,
+                 "a batch of one picture of 32x32 cannot be trained on: choose another --batch-size (" +
+                     std::to_string(split.train->size()) + " pictures an epoch, on " + std::to_string(world_size) +
+                     " ranks) or a larger --image-size"};
   }
   return ok_status();
 }
@@ -230,7 +232,8 @@ Status resume(Start& start, Checkpointer& checkpointer, TrainingState& state, Ru
             (state.step > 0 ? ", step " + std::to_string(state.step) : ""));
   }
   bool has_best = true;
-  if (group.rank() == 0 && state.early_stopping.best) has_best = bring_best_along(start.checkpoint_file, start.directory);
+  if (group.rank() == 0 && state.early_stopping.best)
+    has_best = bring_best_along(start.checkpoint_file, start.directory);
   if (!group.broadcast_bytes(has_best ? "" : "anew").empty()) {
     log.say("note: there is no " + std::string(kBestModel) + " beside " + start.checkpoint_file +
             ": the best one is looked for anew");

@@ -83,8 +83,7 @@ Result<Trainer::StepSums> Trainer::train_step(int64_t first_batch, int64_t batch
       at::Tensor logits;
       at::Tensor loss = loss_of(tensors, logits);
       // DDP takes the mean over the ranks. This makes of it the mean over the samples, whatever each rank has of them.
-      const double weight =
-          static_cast<double>(tensors.targets.numel() * world_size) / static_cast<double>(planned);
+      const double weight = static_cast<double>(tensors.targets.numel() * world_size) / static_cast<double>(planned);
       if (weight != 1.0) loss = loss * weight;
       const SampleSums own = batch_sums(logits, tensors.targets);
       if (std::isfinite(own.loss)) {
@@ -135,7 +134,8 @@ at::Tensor Trainer::loss_of(const BatchTensors& batch, at::Tensor& logits) {
   // This rank has no share of the batch, or every picture of it was broken and skipped. The others wait for its
   // gradients: give zeros, and leave BatchNorm's statistics alone.
   parts_.network.module()->eval();
-  logits = parts_.network.forward(at::zeros({1, 3, batch.pixels.size(2), batch.pixels.size(3)}, batch.pixels.options()));
+  logits =
+      parts_.network.forward(at::zeros({1, 3, batch.pixels.size(2), batch.pixels.size(3)}, batch.pixels.options()));
   parts_.network.module()->train();
   return logits.sum() * 0.0;
 }

@@ -50,8 +50,8 @@ class Trainer {
   // The sums of a step over all ranks.
   struct StepSums {
     SampleSums samples;
-    bool stop = false;       // a rank was asked to stop
-    int64_t not_finite = 0;  // ranks whose loss was not
+    bool stop = false;        // a rank was asked to stop
+    int64_t not_finite = 0;   // ranks whose loss was not
     int64_t first_rank = -1;  // of them, where it is one alone
   };
 

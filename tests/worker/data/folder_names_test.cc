@@ -9,9 +9,9 @@ TEST(FolderNames, Utf8IsWhatPythonTakesForIt) {
   EXPECT_TRUE(is_utf8("happy"));
   EXPECT_TRUE(is_utf8("fâché 日本 🙂"));
   EXPECT_FALSE(is_utf8("gai\xe9"));
-  EXPECT_FALSE(is_utf8("\xe6\x97"));          // cut short
-  EXPECT_FALSE(is_utf8("\xed\xa0\x80"));      // a surrogate
-  EXPECT_FALSE(is_utf8("\xc0\xaf"));          // overlong
+  EXPECT_FALSE(is_utf8("\xe6\x97"));      // cut short
+  EXPECT_FALSE(is_utf8("\xed\xa0\x80"));  // a surrogate
+  EXPECT_FALSE(is_utf8("\xc0\xaf"));      // overlong
 }
 
 TEST(FolderNames, ComposedIsEqualForWhatLooksEqual) {

@@ -102,8 +102,7 @@ TEST_F(CheckpointContent, IsRefusedByARunOfOtherClasses) {
 }
 
 TEST_F(CheckpointContent, IsRefusedWithoutWhatAResumeNeeds) {
-  for (const char* key :
-       {"model_state_dict", "optimizer_state_dict", "epoch", "history"}) {
+  for (const char* key : {"model_state_dict", "optimizer_state_dict", "epoch", "history"}) {
     TinyRun run;
     const auto result = restore(without(without(checkpoint(), "rng_states"), key), run.parts(), identity(), 0);
     ASSERT_FALSE(result.ok()) << key;
