@@ -1,6 +1,7 @@
 #include "worker/data/recipe.h"
 
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <fstream>
 #include <initializer_list>
@@ -25,6 +26,9 @@ struct BadEntry : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// A word of the file's for a message: control characters escaped, so that the message stays one line.
+std::string quoted(const std::string& word) { return Json(word).dump(); }
+
 // One step's arguments, each read by name.
 class Arguments {
  public:
@@ -37,7 +41,7 @@ class Arguments {
       bool known = item.key() == "name";
       for (const char* const name : names) known = known || item.key() == name;
       if (!known) {
-        throw BadEntry("there is no \"" + item.key() + "\"; " +
+        throw BadEntry("there is no " + quoted(item.key()) + "; " +
                        (list.empty() ? "it takes no arguments" : "allowed: " + list));
       }
     }
@@ -67,7 +71,9 @@ class Arguments {
     constexpr const char* kAllowed = "a whole number of pixels or [height, width]";
     std::vector<int> sides;
     for (const double side : numbers("size", {1, 2}, kAllowed)) {
-      if (side != static_cast<int>(side)) throw BadEntry(std::string("\"size\" must be ") + kAllowed);
+      // Compared before it is narrowed: 1e300 is a number too.
+      if (!(side > -1e9 && side < 1e9) || side != std::trunc(side))
+        throw BadEntry(std::string("\"size\" must be ") + kAllowed);
       sides.push_back(static_cast<int>(side));
     }
     return sides;
@@ -169,7 +175,8 @@ Result<Transform> transform_of(const Json& document, const char* list, const std
     try {
       steps.push_back(step_of(name, Arguments(entry)));
     } catch (const BadEntry& bad) {
-      return usage_error(at + " (" + name + "): " + bad.what());
+      const std::string word = quoted(name);
+      return usage_error(at + " (" + word.substr(1, word.size() - 2) + "): " + bad.what());
     }
   }
   Result<Transform> transform = Transform::compose(std::move(steps));
@@ -182,7 +189,7 @@ Result<Recipe> recipe_of(const Json& document, const std::string& source) {
   if (!document.is_object()) return usage_error(source + ": must be an object with \"train\" and \"validation\"");
   for (const auto& item : document.items()) {
     if (item.key() != "train" && item.key() != "validation")
-      return usage_error(source + ": there is no \"" + item.key() + "\"; allowed: train, validation");
+      return usage_error(source + ": there is no " + quoted(item.key()) + "; allowed: train, validation");
   }
   Result<Transform> train = transform_of(document, "train", source);
   if (!train) return train.error();

@@ -53,6 +53,7 @@ Draw draw_affine(const RandomAffine& step, ImageSize picture, SplitMix64& random
 struct KnownSize {
   ImageSize least{1, 1};
   bool exact = false;
+  int shorter = 0;  // its shorter side where that is known; 0: it is not
 };
 
 Status refuse(std::string reason) { return usage_error(std::move(reason)); }
@@ -122,18 +123,22 @@ Status check_step(const Step& step) {
 Status follow(const Step& step, KnownSize& known) {
   if (const auto* const resize = std::get_if<Resize>(&step)) {
     if (resize->width || known.exact) {
-      known = {resized(*resize, known.least), true};
+      known = {resized(*resize, known.least), true, 0};
     } else {
-      known.least = {resize->height, resize->height};
+      known = {{resize->height, resize->height}, false, resize->height};
     }
   } else if (const auto* const centre = std::get_if<CenterCrop>(&step)) {
-    known = {{centre->width, centre->height}, true};
+    known = {{centre->width, centre->height}, true, 0};
   } else if (const auto* const random = std::get_if<RandomCrop>(&step)) {
     if (known.exact && (random->width > known.least.width || random->height > known.least.height)) {
       return refuse("a crop of " + text_of({random->width, random->height}) + " from the " + text_of(known.least) +
                     " pixels that come to it; allowed is what fits (Resize before it?)");
     }
-    known = {{random->width, random->height}, true};
+    if (known.shorter > 0 && std::min(random->width, random->height) > known.shorter) {
+      return refuse("a crop of " + text_of({random->width, random->height}) + " from pictures whose shorter side is " +
+                    std::to_string(known.shorter) + "; allowed is what fits");
+    }
+    known = {{random->width, random->height}, true, 0};
   }
   return ok_status();
 }

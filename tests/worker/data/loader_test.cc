@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <numeric>
 #include <stdexcept>
 
@@ -227,6 +228,37 @@ TEST(Loader, ABrokenPictureCountsOnceHoweverOftenItComes) {
     EXPECT_EQ(drain(loader)[0].indices.size(), 3u);
     EXPECT_EQ(loader.skipped(), 2);
   }
+}
+
+// Pictures each of which needs more than half of the budget, and how many were in the threads' hands at once.
+class LargePictures final : public Dataset {
+ public:
+  int64_t size() const override { return 40; }
+  const std::vector<std::string>& classes() const override { return classes_; }
+  int label(int64_t) const override { return 0; }
+  std::string name(int64_t index) const override { return std::to_string(index); }
+  Status load_into(int64_t, Image& image, MemoryLease& memory) const override {
+    memory.take(600);
+    const int now = ++held_;
+    for (int before = most_; now > before && !most_.compare_exchange_weak(before, now);) {
+    }
+    image = test_picture(300, 200);
+    --held_;
+    return ok_status();
+  }
+  int most() const { return most_; }
+
+ private:
+  std::vector<std::string> classes_ = {"a"};
+  mutable std::atomic<int> held_ = 0, most_ = 0;
+};
+
+TEST(Loader, ThreadsShareOneBudgetOfMemory) {
+  const auto dataset = std::make_shared<LargePictures>();
+  Loader loader(dataset, Transform::validation(8), {.batch_size = 8, .threads = 4, .decode_memory = 1000});
+  loader.start(up_to(40), 0);
+  EXPECT_EQ(drain(loader).size(), 5u);
+  EXPECT_EQ(dataset->most(), 1);
 }
 
 TEST(Loader, APictureThatAStepCannotBeDoneToIsTheDatasFault) {

@@ -261,6 +261,10 @@ TEST(Transform, AListThatCannotWorkIsRefusedByEntry) {
   EXPECT_EQ(reason({Resize{32, 32}, RandomCrop{64, 64}, ToTensor{}, Normalize{}}),
             "[1] (RandomCrop): a crop of 64 x 64 from the 32 x 32 pixels that come to it; allowed is what fits (Resize "
             "before it?)");
+  EXPECT_EQ(reason({Resize{40, {}}, RandomHorizontalFlip{}, RandomCrop{64, 64}, ToTensor{}, Normalize{}}),
+            "[2] (RandomCrop): a crop of 64 x 64 from pictures whose shorter side is 40; allowed is what fits");
+  EXPECT_EQ(reason({Resize{40, {}}, RandomCrop{64, 32}, CenterCrop{32, 32}, ToTensor{}, Normalize{}}), "")
+      << "a tall picture has room for it";
   EXPECT_EQ(reason({Resize{32, 32}, RandomHorizontalFlip{1.5}, ToTensor{}, Normalize{}}),
             "[1] (RandomHorizontalFlip): \"p\" is not a probability; allowed are 0 to 1");
   EXPECT_EQ(reason({Resize{32, 32}, RandomRotation{5, -5}, ToTensor{}, Normalize{}}),
