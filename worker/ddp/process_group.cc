@@ -100,22 +100,25 @@ Result<std::shared_ptr<ProcessGroup>> ProcessGroup::create(const GroupAddress& a
 void ProcessGroup::connect() {
   // The names under which Python's init_process_group() connects the default group's CPU backend.
   const auto group_store = c10::make_intrusive<c10d::PrefixStore>("default_pg", store_);
-  const auto named_store = c10::make_intrusive<c10d::PrefixStore>("0/", group_store);
-  const auto cpu_store = c10::make_intrusive<c10d::PrefixStore>("cpu/", named_store);
+  group_store_ = c10::make_intrusive<c10d::PrefixStore>("0/", group_store);
+  const auto cpu_store = c10::make_intrusive<c10d::PrefixStore>("cpu/", group_store_);
 
   auto gloo_options = c10d::ProcessGroupGloo::Options::create(options_.timeout);
   gloo_options->devices.push_back(gloo_device(address_, options_.interface));
   const auto gloo =
       c10::make_intrusive<c10d::ProcessGroupGloo>(cpu_store, address_.rank, address_.world_size, gloo_options);
 
-  group_ = c10::make_intrusive<c10d::ProcessGroup>(named_store, address_.rank, address_.world_size);
+  group_ = c10::make_intrusive<c10d::ProcessGroup>(group_store_, address_.rank, address_.world_size);
   group_->setBackend(c10::DeviceType::CPU, c10d::ProcessGroup::BackendType::GLOO,
                      std::optional<c10::intrusive_ptr<c10d::Backend>>(gloo));
   group_->setDefaultBackend(c10d::ProcessGroup::BackendType::GLOO);
-  if (options_.attach) {
-    options_.attach(*group_, named_store);
-  }
   group_->setGroupName("0");
+}
+
+void ProcessGroup::attach_backend(const Attach& attach) {
+  if (!alone()) {
+    attach(*group_, group_store_);
+  }
 }
 
 void ProcessGroup::all_reduce_sum(at::Tensor& tensor) { start_all_reduce_sum(tensor)(); }
@@ -247,6 +250,7 @@ void ProcessGroup::shut_down() {
   roll_call_.reset();
   group_->shutdown();
   group_.reset();
+  group_store_.reset();
   store_.reset();
 }
 

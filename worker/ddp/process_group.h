@@ -37,8 +37,6 @@ struct GroupOptions {
   std::chrono::milliseconds timeout{std::chrono::minutes(5)};
   // An interface name for Gloo (GLOO_SOCKET_IFNAME); empty: the loopback when the store is there, else Gloo's choice.
   std::string interface;
-  // Gives the new group another backend beside Gloo (NCCL, by the CUDA plug-in) before its first use. May throw.
-  std::function<void(c10d::ProcessGroup& group, const c10::intrusive_ptr<c10d::Store>& store)> attach;
 };
 
 // Waits for a collective in flight; rethrows its failure.
@@ -67,6 +65,11 @@ class ProcessGroup {
   int rank() const { return address_.rank; }
   int world_size() const { return address_.world_size; }
   bool alone() const { return address_.alone(); }
+
+  // Gives the group another backend beside Gloo (NCCL, by the CUDA plug-in), for tensors on another device. All ranks
+  // or none. Not in a world of one. May throw what `attach` throws.
+  using Attach = std::function<void(c10d::ProcessGroup& group, const c10::intrusive_ptr<c10d::Store>& store)>;
+  void attach_backend(const Attach& attach);
 
   // In place, over the ranks.
   void all_reduce_sum(at::Tensor& tensor);
@@ -101,6 +104,7 @@ class ProcessGroup {
   GroupAddress address_;
   GroupOptions options_;
   c10::intrusive_ptr<c10d::Store> store_;  // without prefix
+  c10::intrusive_ptr<c10d::Store> group_store_;
   c10::intrusive_ptr<c10d::ProcessGroup> group_;
   std::unique_ptr<RollCall> roll_call_;
 };

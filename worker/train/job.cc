@@ -1,23 +1,36 @@
 #include "worker/train/job.h"
 
+#include <ATen/ops/full.h>
 #include <unistd.h>
+
+#include <cstdio>
 
 #include "worker/model/emotion_net.h"
 
 namespace ferrun::train {
 namespace {
 
-ddp::GroupOptions group_options(const ComputeDevice& device, std::chrono::seconds timeout,
-                                const Environment& environment) {
+ddp::GroupOptions group_options(std::chrono::seconds timeout, const Environment& environment) {
   ddp::GroupOptions options;
   options.timeout = timeout;
   options.interface = environment.get_or("GLOO_SOCKET_IFNAME", "");
-  if (device.is_cuda()) {
-    options.attach = [device, timeout](c10d::ProcessGroup& group, const c10::intrusive_ptr<c10d::Store>& store) {
-      device.cuda->attach_nccl(group, store, device.device.index(), timeout);
-    };
-  }
   return options;
+}
+
+// Where each rank found for itself where to compute, all of them must have found the same: NCCL would wait for ever for
+// a rank that has no GPU of its own.
+ComputeDevice agreed_device(const ComputeDevice& own, ddp::ProcessGroup& group) {
+  at::Tensor with_gpu = at::full({1}, own.is_cuda() ? 1 : 0, at::kLong);
+  group.all_reduce_sum(with_gpu);
+  const int64_t number = with_gpu.item<int64_t>();
+  if (number == 0 || number == group.world_size()) return own;
+  if (group.rank() == 0) {
+    std::fprintf(stderr,
+                 "worker: %lld of %d ranks have a GPU of their own, so that all compute on the CPU; start one rank for "
+                 "each GPU (--device cuda tells what is missing)\n",
+                 static_cast<long long>(number), group.world_size());
+  }
+  return {};
 }
 
 }  // namespace
@@ -36,12 +49,18 @@ std::variant<Job, Ending> open_job(CommandContext& context, DeviceChoice choice,
   if (!address) {
     return Ending::failure(address.error());
   }
-  auto group = ddp::ProcessGroup::create(*address, group_options(*device, timeout, environment));
+  auto group = ddp::ProcessGroup::create(*address, group_options(timeout, environment));
   if (!group) {
     return Ending::failure(group.error());
   }
   context.group = *group;
-  return Job{context.worker, *group, *device, set_compute_threads(threads, context.worker.local_world_size)};
+  const ComputeDevice agreed = agreed_device(*device, **group);
+  if (agreed.is_cuda()) {
+    (*group)->attach_backend([&](c10d::ProcessGroup& to, const c10::intrusive_ptr<c10d::Store>& store) {
+      agreed.cuda->attach_nccl(to, store, agreed.device.index(), timeout);
+    });
+  }
+  return Job{context.worker, *group, agreed, set_compute_threads(threads, context.worker.local_world_size)};
 }
 
 Status check_sizes(int image_size, int64_t batch_size, int world_size) {
