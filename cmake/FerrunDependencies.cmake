@@ -19,6 +19,13 @@ set_target_properties(ferrun_sodium PROPERTIES
 # The image decoders need no LibTorch, so they and their tests build without it.
 find_package(JPEG REQUIRED)
 find_package(PNG REQUIRED)
+# Unicode's composed form of folder names; static, for it is small and only the worker has it.
+find_path(FERRUN_UTF8PROC_INCLUDE_DIR utf8proc.h REQUIRED)
+find_library(FERRUN_UTF8PROC_LIBRARY libutf8proc.a REQUIRED)
+add_library(ferrun_utf8proc STATIC IMPORTED GLOBAL)
+set_target_properties(ferrun_utf8proc PROPERTIES
+  IMPORTED_LOCATION ${FERRUN_UTF8PROC_LIBRARY} INTERFACE_INCLUDE_DIRECTORIES ${FERRUN_UTF8PROC_INCLUDE_DIR}
+  INTERFACE_COMPILE_DEFINITIONS UTF8PROC_STATIC)
 
 # The worker's plots: Cairo draws, Pango sets the texts. Both come with one package.
 find_package(PkgConfig REQUIRED)

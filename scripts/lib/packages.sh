@@ -15,7 +15,7 @@ boost_packages() {
 build_packages() {
   printf '%s\n' g++ cmake ninja-build ccache git ca-certificates python3 python3-venv
   boost_packages
-  printf '%s\n' libcli11-dev nlohmann-json3-dev libspdlog-dev libsodium-dev libjpeg-dev libpng-dev
+  printf '%s\n' libcli11-dev nlohmann-json3-dev libspdlog-dev libsodium-dev libjpeg-dev libpng-dev libutf8proc-dev
   printf '%s\n' pkg-config libpango1.0-dev fonts-dejavu-core  # plots
   printf '%s\n' libgtest-dev libgmock-dev iproute2 nftables  # the last two make the hosts of tests/net
 }

@@ -55,7 +55,7 @@ extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using ferrun::data::Image;
-  const ferrun::data::ImageLimits limits{.max_pixels = kMaxPixels};
+  const ferrun::data::DecodeOptions limits{.max_pixels = kMaxPixels, .exif_orientation = true};
   static Image image;
   const ferrun::Status status = ferrun::data::decode_image(std::span(data, size), image, limits);
   if (!status) {

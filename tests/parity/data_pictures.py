@@ -7,7 +7,7 @@ import sys
 import zlib
 
 import numpy
-from PIL import Image
+from PIL import Image, ImageOps
 
 folder = pathlib.Path(sys.argv[1])
 random = numpy.random.default_rng(7)
@@ -84,6 +84,17 @@ for size in [(48, 48), (1, 1), (7, 5), (16, 16), (33, 17), (130, 70)]:
         jpeg(f"progressive-{subsampling}-{tag}.jpg", "RGB", size, quality=50, subsampling=subsampling, progressive=True)
 jpeg("rgb-not-ycc.jpg", "RGB", (40, 30), keep_rgb=True)
 jpeg("restarts.jpg", "RGB", (90, 60), restart_marker_blocks=2)
+
+# All orientations, as EXIF and as XMP, and what ImageOps.exif_transpose makes of them.
+for orientation in range(1, 10):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for name, options in {f"turned-{orientation}.jpg": {"exif": exif}, f"turned-xmp-{orientation}.jpg": {
+            "xmp": b'<x:xmpmeta><rdf:Description tiff:Orientation="%d"/></x:xmpmeta>' % orientation}}.items():
+        data = jpeg(name, "RGB", (37, 22), quality=95, **options)
+        upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+        (folder / (name + ".upright")).write_bytes(numpy.asarray(upright).tobytes())
+        manifest[-1]["upright"] = [upright.width, upright.height]
 
 # An EXIF orientation is not applied; YCCK is CMYK with Adobe's transform flag, here set by hand.
 exif = Image.Exif()

@@ -22,6 +22,11 @@ TEST_F(DecodeParity, EveryKindOfJpegAndPngHasPillowsBytes) {
     EXPECT_EQ(ours.value().width, entry["width"]);
     EXPECT_EQ(ours.value().height, entry["height"]);
     EXPECT_TRUE(ours.value().pixels == parity::read_bytes(result(file + ".rgb"))) << "pixels differ";
+    if (!entry.contains("upright")) continue;
+    Image turned;
+    ASSERT_TRUE(read_image(result(file).string(), turned, {.exif_orientation = true}));
+    EXPECT_EQ(turned.size(), (ImageSize{entry["upright"][0], entry["upright"][1]}));
+    EXPECT_TRUE(turned.pixels == parity::read_bytes(result(file + ".upright"))) << "turned otherwise";
   }
 }
 

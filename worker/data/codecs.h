@@ -11,12 +11,14 @@
 
 namespace ferrun::data {
 
-Status decode_jpeg(std::span<const uint8_t> bytes, Image& image, const ImageLimits& limits);
-Status decode_png(std::span<const uint8_t> bytes, Image& image, const ImageLimits& limits);
+Status decode_jpeg(std::span<const uint8_t> bytes, Image& image, const DecodeOptions& options);
+Status decode_png(std::span<const uint8_t> bytes, Image& image, const DecodeOptions& options);
 
 inline Error bad_picture(std::string reason) { return Error{ErrorKind::kUser, std::move(reason)}; }
 
-// Sets the size and provides the memory, unless the header promises more pixels than are allowed.
-Status allocate_pixels(uint32_t width, uint32_t height, const ImageLimits& limits, Image& image);
+// Sets the size and provides the memory, unless the header promises more pixels than are allowed. `bytes_per_pixel` is
+// what the decoder needs at its peak, the image's three included.
+Status allocate_pixels(uint32_t width, uint32_t height, int bytes_per_pixel, const DecodeOptions& options,
+                       Image& image);
 
 }  // namespace ferrun::data

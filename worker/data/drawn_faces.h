@@ -27,7 +27,8 @@ class DrawnFaces final : public Dataset {
   const std::vector<std::string>& classes() const override;
   int label(int64_t index) const override { return static_cast<int>(index / per_class_); }
   std::string name(int64_t index) const override;  // "drawn/train/happy/0003"
-  Status load_into(int64_t index, Image& image) const override;
+  std::string identity(int64_t index) const override;
+  Status load_into(int64_t index, Image& image, MemoryLease& memory) const override;
 
  private:
   DrawnFaces(const char* split, int64_t per_class, int size, uint64_t seed)

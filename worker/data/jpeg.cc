@@ -14,6 +14,8 @@
 // clang-format on
 
 #include "worker/data/codecs.h"
+#include "worker/data/orientation.h"
+#include "worker/data/picture_ops.h"
 
 namespace ferrun::data {
 namespace {
@@ -84,10 +86,11 @@ class JpegDecoder {
   JpegDecoder& operator=(const JpegDecoder&) = delete;
 
   // Reads the header and chooses the output's colours. False after an error.
-  bool open(const uint8_t* bytes, size_t size) {
+  bool open(const uint8_t* bytes, size_t size, bool keep_metadata) {
     if (setjmp(trap_.escape)) return false;
     jpeg_create_decompress(&info_);
     info_.progress = &progress_;
+    if (keep_metadata) jpeg_save_markers(&info_, JPEG_APP0 + 1, 0xffff);
     jpeg_mem_src(&info_, bytes, size);
     jpeg_read_header(&info_, TRUE);
     info_.out_color_space = components() == 4 ? JCS_CMYK : JCS_RGB;
@@ -109,6 +112,15 @@ class JpegDecoder {
   uint32_t width() const { return info_.image_width; }
   uint32_t height() const { return info_.image_height; }
   int components() const { return info_.num_components; }
+  // A picture in several scans is held whole, as coefficients of two bytes, before its first row comes out.
+  int coefficient_bytes() { return jpeg_has_multiple_scans(&info_) ? 2 * components() : 0; }
+  // The APP1 segments, if they were kept: EXIF and XMP, in the file's order. They live as long as the decoder.
+  std::vector<std::span<const uint8_t>> metadata() const {
+    std::vector<std::span<const uint8_t>> segments;
+    for (const jpeg_marker_struct* marker = info_.marker_list; marker != nullptr; marker = marker->next)
+      segments.emplace_back(marker->data, marker->data_length);
+    return segments;
+  }
 
   Error error() const {
     if (trap_.cut_short) return bad_picture("the JPEG is cut short");
@@ -140,23 +152,27 @@ void cmyk_to_rgb(const std::vector<uint8_t>& inks, std::vector<uint8_t>& rgb) {
 
 }  // namespace
 
-Status decode_jpeg(std::span<const uint8_t> bytes, Image& image, const ImageLimits& limits) {
+Status decode_jpeg(std::span<const uint8_t> bytes, Image& image, const DecodeOptions& options) {
   JpegDecoder decoder;
-  if (!decoder.open(bytes.data(), bytes.size())) return decoder.error();
+  if (!decoder.open(bytes.data(), bytes.size(), options.exif_orientation)) return decoder.error();
   const int components = decoder.components();
   if (components != 1 && components != 3 && components != 4) {
     return bad_picture("the JPEG has " + std::to_string(components) + " colour components; 1, 3 or 4 can be read");
   }
-  if (Status allocated = allocate_pixels(decoder.width(), decoder.height(), limits, image); !allocated)
+  const auto turned = options.exif_orientation ? transposition_of(jpeg_orientation(decoder.metadata())) : std::nullopt;
+  const int bytes_per_pixel = 3 + (components == 4 ? 4 : 0) + decoder.coefficient_bytes() + (turned ? 3 : 0);
+  if (Status allocated = allocate_pixels(decoder.width(), decoder.height(), bytes_per_pixel, options, image);
+      !allocated)
     return allocated;
   const size_t width = decoder.width();
   if (components != 4) {
     if (!decoder.read(image.pixels.data(), width * 3)) return decoder.error();
-    return ok_status();
+  } else {
+    std::vector<uint8_t> inks(width * decoder.height() * 4);
+    if (!decoder.read(inks.data(), width * 4)) return decoder.error();
+    cmyk_to_rgb(inks, image.pixels);
   }
-  std::vector<uint8_t> inks(width * decoder.height() * 4);
-  if (!decoder.read(inks.data(), width * 4)) return decoder.error();
-  cmyk_to_rgb(inks, image.pixels);
+  if (turned) image = transpose(image, *turned);
   return ok_status();
 }
 

@@ -11,6 +11,7 @@
 #include <new>
 #include <system_error>
 #include <thread>
+#include <unordered_set>
 #include <utility>
 
 namespace ferrun::data {
@@ -73,13 +74,14 @@ void leave_out(const std::vector<std::pair<int64_t, Error>>& failures, size_t sa
 
 struct Loader::Impl {
   Impl(std::shared_ptr<const Dataset> pictures, Transform how, LoaderOptions what)
-      : dataset(std::move(pictures)), transform(how), options(what), pool(std::make_shared<PixelPool>()) {}
+      : dataset(std::move(pictures)), transform(std::move(how)), options(what), pool(std::make_shared<PixelPool>()) {}
 
   const std::shared_ptr<const Dataset> dataset;
   const Transform transform;
   const LoaderOptions options;
   const std::shared_ptr<PixelPool> pool;
-  const size_t sample_floats = 3 * static_cast<size_t>(transform.crop) * static_cast<size_t>(transform.crop);
+  const size_t sample_floats = 3 * static_cast<size_t>(transform.size()) * static_cast<size_t>(transform.size());
+  mutable MemoryBudget memory{options.decode_memory};
 
   std::mutex mutex;
   std::condition_variable work_ready;   // for the threads: a sample can be claimed, or stopping
@@ -93,8 +95,8 @@ struct Loader::Impl {
   bool stopping = false;
 
   // The caller's own.
-  int64_t delivered = 0;  // number of the next batch to hand out
-  int64_t skipped = 0;
+  int64_t delivered = 0;                // number of the next batch to hand out
+  std::unordered_set<int64_t> skipped;  // dataset indices
   std::optional<Error> first_skipped;
   std::optional<Error> failed;
   std::vector<std::thread> threads;
@@ -105,7 +107,7 @@ struct Loader::Impl {
     const int64_t end = std::min(begin + options.batch_size, static_cast<int64_t>(indices.size()));
     slot->batch.indices.assign(indices.begin() + begin, indices.begin() + end);
     for (const int64_t index : slot->batch.indices) slot->batch.labels.push_back(dataset->label(index));
-    slot->batch.height = slot->batch.width = transform.crop;
+    slot->batch.height = slot->batch.width = transform.size();
     try {
       slot->batch.pixels = pool->take(slot->batch.indices.size() * sample_floats);
     } catch (const std::bad_alloc&) {
@@ -120,11 +122,14 @@ struct Loader::Impl {
   // Decodes and transforms one sample into its place. Nothing is thrown: a thread has nobody to catch it.
   std::optional<Error> fill(Slot& slot, int64_t sample, int64_t of_epoch) const {
     thread_local Image image;
+    MemoryLease lease(memory);
     const int64_t index = slot.batch.indices[static_cast<size_t>(sample)];
     try {
-      if (Status loaded = dataset->load_into(index, image); !loaded) return loaded.error();
-      transform.apply(image, sample_seed(options.seed, of_epoch, index), options.channels_last,
-                      slot.batch.pixels.data() + static_cast<size_t>(sample) * sample_floats);
+      if (Status loaded = dataset->load_into(index, image, lease); !loaded) return loaded.error();
+      const uint64_t seed = sample_seed(options.seed, of_epoch, index);
+      float* const place = slot.batch.pixels.data() + static_cast<size_t>(sample) * sample_floats;
+      if (Status done = transform.apply(image, seed, options.channels_last, place); !done)
+        return Error{done.error().kind, dataset->name(index) + ": " + done.error().message};
       if (image.pixels.capacity() > kKeptPixels) image = Image{};
     } catch (const std::bad_alloc&) {
       return Error{ErrorKind::kPlatform, dataset->name(index) + ": out of memory while loading it"};
@@ -206,17 +211,19 @@ struct Loader::Impl {
     std::sort(slot.failures.begin(), slot.failures.end(),
               [](const auto& a, const auto& b) { return a.first < b.first; });
     for (const auto& [sample, error] : slot.failures) {
-      if (options.bad_images == BadImages::kFail || error.kind != ErrorKind::kUser) return error;
+      if (error.kind != ErrorKind::kUser) return error;
+      if (options.bad_images == BadImages::kFail)
+        return Error{error.kind, error.message + " (--bad-images=skip leaves such pictures out)"};
     }
     if (!first_skipped) first_skipped = slot.failures.front().second;
-    skipped += static_cast<int64_t>(slot.failures.size());
+    for (const auto& [sample, error] : slot.failures) skipped.insert(slot.batch.indices[static_cast<size_t>(sample)]);
     leave_out(slot.failures, sample_floats, slot.batch);
     return ok_status();
   }
 };
 
 Loader::Loader(std::shared_ptr<const Dataset> dataset, Transform transform, LoaderOptions options)
-    : impl_(std::make_unique<Impl>(std::move(dataset), transform, options)) {}
+    : impl_(std::make_unique<Impl>(std::move(dataset), std::move(transform), options)) {}
 
 Loader::~Loader() { impl_->stop_threads(); }
 
@@ -251,7 +258,7 @@ Result<std::optional<Batch>> Loader::next() {
 }
 
 int64_t Loader::batches_per_epoch() const { return impl_->batches; }
-int64_t Loader::skipped() const { return impl_->skipped; }
+int64_t Loader::skipped() const { return static_cast<int64_t>(impl_->skipped.size()); }
 const std::optional<Error>& Loader::first_skipped() const { return impl_->first_skipped; }
 
 }  // namespace ferrun::data

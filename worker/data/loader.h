@@ -39,6 +39,9 @@ struct LoaderOptions {
   bool channels_last = false;
   BadImages bad_images = BadImages::kFail;
   uint64_t seed = 42;
+  // Bytes that the pictures in the threads' hands may take together, at their decoders' peak. One that needs more is
+  // decoded while no other is.
+  int64_t decode_memory = int64_t{1} << 30;
 };
 
 class Loader {
@@ -60,7 +63,9 @@ class Loader {
   Result<std::optional<Batch>> next();
 
   int64_t batches_per_epoch() const;  // of the epoch that was started
-  int64_t skipped() const;            // broken pictures left out of the batches handed out since construction
+  // Different broken pictures left out of the batches handed out since construction; one that comes again in another
+  // epoch, or as padding, counts once.
+  int64_t skipped() const;
   // Why the first of them was left out, with its path; nothing when there is none.
   const std::optional<Error>& first_skipped() const;
 

@@ -62,8 +62,9 @@ Result<int64_t> write_split(const Dataset& faces, const fs::path& folder) {
     if (error) return write_error(folder / name, error.message());
   }
   Image image;
+  MemoryLease unlimited;
   for (int64_t index = 0; index < faces.size(); ++index) {
-    if (Status drawn = faces.load_into(index, image); !drawn) return drawn.error();
+    if (Status drawn = faces.load_into(index, image, unlimited); !drawn) return drawn.error();
     const Result<std::vector<uint8_t>> bytes = encode_jpeg(image, kQuality);
     if (!bytes) return bytes.error();
     // The name ends in "/CLASS/NNNN".

@@ -36,7 +36,7 @@ class PngDecoder {
     info_ = png_create_info_struct(png_);
     if (info_ == nullptr) return false;
     png_set_read_fn(png_, this, read_bytes);
-    // The caller's pixel limit decides, not libpng's sides of a million each.
+    // The caller's limits decide, and say so.
     png_set_user_limits(png_, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
     // Text, profiles and the like are skipped unread: Pillow's pixels do not depend on them.
     png_set_keep_unknown_chunks(png_, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
@@ -137,10 +137,11 @@ void expand_grey16(const std::vector<uint8_t>& rows, std::vector<uint8_t>& rgb) 
 
 }  // namespace
 
-Status decode_png(std::span<const uint8_t> bytes, Image& image, const ImageLimits& limits) {
+Status decode_png(std::span<const uint8_t> bytes, Image& image, const DecodeOptions& options) {
   PngDecoder decoder(bytes);
   if (!decoder.open()) return decoder.error();
-  if (Status allocated = allocate_pixels(decoder.width(), decoder.height(), limits, image); !allocated)
+  const int between = decoder.form() == RowForm::kRgb ? 0 : static_cast<int>(bytes_per_pixel(decoder.form()));
+  if (Status allocated = allocate_pixels(decoder.width(), decoder.height(), 3 + between, options, image); !allocated)
     return allocated;
   if (decoder.form() == RowForm::kRgb) {
     if (!decoder.read(image.pixels.data())) return decoder.error();

@@ -36,6 +36,7 @@ class ResizeAxis {
     return &weights_[static_cast<size_t>(position) * static_cast<size_t>(taps_)];
   }
   bool is_identity() const { return input() == output(); }
+  size_t bytes() const { return sizeof(int32_t) * (first_.capacity() + weights_.capacity()); }
 
  private:
   int input_;
@@ -54,6 +55,8 @@ class ResizePlan {
     return x_.input() == input_width && y_.input() == input_height && x_.output() == output_width &&
            y_.output() == output_height;
   }
+
+  size_t bytes() const { return x_.bytes() + y_.bytes(); }  // of its tables
 
   // Writes `window` of the result to `output` (window.height × window.width × 3 bytes, plus kPixelSlack that is left
   // undefined). `image` has the plan's input size; `window` lies within its output.

@@ -17,12 +17,6 @@ double round_15(double value) {
   return rounded;
 }
 
-// Python's angle % 360.0: never negative.
-double positive_angle(double degrees) {
-  const double rest = std::fmod(degrees, 360.0);
-  return rest < 0.0 ? rest + 360.0 : rest;
-}
-
 int32_t to_fixed(double value) { return static_cast<int32_t>(std::floor(value * 65536.0 + 0.5)); }
 
 // The x for which 0 ≤ (start + x × step) >> 16 < size, as begin … end within 0 … count.
@@ -43,7 +37,12 @@ void clip(int32_t start, int32_t step, int size, int count, int& begin, int& end
 
 }  // namespace
 
-Rotation::Rotation(double degrees, int width, int height) : width_(width), height_(height) {
+double positive_angle(double degrees) {
+  const double rest = std::fmod(degrees, 360.0);
+  return rest < 0.0 ? rest + 360.0 : rest;
+}
+
+std::array<double, 6> rotation_matrix(double degrees, int width, int height) {
   // Pillow's steps in Pillow's order; the sums are not associative in floating point.
   const double angle = -(positive_angle(degrees) * (std::numbers::pi / 180.0));
   const double a = round_15(std::cos(angle));
@@ -54,6 +53,11 @@ Rotation::Rotation(double degrees, int width, int height) : width_(width), heigh
   const double centre_y = height / 2.0;
   const double c = a * -centre_x + b * -centre_y + 0.0 + centre_x;
   const double f = d * -centre_x + e * -centre_y + 0.0 + centre_y;
+  return {a, b, c, d, e, f};
+}
+
+Rotation::Rotation(double degrees, int width, int height) : width_(width), height_(height) {
+  const auto [a, b, c, d, e, f] = rotation_matrix(degrees, width, height);
   const double exact[6] = {a, b, c + a * 0.5 + b * 0.5, d, e, f + d * 0.5 + e * 0.5};
   for (int i = 0; i < 6; ++i) matrix_[i] = to_fixed(exact[i]);
 }

@@ -2,9 +2,17 @@
 // comes from, in the 16.16 fixed point that Pillow uses.
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 namespace ferrun::data {
+
+// Where Image.rotate says that the result's pixel (x, y) comes from: (m0 x + m1 y + m2, m3 x + m4 y + m5), counter-
+// clockwise by `degrees` about the centre of a picture of that size.
+std::array<double, 6> rotation_matrix(double degrees, int width, int height);
+
+// Python's degrees % 360.0: in 0 … 360, never negative.
+double positive_angle(double degrees);
 
 class Rotation {
  public:

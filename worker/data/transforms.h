@@ -1,50 +1,151 @@
-// The recipe's picture transforms, as one value. Geometry follows Pillow and torchvision byte for byte, and the floats
-// are theirs bit for bit.
-//   train: Resize (resize, resize) → RandomCrop crop → RandomHorizontalFlip → RandomRotation ±degrees →
-//          RandomVerticalFlip → ToTensor → Normalize;   val: Resize (crop, crop) → ToTensor → Normalize
-// Thread rule: a Transform is a value; `apply` keeps its tables and buffers per thread and allocates nothing once warm.
+// torchvision's picture transforms as values, and their composition. Each step does to an 8-bit RGB picture what the
+// class of the same name in torchvision.transforms does to a Pillow image, byte for byte for the same random draws.
+//
+//   Transform::compose({Resize{256}, RandomCrop{224, 224}, RandomHorizontalFlip{}, ToTensor{}, Normalize{}})
+//
+// The draws come from a sample's seed alone (splitmix64), step by step in order; they are not torch's, whose generator
+// is shared by all samples. Thread rule: a step and a Transform are values; `apply` keeps its buffers per thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
 
+#include "common/result.h"
+#include "worker/data/fused_transform.h"
 #include "worker/data/image.h"
+#include "worker/data/picture_ops.h"
+#include "worker/data/random.h"
 
 namespace ferrun::data {
 
-// What one sample's random draws came to.
-struct Augmentation {
-  int left = 0;  // of the crop within the resized picture
-  int top = 0;
-  bool flip_horizontally = false;
-  double degrees = 0.0;  // counter-clockwise
-  bool flip_vertically = false;
+// Bilinear with antialias. Without a width, `height` is the shorter side and the longer one keeps the shape.
+struct Resize {
+  int height = 256;  // pixels, 1 … 32768, here and below
+  std::optional<int> width;
+
+  bool operator==(const Resize&) const = default;
 };
 
-struct Transform {
-  int resize = 256;
-  int crop = 224;       // 1 … 16384
-  bool augment = true;  // crop at random, flips and rotation; without it resize must equal crop
-  double rotation_degrees = 15.0;
-  float mean[3] = {0.485f, 0.456f, 0.406f};
-  float stddev[3] = {0.229f, 0.224f, 0.225f};
+// Pads with black where the picture is smaller.
+struct CenterCrop {
+  int height = 224;
+  int width = 224;
 
-  // The recipe's pair for a picture of `size`: resize = round(size × 256 / 224) (64 → 73), crop = size.
+  bool operator==(const CenterCrop&) const = default;
+};
+
+// Every place is equally likely. A picture that is smaller is an error.
+struct RandomCrop {
+  int height = 224;
+  int width = 224;
+
+  bool operator==(const RandomCrop&) const = default;
+};
+
+struct RandomHorizontalFlip {
+  double p = 0.5;
+
+  bool operator==(const RandomHorizontalFlip&) const = default;
+};
+
+struct RandomVerticalFlip {
+  double p = 0.5;
+
+  bool operator==(const RandomVerticalFlip&) const = default;
+};
+
+// Counter-clockwise about the centre by low … high degrees, nearest pixel, black outside.
+struct RandomRotation {
+  double low = -15;
+  double high = 15;
+
+  bool operator==(const RandomRotation&) const = default;
+};
+
+// About the centre, nearest pixel, black outside.
+struct RandomAffine {
+  std::array<double, 2> degrees = {0, 0};          // low, high; clockwise
+  std::optional<std::array<double, 2>> translate;  // at most this share of the width and of the height, 0 … 1
+  std::optional<std::array<double, 2>> scale;      // low, high; > 0
+  std::optional<std::array<double, 2>> shear_x;    // low, high, degrees
+  std::optional<std::array<double, 2>> shear_y;    // only beside shear_x
+
+  bool operator==(const RandomAffine&) const = default;
+};
+
+// Bytes to floats of 0 … 1, channels first (or last, as `apply` is told).
+struct ToTensor {
+  bool operator==(const ToTensor&) const = default;
+};
+
+// (value − mean) / stddev, each rounded to float32 as torch does; for R, G and B. ImageNet's numbers.
+struct Normalize {
+  std::array<double, 3> mean = {0.485, 0.456, 0.406};
+  std::array<double, 3> stddev = {0.229, 0.224, 0.225};  // not 0
+
+  bool operator==(const Normalize&) const = default;
+};
+
+using Step = std::variant<Resize, CenterCrop, RandomCrop, RandomHorizontalFlip, RandomVerticalFlip, RandomRotation,
+                          RandomAffine, ToTensor, Normalize>;
+
+// The class's name in torchvision, "RandomCrop".
+const char* step_name(const Step& step);
+
+// What a step does to one picture, its randomness drawn. A step reads what is its own.
+struct Draw {
+  ImageSize size;     // of the result
+  Window window;      // the crops'
+  bool flip = false;  // the flips'
+  AffineDraw affine;  // RandomAffine's; RandomRotation uses `degrees`, counter-clockwise
+};
+
+// Draws for a picture of that size. Fails (kUser) where the step cannot be done to it.
+Result<Draw> draw(const Step& step, ImageSize picture, SplitMix64& random);
+
+// Does it. ToTensor and Normalize leave the bytes alone: they are the last two steps of a Transform, which does both.
+void apply(const Step& step, const Draw& drawn, Image& image);
+
+// A checked composition, torchvision's Compose.
+class Transform {
+ public:
+  // Steps in order, ToTensor and Normalize as the last two, the size before them fixed and square whatever the picture.
+  // Failure, kUsage: "[2] (RandomCrop): …" with the step's position from 0, or what is wrong with the whole.
+  static Result<Transform> compose(std::vector<Step> steps);
+
+  // The recipe's pair for a result of `size`²: Resize (r, r), r = round(size × 256 / 224) (64 → 73), RandomCrop,
+  // RandomHorizontalFlip, RandomRotation ±15, RandomVerticalFlip; to validate Resize (size, size).
   static Transform train(int size);
   static Transform validation(int size);
 
-  // The draws that `sample_seed` stands for: the crop's corner, each flip with probability ½, an angle within
-  // ± rotation_degrees. All zero without `augment`.
-  Augmentation draw(uint64_t sample_seed) const;
+  int size() const { return size_; }  // pixels of the result's side
+  const std::vector<Step>& steps() const { return steps_; }
+  // Whether pictures take one pass (fused_transform.h) instead of step after step. The results are the same.
+  bool is_fused() const { return fused_; }
 
-  // Applies it; `out` receives 3 × crop × crop floats (channels first) or crop × crop × 3 (channels last).
-  // `sample_seed` drives the augmentation alone.
-  void apply(const Image& image, uint64_t sample_seed, bool channels_last, float* out) const {
-    apply(image, draw(sample_seed), channels_last, out);
-  }
-  void apply(const Image& image, const Augmentation& augmentation, bool channels_last, float* out) const;
+  // `out` receives 3 × size × size floats (channels first) or size × size × 3 (channels last). Fails (kUser) where a
+  // step cannot be done to this picture; never where Resize comes first.
+  Status apply(const Image& image, uint64_t sample_seed, bool channels_last, float* out) const;
+  // The same step by step, whatever is_fused() says; what the fused pass is tested against.
+  Status apply_stepwise(const Image& image, uint64_t sample_seed, bool channels_last, float* out) const;
+
+  bool operator==(const Transform& other) const { return steps_ == other.steps_; }
+
+ private:
+  Transform() = default;
+  Status apply_fused(const Image& image, uint64_t sample_seed, bool channels_last, float* out) const;
+
+  std::vector<Step> steps_;
+  int size_ = 0;
+  bool fused_ = false;
+  ChannelStatistics statistics_;
 };
 
-// Seed of one sample's augmentation: a hash of its arguments (splitmix64).
+// Seed of one sample's draws: a hash of its arguments (splitmix64).
 uint64_t sample_seed(uint64_t seed, int64_t epoch, int64_t index);
 
 }  // namespace ferrun::data

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <map>
+#include <sstream>
 #include <utility>
 
+#include "worker/data/recipe.h"
+#include "worker/data/subset.h"
 #include "worker/train/cli_app.h"
 
 namespace ferrun::train {
@@ -12,6 +15,7 @@ namespace {
 using Arguments = std::vector<std::string>;
 constexpr int64_t kLargestSide = 16384;
 constexpr int64_t kMostPictures = 1000000;  // of a class, of a batch
+constexpr int64_t kMostPixels = int64_t{1} << 40;
 
 const char* const kCommands =
     "Commands (the first argument):\n"
@@ -48,10 +52,28 @@ void add_switch(CLI::App& app, const std::string& name, bool& value, const std::
       ->group(group);
 }
 
-void add_data_options(CLI::App& app, DataOptions& data) {
+// --transforms and --print-transforms as given: what they stand for needs the other options.
+struct TransformsRequest {
+  std::string file;
+  bool print = false;
+};
+
+std::vector<double> shares_of(const std::string& text) {
+  const auto refuse = [&](const std::string& why) {
+    throw CLI::ValidationError("--split", "'" + text + "' " + why + ", as 0.8,0.1,0.1");
+  };
+  std::vector<double> shares;
+  std::istringstream words(text);
+  for (std::string word; std::getline(words, word, ',');) shares.push_back(real_number("--split", word, 0));
+  if (shares.size() < 2 || shares.size() > 3) refuse("is not two or three shares, to train, to validate and to test");
+  if (!data::are_fractions_of_one(shares)) refuse("does not sum to 1");
+  return shares;
+}
+
+void add_data_options(CLI::App& app, DataOptions& data, TransformsRequest& transforms) {
   const std::string group = "Data";
   app.add_option("--data", data.directory,
-                 "A folder with train/ and val/ (or validation/, test/), one folder of pictures per class. "
+                 "A folder with train/ and val/ (or valid/, validation/), one folder of pictures per class. "
                  "Default: faces drawn by the program")
       ->type_name("DIR")
       ->group(group);
@@ -69,6 +91,52 @@ void add_data_options(CLI::App& app, DataOptions& data) {
                               {{"fail", data::BadImages::kFail}, {"skip", data::BadImages::kSkip}},
                               "A picture that cannot be read ends the run, or is left out and counted (default: fail)")
       ->group(group);
+  app.add_option_function<std::string>(
+         "--split", [&data](const std::string& text) { data.split = shares_of(text); },
+         "Divide a folder that has nothing to validate on: shares to train, validate and test, drawn as torch's "
+         "random_split draws them")
+      ->type_name("A,B[,C]")
+      ->group(group);
+  app.add_option("--transforms", transforms.file, "What is done to pictures, in JSON; --print-transforms writes one")
+      ->type_name("FILE")
+      ->group(group);
+  app.add_flag("--print-transforms", transforms.print, "Print the transforms as JSON, and end")->group(group);
+  app.add_flag("--exif-orientation", data.exif_orientation, "Turn JPEGs upright as their EXIF data says")->group(group);
+  add_whole(app, "--max-pixels", data.max_pixels, 1, kMostPixels,
+            "Pictures of more pixels are refused before they take memory")
+      ->group(group);
+}
+
+// What the data options mean together; the text of --print-transforms, else an empty one.
+Result<std::string> settle(const TransformsRequest& request, DataOptions& data) {
+  if (!data.split.empty() && data.directory.empty()) return usage_error("--split divides a folder: give --data too");
+  if (!request.file.empty()) {
+    Result<data::Recipe> recipe = data::read_recipe(request.file);
+    if (!recipe) return recipe.error();
+    if (data.image_size && *data.image_size != recipe->size()) {
+      return usage_error("--image-size " + std::to_string(*data.image_size) + ": the pictures of --transforms " +
+                         request.file + " have " + std::to_string(recipe->size()) + "; leave --image-size out");
+    }
+    data.image_size = recipe->size();
+    data.transforms = std::move(*recipe);
+  }
+  if (!request.print) return std::string();
+  const std::string text = data::recipe_text(data.recipe());
+  const Result<data::Recipe> readable = data::parse_recipe(text, "--image-size " + std::to_string(data.size()));
+  return readable ? Result<std::string>(text) : readable.error();
+}
+
+// The same for a command with options of the kind `Options`; another answer (help, an error) stays as it is.
+template <typename Options>
+void settle_data(const TransformsRequest& request, Result<Command>& command) {
+  Options* const parsed = command ? std::get_if<Options>(&*command) : nullptr;
+  if (parsed == nullptr) return;
+  const Result<std::string> text = settle(request, parsed->data);
+  if (!text) {
+    command = text.error();
+  } else if (!text->empty()) {
+    command = Command(Answer{*text});
+  }
 }
 
 void add_compute_options(CLI::App& app, DeviceChoice& device, AmpChoice* amp, bool* channels_last, int* threads,
@@ -200,7 +268,8 @@ Result<Command> parse_train(const Arguments& arguments) {
   app.set_version_flag("--version", FERRUN_VERSION, "Show the version");
   app.footer(kCommands);
   TrainOptions options;
-  add_data_options(app, options.data);
+  TransformsRequest transforms;
+  add_data_options(app, options.data, transforms);
   add_recipe_options(app, options);
   add_compute_options(app, options.device, &options.amp, &options.channels_last, &options.threads,
                       &options.collective_timeout);
@@ -211,6 +280,7 @@ Result<Command> parse_train(const Arguments& arguments) {
       if (option->count() > 0) parsed->given.insert(option->get_name().substr(2));
     }
   }
+  settle_data<TrainOptions>(transforms, command);
   if (command && options.resume && options.resume->empty() && options.output_dir.empty() &&
       std::holds_alternative<TrainOptions>(*command)) {
     return Error{ErrorKind::kUsage, "--resume: name a checkpoint or a directory, or give --output-dir"};
@@ -248,11 +318,14 @@ Result<Command> parse_eval(const Arguments& arguments) {
   app.add_option("--checkpoint", options.checkpoint, "A checkpoint of the worker or of the Python trainer")
       ->required()
       ->type_name("FILE");
-  add_data_options(app, options.data);
+  TransformsRequest transforms;
+  add_data_options(app, options.data, transforms);
   add_whole(app, "--batch-size", options.batch_size, 1, kMostPictures, "Pictures in a step of the whole job");
   add_compute_options(app, options.device, &options.amp, &options.channels_last, &options.threads,
                       &options.collective_timeout);
-  return parse(app, arguments, options);
+  Result<Command> command = parse(app, arguments, options);
+  settle_data<EvalOptions>(transforms, command);
+  return command;
 }
 
 Result<Command> parse_make_data(const Arguments& arguments) {

@@ -60,7 +60,9 @@ Ending run_eval(const EvalOptions& options, CommandContext& context) {
   loader_options.loader.threads = options.data.num_workers;
   loader_options.loader.channels_last = options.channels_last;
   loader_options.loader.bad_images = options.data.bad_images;
-  ShardedLoader loader(split.val, data::Transform::validation(size), loader_options, {world_size, job.group->rank()});
+  const data::Transform transform =
+      options.data.transforms ? options.data.transforms->validation : data::Transform::validation(size);
+  ShardedLoader loader(split.val, transform, loader_options, {world_size, job.group->rank()});
   loaded.model->to(job.device.device);
   if (options.channels_last) {
     use_channels_last(*loaded.model);

@@ -9,7 +9,9 @@
 #include <variant>
 #include <vector>
 
+#include "worker/data/image_file.h"
 #include "worker/data/loader.h"
+#include "worker/data/recipe.h"
 #include "worker/train/early_stopping.h"
 
 namespace ferrun::train {
@@ -29,8 +31,14 @@ struct DataOptions {
   int64_t faces_per_class = 600;  // of the drawn training set; a fifth of it to validate
   int num_workers = 1;            // loader threads of a rank; 0: none, pictures are read between steps
   data::BadImages bad_images = data::BadImages::kFail;
+  std::vector<double> split;  // shares to train, to validate and (optional) to test; empty: the folders decide
+  int64_t max_pixels = data::kDefaultMaxPixels;
+  bool exif_orientation = false;
+  // --transforms: read and checked with the command line. Its size is `image_size` then.
+  std::optional<data::Recipe> transforms;
 
   int size() const { return image_size.value_or(directory.empty() ? kDefaultDrawnFaceSize : kDefaultImageSize); }
+  data::Recipe recipe() const { return transforms ? *transforms : data::Recipe::standard(size()); }
 };
 
 struct TrainOptions {

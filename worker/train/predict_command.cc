@@ -40,15 +40,15 @@ Result<std::vector<std::string>> class_names(const PredictOptions& options, cons
   return numbers;
 }
 
-std::vector<double> probabilities_of(model::EmotionNet& model, const data::Image& image, int size,
-                                     const c10::Device& device) {
-  const data::Transform transform = data::Transform::validation(size);
+Result<std::vector<double>> probabilities_of(model::EmotionNet& model, const data::Image& image,
+                                             const data::Transform& transform, const c10::Device& device) {
+  const int size = transform.size();
   std::vector<float> pixels(size_t{3} * static_cast<size_t>(size) * static_cast<size_t>(size));
-  transform.apply(image, 0, false, pixels.data());
+  if (Status applied = transform.apply(image, 0, false, pixels.data()); !applied) return applied.error();
   const at::Tensor input = at::from_blob(pixels.data(), {1, 3, size, size}, at::kFloat).to(device);
   const at::Tensor shares = at::softmax(model->forward(input), 1).to(at::kCPU, at::kDouble).contiguous();
   const double* const first = shares.const_data_ptr<double>();
-  return {first, first + shares.numel()};
+  return std::vector<double>(first, first + shares.numel());
 }
 
 void print_text(const std::vector<Prediction>& predictions, const std::vector<std::string>& names) {
@@ -88,12 +88,15 @@ Ending run_predict(const PredictOptions& options, CommandContext& context) {
     return Ending::failure({ErrorKind::kUsage, "--image-size " + bad});
   }
   loaded->model->to(device->device);
+  const data::Transform transform = data::Transform::validation(size);
   const at::NoGradGuard no_grad;
   std::vector<Prediction> predictions;
   data::Image image;
   for (const std::string& file : options.images) {
     if (Status read = data::read_image(file, image); !read) return Ending::failure(read.error());
-    predictions.push_back({file, probabilities_of(loaded->model, image, size, device->device)});
+    Result<std::vector<double>> shares = probabilities_of(loaded->model, image, transform, device->device);
+    if (!shares) return Ending::failure({shares.error().kind, file + ": " + shares.error().message});
+    predictions.push_back({file, std::move(*shares)});
   }
   options.json ? print_json(predictions, *names) : print_text(predictions, *names);
   return Ending::success();

@@ -19,7 +19,7 @@ ShardedLoader::ShardedLoader(std::shared_ptr<const data::Dataset> dataset, data:
     : dataset_(std::move(dataset)),
       options_(options),
       shard_(shard),
-      image_size_(transform.crop),
+      image_size_(transform.size()),
       loader_(dataset_, transform, own_options(options.loader, options.batch_size, shard)) {}
 
 void ShardedLoader::start(int64_t epoch, int64_t done) {

@@ -1,6 +1,10 @@
 #include "worker/train/source_data.h"
 
+#include <ATen/ops/empty.h>
+
 #include <algorithm>
+#include <iterator>
+#include <vector>
 
 #include "worker/data/drawn_faces.h"
 #include "worker/data/image_folder.h"
@@ -9,7 +13,12 @@ namespace ferrun::train {
 
 Result<data::Split> open_data(const DataOptions& options, uint64_t seed) {
   if (!options.directory.empty()) {
-    return data::ImageFolder::open_split(options.directory);
+    data::FolderOptions folder;
+    folder.decode.max_pixels = options.max_pixels;
+    folder.decode.exif_orientation = options.exif_orientation;
+    folder.split = options.split;
+    folder.seed = seed;
+    return data::ImageFolder::open_split(options.directory, folder);
   }
   data::DrawnFacesOptions drawn;
   drawn.train_per_class = options.faces_per_class;
@@ -22,6 +31,30 @@ Result<data::Split> open_data(const DataOptions& options, uint64_t seed) {
 std::string describe_data(const DataOptions& options, const data::Split& split) {
   const std::string count = std::to_string(split.train->size());
   return options.directory.empty() ? count + " drawn faces" : count + " pictures of " + options.directory;
+}
+
+Status check_same_data(const data::Split& split, ddp::ProcessGroup& group) {
+  const std::string fingerprint = data::dataset_fingerprint(split);
+  const auto bits = static_cast<int64_t>(std::stoull(fingerprint, nullptr, 16));
+  const int64_t own[] = {bits, split.train->size(), split.val->size(), split.test ? split.test->size() : 0,
+                         std::ssize(split.train->classes())};
+  at::Tensor facts = at::empty({std::size(own)}, at::kLong);
+  std::copy(std::begin(own), std::end(own), facts.mutable_data_ptr<int64_t>());
+  const std::vector<at::Tensor> all = group.all_gather(facts);
+  const auto counts = [](const at::Tensor& of) {
+    const int64_t* const numbers = of.const_data_ptr<int64_t>();
+    return std::to_string(numbers[1]) + " pictures to train, " + std::to_string(numbers[2]) + " to validate and " +
+           std::to_string(numbers[3]) + " to test, in " + std::to_string(numbers[4]) + " classes";
+  };
+  for (size_t rank = 1; rank < all.size(); ++rank) {
+    if (all[rank].equal(all[0])) continue;
+    const std::string rank_0 = counts(all[0]), other = counts(all[rank]);
+    return Error{ErrorKind::kUser,
+                 "the data of the ranks differ: rank 0 has " + rank_0 + "; rank " + std::to_string(rank) + " has " +
+                     (other == rank_0 ? "as many, with other names or classes" : other) +
+                     ": give all nodes the same copy of --data"};
+  }
+  return ok_status();
 }
 
 }  // namespace ferrun::train

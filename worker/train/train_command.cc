@@ -151,6 +151,8 @@ void show_start(RunLog& log, const TrainOptions& options, const Job& job, const 
   log.say("training " + std::to_string(numbers) + " parameters on " + describe_data(options.data, split) + " at " +
           size + "x" + size + ", " + std::to_string(split.train->classes().size()) + " classes, " +
           std::to_string(split.val->size()) + " to validate");
+  if (!options.data.directory.empty()) log.say("validated on " + split.validation);
+  for (const std::string& note : split.notes) log.say("note: " + note);
   log.say(counted(job.group->world_size(), "rank") + " on " + job.device.name() + ", " +
           counted(job.threads, "thread") + " each, " + precision_name(arithmetic) + ", batch " +
           std::to_string(options.batch_size) + ", seed " + std::to_string(options.seed));
@@ -253,10 +255,9 @@ Ending train(Start start, const Job& job, const data::Split& split) {
   const bool leads = group.rank() == 0;
 
   // Data: the pictures of a split, a composition of transforms, and batches that the ranks share.
-  const int size = options.data.size();
-  ShardedLoader train_loader(split.train, data::Transform::train(size), loader_options(options, true), shard_of(group));
-  ShardedLoader val_loader(split.val, data::Transform::validation(size), loader_options(options, false),
-                           shard_of(group));
+  const data::Recipe recipe = options.data.recipe();
+  ShardedLoader train_loader(split.train, recipe.train, loader_options(options, true), shard_of(group));
+  ShardedLoader val_loader(split.val, recipe.validation, loader_options(options, false), shard_of(group));
 
   // The model, the optimizer, its schedule, and mixed precision.
   const Arithmetic arithmetic{job.device, autocast_type(options.amp, job.device), options.channels_last};
@@ -321,8 +322,7 @@ Ending train(Start start, const Job& job, const data::Split& split) {
   if (split.test == nullptr || state.history.empty()) return Ending::success();
 
   // The test set is asked once, of the best model.
-  ShardedLoader test_loader(split.test, data::Transform::validation(size), loader_options(options, false),
-                            shard_of(group));
+  ShardedLoader test_loader(split.test, recipe.validation, loader_options(options, false), shard_of(group));
   if (Status loaded = checkpointer.load_best(); !loaded) return Ending::failure(loaded.error());
   const Result<Evaluation> test = evaluate(model, test_loader, arithmetic, group, "test");
   if (!test) return Ending::failure(test.error());
@@ -365,6 +365,8 @@ Ending run_train(const TrainOptions& asked, CommandContext& context) {
   Status checked = check_sizes(options.data.size(), options.batch_size, job.group->world_size());
   Result<data::Split> split = open_data(options.data, options.seed);
   if (checked) checked = split ? check_batches(*split, options, job.group->world_size()) : Status(split.error());
+  if (std::optional<Ending> failure = agree(*job.group, checked)) return *failure;
+  checked = check_same_data(*split, *job.group);
   if (checked && job.group->rank() == 0) checked = make_output_directory(start.directory);
   if (std::optional<Ending> failure = agree(*job.group, checked)) return *failure;
   return train(std::move(start), job, *split);

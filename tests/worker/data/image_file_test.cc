@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "tests/worker/data/test_pictures.h"
+#include "worker/data/picture_ops.h"
 
 namespace ferrun::data {
 namespace {
@@ -14,7 +15,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-std::string reason(const std::vector<uint8_t>& bytes, const ImageLimits& limits = {}) {
+std::string reason(const std::vector<uint8_t>& bytes, const DecodeOptions& limits = {}) {
   Image image;
   const Status status = decode_image(bytes, image, limits);
   return status ? "" : status.error().message;
@@ -97,12 +98,98 @@ TEST(ImageFile, OtherTypesAreNamed) {
   EXPECT_EQ(reason({'R', 'I', 'F', 'F', 0, 0, 0, 0, 'W', 'E', 'B', 'P'}),
             "the file is a WebP; convert it to JPEG or PNG");
   EXPECT_EQ(reason({1, 2, 3}), "the file is neither a JPEG nor a PNG");
+  EXPECT_EQ(reason({'R', 'I', 'F', 'F', 0, 0, 0, 0, 'W', 'A', 'V', 'E'}), "the file is neither a JPEG nor a PNG");
+  EXPECT_EQ(reason({0, 0, 0, 24, 'f', 't', 'y', 'p', 'h', 'e', 'i', 'c'}),
+            "the file is a HEIC; convert it to JPEG or PNG");
+}
+
+TEST(ImageFile, WhatIsNoPictureIsNamedWithTheRemedy) {
+  const auto of_text = [](const std::string& text) { return reason({text.begin(), text.end()}); };
+  EXPECT_EQ(of_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 7\n"),
+            "the file is a Git LFS pointer, not the file itself; fetch it with 'git lfs pull'");
+  EXPECT_EQ(of_text("\n<!DOCTYPE html><html><title>Sign in</title></html>"),
+            "the file is a web page (HTML), as a download that needs a login or a confirmation leaves; download it "
+            "again");
+  EXPECT_EQ(of_text("<?xml version='1.0'?><svg></svg>"), "the file is an SVG; convert it to JPEG or PNG");
+  EXPECT_EQ(of_text(std::string("\0\5\x16\7\0\2\0\0Mac OS X", 16)),
+            "the file is macOS's metadata of another file (AppleDouble); delete it: find . -name '._*' -delete");
+  EXPECT_EQ(of_text(std::string(4096, '\0')),
+            "the file is nothing but zeros, as a copy that broke off leaves; copy it again");
+}
+
+// The header of a PNG that promises that size, and nothing behind it.
+std::vector<uint8_t> png_header(uint32_t width, uint32_t height) {
+  std::vector<uint8_t> png = test_png(test_picture(1, 1));
+  for (size_t i = 0; i < 4; ++i) {
+    png[16 + i] = static_cast<uint8_t>(width >> (24 - 8 * i));
+    png[20 + i] = static_cast<uint8_t>(height >> (24 - 8 * i));
+  }
+  uint32_t crc = ~uint32_t{0};
+  for (size_t at = 12; at < 29; ++at) {
+    crc ^= png[at];
+    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0u);
+  }
+  for (size_t i = 0; i < 4; ++i) png[29 + i] = static_cast<uint8_t>(~crc >> (24 - 8 * i));
+  return png;
+}
+
+TEST(ImageFile, ABombIsRefusedByItsHeader) {
+  EXPECT_EQ(reason(png_header(100'000'000, 1)),
+            "the picture has 100000000 x 1 pixels; a side of at most 1000000 can be read");
+  EXPECT_EQ(reason(png_header(13300, 13300)),
+            "the picture has 13300 x 13300 pixels; at most 89478485 are read (--max-pixels)");
+  EXPECT_EQ(reason(png_header(2'000'000'000, 2'000'000'000)),
+            "the picture has 2000000000 x 2000000000 pixels; a side of at most 1000000 can be read");
+  EXPECT_EQ(reason(png_header(300, 300), {.max_pixels = 90'000}), "the PNG is damaged: Not enough image data");
+}
+
+TEST(ImageFile, MemoryIsTakenFromTheBudgetBeforeThePictureIsDecoded) {
+  MemoryBudget budget(1000);
+  MemoryLease lease(budget);
+  Image image;
+  ASSERT_TRUE(decode_image(test_png(test_picture(10, 10)), image, {.memory = &lease}));
+  MemoryLease rest(budget);
+  rest.take(700);  // 300 are the picture's
+  lease.release();
+  rest.take(1000);
+}
+
+// A JPEG whose first segment is EXIF with that orientation, in either byte order.
+std::vector<uint8_t> turned_jpeg(uint8_t orientation, bool little = false) {
+  std::vector<uint8_t> exif = {'E', 'x', 'i', 'f', 0, 0};
+  const std::vector<uint8_t> big_tiff = {'M',  'M', 0, 42, 0, 0, 0, 8, 0,           1, 1,
+                                         0x12, 0,   3, 0,  0, 0, 1, 0, orientation, 0, 0};
+  const std::vector<uint8_t> little_tiff = {'I', 'I', 42, 0, 8, 0, 0, 0,           1, 0, 0x12,
+                                            1,   3,   0,  1, 0, 0, 0, orientation, 0, 0, 0};
+  const std::vector<uint8_t>& tiff = little ? little_tiff : big_tiff;
+  exif.insert(exif.end(), tiff.begin(), tiff.end());
+  std::vector<uint8_t> jpeg = test_jpeg(24, 16);
+  const std::vector<uint8_t> marker = {0xff, 0xe1, 0, static_cast<uint8_t>(exif.size() + 2)};
+  jpeg.insert(jpeg.begin() + 2, exif.begin(), exif.end());
+  jpeg.insert(jpeg.begin() + 2, marker.begin(), marker.end());
+  return jpeg;
+}
+
+TEST(ImageFile, TheOrientationIsAppliedOnlyWhenAskedFor) {
+  const auto decoded = [](const std::vector<uint8_t>& bytes, bool turn) {
+    Image image;
+    EXPECT_TRUE(decode_image(bytes, image, {.exif_orientation = turn}));
+    return image;
+  };
+  const Image as_stored = decoded(test_jpeg(24, 16), true);
+  EXPECT_EQ(decoded(turned_jpeg(6), false), as_stored);
+  EXPECT_EQ(decoded(turned_jpeg(1), true), as_stored);
+  EXPECT_EQ(decoded(turned_jpeg(9), true), as_stored);
+  EXPECT_EQ(decoded(turned_jpeg(3), true), transpose(as_stored, Transposition::kRotate180));
+  EXPECT_EQ(decoded(turned_jpeg(6), true), transpose(as_stored, Transposition::kRotate270));
+  EXPECT_EQ(decoded(turned_jpeg(8, /*little=*/true), true), transpose(as_stored, Transposition::kRotate90));
 }
 
 TEST(ImageFile, TooManyPixelsAreRefusedBeforeTheyAreAllocated) {
-  const ImageLimits limits{.max_pixels = 99};
-  EXPECT_EQ(reason(test_png(test_picture(10, 10)), limits), "the picture has 10 x 10 pixels; at most 99 are read");
-  EXPECT_EQ(reason(test_jpeg(10, 10), limits), "the picture has 10 x 10 pixels; at most 99 are read");
+  const DecodeOptions limits{.max_pixels = 99};
+  EXPECT_EQ(reason(test_png(test_picture(10, 10)), limits),
+            "the picture has 10 x 10 pixels; at most 99 are read (--max-pixels)");
+  EXPECT_EQ(reason(test_jpeg(10, 10), limits), "the picture has 10 x 10 pixels; at most 99 are read (--max-pixels)");
 }
 
 TEST(ImageFile, ProblemsWithTheFileNameItsPath) {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <numeric>
 #include <stdexcept>
 
@@ -24,7 +25,7 @@ class FakeDataset final : public Dataset {
   const std::vector<std::string>& classes() const override { return classes_; }
   int label(int64_t index) const override { return static_cast<int>(index % 3); }
   std::string name(int64_t index) const override { return "fake/" + std::to_string(index); }
-  Status load_into(int64_t index, Image& image) const override {
+  Status load_into(int64_t index, Image& image, MemoryLease&) const override {
     if (std::count(broken.begin(), broken.end(), index)) return Error{ErrorKind::kUser, name(index) + ": broken"};
     if (index == machine_fails_at) return Error{ErrorKind::kPlatform, name(index) + ": too many open files"};
     if (index == throws_at) throw std::runtime_error("unexpected");
@@ -183,8 +184,9 @@ TEST(Loader, ABrokenPictureIsNamedTheFirstOfItsBatch) {
     loader.start(up_to(50), 0);
     EXPECT_TRUE(loader.next());
     EXPECT_TRUE(loader.next());
-    EXPECT_EQ(next_error(loader), "fake/19: broken");
-    EXPECT_EQ(next_error(loader), "fake/19: broken") << "the error stays until the next start";
+    EXPECT_EQ(next_error(loader), "fake/19: broken (--bad-images=skip leaves such pictures out)");
+    EXPECT_EQ(next_error(loader), "fake/19: broken (--bad-images=skip leaves such pictures out)")
+        << "the error stays until the next start";
     loader.start(up_to(8), 1);
     EXPECT_EQ(drain(loader).size(), 1u);
   }
@@ -215,6 +217,57 @@ TEST(Loader, SkippedPicturesLeaveTheOthersAsTheyAre) {
     ASSERT_TRUE(loader.first_skipped());
     EXPECT_EQ(loader.first_skipped()->message, "fake/0: broken");
   }
+}
+
+TEST(Loader, ABrokenPictureCountsOnceHoweverOftenItComes) {
+  auto dataset = fake();
+  dataset->broken = {3, 20};
+  Loader loader(dataset, Transform::train(16), {.batch_size = 8, .threads = 2, .bad_images = BadImages::kSkip});
+  for (int64_t epoch = 0; epoch < 3; ++epoch) {
+    loader.start({3, 0, 1, 3, 20, 2}, epoch);
+    EXPECT_EQ(drain(loader)[0].indices.size(), 3u);
+    EXPECT_EQ(loader.skipped(), 2);
+  }
+}
+
+// Pictures each of which needs more than half of the budget, and how many were in the threads' hands at once.
+class LargePictures final : public Dataset {
+ public:
+  int64_t size() const override { return 40; }
+  const std::vector<std::string>& classes() const override { return classes_; }
+  int label(int64_t) const override { return 0; }
+  std::string name(int64_t index) const override { return std::to_string(index); }
+  Status load_into(int64_t, Image& image, MemoryLease& memory) const override {
+    memory.take(600);
+    const int now = ++held_;
+    for (int before = most_; now > before && !most_.compare_exchange_weak(before, now);) {
+    }
+    image = test_picture(300, 200);
+    --held_;
+    return ok_status();
+  }
+  int most() const { return most_; }
+
+ private:
+  std::vector<std::string> classes_ = {"a"};
+  mutable std::atomic<int> held_ = 0, most_ = 0;
+};
+
+TEST(Loader, ThreadsShareOneBudgetOfMemory) {
+  const auto dataset = std::make_shared<LargePictures>();
+  Loader loader(dataset, Transform::validation(8), {.batch_size = 8, .threads = 4, .decode_memory = 1000});
+  loader.start(up_to(40), 0);
+  EXPECT_EQ(drain(loader).size(), 5u);
+  EXPECT_EQ(dataset->most(), 1);
+}
+
+TEST(Loader, APictureThatAStepCannotBeDoneToIsTheDatasFault) {
+  const auto transform = Transform::compose({RandomCrop{16, 16}, ToTensor{}, Normalize{}}).value();
+  Loader loader(fake(), transform, {.batch_size = 8, .threads = 2});
+  loader.start(up_to(50), 0);
+  EXPECT_EQ(next_error(loader),
+            "fake/0: RandomCrop of 16 x 16 from a picture of 11 x 9; put a Resize before it (--bad-images=skip leaves "
+            "such pictures out)");
 }
 
 TEST(Loader, WhatIsNotThePicturesFaultIsNeverSkipped) {

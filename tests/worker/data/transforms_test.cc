@@ -6,6 +6,7 @@
 #include <set>
 
 #include "tests/worker/data/test_pictures.h"
+#include "worker/data/fused_transform.h"
 #include "worker/data/resize.h"
 #include "worker/data/rotation.h"
 
@@ -103,7 +104,7 @@ TEST(Transform, NormalisesAsTorchInEveryBit) {
   for (const int value : {0, 1, 127, 200, 255})
     image.pixels.insert(image.pixels.end(), 15, static_cast<uint8_t>(value));
   std::vector<float> out(75);
-  Transform::validation(5).apply(image, 0, /*channels_last=*/true, out.data());
+  ASSERT_TRUE(Transform::validation(5).apply(image, 0, /*channels_last=*/true, out.data()));
   const auto row = [&](int value) {
     return std::vector<float>(out.begin() + 15 * value, out.begin() + 15 * value + 3);
   };
@@ -114,12 +115,15 @@ TEST(Transform, NormalisesAsTorchInEveryBit) {
   EXPECT_THAT(row(4), ElementsAre(0x1.1fdc3ap+1f, 0x1.36db6ep+1f, 0x1.51eb86p+1f));
 }
 
-TEST(Transform, TheRecipesSizes) {
-  EXPECT_EQ(Transform::train(224).resize, 256);
-  EXPECT_EQ(Transform::train(64).resize, 73);
-  EXPECT_EQ(Transform::train(64).crop, 64);
-  EXPECT_EQ(Transform::validation(64).resize, 64);
-  EXPECT_FALSE(Transform::validation(64).augment);
+TEST(Transform, TheRecipesSteps) {
+  EXPECT_EQ(Transform::train(224).steps().front(), Step(Resize{256, 256}));
+  EXPECT_THAT(
+      Transform::train(64).steps(),
+      ElementsAre(Step(Resize{73, 73}), Step(RandomCrop{64, 64}), Step(RandomHorizontalFlip{0.5}),
+                  Step(RandomRotation{-15, 15}), Step(RandomVerticalFlip{0.5}), Step(ToTensor{}), Step(Normalize{})));
+  EXPECT_THAT(Transform::validation(64).steps(),
+              ElementsAre(Step(Resize{64, 64}), Step(ToTensor{}), Step(Normalize{})));
+  EXPECT_EQ(Transform::train(64).size(), 64);
 }
 
 TEST(Transform, BothMemoryOrdersHoldTheSameValues) {
@@ -127,49 +131,146 @@ TEST(Transform, BothMemoryOrdersHoldTheSameValues) {
   const Image image = test_picture(48, 48);
   for (uint64_t seed = 0; seed < 8; ++seed) {
     std::vector<float> first(3 * 64 * 64), last(3 * 64 * 64);
-    transform.apply(image, seed, false, first.data());
-    transform.apply(image, seed, true, last.data());
+    ASSERT_TRUE(transform.apply(image, seed, false, first.data()));
+    ASSERT_TRUE(transform.apply(image, seed, true, last.data()));
     for (size_t i = 0; i < last.size(); ++i) ASSERT_EQ(last[i], first[i % 3 * 64 * 64 + i / 3]) << seed << " " << i;
   }
 }
 
-TEST(Transform, AFlipTwiceIsThePictureAgain) {
-  const Transform transform{.resize = 20, .crop = 20};
+TEST(FusedTransform, AFlipTwiceIsThePictureAgain) {
+  const FusedTransform transform{20, {}};
   const Image image = test_picture(20, 20);
   std::vector<float> straight(1200), flipped(1200);
-  transform.apply(image, Augmentation{}, true, straight.data());
-  transform.apply(image, Augmentation{.flip_horizontally = true, .flip_vertically = true}, true, flipped.data());
+  transform.apply(image, {20, 20}, Augmentation{}, true, straight.data());
+  transform.apply(image, {20, 20}, {.flip_horizontally = true, .flip_vertically = true}, true, flipped.data());
   for (size_t pixel = 0; pixel < 400; ++pixel) {
     for (size_t c = 0; c < 3; ++c) ASSERT_EQ(flipped[3 * pixel + c], straight[3 * (399 - pixel) + c]);
   }
 }
 
-TEST(Transform, DrawsCoverTheirRangesAndDependOnTheSeedAlone) {
-  const Transform transform = Transform::train(64);
+TEST(Draw, CoversItsRangesAndDependsOnTheSeedAlone) {
   std::set<int> lefts, tops;
-  int horizontal = 0, vertical = 0;
+  int flips = 0, rare_flips = 0;
   double lowest = 0, highest = 0;
   for (uint64_t i = 0; i < 4000; ++i) {
-    const uint64_t seed = sample_seed(42, 1, static_cast<int64_t>(i));
-    const Augmentation drawn = transform.draw(seed), again = transform.draw(seed);
-    EXPECT_EQ(drawn.degrees, again.degrees);
-    EXPECT_EQ(drawn.left, again.left);
-    lefts.insert(drawn.left);
-    tops.insert(drawn.top);
-    horizontal += drawn.flip_horizontally;
-    vertical += drawn.flip_vertically;
-    lowest = std::min(lowest, drawn.degrees);
-    highest = std::max(highest, drawn.degrees);
+    SplitMix64 random(sample_seed(42, 1, static_cast<int64_t>(i))), again = random;
+    const auto drawn = [&](const Step& step, ImageSize size) { return draw(step, size, random).value(); };
+    const Window window = drawn(RandomCrop{60, 64}, {73, 73}).window;
+    EXPECT_EQ(window.left, draw(RandomCrop{60, 64}, {73, 73}, again)->window.left);
+    lefts.insert(window.left);
+    tops.insert(window.top);
+    flips += drawn(RandomHorizontalFlip{}, {73, 73}).flip;
+    rare_flips += drawn(RandomVerticalFlip{0.1}, {73, 73}).flip;
+    EXPECT_FALSE(drawn(RandomVerticalFlip{0}, {73, 73}).flip);
+    EXPECT_TRUE(drawn(RandomHorizontalFlip{1}, {73, 73}).flip);
+    const double degrees = drawn(RandomRotation{-15, 10}, {73, 73}).affine.degrees;
+    lowest = std::min(lowest, degrees);
+    highest = std::max(highest, degrees);
   }
   EXPECT_EQ(lefts.size(), 10u);  // 0 … 73 − 64
   EXPECT_EQ(*lefts.rbegin(), 9);
-  EXPECT_EQ(tops.size(), 10u);
-  EXPECT_NEAR(horizontal, 2000, 200);
-  EXPECT_NEAR(vertical, 2000, 200);
+  EXPECT_EQ(tops.size(), 14u);
+  EXPECT_NEAR(flips, 2000, 200);
+  EXPECT_NEAR(rare_flips, 400, 100);
   EXPECT_GE(lowest, -15.0);
   EXPECT_LT(lowest, -14.5);
-  EXPECT_LT(highest, 15.0);
-  EXPECT_GT(highest, 14.5);
+  EXPECT_LT(highest, 10.0);
+  EXPECT_GT(highest, 9.5);
+}
+
+TEST(Draw, AnAffinityStaysWithinItsRanges) {
+  const RandomAffine step{{-20, 30}, {{0.1, 0.25}}, {{0.5, 2}}, {{-5, 5}}, {{1, 2}}};
+  SplitMix64 random(3);
+  int most_x = 0, most_y = 0;
+  for (int i = 0; i < 2000; ++i) {
+    const AffineDraw drawn = draw(step, {100, 80}, random)->affine;
+    most_x = std::max(most_x, std::abs(drawn.shift_x));
+    most_y = std::max(most_y, std::abs(drawn.shift_y));
+    EXPECT_TRUE(drawn.degrees >= -20 && drawn.degrees < 30);
+    EXPECT_TRUE(drawn.scale >= 0.5 && drawn.scale < 2);
+    EXPECT_TRUE(drawn.shear_x >= -5 && drawn.shear_x < 5);
+    EXPECT_TRUE(drawn.shear_y >= 1 && drawn.shear_y < 2);
+  }
+  EXPECT_EQ(most_x, 10);
+  EXPECT_EQ(most_y, 20);
+}
+
+TEST(Draw, RefusesWhatCannotBeDoneToThisPicture) {
+  SplitMix64 random(1);
+  EXPECT_EQ(draw(RandomCrop{50, 60}, {59, 90}, random).error().message,
+            "RandomCrop of 60 x 50 from a picture of 59 x 90; put a Resize before it");
+  EXPECT_EQ(draw(Resize{256, {}}, {100000, 1}, random).error().message,
+            "a picture of 100000 x 1 would have 25600000 x 256 pixels after Resize to a shorter side of 256");
+}
+
+TEST(Transform, TheFusedPassEqualsTheStepsOneByOne) {
+  const std::vector<std::vector<Step>> heads = {
+      Transform::train(32).steps(),
+      Transform::validation(32).steps(),
+      {Resize{40, {}}, CenterCrop{32, 32}, ToTensor{}, Normalize{}},
+      {Resize{36, {}}, RandomCrop{32, 32}, RandomVerticalFlip{}, ToTensor{}, Normalize{}},
+      {Resize{50, 40}, RandomCrop{32, 32}, RandomRotation{80, 100}, ToTensor{}, Normalize{}},
+      {Resize{33, 47}, CenterCrop{32, 32}, RandomHorizontalFlip{0.9}, RandomRotation{90, 90}, ToTensor{},
+       Normalize{{0.5, 0.4, 0.3}, {0.1, 0.2, 0.3}}},
+  };
+  for (const std::vector<Step>& steps : heads) {
+    const Transform transform = Transform::compose(steps).value();
+    EXPECT_TRUE(transform.is_fused());
+    for (uint64_t seed = 0; seed < 20; ++seed) {
+      const Image image = test_picture(30 + static_cast<int>(seed), 60 - static_cast<int>(2 * seed));
+      std::vector<float> fused(3 * 32 * 32), stepwise(3 * 32 * 32);
+      ASSERT_TRUE(transform.apply(image, seed, seed % 2 == 0, fused.data()));
+      ASSERT_TRUE(transform.apply_stepwise(image, seed, seed % 2 == 0, stepwise.data()));
+      EXPECT_EQ(fused, stepwise) << steps.size() << " steps, seed " << seed;
+    }
+  }
+}
+
+TEST(Transform, WhatDoesNotMatchRunsStepByStep) {
+  const std::vector<std::vector<Step>> lists = {
+      {CenterCrop{32, 32}, ToTensor{}, Normalize{}},
+      {Resize{20, 20}, CenterCrop{32, 32}, ToTensor{}, Normalize{}},  // pads
+      {Resize{32, 32}, RandomAffine{{-10, 10}, {}, {}, {}, {}}, ToTensor{}, Normalize{}},
+      {Resize{32, 32}, RandomRotation{}, RandomHorizontalFlip{}, ToTensor{}, Normalize{}},
+      {Resize{64, 64}, Resize{32, {}}, ToTensor{}, Normalize{}},
+  };
+  for (const std::vector<Step>& steps : lists) {
+    const Transform transform = Transform::compose(steps).value();
+    EXPECT_FALSE(transform.is_fused());
+    EXPECT_EQ(transform.size(), 32);
+    std::vector<float> out(3 * 32 * 32);
+    EXPECT_TRUE(transform.apply(test_picture(50, 40), 1, true, out.data()));
+  }
+}
+
+TEST(Transform, AListThatCannotWorkIsRefusedByEntry) {
+  const auto reason = [](std::vector<Step> steps) {
+    const Result<Transform> composed = Transform::compose(std::move(steps));
+    return composed ? std::string() : composed.error().message;
+  };
+  EXPECT_EQ(reason({}), "must end in ToTensor and Normalize");
+  EXPECT_EQ(reason({Resize{32, 32}, ToTensor{}}), "[1] (ToTensor): allowed only as the last step but one");
+  EXPECT_EQ(reason({Resize{32, 32}, Normalize{}}), "[1] (Normalize): allowed only as the last step, after ToTensor");
+  EXPECT_EQ(reason({Resize{32, {}}, ToTensor{}, Normalize{}}),
+            "the pictures would have no fixed size; a Resize to [height, width], a CenterCrop or a RandomCrop gives "
+            "them one");
+  EXPECT_EQ(reason({Resize{32, 64}, ToTensor{}, Normalize{}}),
+            "the pictures would have 64 x 32 pixels; they must become square");
+  EXPECT_EQ(reason({Resize{0, 32}, ToTensor{}, Normalize{}}),
+            "[0] (Resize): a side of 0 pixels; allowed are 1 to 32768");
+  EXPECT_EQ(reason({Resize{32, 32}, RandomCrop{64, 64}, ToTensor{}, Normalize{}}),
+            "[1] (RandomCrop): a crop of 64 x 64 from the 32 x 32 pixels that come to it; allowed is what fits (Resize "
+            "before it?)");
+  EXPECT_EQ(reason({Resize{40, {}}, RandomHorizontalFlip{}, RandomCrop{64, 64}, ToTensor{}, Normalize{}}),
+            "[2] (RandomCrop): a crop of 64 x 64 from pictures whose shorter side is 40; allowed is what fits");
+  EXPECT_EQ(reason({Resize{40, {}}, RandomCrop{64, 32}, CenterCrop{32, 32}, ToTensor{}, Normalize{}}), "")
+      << "a tall picture has room for it";
+  EXPECT_EQ(reason({Resize{32, 32}, RandomHorizontalFlip{1.5}, ToTensor{}, Normalize{}}),
+            "[1] (RandomHorizontalFlip): \"p\" is not a probability; allowed are 0 to 1");
+  EXPECT_EQ(reason({Resize{32, 32}, RandomRotation{5, -5}, ToTensor{}, Normalize{}}),
+            "[1] (RandomRotation): \"degrees\" is not a range [low, high]");
+  EXPECT_EQ(reason({Resize{32, 32}, ToTensor{}, Normalize{{0, 0, 0}, {1, 0, 1}}}),
+            "[2] (Normalize): \"mean\" and \"std\" must be finite, and \"std\" not 0");
 }
 
 TEST(SampleSeed, EveryArgumentMatters) {

@@ -8,6 +8,8 @@
 #include <set>
 #include <sstream>
 
+#include "tests/temporary_directory.h"
+
 namespace ferrun::train {
 namespace {
 
@@ -159,6 +161,45 @@ TEST(CommandLine, HelpIsGroupedAndTellsTheDefaults) {
   }
   EXPECT_THAT(help({"predict", "--help"}), HasSubstr("--json"));
   EXPECT_THAT(help({"--version"}), HasSubstr("worker "));
+}
+
+TEST(CommandLine, TransformsAreReadWithTheCommandLineAndPrintedFromIt) {
+  EXPECT_EQ(help({"--print-transforms"}), data::recipe_text(data::Recipe::standard(64)));
+  EXPECT_EQ(help({"--print-transforms", "--data", "d"}), data::recipe_text(data::Recipe::standard(224)));
+  EXPECT_EQ(help({"eval", "--checkpoint", "c", "--print-transforms", "--image-size=96"}),
+            data::recipe_text(data::Recipe::standard(96)));
+  EXPECT_EQ(
+      refusal({"--print-transforms", "--image-size=50"}),
+      "--image-size 50: the pictures would have 50 x 50 pixels; the network takes squares whose side is a multiple "
+      "of 32");
+  const testing::TemporaryDirectory folder;
+  const std::string path = folder.file("r.json");
+  std::ofstream(path) << data::recipe_text(data::Recipe::standard(96));
+  const auto options = parsed<TrainOptions>({"--transforms", path});
+  EXPECT_EQ(options.data.size(), 96);
+  EXPECT_EQ(options.data.recipe(), data::Recipe::standard(96));
+  EXPECT_EQ(help({"--transforms", path, "--print-transforms"}), data::recipe_text(data::Recipe::standard(96)));
+  EXPECT_EQ(refusal({"--transforms", path, "--image-size=64"}),
+            "--image-size 64: the pictures of --transforms " + path + " have 96; leave --image-size out");
+  std::ofstream(path) << "{}";
+  EXPECT_EQ(refusal({"--transforms", path}), path + ": train is missing: a list of transforms");
+}
+
+TEST(CommandLine, SplitTakesTwoOrThreeSharesOfAFolder) {
+  EXPECT_THAT(parsed<TrainOptions>({"--data=d", "--split=0.8,0.1,0.1"}).data.split, ElementsAre(0.8, 0.1, 0.1));
+  EXPECT_THAT(parsed<TrainOptions>({"--data=d", "--split=0.9,0.1"}).data.split, ElementsAre(0.9, 0.1));
+  EXPECT_EQ(refusal({"--split=0.9,0.1"}), "--split divides a folder: give --data too");
+  EXPECT_EQ(refusal({"--data=d", "--split=0.9,0.2"}).substr(0, 46), "--split: '0.9,0.2' does not sum to 1, as 0.8,0");
+  EXPECT_THAT(refusal({"--data=d", "--split=1"}), HasSubstr("'1' is not two or three shares"));
+  EXPECT_THAT(refusal({"--data=d", "--split=a,b"}), HasSubstr("'a' is not a number of at least 0"));
+}
+
+TEST(CommandLine, HowPicturesAreDecoded) {
+  const auto options = parsed<TrainOptions>({"--max-pixels=500000000", "--exif-orientation"});
+  EXPECT_EQ(options.data.max_pixels, 500'000'000);
+  EXPECT_TRUE(options.data.exif_orientation);
+  EXPECT_EQ(parsed<TrainOptions>({}).data.max_pixels, data::kDefaultMaxPixels);
+  EXPECT_FALSE(parsed<TrainOptions>({}).data.exif_orientation);
 }
 
 // The manual page and the program know the same options.
