@@ -4,6 +4,7 @@
 #include <array>
 #include <optional>
 
+#include "worker/checkpoint/file_kind.h"
 #include "worker/checkpoint/zip_format.h"
 
 namespace ferrun::checkpoint {
@@ -14,25 +15,6 @@ using zip::get;
 constexpr uint64_t kMaxDirectoryBytes = uint64_t{1} << 28;
 
 Error corrupt(const std::string& what) { return {ErrorKind::kUser, "is corrupt: " + what}; }
-
-// Why a file without a zip end record is none of ours, from its first bytes.
-Error not_an_archive(const ByteSource& source) {
-  if (source.size() == 0) return {ErrorKind::kUser, "is empty"};
-  std::array<uint8_t, 14> head{};
-  // Protocol 2 and the long 0x1950a86a20f9469cfc6c open every file of torch.save before 1.6.
-  constexpr std::array<uint8_t, 14> kLegacy{0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c,
-                                            0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19};
-  const size_t length = static_cast<size_t>(std::min<uint64_t>(source.size(), head.size()));
-  if (auto got = source.read_at(0, std::span(head).first(length)); !got) return got.error();
-  if (head == kLegacy) {
-    return {ErrorKind::kUser,
-            "has PyTorch's legacy format: in Python, torch.load it and torch.save it again to get the zip format"};
-  }
-  if (length >= 4 && get<4>(head, 0) == zip::kLocalHeader) {
-    return {ErrorKind::kUser, "is truncated: it begins as a PyTorch checkpoint, but its end is missing"};
-  }
-  return {ErrorKind::kUser, "is no PyTorch checkpoint"};
-}
 
 // The body of the extra field with this id.
 std::optional<std::span<const uint8_t>> find_extra(std::span<const uint8_t> extra, uint16_t id) {
@@ -56,7 +38,7 @@ Result<ZipReader> ZipReader::open(const ByteSource& source) {
 }
 
 Result<ZipReader::Directory> ZipReader::find_directory(const ByteSource& source) {
-  if (source.size() < zip::kEndSize) return not_an_archive(source);
+  if (source.size() < zip::kEndSize) return describe_foreign_file(source);
   // The end record is last, but for a comment of at most 65535 bytes.
   const uint64_t length = std::min<uint64_t>(source.size(), zip::kEndSize + 0xffff);
   std::vector<uint8_t> tail(length);
@@ -68,7 +50,7 @@ Result<ZipReader::Directory> ZipReader::find_directory(const ByteSource& source)
                        directory.entries == zip::kSeeZip64Short;
     return zip64 ? read_zip64_end(source, source.size() - length + at) : Result<Directory>(directory);
   }
-  return not_an_archive(source);
+  return describe_foreign_file(source);
 }
 
 Result<ZipReader::Directory> ZipReader::read_zip64_end(const ByteSource& source, uint64_t end_offset) {

@@ -70,6 +70,7 @@ Ending run_eval(const EvalOptions& options, CommandContext& context) {
   if (options.channels_last) {
     use_channels_last(*loaded.model);
   }
+  if (options.amp == AmpChoice::kOff) loaded.model->fold_batch_norm();
   const Arithmetic arithmetic{job.device, autocast_type(options.amp, job.device), options.channels_last};
   const Result<SampleSums> sums =
       evaluate(loaded.model, loader, sampler, loader_options.batch_size, arithmetic, *job.group);

@@ -40,6 +40,7 @@ Ending run_command(const Command& command, CommandContext& context) {
   if (const auto* const train = std::get_if<TrainOptions>(&command)) return run_train(*train, context);
   if (const auto* const eval = std::get_if<EvalOptions>(&command)) return run_eval(*eval, context);
   if (const auto* const predict = std::get_if<PredictOptions>(&command)) return run_predict(*predict, context);
+  if (const auto* const exported = std::get_if<ExportOptions>(&command)) return run_export(*exported);
   return run_make_data(std::get<MakeDataOptions>(command));
 }
 

@@ -53,7 +53,9 @@ TEST(Weights, AreFoundInCheckpointsOfSeveralShapes) {
   const checkpoint::Value state = checkpoint::module_state(*EmotionNet(5));
   for (const checkpoint::Value& file :
        {state, checkpoint::Value(checkpoint::Dict{{"epoch", 1}, {"model_state_dict", state}}),
-        checkpoint::Value(checkpoint::Dict{{"state_dict", state}})}) {
+        checkpoint::Value(checkpoint::Dict{{"state_dict", state}}),
+        checkpoint::Value(checkpoint::Dict{{"network", checkpoint::Dict{{"weights", state}}}}),
+        checkpoint::Value(checkpoint::Dict{{"my own name", state}})}) {
     auto found = find_weights(file);
     ASSERT_TRUE(found.ok());
     EXPECT_EQ(count_classes(**found), 5);
