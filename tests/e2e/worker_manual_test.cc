@@ -57,6 +57,7 @@ TEST(WorkerManual, DescribesEveryOptionOfTheOtherCommands) {
   expect_all_in(options_of({"predict"}), part(text, ".SS worker predict", ".SS worker eval"), "worker predict");
   // eval refers to the groups above for what it shares with training.
   expect_all_in(options_of({"eval"}), part(text, ".SS Data", ".SS worker make-data"), "worker eval");
+  expect_all_in(options_of({"export"}), part(text, ".SS worker export", ".SS worker make-data"), "worker export");
   expect_all_in(options_of({"make-data"}), part(text, ".SS worker make-data", ".SH RESTARTS"), "worker make-data");
 }
 
