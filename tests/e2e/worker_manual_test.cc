@@ -63,7 +63,8 @@ TEST(WorkerManual, DescribesEveryOptionOfTheOtherCommands) {
 
 TEST(WorkerManual, DescribesNoOptionThatIsNotThere) {
   std::set<std::string> known{"--help"};
-  for (const std::vector<std::string>& command : {std::vector<std::string>{}, {"predict"}, {"eval"}, {"make-data"}}) {
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{}, {"predict"}, {"eval"}, {"export"}, {"make-data"}}) {
     known.merge(options_of(command));
   }
   for (const std::string& option : options_in(part(page(), ".SH OPTIONS", ".SH SEE ALSO"))) {

@@ -38,13 +38,15 @@ TEST(FileKind, WhatIsNoCheckpointIsNamedWithItsRemedy) {
   EXPECT_THAT(refusal_of("\xff\xd8\xff\xe0 a face"), HasSubstr("picture"));
   EXPECT_THAT(refusal_of("\x1f\x8b\x08"), HasSubstr("gunzip"));
   EXPECT_THAT(refusal_of("\x80\x04\x95 a pickle"), HasSubstr("pickle"));
-  EXPECT_THAT(refusal_of("epoch,loss\n1,0.5\n"), HasSubstr("text file, not a checkpoint (it begins 'epoch,loss 1,0.5 ')"));
+  EXPECT_THAT(refusal_of("epoch,loss\n1,0.5\n"),
+              HasSubstr("text file, not a checkpoint (it begins 'epoch,loss 1,0.5 ')"));
   EXPECT_EQ(refusal_of("\x01\x02\x03"s), "is no PyTorch checkpoint");
 }
 
 TEST(FileKind, EveryShortFileIsRefused) {
-  for (const std::string& whole : {"\x89HDF\r\n\x1a\n"s, "version https://git-lfs.github.com/spec/v1"s, "\x08\x07\x12\x07pytorch"s,
-                                   "PK\x03\x04"s, "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."s}) {
+  for (const std::string& whole :
+       {"\x89HDF\r\n\x1a\n"s, "version https://git-lfs.github.com/spec/v1"s, "\x08\x07\x12\x07pytorch"s, "PK\x03\x04"s,
+        "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."s}) {
     for (size_t length = 0; length <= whole.size(); ++length) EXPECT_NE(refusal_of(whole.substr(0, length)), "");
   }
 }

@@ -1,6 +1,4 @@
 // Files of torch.save before 1.6, put together by hand; tests/parity reads those that PyTorch writes.
-#include "worker/checkpoint/legacy_reader.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -8,6 +6,7 @@
 
 #include "tests/worker/checkpoint/archives.h"
 #include "worker/checkpoint/file_kind.h"
+#include "worker/checkpoint/legacy_reader.h"
 #include "worker/checkpoint/pickle_writer.h"
 #include "worker/checkpoint/zip_format.h"
 

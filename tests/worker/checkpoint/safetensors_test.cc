@@ -33,9 +33,9 @@ TEST(Safetensors, WhatIsWrittenComesBack) {
   const auto bytes_of = [](const auto& list) {
     return std::span(reinterpret_cast<const uint8_t*>(list.data()), list.size() * sizeof list[0]);
   };
-  ASSERT_TRUE(write_safetensors(sink,
-                                {{"a.weight", float_vector("", 2), bytes_of(values)}, {"steps", counter, bytes_of(count)}},
-                                {{"format", "pt"}})
+  ASSERT_TRUE(write_safetensors(
+                  sink, {{"a.weight", float_vector("", 2), bytes_of(values)}, {"steps", counter, bytes_of(count)}},
+                  {{"format", "pt"}})
                   .ok());
   EXPECT_EQ(zip::get<8>(sink.bytes(), 0) % 8, 0U) << "tensors are aligned";
   const MemorySource source(sink.bytes());

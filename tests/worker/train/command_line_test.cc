@@ -92,8 +92,8 @@ TEST(CommandLine, HasCommands) {
   EXPECT_THAT(predict.classes, ElementsAre("a", "b"));
   EXPECT_THAT(predict.images, ElementsAre("x.png", "y.jpg"));
   EXPECT_EQ(predict.format, PredictFormat::kJson);
-  const auto listed = parsed<PredictOptions>(
-      {"predict", "--checkpoint", "c.pt", "--csv", "--top-k", "3", "--batch-size=8", "--num-workers", "0", "-", "dir", "--", "-k.jpg"});
+  const auto listed = parsed<PredictOptions>({"predict", "--checkpoint", "c.pt", "--csv", "--top-k", "3",
+                                              "--batch-size=8", "--num-workers", "0", "-", "dir", "--", "-k.jpg"});
   EXPECT_THAT(listed.images, ElementsAre("-", "dir", "-k.jpg"));
   EXPECT_EQ(listed.format, PredictFormat::kCsv);
   EXPECT_EQ(listed.top_k, 3);

@@ -22,8 +22,11 @@ class PictureListTest : public ::testing::Test {
     fs::create_directories((folder_.path() / name).parent_path());
     std::ofstream(folder_.path() / name) << "x";
   }
-  std::string path(const std::string& name = "") const { return name.empty() ? folder_.path().string() : (folder_.path() / name).string(); }
-  static Result<std::vector<std::string>> list(const std::vector<std::string>& arguments, const std::string& input = "") {
+  std::string path(const std::string& name = "") const {
+    return name.empty() ? folder_.path().string() : (folder_.path() / name).string();
+  }
+  static Result<std::vector<std::string>> list(const std::vector<std::string>& arguments,
+                                               const std::string& input = "") {
     std::istringstream stream(input);
     return list_pictures(arguments, stream);
   }
@@ -33,11 +36,13 @@ class PictureListTest : public ::testing::Test {
 };
 
 TEST_F(PictureListTest, AFolderGivesItsPicturesSortedWithThoseBelow) {
-  for (const char* name : {"b/2.JPG", "b/1.png", "a.jpeg", "c.txt", ".hidden.jpg", ".trash/x.jpg", "z.jpg"}) touch(name);
+  for (const char* name : {"b/2.JPG", "b/1.png", "a.jpeg", "c.txt", ".hidden.jpg", ".trash/x.jpg", "z.jpg"})
+    touch(name);
   fs::create_directory_symlink(path(), path() + "/b/loop");
   const auto files = list({"first.jpg", path(), "-k.jpg"});
   ASSERT_TRUE(files.ok()) << files.error().message;
-  EXPECT_THAT(*files, ElementsAre("first.jpg", path("a.jpeg"), path("b/1.png"), path("b/2.JPG"), path("z.jpg"), "-k.jpg"));
+  EXPECT_THAT(*files,
+              ElementsAre("first.jpg", path("a.jpeg"), path("b/1.png"), path("b/2.JPG"), path("z.jpg"), "-k.jpg"));
 }
 
 TEST_F(PictureListTest, AListComesFromStandardInput) {

@@ -32,8 +32,9 @@ TEST(PredictionOutput, CsvIsQuoted) {
 
 TEST(PredictionOutput, JsonIsOneArray) {
   using Json = nlohmann::ordered_json;
-  const Json expected = Json::array({Json{{"file", "a.jpg"}, {"probabilities", {{"angry", 0.125}, {"ha,ppy", 0.5}, {"sad", 0.375}}}},
-                                     Json{{"file", "b \"1\".jpg"}, {"probabilities", {{"angry", 1.0}, {"ha,ppy", 0.0}, {"sad", 0.0}}}}});
+  const Json expected =
+      Json::array({Json{{"file", "a.jpg"}, {"probabilities", {{"angry", 0.125}, {"ha,ppy", 0.5}, {"sad", 0.375}}}},
+                   Json{{"file", "b \"1\".jpg"}, {"probabilities", {{"angry", 1.0}, {"ha,ppy", 0.0}, {"sad", 0.0}}}}});
   EXPECT_EQ(shown(PredictFormat::kJson, 0, kTwo), expected.dump(2) + "\n");
   EXPECT_EQ(shown(PredictFormat::kJson, 0, {}), "[]\n");
   const Json best = Json::parse(shown(PredictFormat::kJson, 2, {kTwo[0]}));
