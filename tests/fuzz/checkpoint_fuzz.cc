@@ -35,10 +35,9 @@ void fuzz_archive(std::span<const uint8_t> bytes) {
   if (!archive) return require_one_line(archive.error());
   for_each_tensor(archive->tree, [&](const StoredTensor& tensor) {
     require(check_layout(tensor).empty());
-    const std::string record = storage_record(tensor.storage_key);
-    require(archive->records.size(record) <= bytes.size());
-    std::vector<uint8_t> storage(archive->records.size(record));
-    if (auto read = archive->records.read(record, storage); !read) require_one_line(read.error());
+    require(archive->storages->size(tensor.storage_key) <= bytes.size());
+    std::vector<uint8_t> storage(archive->storages->size(tensor.storage_key));
+    if (auto read = archive->storages->read(tensor.storage_key, storage); !read) require_one_line(read.error());
   });
 }
 

@@ -1,6 +1,10 @@
 #include "worker/checkpoint/archive_reader.h"
 
+#include "worker/checkpoint/file_kind.h"
+#include "worker/checkpoint/legacy_reader.h"
 #include "worker/checkpoint/pickle_reader.h"
+#include "worker/checkpoint/safetensors.h"
+#include "worker/checkpoint/zip_reader.h"
 
 namespace ferrun::checkpoint {
 namespace {
@@ -18,7 +22,8 @@ Result<std::vector<uint8_t>> read_whole(const ZipReader& records, const std::str
 
 Status check_kind(const ZipReader& records) {
   if (records.has("constants.pkl")) {
-    return user_error("is a TorchScript archive: in Python, torch.save the module's state_dict() instead");
+    return user_error(
+        "is a TorchScript archive: in Python, torch.save(torch.jit.load(FILE).state_dict(), \"weights.pt\")");
   }
   if (!records.has("data.pkl")) return user_error("is a zip file, but no PyTorch checkpoint");
   if (records.size("data.pkl") > kMaxPickleBytes) return user_error("is corrupt: its pickle is too long");
@@ -33,11 +38,20 @@ Status check_kind(const ZipReader& records) {
   return ok_status();
 }
 
-}  // namespace
+class ZipStorages final : public StorageReader {
+ public:
+  explicit ZipStorages(ZipReader records) : records_(std::move(records)) {}
+  bool has(const std::string& key) const override { return records_.has(storage_record(key)); }
+  uint64_t size(const std::string& key) const override { return records_.size(storage_record(key)); }
+  Status read(const std::string& key, std::span<uint8_t> into) const override {
+    return records_.read(storage_record(key), into);
+  }
 
-std::string storage_record(const std::string& key) { return "data/" + key; }
+ private:
+  ZipReader records_;
+};
 
-Result<Archive> open_archive(const ByteSource& source) {
+Result<Archive> open_zip(const ByteSource& source) {
   auto records = ZipReader::open(source);
   if (!records) return records.error();
   if (auto kind = check_kind(*records); !kind) return kind.error();
@@ -45,14 +59,29 @@ Result<Archive> open_archive(const ByteSource& source) {
   if (!pickle) return pickle.error();
   auto tree = read_pickle(*pickle);
   if (!tree) return tree.error();
+  return Archive{std::move(*tree), std::make_unique<ZipStorages>(std::move(*records))};
+}
 
+}  // namespace
+
+std::string storage_record(const std::string& key) { return "data/" + key; }
+
+Result<Archive> open_archive(const ByteSource& source) {
+  const auto kind = file_kind(source);
+  if (!kind) return kind.error();
+  auto archive = *kind == FileKind::kLegacy        ? open_legacy(source)
+                 : *kind == FileKind::kSafetensors ? open_safetensors(source)
+                                                   : open_zip(source);
+  if (!archive) return archive;
   std::string missing;
-  for_each_tensor(*tree, [&](const StoredTensor& tensor) {
-    const std::string record = storage_record(tensor.storage_key);
-    if (!records->has(record) || records->size(record) < tensor.storage_bytes) missing = record;
+  for_each_tensor(archive->tree, [&](const StoredTensor& tensor) {
+    const StorageReader& storages = *archive->storages;
+    if (!storages.has(tensor.storage_key) || storages.size(tensor.storage_key) < tensor.storage_bytes) {
+      missing = storage_record(tensor.storage_key);
+    }
   });
   if (!missing.empty()) return user_error("is corrupt: its record " + missing + " is missing or too short");
-  return Archive{std::move(*records), std::move(*tree)};
+  return archive;
 }
 
 }  // namespace ferrun::checkpoint

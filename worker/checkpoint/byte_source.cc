@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "common/io/unique_fd.h"
+#include "worker/checkpoint/file_kind.h"
 
 namespace ferrun::checkpoint {
 namespace {
@@ -52,7 +53,9 @@ Result<std::unique_ptr<ByteSource>> open_file_source(const std::string& path) {
   UniqueFd descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!descriptor) return unreadable(std::string("cannot be opened: ") + std::strerror(errno));
   struct stat facts {};
-  if (::fstat(descriptor.get(), &facts) != 0 || !S_ISREG(facts.st_mode)) return unreadable("is not a regular file");
+  const bool has_facts = ::fstat(descriptor.get(), &facts) == 0;
+  if (has_facts && S_ISDIR(facts.st_mode)) return describe_folder(path);
+  if (!has_facts || !S_ISREG(facts.st_mode)) return unreadable("is not a regular file");
   return std::unique_ptr<ByteSource>(
       std::make_unique<FileSource>(std::move(descriptor), static_cast<uint64_t>(facts.st_size)));
 }

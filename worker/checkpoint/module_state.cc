@@ -6,12 +6,16 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <string_view>
 
 namespace ferrun::checkpoint {
 namespace {
 
-constexpr std::string_view kWrapperPrefix = "module.";
+// What stands before the names of a wrapped model's state_dict.
+constexpr std::string_view kWrappers[] = {"module.", "model.", "_orig_mod.", "_fsdp_wrapped_module.",
+                                          "_checkpoint_wrapped_module."};
+constexpr std::string_view kCounter = "num_batches_tracked";
 
 void collect(const torch::nn::Module& module, const std::string& prefix,
              std::vector<std::pair<std::string, at::Tensor>>& into) {
@@ -24,25 +28,24 @@ void collect(const torch::nn::Module& module, const std::string& prefix,
 
 Error mismatch(const std::string& what) { return {ErrorKind::kUser, "the weights do not fit the model: " + what}; }
 
-// The state's tensors by name, without the prefix that wraps all of them. Failure: no state_dict at all.
-Result<std::map<std::string, at::Tensor>> tensors_by_name(const Value& state) {
+struct GivenEntry {
+  std::string name;  // as it stands in the state_dict
+  const Value* value;
+};
+
+// The state's entries by the module's names. Failure: no state_dict at all, or two entries for one name.
+Result<std::map<std::string, GivenEntry>> entries_by_name(const Value& state, const std::set<std::string>& known) {
   const Dict* dict = state.get<Dict>();
   if (dict == nullptr || dict->empty()) return mismatch("there is no state_dict");
-  const bool wrapped = std::all_of(dict->begin(), dict->end(), [](const auto& entry) {
-    const auto* name = entry.first.template get<std::string>();
-    return name != nullptr && name->compare(0, kWrapperPrefix.size(), kWrapperPrefix) == 0;
-  });
-  std::map<std::string, at::Tensor> tensors;
+  std::map<std::string, GivenEntry> entries;
   for (const auto& [key, value] : *dict) {
     const auto* name = key.get<std::string>();
-    const auto* tensor = value.get<at::Tensor>();
-    if (name == nullptr || tensor == nullptr) {
-      return mismatch("the state_dict's entry " + (name == nullptr ? "without a name" : "'" + *name + "'") +
-                      " is no tensor");
-    }
-    tensors.emplace(wrapped ? name->substr(kWrapperPrefix.size()) : *name, *tensor);
+    if (name == nullptr) return mismatch("the state_dict has an entry without a name");
+    const std::string plain = unwrapped_name(*name, [&](const std::string& text) { return known.count(text) != 0; });
+    const auto [found, is_new] = entries.emplace(plain, GivenEntry{*name, &value});
+    if (!is_new) return mismatch("'" + found->second.name + "' and '" + *name + "' stand for the same entry");
   }
-  return tensors;
+  return entries;
 }
 
 std::string shape(const at::Tensor& tensor) { return "[" + c10::Join(", ", tensor.sizes()) + "]"; }
@@ -65,33 +68,85 @@ Value module_state(const torch::nn::Module& module) {
   return state;
 }
 
-Status load_module_state(torch::nn::Module& module, const Value& state, Match match) {
-  auto given = tensors_by_name(state);
+std::string unwrapped_name(const std::string& name, const std::function<bool(const std::string&)>& is_known) {
+  std::string plain = name;
+  for (bool is_shorter = true; is_shorter && !is_known(plain);) {
+    is_shorter = false;
+    for (std::string_view wrapper : kWrappers) {
+      if (!plain.starts_with(wrapper)) continue;
+      plain.erase(0, wrapper.size());
+      is_shorter = true;
+      break;
+    }
+  }
+  if (is_known(plain)) return plain;
+  // Parts of a model may be wrapped by themselves, by what no module would be called.
+  std::string inner = plain;
+  for (std::string_view wrapper : kWrappers) {
+    const std::string segment = "." + std::string(wrapper);
+    for (size_t at = 0; wrapper.starts_with('_') && (at = inner.find(segment)) != std::string::npos;) {
+      inner.erase(at + 1, wrapper.size());
+    }
+  }
+  return is_known(inner) ? inner : name;
+}
+
+std::string shortened(const std::vector<std::string>& names) {
+  constexpr size_t kShown = 3;
+  std::string text;
+  for (size_t i = 0; i < std::min(names.size(), kShown); ++i) text += (i == 0 ? "'" : ", '") + names[i] + "'";
+  return names.size() > kShown ? text + " and " + std::to_string(names.size() - kShown) + " more" : text;
+}
+
+Result<StateDifference> load_state_dict(torch::nn::Module& module, const Value& state, bool strict) {
+  const auto wanted = named_state(module);
+  std::set<std::string> known;
+  for (const auto& entry : wanted) known.insert(entry.first);
+  auto given = entries_by_name(state, known);
   if (!given) return given.error();
+
+  const c10::NoGradGuard no_grad;
+  StateDifference difference;
   std::vector<std::pair<at::Tensor, at::Tensor>> copies;  // to, from
-  std::vector<std::string> missing;
-  for (const auto& [name, tensor] : named_state(module)) {
+  std::vector<std::string> sizes;
+  for (const auto& [name, tensor] : wanted) {
     const auto found = given->find(name);
     if (found == given->end()) {
-      missing.push_back(name);
+      if (!name.ends_with(kCounter)) difference.missing.push_back(name);
       continue;
     }
-    if (found->second.sizes() != tensor.sizes()) {
-      return mismatch("'" + name + "' has the shape " + shape(found->second) + ", the model needs " + shape(tensor));
+    const auto* from = found->second.value->get<at::Tensor>();
+    if (from == nullptr) return mismatch("the state_dict's entry '" + name + "' is no tensor");
+    at::Tensor source = *from;
+    if (tensor.dim() == 0 && source.dim() == 1 && source.size(0) > 0) source = source.select(0, 0);
+    if (source.sizes() == tensor.sizes()) {
+      copies.emplace_back(tensor, source);
+    } else {
+      sizes.push_back(name + "' has the shape " + shape(source) + ", the model's " + shape(tensor));
     }
-    copies.emplace_back(tensor, found->second);
-    given->erase(found);
   }
-  if (match == Match::kExact && !missing.empty()) {
-    return mismatch(std::to_string(missing.size()) + " of the model's entries are missing, first '" + missing.front() +
-                    "'");
+  for (const auto& [key, value] : *state.get<Dict>()) {
+    const std::string& name = *key.get<std::string>();
+    const std::string plain = unwrapped_name(name, [&](const std::string& text) { return known.count(text) != 0; });
+    if (known.count(plain) == 0) difference.unexpected.push_back(name);
   }
-  if (match == Match::kExact && !given->empty()) {
-    return mismatch(std::to_string(given->size()) + " entries are not the model's, first '" + given->begin()->first +
-                    "'");
+
+  std::string wrong;
+  const auto add = [&](const std::string& text) { wrong += (wrong.empty() ? "" : "; ") + text; };
+  if (strict && !difference.missing.empty()) add("missing: " + shortened(difference.missing));
+  if (strict && !difference.unexpected.empty()) add("unexpected: " + shortened(difference.unexpected));
+  if (!sizes.empty()) {
+    add("size mismatch: '" + sizes.front() +
+        (sizes.size() > 1 ? ", and " + std::to_string(sizes.size() - 1) + " more" : ""));
   }
-  const c10::NoGradGuard no_grad;
+  if (!wrong.empty()) return mismatch(wrong);
   for (auto& [to, from] : copies) to.copy_(from);
+  return difference;
+}
+
+Status load_module_state(torch::nn::Module& module, const Value& state) {
+  auto loaded = load_state_dict(module, state, /*strict=*/true);
+  if (!loaded) return loaded.error();
   return ok_status();
 }
 

@@ -3,6 +3,7 @@
 
 #include <torch/nn/module.h>
 
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,13 +21,26 @@ std::vector<std::pair<std::string, at::Tensor>> named_state(const torch::nn::Mod
 // channels_last) and detached: later training steps do not change it.
 Value module_state(const torch::nn::Module& module);
 
-enum class Match {
-  kExact,       // every entry of the module is in the state and the other way round
-  kCommonOnly,  // Python's strict=False: entries that only one of them has are left alone
+// The names in which a state_dict and a module differ; both empty when it fits.
+struct StateDifference {
+  std::vector<std::string> missing;     // the module has them, in its order
+  std::vector<std::string> unexpected;  // the state_dict has them, in its order, as they stand there
 };
 
-// Copies a state_dict into the module, all or nothing: a missing, unknown or wrongly shaped entry changes nothing and
-// is named. A leading "module." of every key (saved from Python's DDP wrapper) is dropped. Element types may differ.
-Status load_module_state(torch::nn::Module& module, const Value& state, Match match = Match::kExact);
+// Copies a state_dict into the module, all or nothing, as Python's load_state_dict(strict=…): names that only one side
+// has are an error that lists them when `strict`, and reported otherwise; entries of another shape are an error either
+// way. Element types may differ. As in PyTorch, a missing num_batches_tracked keeps the module's (it came with PyTorch
+// 0.4.1) and a single number may have one dimension (before 0.4). Names may carry what wraps them, see unwrapped_name.
+Result<StateDifference> load_state_dict(torch::nn::Module& module, const Value& state, bool strict);
+
+// The same, strictly.
+Status load_module_state(torch::nn::Module& module, const Value& state);
+
+// A state_dict's name without what DDP ("module."), torch.compile ("_orig_mod."), Lightning ("model.") and FSDP put
+// before or into it, in any nesting. Nothing is taken from a name once `is_known` answers true for it.
+std::string unwrapped_name(const std::string& name, const std::function<bool(const std::string&)>& is_known);
+
+// "'a', 'b', 'c' and 12 more".
+std::string shortened(const std::vector<std::string>& names);
 
 }  // namespace ferrun::checkpoint

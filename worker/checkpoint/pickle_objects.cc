@@ -51,7 +51,11 @@ Result<Object> rebuild_tensor(const Objects& objects, const std::vector<Ref>& ar
     if (!known) return Object(Opaque{dtype->name + " tensor"});
     type = *known;
   }
-  StoredTensor tensor{type, storage->key, bytes, *offset, *std::move(sizes), *std::move(strides)};
+  int64_t first = 0;
+  if (*offset < 0 || __builtin_add_overflow(storage->first, *offset, &first)) {
+    return malformed("a tensor that begins before its storage");
+  }
+  StoredTensor tensor{type, storage->key, bytes, first, *std::move(sizes), *std::move(strides)};
   if (std::string wrong = check_layout(tensor); !wrong.empty()) return malformed(wrong);
   return Object(std::move(tensor));
 }
@@ -160,6 +164,9 @@ Result<Object> call(const Objects& objects, const std::string& function, const s
 
 Result<Object> load_persistent(const Objects& objects, const std::vector<Ref>& id) {
   const std::string* kind = as<std::string>(objects, id, 0);
+  // The legacy format keeps a model's class beside its source text.
+  const Global* module_class = as<Global>(objects, id, 1);
+  if (kind != nullptr && *kind == "module" && module_class != nullptr) return Object(*module_class);
   const Global* storage_class = as<Global>(objects, id, 1);
   const std::string* key = as<std::string>(objects, id, 2);
   const int64_t* elements = as<int64_t>(objects, id, 4);
@@ -167,8 +174,15 @@ Result<Object> load_persistent(const Objects& objects, const std::vector<Ref>& i
       key->size() > kMaxKeyLength) {
     return malformed("an unknown kind of external object");
   }
+  // (key, offset, size) of a view into the storage, which the legacy format may have as its sixth value.
+  int64_t first = 0;
+  if (const TupleObject* view = as<TupleObject>(objects, id, 5)) {
+    const int64_t* offset = as<int64_t>(objects, view->items, 1);
+    if (offset == nullptr || *offset < 0) return malformed("a view with odd arguments");
+    first = *offset;
+  }
   if (storage_class->name == "torch.storage.UntypedStorage" || storage_class->name == "torch.UntypedStorage") {
-    return Object(Storage{ElementType::kUInt8, *key, *elements});
+    return Object(Storage{ElementType::kUInt8, *key, *elements, first});
   }
   constexpr std::string_view kModule = "torch.";
   const std::string_view name = storage_class->name;
@@ -176,7 +190,7 @@ Result<Object> load_persistent(const Objects& objects, const std::vector<Ref>& i
       name.compare(0, kModule.size(), kModule) == 0 ? element_of_storage(name.substr(kModule.size())) : std::nullopt;
   if (!type)
     return Error{ErrorKind::kUser, "holds tensors of the kind " + storage_class->name + ", which is not supported"};
-  return Object(Storage{*type, *key, *elements});
+  return Object(Storage{*type, *key, *elements, first});
 }
 
 Result<StoredTree> to_tree(const Objects& objects, Ref root, size_t max_bytes) {

@@ -23,6 +23,7 @@ struct Storage {  // what a persistent id stands for
   ElementType type;
   std::string key;
   int64_t elements;
+  int64_t first = 0;  // of a view: where it begins in the storage (legacy format alone)
 };
 struct ListObject {
   std::vector<Ref> items;

@@ -25,7 +25,7 @@ class Machine {
  public:
   explicit Machine(std::span<const uint8_t> input) : input_(input) {}
 
-  Result<StoredTree> run() {
+  Result<FirstPickle> run() {
     for (bool stopped = false; !stopped && error_.empty();) {
       const uint8_t opcode = static_cast<uint8_t>(number<1>());
       stopped = opcode == kStop;
@@ -34,7 +34,9 @@ class Machine {
     }
     if (error_.empty() && stack_.size() != 1) fail("no single value at its end");
     if (!error_.empty()) return Error{ErrorKind::kUser, error_};
-    return to_tree(objects_, stack_.back(), kTreeBytesAtLeast + kTreeBytesPerByte * input_.size());
+    auto tree = to_tree(objects_, stack_.back(), kTreeBytesAtLeast + kTreeBytesPerByte * position_);
+    if (!tree) return tree.error();
+    return FirstPickle{std::move(*tree), position_, std::move(element_bytes_)};
   }
 
  private:
@@ -247,7 +249,14 @@ class Machine {
   void load_storage(const std::vector<Ref>& id) {
     const auto* items = std::get_if<TupleObject>(&objects_[id[0]]);
     if (items == nullptr) return fail("an unknown kind of external object");
-    push(load_persistent(objects_, items->items));
+    auto loaded = load_persistent(objects_, items->items);
+    if (const auto* storage = loaded ? std::get_if<Storage>(&*loaded) : nullptr) {
+      const uint64_t bytes = element_info(storage->type).bytes;
+      if (element_bytes_.emplace(storage->key, bytes).first->second != bytes) {
+        return fail("two element types for the storage " + storage->key);
+      }
+    }
+    push(std::move(loaded));
   }
 
   static constexpr Ref kNothing = 0;  // always there, so that a failed access needs no second check
@@ -258,11 +267,18 @@ class Machine {
   std::vector<Ref> stack_;
   std::vector<size_t> marks_;
   std::unordered_map<uint32_t, Ref> memo_;
+  std::map<std::string, uint64_t> element_bytes_;
   std::string error_;
 };
 
 }  // namespace
 
-Result<StoredTree> read_pickle(std::span<const uint8_t> pickle) { return Machine(pickle).run(); }
+Result<StoredTree> read_pickle(std::span<const uint8_t> pickle) {
+  auto read = Machine(pickle).run();
+  if (!read) return read.error();
+  return std::move(read->tree);
+}
+
+Result<FirstPickle> read_first_pickle(std::span<const uint8_t> input) { return Machine(input).run(); }
 
 }  // namespace ferrun::checkpoint

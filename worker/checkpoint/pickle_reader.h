@@ -2,8 +2,11 @@
 // and Python's builders is understood, objects of any other class become Opaque.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <map>
 #include <span>
+#include <string>
 
 #include "common/result.h"
 #include "worker/checkpoint/stored_tensor.h"
@@ -14,5 +17,14 @@ namespace ferrun::checkpoint {
 // the pickle itself claims. Failure is one line. Time and memory are bounded by a multiple of the input's length:
 // shared, nested or self-containing containers cannot multiply them.
 Result<StoredTree> read_pickle(std::span<const uint8_t> pickle);
+
+// The pickle that `input` begins with; something else may follow it.
+struct FirstPickle {
+  StoredTree tree;
+  size_t bytes = 0;  // its length
+  // Bytes of one element by storage key, of every storage that it names, also in objects that became Opaque.
+  std::map<std::string, uint64_t> element_bytes;
+};
+Result<FirstPickle> read_first_pickle(std::span<const uint8_t> input);
 
 }  // namespace ferrun::checkpoint

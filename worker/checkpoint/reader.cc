@@ -14,7 +14,7 @@ namespace {
 // Storages by key, read when first asked for and then shared, as they were when they were saved.
 class Storages {
  public:
-  explicit Storages(const ZipReader& records) : records_(records) {}
+  explicit Storages(const StorageReader& reader) : reader_(reader) {}
 
   const std::string& error() const { return error_; }
 
@@ -30,10 +30,10 @@ class Storages {
   const at::Tensor* storage(const StoredTensor& stored) {
     const auto [found, is_new] = bytes_.try_emplace(stored.storage_key);
     if (!is_new || !error_.empty()) return error_.empty() ? &found->second : nullptr;
-    const std::string record = storage_record(stored.storage_key);
-    found->second = at::empty({static_cast<int64_t>(records_.size(record))}, at::TensorOptions(at::kByte));
-    const std::span<uint8_t> into(found->second.mutable_data_ptr<uint8_t>(), records_.size(record));
-    if (auto read = records_.read(record, into); !read) {
+    const uint64_t length = reader_.size(stored.storage_key);
+    found->second = at::empty({static_cast<int64_t>(length)}, at::TensorOptions(at::kByte));
+    const std::span<uint8_t> into(found->second.mutable_data_ptr<uint8_t>(), length);
+    if (auto read = reader_.read(stored.storage_key, into); !read) {
       error_ = read.error().message;
       return nullptr;
     }
@@ -46,7 +46,7 @@ class Storages {
     std::transform(begin, begin + bytes.numel(), begin, [](uint8_t byte) { return uint8_t{byte != 0}; });
   }
 
-  const ZipReader& records_;
+  const StorageReader& reader_;
   std::map<std::string, at::Tensor> bytes_;
   std::string error_;
 };
@@ -62,7 +62,7 @@ Result<Value> read(const std::string& path) {
   if (!source) return file_error(path, source.error().message);
   auto archive = open_archive(**source);
   if (!archive) return file_error(path, archive.error().message);
-  Storages storages(archive->records);
+  Storages storages(*archive->storages);
   Value value = map_tensors<at::Tensor>(archive->tree, [&](const StoredTensor& t) { return storages.tensor(t); });
   if (!storages.error().empty()) return file_error(path, storages.error());
   return value;

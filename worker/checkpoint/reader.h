@@ -1,4 +1,5 @@
-// Reads files of torch.save (zip format, pickle protocol 2) without Python and without executing anything in them.
+// Reads files of torch.save (its zip format and the legacy one, pickle protocol 2) and safetensors, without Python and
+// without executing anything in them.
 #pragma once
 
 #include <string>
@@ -8,9 +9,9 @@
 
 namespace ferrun::checkpoint {
 
-// Tensors come on the CPU with their strides. A file that is missing, truncated, corrupt, of the legacy (non-zip)
-// format or no checkpoint at all gives one line naming the file and what is wrong. Bounds are checked before memory is
-// taken.
+// Tensors come on the CPU with their strides. A file that is missing, truncated, corrupt or of another kind
+// gives one line naming the file, what is wrong and what helps. Bounds are checked before memory is taken. Of
+// safetensors: see open_archive.
 Result<Value> read(const std::string& path);
 
 }  // namespace ferrun::checkpoint

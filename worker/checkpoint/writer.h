@@ -1,8 +1,10 @@
 // Writes files that torch.load(weights_only=True) reads, so that a crash at any moment leaves the old file or the new.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "common/result.h"
 #include "worker/checkpoint/file_system.h"
@@ -21,5 +23,13 @@ struct WriteOptions {
 // Tensors are written contiguous, from the CPU, each with a storage of its own; dicts as Python dicts. Equal values
 // give equal files, whatever the path and the tensors' strides and devices.
 Status write_atomically(const std::string& path, const Value& value, const WriteOptions& options = {});
+
+// Likewise a state_dict in the safetensors format, with texts beside it.
+Status write_safetensors_atomically(const std::string& path, const Value& state_dict,
+                                    const std::map<std::string, std::string>& metadata,
+                                    const WriteOptions& options = {});
+
+// Likewise bytes as they are.
+Status write_bytes_atomically(const std::string& path, std::string_view bytes, const WriteOptions& options = {});
 
 }  // namespace ferrun::checkpoint

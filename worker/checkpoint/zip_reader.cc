@@ -4,6 +4,7 @@
 #include <array>
 #include <optional>
 
+#include "worker/checkpoint/file_kind.h"
 #include "worker/checkpoint/zip_format.h"
 
 namespace ferrun::checkpoint {
@@ -15,23 +16,10 @@ constexpr uint64_t kMaxDirectoryBytes = uint64_t{1} << 28;
 
 Error corrupt(const std::string& what) { return {ErrorKind::kUser, "is corrupt: " + what}; }
 
-// Why a file without a zip end record is none of ours, from its first bytes.
-Error not_an_archive(const ByteSource& source) {
-  if (source.size() == 0) return {ErrorKind::kUser, "is empty"};
-  std::array<uint8_t, 14> head{};
-  // Protocol 2 and the long 0x1950a86a20f9469cfc6c open every file of torch.save before 1.6.
-  constexpr std::array<uint8_t, 14> kLegacy{0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c,
-                                            0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19};
-  const size_t length = static_cast<size_t>(std::min<uint64_t>(source.size(), head.size()));
-  if (auto got = source.read_at(0, std::span(head).first(length)); !got) return got.error();
-  if (head == kLegacy) {
-    return {ErrorKind::kUser,
-            "has PyTorch's legacy format: in Python, torch.load it and torch.save it again to get the zip format"};
-  }
-  if (length >= 4 && get<4>(head, 0) == zip::kLocalHeader) {
-    return {ErrorKind::kUser, "is truncated: it begins as a PyTorch checkpoint, but its end is missing"};
-  }
-  return {ErrorKind::kUser, "is no PyTorch checkpoint"};
+// PyTorch's archives have one root folder with everything in it.
+Error another_zip(const std::string& name) {
+  return {ErrorKind::kUser, "is a zip file, but no PyTorch checkpoint ('" + name.substr(0, 64) +
+                                "' stands outside of a root folder): if it was packed for the way, unzip it first"};
 }
 
 // The body of the extra field with this id.
@@ -56,7 +44,7 @@ Result<ZipReader> ZipReader::open(const ByteSource& source) {
 }
 
 Result<ZipReader::Directory> ZipReader::find_directory(const ByteSource& source) {
-  if (source.size() < zip::kEndSize) return not_an_archive(source);
+  if (source.size() < zip::kEndSize) return describe_foreign_file(source);
   // The end record is last, but for a comment of at most 65535 bytes.
   const uint64_t length = std::min<uint64_t>(source.size(), zip::kEndSize + 0xffff);
   std::vector<uint8_t> tail(length);
@@ -68,7 +56,7 @@ Result<ZipReader::Directory> ZipReader::find_directory(const ByteSource& source)
                        directory.entries == zip::kSeeZip64Short;
     return zip64 ? read_zip64_end(source, source.size() - length + at) : Result<Directory>(directory);
   }
-  return not_an_archive(source);
+  return describe_foreign_file(source);
 }
 
 Result<ZipReader::Directory> ZipReader::read_zip64_end(const ByteSource& source, uint64_t end_offset) {
@@ -112,9 +100,9 @@ Status ZipReader::read_directory(const Directory& directory) {
 Status ZipReader::add_record(std::span<const uint8_t> entry, const std::string& full_name,
                              std::span<const uint8_t> extra) {
   const size_t slash = full_name.find('/');
-  if (slash == std::string::npos) return corrupt("a record stands outside the archive's root folder");
+  if (slash == std::string::npos) return another_zip(full_name);
   if (root_.empty()) root_ = full_name.substr(0, slash + 1);
-  if (full_name.compare(0, root_.size(), root_) != 0) return corrupt("its records have more than one root folder");
+  if (full_name.compare(0, root_.size(), root_) != 0) return another_zip(full_name);
   const std::string name = full_name.substr(root_.size());
   if (get<2>(entry, 8) & zip::kFlagEncrypted) return corrupt("the record " + name + " is encrypted");
 
@@ -122,14 +110,17 @@ Status ZipReader::add_record(std::span<const uint8_t> entry, const std::string& 
                 get<2>(entry, 10) != 0};
   // The zip64 field holds, in this order, only the values that do not fit above.
   auto wide = find_extra(extra, zip::kExtraZip64);
+  uint64_t packed_size = get<4>(entry, 20);
   for (auto [held, value] : {std::pair{&record.size, get<4>(entry, 24)},
-                             {static_cast<uint64_t*>(nullptr), get<4>(entry, 20)},
+                             {&packed_size, get<4>(entry, 20)},
                              {&record.header_offset, get<4>(entry, 42)}}) {
     if (value != zip::kSeeZip64) continue;
     if (!wide || wide->size() < 8) return corrupt("the record " + name + " lacks its zip64 sizes");
-    if (held != nullptr) *held = get<8>(*wide, 0);
+    *held = get<8>(*wide, 0);
     wide = wide->subspan(8);
   }
+  // TorchScript's archives compress their code; what is compressed is never read, and takes its place in the file.
+  if (record.is_compressed) record.size = packed_size;
   if (record.size > source_->size() - total_size_) return corrupt("its records overlap");
   total_size_ += record.size;
   if (!records_.emplace(name, record).second) return corrupt("the record " + name + " appears twice");

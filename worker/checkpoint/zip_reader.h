@@ -15,7 +15,7 @@ namespace ferrun::checkpoint {
 class ZipReader {
  public:
   // Reads the directory. `source` must outlive the reader. Failure is one line without the file's name; a truncated
-  // archive, PyTorch's legacy format and a file of another kind are told apart.
+  // archive and files of other kinds are told apart.
   static Result<ZipReader> open(const ByteSource& source);
 
   // Record names without the root folder ("data.pkl", "data/0").

@@ -1,6 +1,8 @@
 #include "worker/model/blocks.h"
 
 #include <ATen/ops/cat.h>
+#include <ATen/ops/conv2d.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 #include <c10/core/GradMode.h>
 
@@ -9,7 +11,6 @@
 namespace ferrun::model {
 namespace {
 
-constexpr int64_t kHeadChannels = 32;
 constexpr double kAttentionStd = 0.02;
 constexpr double kAttentionCut = 2.0;
 
@@ -36,7 +37,25 @@ ConvImpl::ConvImpl(int64_t in, int64_t out, const Options& options) : activate_(
   bn_ = register_module("bn", torch::nn::BatchNorm2d(torch::nn::BatchNorm2dOptions(out).eps(options.eps)));
 }
 
-torch::Tensor ConvImpl::forward(const torch::Tensor& x) { return batch_norm_silu(conv_->forward(x), bn_, activate_); }
+torch::Tensor ConvImpl::forward(const torch::Tensor& x) {
+  if (!folded_weight_.defined() || is_training()) return batch_norm_silu(conv_->forward(x), bn_, activate_);
+  const auto& options = conv_->options;
+  // The padding that the constructor chose: a 3 × 3 convolution keeps the picture's size.
+  const int64_t padding = folded_weight_.size(2) / 2;
+  torch::Tensor y =
+      at::conv2d(x, folded_weight_, folded_bias_, options.stride(), {padding, padding}, {1, 1}, options.groups());
+  return activate_ ? torch::silu_(y) : y;
+}
+
+void ConvImpl::fold_batch_norm() {
+  const c10::NoGradGuard no_grad;
+  // In double, rounded once. The weight keeps its memory order.
+  const torch::Tensor scale =
+      bn_->weight.to(at::kDouble) / (bn_->running_var.to(at::kDouble) + bn_->options.eps()).sqrt();
+  folded_weight_ = at::empty_like(conv_->weight);
+  folded_weight_.copy_(conv_->weight.to(at::kDouble) * scale.view({-1, 1, 1, 1}));
+  folded_bias_ = (bn_->bias.to(at::kDouble) - bn_->running_mean.to(at::kDouble) * scale).to(at::kFloat);
+}
 
 void ConvImpl::init_truncated_normal(double std) { truncated_normal(conv_->weight, std, kAttentionCut); }
 

@@ -25,9 +25,13 @@ class ConvImpl : public torch::nn::Module {
   torch::Tensor forward(const torch::Tensor& x);
   // Redraws the convolution's weights: normal with this deviation, cut at ±2.
   void init_truncated_normal(double std);
+  // See EmotionNetImpl::fold_batch_norm.
+  void fold_batch_norm();
+  bool activates() const { return activate_; }
 
  private:
   bool activate_;
+  torch::Tensor folded_weight_, folded_bias_;
   torch::nn::Conv2d conv_{nullptr};
   torch::nn::BatchNorm2d bn_{nullptr};
 };
@@ -60,9 +64,12 @@ TORCH_MODULE(C3k2);
 // convolution of the values as the positional part. H·W must be divisible by `area`.
 class AreaAttentionImpl : public torch::nn::Module {
  public:
+  static constexpr int64_t kHeadChannels = 32;
   AreaAttentionImpl(int64_t channels, int64_t area, double eps);
   torch::Tensor forward(const torch::Tensor& x);
   void init_truncated_normal(double std);
+  int64_t area() const { return area_; }
+  int64_t heads() const { return heads_; }
 
  private:
   int64_t area_;

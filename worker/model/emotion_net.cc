@@ -45,6 +45,12 @@ torch::Tensor EmotionNetImpl::forward(torch::Tensor x) {
   return layers_->linear->forward(at::adaptive_avg_pool2d(x, {1, 1}).flatten(1));
 }
 
+void EmotionNetImpl::fold_batch_norm() {
+  for (const auto& module : modules(/*include_self=*/false)) {
+    if (auto* conv = module->as<ConvImpl>()) conv->fold_batch_norm();
+  }
+}
+
 std::string check_image_size(int64_t size) {
   // The last map is 1/32 of the picture. The one at 1/16 then has even sides, so its positions make four equal bands.
   constexpr int64_t kStep = 32;

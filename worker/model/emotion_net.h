@@ -23,6 +23,10 @@ class EmotionNetImpl : public torch::nn::Module {
   // weights in channels_last: every layer keeps it.
   torch::Tensor forward(torch::Tensor x);
   int64_t classes() const { return classes_; }
+  // Puts every BatchNorm into its convolution: evaluation then skips it. Logits stay the same to rounding. Call it when
+  // the weights are final, on their device and in their memory order; training mode and state_dicts do not see it. For
+  // full precision: autocast would round weights that are already scaled.
+  void fold_batch_norm();
 
  private:
   struct Layers;

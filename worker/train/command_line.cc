@@ -22,6 +22,7 @@ const char* const kCommands =
     "  train        train the classifier; the default\n"
     "  predict      class probabilities of single pictures\n"
     "  eval         loss and accuracy of a checkpoint on a folder of pictures\n"
+    "  export       write a checkpoint's weights for other programs\n"
     "  make-data    write the drawn faces as a folder of JPEGs\n"
     "  report       show a run on one HTML page\n"
     "'worker COMMAND --help' lists a command's options. Names may be written with _ for -.";
@@ -291,7 +292,8 @@ Result<Command> parse_train(const Arguments& arguments) {
 Result<Command> parse_predict(const Arguments& arguments) {
   CliApp app("Prints the class probabilities of pictures.", "worker predict");
   PredictOptions options;
-  app.add_option("images", options.images, "Pictures, JPEG or PNG")
+  app.add_option("images", options.images,
+                 "Pictures (JPEG or PNG), folders of them, or - for a list on standard input, a path a line")
       ->required()
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->type_name("");
@@ -305,8 +307,17 @@ Result<Command> parse_predict(const Arguments& arguments) {
   add_whole(
       app, "--image-size", 1, kLargestSide, [&options](int64_t size) { options.image_size = static_cast<int>(size); },
       "Pixels of a picture's side, a multiple of 32 (default: the checkpoint's, else 224)");
-  app.add_flag("--json", options.json, "An array of {\"file\", \"probabilities\": {class: p}}");
-  add_compute_options(app, options.device, nullptr, nullptr, nullptr, nullptr);
+  add_whole(
+      app, "--top-k", 1, kMostPictures, [&options](int64_t number) { options.top_k = number; },
+      "Only the N most probable classes, best first (default: all, in their order)");
+  app.add_flag_callback(
+      "--json", [&options] { options.format = PredictFormat::kJson; },
+      "Print an array of {\"file\", \"probabilities\": {class: p}}");
+  app.add_flag_callback(
+      "--csv", [&options] { options.format = PredictFormat::kCsv; }, "Print a header and a line for each picture");
+  add_whole(app, "--batch-size", options.batch_size, 1, kMostPictures, "Pictures that are computed together");
+  add_whole(app, "--num-workers", options.num_workers, 0, 256, "Threads that read pictures; 0: read between batches");
+  add_compute_options(app, options.device, nullptr, nullptr, &options.threads, nullptr);
   // Otherwise `--classes a,b x.png` would take x.png for a class.
   app.get_option("--classes")->expected(1)->allow_extra_args(false);
   return parse(app, arguments, options);
@@ -326,6 +337,23 @@ Result<Command> parse_eval(const Arguments& arguments) {
   Result<Command> command = parse(app, arguments, options);
   settle_data<EvalOptions>(transforms, command);
   return command;
+}
+
+Result<Command> parse_export(const Arguments& arguments) {
+  CliApp app("Writes a checkpoint's weights for other programs.", "worker export");
+  ExportOptions options;
+  app.add_option("output", options.output, "The new file")->required()->type_name("");
+  app.add_option("--checkpoint", options.checkpoint, "A checkpoint of the worker or of the Python trainer")
+      ->required()
+      ->type_name("FILE");
+  add_choice<ExportFormat>(app, "--format", options.format,
+                           {{"safetensors", ExportFormat::kSafetensors},
+                            {"state-dict", ExportFormat::kStateDict},
+                            {"torchscript", ExportFormat::kTorchScript}},
+                           "A state_dict for torch.load, safetensors, or a program for torch.jit.load")
+      ->required();
+  app.add_flag("--overwrite", options.overwrite, "Replace the file that is there");
+  return parse(app, arguments, options);
 }
 
 Result<Command> parse_make_data(const Arguments& arguments) {
@@ -357,6 +385,7 @@ Result<Command> parse_command_line(const std::vector<std::string>& given) {
   const std::map<std::string, Result<Command> (*)(const Arguments&)> parsers{{"train", parse_train},
                                                                              {"predict", parse_predict},
                                                                              {"eval", parse_eval},
+                                                                             {"export", parse_export},
                                                                              {"make-data", parse_make_data},
                                                                              {"report", parse_report}};
   if (arguments.empty() || arguments.front().rfind('-', 0) == 0) {

@@ -19,6 +19,7 @@ struct CommandContext {
 Ending run_train(const TrainOptions& options, CommandContext& context);
 Ending run_eval(const EvalOptions& options, CommandContext& context);
 Ending run_predict(const PredictOptions& options, CommandContext& context);
+Ending run_export(const ExportOptions& options);
 Ending run_make_data(const MakeDataOptions& options);
 Ending run_report(const ReportOptions& options, const CommandContext& context);
 

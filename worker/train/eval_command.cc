@@ -67,6 +67,7 @@ Ending run_eval(const EvalOptions& options, CommandContext& context) {
   if (options.channels_last) {
     use_channels_last(*loaded.model);
   }
+  if (options.amp == AmpChoice::kOff) loaded.model->fold_batch_norm();
   const Arithmetic arithmetic{job.device, autocast_type(options.amp, job.device), options.channels_last};
   const Result<Evaluation> evaluation = evaluate(loaded.model, loader, arithmetic, *job.group, "evaluation");
   if (!evaluation) return Ending::failure(evaluation.error());

@@ -1,7 +1,11 @@
 #include "worker/train/loaded_model.h"
 
-#include "worker/checkpoint/module_state.h"
+#include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
+
 #include "worker/checkpoint/reader.h"
+#include "worker/model/weights.h"
 #include "worker/train/value_fields.h"
 
 namespace ferrun::train {
@@ -9,44 +13,118 @@ namespace {
 
 using checkpoint::Value;
 
-Error unusable(const std::string& path, const std::string& why) { return Error{ErrorKind::kUser, path + ": " + why}; }
+constexpr int64_t kMostClasses = 100000;
+constexpr int64_t kLargestImage = 16384;
 
-const Value* last_layer(const Value& state) {
-  const Value* const plain = state.find("classify.linear.weight");
-  return plain != nullptr ? plain : state.find("module.classify.linear.weight");
+Error unusable_model(const std::string& path, const std::string& why) {
+  return Error{ErrorKind::kUser, "checkpoint " + path + " " + why};
+}
+
+using Names = std::vector<std::string>;
+
+// The names in `classes`: a list or tuple, or class_to_idx (name → number). Nothing for anything else that Python's
+// trainers keep under that name, such as the number of classes. Failure: a list in which not all are names.
+Result<Names> listed_names(const Value& classes) {
+  const checkpoint::List* list = classes.get<checkpoint::List>();
+  if (const auto* tuple = classes.get<checkpoint::Tuple>()) list = &tuple->items;
+  Names names;
+  if (const auto* dict = classes.get<checkpoint::Dict>()) {
+    names.resize(dict->size());
+    for (const auto& [key, value] : *dict) {
+      const auto* name = key.get<std::string>();
+      const auto* index = value.get<int64_t>();
+      if (name == nullptr || index == nullptr || *index < 0 || *index >= static_cast<int64_t>(names.size()) ||
+          !names[static_cast<size_t>(*index)].empty()) {
+        return Error{ErrorKind::kUser, "has class numbers that do not count from 0"};
+      }
+      names[static_cast<size_t>(*index)] = *name;
+    }
+  }
+  for (size_t i = 0; list != nullptr && i < list->size(); ++i) {
+    const auto* name = (*list)[i].get<std::string>();
+    if (name == nullptr) return Error{ErrorKind::kUser, "has a class name that is no text"};
+    names.push_back(*name);
+  }
+  return names;
+}
+
+// Of safetensors, whose metadata are texts: a JSON array.
+Value classes_of_metadata(const Value& metadata) {
+  const Result<std::string> text = text_field(metadata, "classes");
+  const auto json = nlohmann::json::parse(text ? *text : "", nullptr, /*allow_exceptions=*/false);
+  if (!json.is_array()) return {};
+  checkpoint::List names;
+  for (const auto& name : json) names.push_back(name.is_string() ? Value(name.get<std::string>()) : Value());
+  return names;
+}
+
+Result<Names> read_classes(const Value& file, int64_t outputs) {
+  const Value* classes = file.find("classes");
+  if (classes == nullptr) classes = file.find("class_to_idx");
+  const Value* const metadata = file.find("metadata");
+  Result<Names> names = listed_names(classes != nullptr    ? *classes
+                                     : metadata != nullptr ? classes_of_metadata(*metadata)
+                                                           : Value());
+  if (!names || names->empty()) return names;
+  if (static_cast<int64_t>(names->size()) != outputs) {
+    return Error{ErrorKind::kUser, "names " + std::to_string(names->size()) + " classes, but its last layer has " +
+                                       std::to_string(outputs)};
+  }
+  if (std::set<std::string>(names->begin(), names->end()).size() != names->size()) {
+    return Error{ErrorKind::kUser, "names a class twice"};
+  }
+  return names;
+}
+
+// What the worker's checkpoints and exports say of the pictures' size; nothing when they do not.
+Result<std::optional<int>> read_image_size(const Value& file) {
+  const Value* const options = file.find("options");
+  const Value* size = options == nullptr ? nullptr : options->find("image_size");
+  Value parsed;
+  if (const Value* const metadata = file.find("metadata"); size == nullptr && metadata != nullptr) {
+    const Result<std::string> text = text_field(*metadata, "image_size");
+    const auto json = nlohmann::json::parse(text ? *text : "", nullptr, /*allow_exceptions=*/false);
+    if (json.is_number_integer()) {
+      parsed = json.get<int64_t>();
+      size = &parsed;
+    }
+  }
+  if (size == nullptr) return std::optional<int>();
+  const int64_t* const number = size->get<int64_t>();
+  if (number == nullptr) return Error{ErrorKind::kUser, "has an image_size that is no whole number"};
+  std::string wrong = model::check_image_size(*number);
+  if (*number > kLargestImage) wrong = std::to_string(*number) + " is larger than " + std::to_string(kLargestImage);
+  if (!wrong.empty()) return Error{ErrorKind::kUser, "has an impossible image_size: " + wrong};
+  return std::optional<int>(static_cast<int>(*number));
 }
 
 }  // namespace
 
 Result<LoadedModel> load_model(const std::string& path) {
-  const Result<Value> checkpoint = checkpoint::read(path);
-  if (!checkpoint) {
-    return checkpoint.error();
-  }
-  const Value* const inner = checkpoint->find("model_state_dict");
-  const Value& state = inner != nullptr ? *inner : *checkpoint;
-  const Value* const layer = last_layer(state);
-  const at::Tensor* const weight = layer == nullptr ? nullptr : layer->get<at::Tensor>();
-  if (weight == nullptr || weight->dim() != 2 || weight->size(0) < 1) {
-    return unusable(path, "is not a checkpoint of this classifier (it has no classify.linear.weight)");
-  }
+  const Result<Value> file = checkpoint::read(path);
+  if (!file) return file.error();
+  const Result<const Value*> weights = model::find_weights(*file);
+  if (!weights) return unusable_model(path, weights.error().message);
   LoadedModel loaded;
-  loaded.outputs = weight->size(0);
+  loaded.outputs = model::count_classes(**weights);
+  // Before a model of that size is made: an expanded tensor can be larger than its file.
+  if (loaded.outputs < 1 || loaded.outputs > kMostClasses) {
+    return unusable_model(path, loaded.outputs == 0
+                                    ? "is not a checkpoint of this classifier (it has no "
+                                      "classify.linear.weight)"
+                                    : "has an impossible number of classes: " + std::to_string(loaded.outputs));
+  }
+  Result<Names> classes = read_classes(*file, loaded.outputs);
+  if (!classes) return unusable_model(path, classes.error().message);
+  loaded.classes = std::move(*classes);
+  const Result<std::optional<int>> size = read_image_size(*file);
+  if (!size) return unusable_model(path, size.error().message);
+  loaded.image_size = *size;
   loaded.model = model::EmotionNet(loaded.outputs);
-  if (Status filled = checkpoint::load_module_state(*loaded.model, state); !filled) {
-    return unusable(path, filled.error().message);
+  if (Status filled = model::load_weights(loaded.model, **weights); !filled) {
+    return Error{ErrorKind::kUser, "checkpoint " + path + ": " + filled.error().message};
   }
   loaded.model->eval();
-  const Result<std::vector<std::string>> classes = texts_field(*checkpoint, "classes");
-  if (classes && static_cast<int64_t>(classes->size()) == loaded.outputs) {
-    loaded.classes = *classes;
-  }
-  if (const Value* const options = checkpoint->find("options")) {
-    const Result<int64_t> size = integer_field(*options, "image_size");
-    if (size && model::check_image_size(*size).empty()) {
-      loaded.image_size = static_cast<int>(*size);
-    }
-  }
   return loaded;
 }
 

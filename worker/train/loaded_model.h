@@ -1,4 +1,4 @@
-// A classifier from a checkpoint, for prediction and evaluation.
+// A classifier from a checkpoint, for prediction, evaluation and export.
 #pragma once
 
 #include <optional>
@@ -17,8 +17,9 @@ struct LoadedModel {
   std::optional<int> image_size;     // at which it was trained, when the checkpoint says so
 };
 
-// A checkpoint of the worker, or of the Python trainer: a dict with model_state_dict, or a bare state_dict. The number
-// of classes is that of its last layer. In evaluation mode, on the CPU. Failure: one line that names the file.
+// A file that model::find_weights finds weights in: of the worker, or of a Python trainer. The number of classes is
+// that of its last layer. In evaluation mode, on the CPU. What else it says is checked: class names that do not fit the
+// last layer, or an image size that the network cannot have, are a failure. Failure: one line that names the file.
 Result<LoadedModel> load_model(const std::string& path);
 
 }  // namespace ferrun::train

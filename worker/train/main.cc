@@ -41,6 +41,7 @@ Ending run_command(const Command& command, CommandContext& context) {
   if (const auto* const eval = std::get_if<EvalOptions>(&command)) return run_eval(*eval, context);
   if (const auto* const predict = std::get_if<PredictOptions>(&command)) return run_predict(*predict, context);
   if (const auto* const report = std::get_if<ReportOptions>(&command)) return run_report(*report, context);
+  if (const auto* const exported = std::get_if<ExportOptions>(&command)) return run_export(*exported);
   return run_make_data(std::get<MakeDataOptions>(command));
 }
 

@@ -73,13 +73,28 @@ struct TrainOptions {
   std::set<std::string> given;
 };
 
+enum class PredictFormat { kText, kJson, kCsv };
+
 struct PredictOptions {
   std::string checkpoint;
-  std::vector<std::string> images;
+  std::vector<std::string> images;  // files, folders, "-" for a list on standard input
   std::vector<std::string> classes;
   std::optional<int> image_size;  // default: the checkpoint's, else the recipe's
-  bool json = false;
+  PredictFormat format = PredictFormat::kText;
+  int64_t top_k = 0;  // only the most probable classes, best first; 0: all, in their order
+  int64_t batch_size = 32;
+  int num_workers = 2;  // threads that decode
   DeviceChoice device = DeviceChoice::kAuto;
+  int threads = 0;
+};
+
+enum class ExportFormat { kStateDict, kSafetensors, kTorchScript };
+
+struct ExportOptions {
+  std::string checkpoint;
+  std::string output;
+  ExportFormat format = ExportFormat::kStateDict;
+  bool overwrite = false;
 };
 
 struct EvalOptions {
@@ -111,6 +126,6 @@ struct Answer {
   std::string text;
 };
 
-using Command = std::variant<TrainOptions, PredictOptions, EvalOptions, MakeDataOptions, ReportOptions, Answer>;
+using Command = std::variant<TrainOptions, PredictOptions, EvalOptions, ExportOptions, MakeDataOptions, ReportOptions, Answer>;
 
 }  // namespace ferrun::train

@@ -1,26 +1,25 @@
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/from_blob.h>
+#include <ATen/ops/isfinite.h>
 #include <ATen/ops/softmax.h>
 
 #include <cstdio>
-#include <nlohmann/json.hpp>
+#include <iostream>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "worker/data/image_file.h"
-#include "worker/data/transforms.h"
+#include "worker/data/loader.h"
+#include "worker/train/batch_tensors.h"
+#include "worker/train/channels_last.h"
 #include "worker/train/commands.h"
 #include "worker/train/device.h"
 #include "worker/train/loaded_model.h"
+#include "worker/train/picture_list.h"
+#include "worker/train/prediction_output.h"
 
 namespace ferrun::train {
 namespace {
-
-struct Prediction {
-  std::string file;
-  std::vector<double> probabilities;
-};
 
 Result<std::vector<std::string>> class_names(const PredictOptions& options, const LoadedModel& loaded) {
   if (!options.classes.empty()) {
@@ -40,38 +39,93 @@ Result<std::vector<std::string>> class_names(const PredictOptions& options, cons
   return numbers;
 }
 
-Result<std::vector<double>> probabilities_of(model::EmotionNet& model, const data::Image& image,
-                                             const data::Transform& transform, const c10::Device& device) {
-  const int size = transform.size();
-  std::vector<float> pixels(size_t{3} * static_cast<size_t>(size) * static_cast<size_t>(size));
-  if (Status applied = transform.apply(image, 0, false, pixels.data()); !applied) return applied.error();
-  const at::Tensor input = at::from_blob(pixels.data(), {1, 3, size, size}, at::kFloat).to(device);
-  const at::Tensor shares = at::softmax(model->forward(input), 1).to(at::kCPU, at::kDouble).contiguous();
-  const double* const first = shares.const_data_ptr<double>();
-  return std::vector<double>(first, first + shares.numel());
-}
+// Predicts and prints batch after batch, in the order of the list.
+class Predictor {
+ public:
+  Predictor(LoadedModel& model, c10::Device device, const PictureList& pictures, PredictionOutput& output)
+      : model_(model), device_(device), pictures_(pictures), output_(output) {}
 
-void print_text(const std::vector<Prediction>& predictions, const std::vector<std::string>& names) {
-  for (const Prediction& prediction : predictions) {
-    std::printf("%s", prediction.file.c_str());
-    for (size_t i = 0; i < names.size(); ++i) {
-      std::printf("  %s %.4f", names[i].c_str(), prediction.probabilities[i]);
+  // Failure: the model's answer for a picture is not finite, or a picture failed for a reason that is not its own.
+  Status run(data::Loader& loader, const std::string& checkpoint) {
+    for (;;) {
+      Result<std::optional<data::Batch>> batch = loader.next();
+      if (!batch) return batch.error();
+      if (!*batch) break;
+      const std::vector<int64_t> indices = (*batch)->indices;
+      if (indices.empty()) continue;  // all its pictures are broken
+      at::Tensor logits = model_.model->forward(to_tensors(std::move(**batch), true, device_).pixels);
+      logits = logits.to(at::kCPU, at::kFloat);
+      if (Status printed = print(logits, indices, checkpoint); !printed) return printed;
     }
-    std::printf("\n");
+    tell_broken(pictures_.size());
+    return ok_status();
   }
-}
 
-void print_json(const std::vector<Prediction>& predictions, const std::vector<std::string>& names) {
-  nlohmann::ordered_json array = nlohmann::ordered_json::array();
-  for (const Prediction& prediction : predictions) {
-    nlohmann::ordered_json shares = nlohmann::ordered_json::object();
-    for (size_t i = 0; i < names.size(); ++i) {
-      shares[names[i]] = prediction.probabilities[i];
+  int64_t broken() const { return broken_; }
+
+ private:
+  Status print(const at::Tensor& logits, const std::vector<int64_t>& indices, const std::string& checkpoint) {
+    const at::Tensor shares = at::softmax(logits, 1).to(at::kDouble).contiguous();
+    const at::Tensor is_finite = at::isfinite(logits).all(1).contiguous();
+    const double* row = shares.const_data_ptr<double>();
+    for (size_t i = 0; i < indices.size(); ++i, row += shares.size(1)) {
+      const std::string name = pictures_.name(indices[i]);
+      if (!is_finite.const_data_ptr<bool>()[i]) {
+        return Error{ErrorKind::kUser, name + ": the answer of checkpoint " + checkpoint +
+                                           " is not finite (NaN or infinite): its training diverged, or it is damaged"};
+      }
+      tell_broken(indices[i]);
+      put(output_.prediction({name, {row, row + shares.size(1)}}));
+      next_ = indices[i] + 1;
     }
-    array.push_back({{"file", prediction.file}, {"probabilities", std::move(shares)}});
+    return ok_status();
   }
-  // File names need not be UTF-8, JSON must be.
-  std::printf("%s\n", array.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
+
+  // Names the broken pictures before `index` of which nothing was said yet.
+  void tell_broken(int64_t index) {
+    for (; next_ < index; ++next_) {
+      const std::optional<Error> failure = pictures_.failure(next_);
+      if (!failure) continue;
+      ++broken_;
+      if (pictures_.size() > 1) std::fprintf(stderr, "worker: %s\n", failure->message.c_str());
+    }
+  }
+
+  static void put(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+
+  LoadedModel& model_;
+  c10::Device device_;
+  const PictureList& pictures_;
+  PredictionOutput& output_;
+  int64_t next_ = 0;  // the first picture of which nothing was said
+  int64_t broken_ = 0;
+};
+
+Ending predict(const PredictOptions& options, LoadedModel& loaded, const ComputeDevice& device, int size,
+               std::vector<std::string> names) {
+  Result<std::vector<std::string>> files = list_pictures(options.images, std::cin);
+  if (!files) return Ending::failure(files.error());
+  const auto pictures = std::make_shared<const PictureList>(std::move(*files));
+  data::LoaderOptions loader_options;
+  loader_options.batch_size = std::min(options.batch_size, pictures->size());
+  loader_options.threads = pictures->size() > 1 ? options.num_workers : 0;
+  loader_options.channels_last = true;
+  loader_options.bad_images = data::BadImages::kSkip;
+  data::Loader loader(pictures, data::Transform::validation(size), loader_options);
+  std::vector<int64_t> all(static_cast<size_t>(pictures->size()));
+  std::iota(all.begin(), all.end(), 0);
+  loader.start(std::move(all), 0);
+
+  PredictionOutput output(options.format, std::move(names), options.top_k);
+  std::fputs(output.begin().c_str(), stdout);
+  Predictor predictor(loaded, device.device, *pictures, output);
+  const Status done = predictor.run(loader, options.checkpoint);
+  std::fputs(output.end().c_str(), stdout);
+  if (!done) return Ending::failure(done.error());
+  if (predictor.broken() == 0) return Ending::success();
+  if (pictures->size() == 1) return Ending::failure(*pictures->failure(0));
+  return Ending::failure({ErrorKind::kUser, std::to_string(predictor.broken()) + " of " +
+                                                std::to_string(pictures->size()) + " pictures could not be read"});
 }
 
 }  // namespace
@@ -81,25 +135,18 @@ Ending run_predict(const PredictOptions& options, CommandContext& context) {
   if (!device) return Ending::failure(device.error());
   Result<LoadedModel> loaded = load_model(options.checkpoint);
   if (!loaded) return Ending::failure(loaded.error());
-  const Result<std::vector<std::string>> names = class_names(options, *loaded);
+  Result<std::vector<std::string>> names = class_names(options, *loaded);
   if (!names) return Ending::failure(names.error());
   const int size = options.image_size.value_or(loaded->image_size.value_or(kDefaultImageSize));
   if (const std::string bad = model::check_image_size(size); !bad.empty()) {
     return Ending::failure({ErrorKind::kUsage, "--image-size " + bad});
   }
-  loaded->model->to(device->device);
-  const data::Transform transform = data::Transform::validation(size);
+  set_compute_threads(options.threads, context.worker.local_world_size);
   const at::NoGradGuard no_grad;
-  std::vector<Prediction> predictions;
-  data::Image image;
-  for (const std::string& file : options.images) {
-    if (Status read = data::read_image(file, image); !read) return Ending::failure(read.error());
-    Result<std::vector<double>> shares = probabilities_of(loaded->model, image, transform, device->device);
-    if (!shares) return Ending::failure({shares.error().kind, file + ": " + shares.error().message});
-    predictions.push_back({file, std::move(*shares)});
-  }
-  options.json ? print_json(predictions, *names) : print_text(predictions, *names);
-  return Ending::success();
+  loaded->model->to(device->device);
+  use_channels_last(*loaded->model);
+  loaded->model->fold_batch_norm();
+  return predict(options, *loaded, *device, size, std::move(*names));
 }
 
 }  // namespace ferrun::train

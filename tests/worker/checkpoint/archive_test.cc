@@ -29,7 +29,7 @@ TEST(Archive, TreeAndStoragesComeBack) {
   ASSERT_TRUE(archive.ok()) << archive.error().message;
   EXPECT_EQ(*archive->tree.find("epoch")->get<int64_t>(), 7);
   std::vector<float> weights(2);
-  const auto read = archive->records.read("data/0", {reinterpret_cast<uint8_t*>(weights.data()), 8});
+  const auto read = archive->storages->read("0", {reinterpret_cast<uint8_t*>(weights.data()), 8});
   ASSERT_TRUE(read.ok()) << read.error().message;
   EXPECT_EQ(weights, (std::vector<float>{1.5f, -2.0f}));
 }

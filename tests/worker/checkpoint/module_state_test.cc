@@ -62,10 +62,65 @@ TEST(ModuleState, LoadsIntoAModelOfOtherStridesWithoutChangingThem) {
   EXPECT_TRUE(to.scale.requires_grad());
 }
 
-TEST(ModuleState, DropsThePrefixOfPythonsWrapper) {
-  SmallNet from(5), to;
-  ASSERT_TRUE(load_module_state(to, renamed(module_state(from), "module.")).ok());
+TEST(ModuleState, DropsWhatWrapsTheModelInAnyNesting) {
+  for (const char* prefix : {"module.", "_orig_mod.", "model.", "_orig_mod.module.", "module._orig_mod.",
+                             "model.module._orig_mod.", "_fsdp_wrapped_module.module."}) {
+    SmallNet from(5), to;
+    const Status loaded = load_module_state(to, renamed(module_state(from), prefix));
+    ASSERT_TRUE(loaded.ok()) << prefix << loaded.error().message;
+    EXPECT_EQ(to.scale.item<float>(), 5.0f);
+  }
+}
+
+TEST(ModuleState, DropsTheWrapperOfAPartOfTheModel) {
+  Dict state = *module_state(SmallNet(5)).get<Dict>();
+  for (auto& [key, value] : state) {
+    if (key.get<std::string>()->starts_with("bn.")) key = "bn._orig_mod." + key.get<std::string>()->substr(3);
+  }
+  SmallNet to;
+  const Status loaded = load_module_state(to, state);
+  EXPECT_TRUE(loaded.ok()) << loaded.error().message;
+}
+
+TEST(ModuleState, AModulesOwnNameIsNoWrapper) {
+  struct Wrapping : torch::nn::Module {
+    Wrapping() { register_module("model", std::make_shared<SmallNet>(5)); }
+  };
+  Wrapping to;
+  const Value state = renamed(module_state(SmallNet(7)), "module.model.");
+  ASSERT_TRUE(load_module_state(to, state).ok());
+  EXPECT_EQ(to.named_parameters()["model.scale"].item<float>(), 7.0f);
+  EXPECT_EQ(unwrapped_name("model.x", [](const std::string& name) { return name == "y"; }), "model.x");
+}
+
+TEST(ModuleState, TwoNamesForOneEntryAreRefused) {
+  Value state = module_state(SmallNet(5));
+  state.get<Dict>()->emplace_back("module.scale", at::ones({1}));
+  SmallNet to;
+  const Status loaded = load_module_state(to, state);
+  ASSERT_FALSE(loaded.ok());
+  EXPECT_NE(loaded.error().message.find("'scale' and 'module.scale'"), std::string::npos) << loaded.error().message;
+}
+
+// As load_state_dict of PyTorch does with a state_dict of versions before 0.4.1.
+TEST(ModuleState, AMissingCounterOfBatchesIsKept) {
+  Value state = module_state(SmallNet(5));
+  state.get<Dict>()->pop_back();
+  SmallNet to;
+  to.bn->num_batches_tracked.fill_(3);
+  auto loaded = load_state_dict(to, state, /*strict=*/true);
+  ASSERT_TRUE(loaded.ok()) << loaded.error().message;
+  EXPECT_TRUE(loaded->missing.empty());
+  EXPECT_EQ(to.bn->num_batches_tracked.item<int64_t>(), 3);
   EXPECT_EQ(to.scale.item<float>(), 5.0f);
+}
+
+TEST(ModuleState, ANumberMayHaveOneDimension) {
+  Value state = module_state(SmallNet(5));
+  state.get<Dict>()->back().second = at::ones({1}, at::kLong);
+  SmallNet to;
+  ASSERT_TRUE(load_module_state(to, state).ok());
+  EXPECT_EQ(to.bn->num_batches_tracked.item<int64_t>(), 1);
 }
 
 TEST(ModuleState, AMisfitChangesNothingAndIsNamed) {
@@ -77,25 +132,33 @@ TEST(ModuleState, AMisfitChangesNothingAndIsNamed) {
     EXPECT_EQ(to.scale.item<float>(), 1.0f);
   };
   Value missing = module_state(SmallNet(5));
-  missing.get<Dict>()->pop_back();
-  expect_refused(missing, "'bn.num_batches_tracked'");
+  missing.get<Dict>()->erase(missing.get<Dict>()->begin() + 1, missing.get<Dict>()->end());
+  expect_refused(missing, "missing: 'conv.weight', 'bn.weight', 'bn.bias' and 2 more");
   Value unknown = module_state(SmallNet(5));
   unknown.get<Dict>()->emplace_back("extra.weight", at::zeros({1}));
-  expect_refused(unknown, "'extra.weight'");
+  expect_refused(unknown, "unexpected: 'extra.weight'");
   Value reshaped = module_state(SmallNet(5));
   reshaped.get<Dict>()->at(2).second = at::zeros({4});
-  expect_refused(reshaped, "'bn.weight' has the shape [4], the model needs [3]");
+  expect_refused(reshaped, "size mismatch: 'bn.weight' has the shape [4], the model's [3]");
   expect_refused(Dict{{"scale", 3}}, "'scale' is no tensor");
   expect_refused(List{}, "no state_dict");
 }
 
-TEST(ModuleState, CommonEntriesCanBeLoadedAlone) {
+TEST(ModuleState, NotStrictLoadsWhatFitsAndReportsTheRest) {
   Value state = module_state(SmallNet(5));
-  state.get<Dict>()->pop_back();
+  state.get<Dict>()->erase(state.get<Dict>()->begin() + 2);
   state.get<Dict>()->emplace_back("extra.weight", at::zeros({1}));
   SmallNet to;
-  ASSERT_TRUE(load_module_state(to, state, Match::kCommonOnly).ok());
+  auto loaded = load_state_dict(to, state, /*strict=*/false);
+  ASSERT_TRUE(loaded.ok()) << loaded.error().message;
+  EXPECT_EQ(loaded->missing, std::vector<std::string>{"bn.weight"});
+  EXPECT_EQ(loaded->unexpected, std::vector<std::string>{"extra.weight"});
   EXPECT_EQ(to.scale.item<float>(), 5.0f);
+
+  state.get<Dict>()->at(0).second = at::zeros({4});
+  auto refused = load_state_dict(to, state, /*strict=*/false);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message.find("size mismatch: 'scale'"), std::string::npos) << refused.error().message;
 }
 
 }  // namespace

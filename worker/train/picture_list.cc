@@ -1,0 +1,101 @@
+#include "worker/train/picture_list.h"
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <string_view>
+#include <system_error>
+
+#include "worker/data/image_file.h"
+
+namespace ferrun::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_picture_name(std::string name) {
+  constexpr std::array<std::string_view, 3> kExtensions = {".jpg", ".jpeg", ".png"};
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  return std::any_of(kExtensions.begin(), kExtensions.end(),
+                     [&](std::string_view extension) { return name.ends_with(extension); });
+}
+
+// A link to a folder that is being walked would be walked for ever.
+bool is_within_itself(const fs::path& folder, const std::vector<fs::path>& above) {
+  std::error_code error;
+  return std::any_of(above.begin(), above.end(),
+                     [&](const fs::path& other) { return fs::equivalent(folder, other, error); });
+}
+
+Status add_folder(const fs::path& folder, std::vector<fs::path>& above, std::vector<std::string>& files) {
+  std::error_code error;
+  std::vector<fs::path> entries;
+  for (fs::directory_iterator entry(folder, error); !error && entry != fs::directory_iterator(); entry.increment(error))
+    entries.push_back(entry->path());
+  if (error) return Error{ErrorKind::kUser, folder.string() + ": cannot be listed: " + error.message()};
+  std::sort(entries.begin(), entries.end());
+  above.push_back(folder);
+  for (const fs::path& entry : entries) {
+    const std::string name = entry.filename().string();
+    if (name.starts_with('.')) continue;
+    if (fs::is_directory(entry, error)) {
+      if (is_within_itself(entry, above)) continue;
+      if (Status added = add_folder(entry, above, files); !added) return added;
+    } else if (is_picture_name(name)) {
+      files.push_back(entry.string());
+    }
+  }
+  above.pop_back();
+  return ok_status();
+}
+
+Status add_path(const std::string& path, std::vector<std::string>& files) {
+  std::error_code error;
+  if (!fs::is_directory(path, error)) {
+    files.push_back(path);
+    return ok_status();
+  }
+  const size_t before = files.size();
+  std::vector<fs::path> above;
+  if (Status added = add_folder(path, above, files); !added) return added;
+  if (files.size() == before) return Error{ErrorKind::kUser, path + ": holds no JPEG or PNG pictures"};
+  return ok_status();
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> list_pictures(const std::vector<std::string>& arguments, std::istream& input) {
+  std::vector<std::string> files;
+  for (const std::string& argument : arguments) {
+    if (argument != "-") {
+      if (Status added = add_path(argument, files); !added) return added.error();
+      continue;
+    }
+    for (std::string line; std::getline(input, line);) {
+      if (line.empty()) continue;
+      if (Status added = add_path(line, files); !added) return added.error();
+    }
+  }
+  if (files.empty()) return Error{ErrorKind::kUser, "there are no pictures: standard input names none"};
+  return files;
+}
+
+Status PictureList::load_into(int64_t index, data::Image& image, data::MemoryLease& memory) const {
+  data::DecodeOptions options;
+  options.memory = &memory;
+  Status read = data::read_image(files_[static_cast<size_t>(index)], image, options);
+  if (!read) {
+    const std::lock_guard lock(mutex_);
+    failures_.insert_or_assign(index, read.error());
+  }
+  return read;
+}
+
+std::optional<Error> PictureList::failure(int64_t index) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = failures_.find(index);
+  return found == failures_.end() ? std::nullopt : std::optional(found->second);
+}
+
+}  // namespace ferrun::train
