@@ -41,7 +41,7 @@ void GradScaler::unscale(const std::vector<at::Tensor>& parameters) {
   stage_ = Stage::kUnscaled;
 }
 
-bool GradScaler::step(Adam& optimizer, const std::vector<at::Tensor>& parameters) {
+bool GradScaler::step(Optimizer& optimizer, const std::vector<at::Tensor>& parameters) {
   if (options_.enabled) {
     TORCH_CHECK(stage_ != Stage::kStepped, "GradScaler::step was called twice without update");
     if (stage_ == Stage::kReady) unscale(parameters);

@@ -225,7 +225,7 @@ Status Trainer::finish_epoch(const SampleSums& validation) {
   metrics.val_accuracy = validation.accuracy();
   state_.history.push_back(metrics);
   const bool best = state_.early_stopping.improved_by(metrics.val_accuracy);
-  schedule_.step();
+  schedule_.step(metrics.val_loss);
   ++state_.epoch;
   state_.step = 0;
   state_.sums = {};

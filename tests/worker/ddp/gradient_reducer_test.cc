@@ -17,9 +17,9 @@
 namespace ferrun::ddp {
 namespace {
 
+using ferrun::testing::RankHarness;
 using ::testing::Each;
 using ::testing::IsEmpty;
-using ferrun::testing::RankHarness;
 
 std::shared_ptr<ProcessGroup> join_single_threaded(const GroupAddress& address) {
   at::set_num_threads(1);
@@ -42,13 +42,13 @@ size_t bytes_in_use() {
   return info.uordblks + info.hblkhd;
 }
 
-// The Reducer's notes of the gradients that came, were they kept, would be at least 16 bytes × 512 × 1,000 = 8 MB. c10d's
-// own record of the last 2,000 collectives is what may grow.
+// The Reducer's notes of the gradients that came, were they kept, would be at least 16 bytes × 256 × 600 = 2.4 MB.
+// c10d's own record of the last 2,000 collectives is what may grow.
 std::string train_for_long(const GroupAddress& address) {
-  constexpr int kSettled = 100, kSteps = 1100;
-  constexpr size_t kAllowedBytes = 3 << 20;
+  constexpr int kSettled = 100, kSteps = 700;
+  constexpr size_t kAllowedBytes = 3 << 19;
   const auto group = join_single_threaded(address);
-  ManyParameters net(512);
+  ManyParameters net(256);
   DistributedDataParallel<ManyParameters> network(net, group);
   size_t settled = 0;
   for (int step = 0; step < kSteps; ++step) {
