@@ -5,9 +5,10 @@
 //   optimizer.step({}, skipped);   // leaves weights and state as they were when a gradient was not finite
 //   skipped_steps.add_(skipped);   // fetched when the step's other numbers are
 //
-// Nothing here is fetched from the device. Gradients that the ranks have averaged are equal on all of them, and so are
-// these numbers: every rank skips alike. A loss that is not finite needs no check of its own: its sum over the ranks,
-// which the trainer fetches anyway, is then not finite either, and neither are its gradients. Thread rule: one thread.
+// Nothing here is fetched from the device; the norm reads each gradient once. Gradients that the ranks have averaged
+// are equal on all of them, and so are these numbers: every rank skips alike. A loss that is not finite needs no check
+// of its own: its sum over the ranks, which the trainer fetches anyway, is then not finite either, and neither are its
+// gradients. Thread rule: one thread.
 #pragma once
 
 #include <ATen/core/Tensor.h>

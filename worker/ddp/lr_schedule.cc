@@ -49,8 +49,8 @@ MadeSchedule make_lr_schedule(const LrScheduleOptions& options) {
   }
   MadeSchedule made = std::visit([&](const auto& chosen) { return schedule_from(lr, chosen); }, options.schedule);
   if (!made || warmup.epochs == 0) return made;
-  return SchedulePointer(std::make_unique<SequentialLr>(LinearLr(lr, warmup.start_factor, warmup.epochs), std::move(*made),
-                                        warmup.epochs));
+  return SchedulePointer(std::make_unique<SequentialLr>(LinearLr(lr, warmup.start_factor, warmup.epochs),
+                                                        std::move(*made), warmup.epochs));
 }
 
 }  // namespace ferrun::ddp

@@ -1,5 +1,5 @@
-// Learning-rate schedules with PyTorch's numbers, bit for bit, and PyTorch's state layout: torch.optim.lr_scheduler goes
-// on from our state, and we from its.
+// Learning-rate schedules with PyTorch's numbers, bit for bit, and PyTorch's state layout: torch.optim.lr_scheduler
+// goes on from our state, and we from its.
 #pragma once
 
 #include <cstdint>
@@ -12,16 +12,16 @@
 
 namespace ferrun::ddp {
 
-// A value that knows no optimizer: the trainer sets the optimizer's rate to lr() after each step(). Epochs are counted in
-// calls of step(), as PyTorch counts them; whoever steps once a batch gets a schedule in batches. Not thread-safe.
+// A value that knows no optimizer: the trainer sets the optimizer's rate to lr() after each step(). Epochs are counted
+// in calls of step(), as PyTorch counts them; whoever steps once a batch gets a schedule in batches. Not thread-safe.
 class LrSchedule {
  public:
   virtual ~LrSchedule() = default;
 
   // PyTorch's class: "StepLR"; with a warm-up "LinearLR, then StepLR".
   virtual std::string name() const = 0;
-  // Once an epoch, after its last optimizer step. `metric` of the epoch that has ended: ReduceLROnPlateau alone looks at
-  // it, and counts one that is not a number as no improvement.
+  // Once an epoch, after its last optimizer step. `metric` of the epoch that has ended: ReduceLROnPlateau alone looks
+  // at it, and counts one that is not a number as no improvement.
   virtual void step(double metric) = 0;
   // Goes on after `epoch` epochs at the rate `lr`, for a checkpoint that has an optimizer's state and no schedule's.
   virtual void continue_at(int64_t epoch, double lr) = 0;

@@ -33,7 +33,9 @@ std::optional<at::Tensor> if_defined(const at::Tensor& tensor) {
   return tensor.defined() ? std::optional<at::Tensor>(tensor) : std::nullopt;
 }
 
-Error state_mismatch(const std::string& what) { return {ErrorKind::kUser, "the optimizer state does not fit: " + what}; }
+Error state_mismatch(const std::string& what) {
+  return {ErrorKind::kUser, "the optimizer state does not fit: " + what};
+}
 
 // The class in torch.optim that writes such a group: each writes keys that no other does.
 std::string optimizer_of(const Value& group) {
@@ -145,11 +147,12 @@ Status Optimizer::load_state_dict(const Value& state) {
   const std::string theirs = optimizer_of(group);
   // Whether SGD has momentum is a hyperparameter, which the state brings with it.
   if (class_of(theirs) != class_of(name())) {
-    return state_mismatch("the checkpoint's optimizer is " + theirs + ", this run's is " + name() + " (see --optimizer)");
+    return state_mismatch("the checkpoint's optimizer is " + theirs + ", this run's is " + name() +
+                          " (see --optimizer)");
   }
   if (indices->size() != parameters_.size()) {
     return state_mismatch("it is for " + std::to_string(indices->size()) + " parameters, the model has " +
-                    std::to_string(parameters_.size()));
+                          std::to_string(parameters_.size()));
   }
   if (is_true(group, "amsgrad") || is_true(group, "maximize")) {
     return state_mismatch("it was made with amsgrad or maximize, which are not supported");

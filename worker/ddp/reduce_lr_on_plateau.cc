@@ -33,7 +33,7 @@ std::optional<ReduceLrOnPlateauOptions> read_plateau_options(const Value& state)
   if (!mode || !threshold_mode || !factor || !threshold || !eps || !min_lr || !patience || !cooldown) {
     return std::nullopt;
   }
-  return ReduceLrOnPlateauOptions{*mode == "max", *factor,   *patience, *threshold,
+  return ReduceLrOnPlateauOptions{*mode == "max",           *factor,   *patience, *threshold,
                                   *threshold_mode == "rel", *cooldown, *min_lr,   *eps};
 }
 

@@ -53,13 +53,11 @@ TEST(StepLr, ContinuesFromItsState) {
 
 TEST(StepLr, TakesIntegersForFloatsAndWholeFloatsForIntegers) {
   StepLr schedule(1, 99, 0.1);
-  ASSERT_TRUE(schedule
-                  .load_state_dict(Dict{{"step_size", 2.0},
-                                        {"gamma", 1},
-                                        {"base_lrs", List{3}},
-                                        {"last_epoch", 1},
-                                        {"_last_lr", List{3}}})
-                  .ok());
+  ASSERT_TRUE(
+      schedule
+          .load_state_dict(
+              Dict{{"step_size", 2.0}, {"gamma", 1}, {"base_lrs", List{3}}, {"last_epoch", 1}, {"_last_lr", List{3}}})
+          .ok());
   schedule.step(0);
   EXPECT_EQ(schedule.lr(), 3.0);
   EXPECT_EQ(schedule.last_epoch(), 2);

@@ -90,8 +90,8 @@ TEST(Optimizer, AnothersStateIsRefusedByName) {
   EXPECT_THAT(refusal(momentum, adam.state_dict(1)),
               HasSubstr("the checkpoint's optimizer is Adam, this run's is SGD with momentum"));
   EXPECT_THAT(refusal(plain, adamw.state_dict(1)), HasSubstr("the checkpoint's optimizer is AdamW, this run's is SGD"));
-  const Value rmsprop = Dict{{"state", Dict{}},
-                             {"param_groups", List{Dict{{"lr", 0.1}, {"centered", false}, {"params", List{0}}}}}};
+  const Value rmsprop =
+      Dict{{"state", Dict{}}, {"param_groups", List{Dict{{"lr", 0.1}, {"centered", false}, {"params", List{0}}}}}};
   EXPECT_THAT(refusal(adam, rmsprop), HasSubstr("the checkpoint's optimizer is RMSprop, this run's is Adam"));
   // With which momentum SGD goes on is the state's to say.
   EXPECT_EQ(refusal(plain, momentum.state_dict(1)), "");
@@ -101,11 +101,13 @@ TEST(Optimizer, AnothersStateIsRefusedByName) {
 TEST(Optimizer, IntegersCountAsHyperparameters) {
   const at::Tensor weight = ones_with_gradient(1);
   Sgd sgd({weight}, {.lr = 0.3, .dampening = 0.5, .weight_decay = 0.5});
-  const Value state =
-      Dict{{"state", Dict{}},
-           {"param_groups",
-            List{Dict{
-                {"lr", 1}, {"momentum", 0}, {"dampening", 0}, {"weight_decay", 0}, {"nesterov", false}, {"params", List{0}}}}}};
+  const Value state = Dict{{"state", Dict{}},
+                           {"param_groups", List{Dict{{"lr", 1},
+                                                      {"momentum", 0},
+                                                      {"dampening", 0},
+                                                      {"weight_decay", 0},
+                                                      {"nesterov", false},
+                                                      {"params", List{0}}}}}};
   ASSERT_EQ(refusal(sgd, state), "");
   EXPECT_EQ(sgd.lr(), 1.0);
   EXPECT_EQ(sgd.options().dampening, 0.0);

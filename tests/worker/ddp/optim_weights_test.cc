@@ -82,8 +82,7 @@ TEST(ExponentialMovingAverage, AStateThatDoesNotFitIsRefusedAndChangesNothing) {
 
 TEST(ClassWeights, AreScikitLearnsBalancedOnes) {
   // sklearn.utils.class_weight.compute_class_weight("balanced", classes=[0, 1, 2], y=[0] * 6 + [1] * 3 + [2])
-  EXPECT_THAT(*balanced_class_weights({6, 3, 1}, {"a", "b", "c"}),
-              ElementsAre(10.0 / 18.0, 10.0 / 9.0, 10.0 / 3.0));
+  EXPECT_THAT(*balanced_class_weights({6, 3, 1}, {"a", "b", "c"}), ElementsAre(10.0 / 18.0, 10.0 / 9.0, 10.0 / 3.0));
 }
 
 TEST(ClassWeights, AClassWithoutPicturesIsNamed) {
