@@ -52,6 +52,13 @@ std::string optimizer_of(const Value& group) {
 
 std::string class_of(const std::string& name) { return name.substr(0, name.find(' ')); }
 
+// Whether SGD has momentum is a hyperparameter, which the state brings with it. Before torch 2.7 Adam and AdamW wrote
+// the same keys.
+bool is_state_of(const std::string& name, const Value& group) {
+  const std::string theirs = class_of(optimizer_of(group)), ours = class_of(name);
+  return theirs == ours || (theirs == "Adam" && ours == "AdamW" && group.find("decoupled_weight_decay") == nullptr);
+}
+
 Status check_number(const char* optimizer, const char* what, double value, bool fits) {
   if (fits && std::isfinite(value)) return ok_status();
   return Error{ErrorKind::kUsage,
@@ -144,10 +151,8 @@ Status Optimizer::load_state_dict(const Value& state) {
   const Value& group = groups->front();
   const List* indices = items(group.find("params"));
   if (indices == nullptr) return state_mismatch("its param_groups are damaged");
-  const std::string theirs = optimizer_of(group);
-  // Whether SGD has momentum is a hyperparameter, which the state brings with it.
-  if (class_of(theirs) != class_of(name())) {
-    return state_mismatch("the checkpoint's optimizer is " + theirs + ", this run's is " + name() +
+  if (!is_state_of(name(), group)) {
+    return state_mismatch("the checkpoint's optimizer is " + optimizer_of(group) + ", this run's is " + name() +
                           " (see --optimizer)");
   }
   if (indices->size() != parameters_.size()) {

@@ -10,7 +10,7 @@ using checkpoint::Value;
 
 void StepLr::step(double /*metric*/) {
   ++last_epoch_;
-  if (last_epoch_ % step_size_ == 0) lr_ *= gamma_;
+  if (last_epoch_ > 0 && last_epoch_ % step_size_ == 0) lr_ *= gamma_;
 }
 
 void StepLr::continue_at(int64_t epoch, double lr) {

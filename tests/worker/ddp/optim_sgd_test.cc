@@ -98,6 +98,19 @@ TEST(Optimizer, AnothersStateIsRefusedByName) {
   EXPECT_EQ(plain.options().momentum, 0.9);
 }
 
+TEST(Optimizer, AStateFromBeforeAdamsToldThemselvesApartFitsBoth) {
+  const at::Tensor weight = ones_with_gradient(1);
+  const Value old = Dict{
+      {"state", Dict{}},
+      {"param_groups", List{Dict{{"lr", 0.5}, {"betas", List{0.5, 0.5}}, {"amsgrad", false}, {"params", List{0}}}}}};
+  for (const bool decoupled : {false, true}) {
+    Adam adam({weight}, {.decoupled_weight_decay = decoupled});
+    EXPECT_EQ(refusal(adam, old), "");
+    EXPECT_EQ(adam.lr(), 0.5);
+    EXPECT_EQ(adam.options().decoupled_weight_decay, decoupled);
+  }
+}
+
 TEST(Optimizer, IntegersCountAsHyperparameters) {
   const at::Tensor weight = ones_with_gradient(1);
   Sgd sgd({weight}, {.lr = 0.3, .dampening = 0.5, .weight_decay = 0.5});

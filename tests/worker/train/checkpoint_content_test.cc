@@ -43,7 +43,7 @@ void train_a_little(TinyRun& run) {
     parameter.mutable_grad() = at::randn(parameter.sizes());
   }
   run.optimizer.step();
-  run.schedule.step();
+  run.schedule.step(0);
   run.state.epoch = 4;
   run.state.step = 17;
   run.state.sums = {12.5, 30, 64};
