@@ -53,6 +53,7 @@ struct Tree {
     }
     return nullptr;
   }
+  Tree* find(const std::string& key) { return const_cast<Tree*>(std::as_const(*this).find(key)); }
 };
 
 // Calls visit(tensor) for every tensor, in order.

@@ -36,11 +36,13 @@ class DistributedDataParallel {
   }
 
   // Gradients of backward passes within this scope stay on the rank and add up; the first pass after it reduces the
-  // sum.
+  // sum. For an accumulation over micro batches:
+  //
+  //   const auto scope = net.no_sync(micro + 1 < micro_batches);   // of forward and backward
   class NoSync {
    public:
-    explicit NoSync(GradientReducer& reducer) : reducer_(reducer), before_(reducer.synchronizing()) {
-      reducer_.set_synchronizing(false);
+    NoSync(GradientReducer& reducer, bool on) : reducer_(reducer), before_(reducer.synchronizing()) {
+      if (on) reducer_.set_synchronizing(false);
     }
     ~NoSync() { reducer_.set_synchronizing(before_); }
     NoSync(const NoSync&) = delete;
@@ -50,7 +52,7 @@ class DistributedDataParallel {
     GradientReducer& reducer_;
     bool before_;
   };
-  [[nodiscard]] NoSync no_sync() { return NoSync(reducer_); }
+  [[nodiscard]] NoSync no_sync(bool on = true) { return NoSync(reducer_, on); }
 
   void zero_grad() { reducer_.zero_grad(); }
   void broadcast_buffers() { reducer_.broadcast_buffers(); }

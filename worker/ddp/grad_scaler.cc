@@ -8,6 +8,8 @@
 
 #include <map>
 
+#include "worker/ddp/state_fields.h"
+
 namespace ferrun::ddp {
 
 using checkpoint::Dict;
@@ -41,7 +43,7 @@ void GradScaler::unscale(const std::vector<at::Tensor>& parameters) {
   stage_ = Stage::kUnscaled;
 }
 
-bool GradScaler::step(Adam& optimizer, const std::vector<at::Tensor>& parameters) {
+bool GradScaler::step(Optimizer& optimizer, const std::vector<at::Tensor>& parameters) {
   if (options_.enabled) {
     TORCH_CHECK(stage_ != Stage::kStepped, "GradScaler::step was called twice without update");
     if (stage_ == Stage::kReady) unscale(parameters);
@@ -74,17 +76,10 @@ Value GradScaler::state_dict() const {
 
 Status GradScaler::load_state_dict(const Value& state) {
   if (!options_.enabled) return ok_status();
-  const auto real = [&](const char* key) {
-    const Value* value = state.find(key);
-    return value == nullptr ? nullptr : value->get<double>();
-  };
-  const auto integer = [&](const char* key) {
-    const Value* value = state.find(key);
-    return value == nullptr ? nullptr : value->get<int64_t>();
-  };
-  const double *scale = real("scale"), *growth = real("growth_factor"), *backoff = real("backoff_factor");
-  const int64_t *interval = integer("growth_interval"), *tracker = integer("_growth_tracker");
-  if (scale == nullptr || growth == nullptr || backoff == nullptr || interval == nullptr || tracker == nullptr) {
+  const auto scale = number(state, "scale"), growth = number(state, "growth_factor"),
+             backoff = number(state, "backoff_factor");
+  const auto interval = integer(state, "growth_interval"), tracker = integer(state, "_growth_tracker");
+  if (!scale || !growth || !backoff || !interval || !tracker) {
     return Error{ErrorKind::kUser,
                  "the gradient scaler's state is incomplete: was the checkpoint made without --amp=fp16?"};
   }

@@ -7,7 +7,7 @@
 
 #include "common/result.h"
 #include "worker/checkpoint/value.h"
-#include "worker/ddp/adam.h"
+#include "worker/ddp/optimizer.h"
 
 namespace ferrun::ddp {
 
@@ -32,7 +32,7 @@ class GradScaler {
   void unscale(const std::vector<at::Tensor>& parameters);
   // Steps the optimizer unless a gradient was not finite. Returns whether it stepped. Calls unscale if it was not
   // called.
-  bool step(Adam& optimizer, const std::vector<at::Tensor>& parameters);
+  bool step(Optimizer& optimizer, const std::vector<at::Tensor>& parameters);
   // Grows or backs off the scale. Once an iteration, last.
   void update();
 

@@ -76,13 +76,20 @@ void GradientReducer::verify_and_broadcast_parameters() {
   c10d::broadcast_coalesced(group_->c10d_group(), states, kBroadcastBytes, 0);
 }
 
+// A Reducer notes the order in which gradients arrive until its buckets have been rebuilt in that order, 16 bytes for
+// each gradient of each step. So they are rebuilt here, where no step has been taken yet, and then laid out again.
 void GradientReducer::build_reducer() {
   const std::vector<bool> dense(parameters_.size(), false);
+  const std::vector<std::vector<size_t>> layout = bucket_layout(parameters_, options_);
   reducer_ = std::make_unique<c10d::Reducer>(
-      parameters_, bucket_layout(parameters_, options_), group_->c10d_group(), dense, options_.bucket_bytes,
-      options_.find_unused_parameters, options_.gradient_as_bucket_view, std::unordered_map<size_t, std::string>{},
-      options_.first_bucket_bytes, /*skip_all_reduce_unused_params=*/false, /*use_python_reducer=*/false,
-      std::vector<int64_t>{});
+      parameters_, layout, group_->c10d_group(), dense, options_.bucket_bytes, options_.find_unused_parameters,
+      options_.gradient_as_bucket_view, std::unordered_map<size_t, std::string>{}, options_.first_bucket_bytes,
+      /*skip_all_reduce_unused_params=*/false, /*use_python_reducer=*/false, std::vector<int64_t>{});
+  if (reducer_->should_rebuild_buckets()) {
+    reducer_->push_rebuilt_params_for_all_indices();
+    reducer_->rebuild_buckets();
+    reducer_->initialize_buckets(layout);
+  }
 }
 
 void GradientReducer::before_forward() {

@@ -26,7 +26,9 @@ struct DdpOptions {
   bool find_unused_parameters = false;
   // The averaged gradients are views of the buckets: they need not be copied back out.
   bool gradient_as_bucket_view = true;
-  // Buffers (BatchNorm's running statistics) come from rank 0 before every forward pass, as in Python.
+  // Buffers (BatchNorm's running statistics) come from rank 0 before every forward pass, as in Python. A pass in train
+  // mode does not read those: who calls broadcast_buffers() before each evaluation and save can do without, and gets
+  // the same weights and the same buffers of rank 0.
   bool broadcast_buffers = true;
 };
 
@@ -51,7 +53,8 @@ class GradientReducer {
   // Drops the gradients. Not zeros in place: the Reducer divides a gradient that lies in its bucket by the world size,
   // but multiplies one that it copies there by the reciprocal. Since a process's first gradients are always copied, a
   // resumed run of three ranks would differ from an undisturbed one; dropped each time, all gradients are treated
-  // alike.
+  // alike. Nor would zeros be faster: the copy divides in the same pass, while a gradient in its bucket is filled with
+  // zeros, added to and divided in a pass each.
   void zero_grad();
 
   // Rank 0's buffers to all ranks. Before an evaluation or a save, without a forward pass.

@@ -1,45 +1,40 @@
 #include "worker/ddp/step_lr.h"
 
+#include "worker/ddp/schedule_state.h"
+#include "worker/ddp/state_fields.h"
+
 namespace ferrun::ddp {
 
 using checkpoint::Dict;
-using checkpoint::List;
 using checkpoint::Value;
 
+void StepLr::step(double /*metric*/) {
+  ++last_epoch_;
+  if (last_epoch_ > 0 && last_epoch_ % step_size_ == 0) lr_ *= gamma_;
+}
+
+void StepLr::continue_at(int64_t epoch, double lr) {
+  last_epoch_ = epoch;
+  lr_ = lr;
+}
+
+void StepLr::begin() { continue_at(0, initial_lr_); }
+
 Value StepLr::state_dict() const {
-  return Dict{{"step_size", step_size_},
-              {"gamma", gamma_},
-              {"base_lrs", List{initial_lr_}},
-              {"last_epoch", last_epoch_},
-              {"_step_count", last_epoch_ + 1},
-              {"_is_initial", false},
-              {"_get_lr_called_within_step", false},
-              {"_last_lr", List{lr_}}};
+  Dict state{{"step_size", step_size_}, {"gamma", gamma_}};
+  add_position(state, {initial_lr_, lr_, last_epoch_});
+  return state;
 }
 
 Status StepLr::load_state_dict(const Value& state) {
-  const auto real = [&](const char* key) -> const double* {
-    const Value* value = state.find(key);
-    const List* list = value == nullptr ? nullptr : value->get<List>();
-    if (list != nullptr) return list->size() == 1 ? list->front().get<double>() : nullptr;
-    return value == nullptr ? nullptr : value->get<double>();
-  };
-  const auto integer = [&](const char* key) -> const int64_t* {
-    const Value* value = state.find(key);
-    return value == nullptr ? nullptr : value->get<int64_t>();
-  };
-  const double* initial = real("base_lrs");
-  const double* last = real("_last_lr");
-  const double* gamma = real("gamma");
-  const int64_t* step_size = integer("step_size");
-  const int64_t* epoch = integer("last_epoch");
-  if (initial == nullptr || last == nullptr || gamma == nullptr || step_size == nullptr || epoch == nullptr ||
-      *step_size < 1 || *epoch < 0) {
-    return Error{ErrorKind::kUser, "the scheduler state is no StepLR's for one parameter group"};
-  }
-  *this = StepLr(*initial, *step_size, *gamma);
-  lr_ = *last;
-  last_epoch_ = *epoch;
+  const auto position = read_position(state);
+  const auto step_size = integer(state, "step_size");
+  const auto gamma = number(state, "gamma");
+  if (!position || !step_size || *step_size < 1 || !gamma) return schedule_mismatch(state, name());
+  initial_lr_ = position->initial_lr;
+  continue_at(position->last_epoch, position->lr);
+  step_size_ = *step_size;
+  gamma_ = *gamma;
   return ok_status();
 }
 

@@ -54,13 +54,33 @@ std::vector<std::string> differing_options(const Value& checkpoint, const RunIde
   return warnings;
 }
 
-Status restore_parts(const Value& checkpoint, const RunParts& parts) {
+Value with_hyperparameters(const Value& optimizer, const Dict& given) {
+  Value changed = optimizer;
+  Value* const groups = changed.find("param_groups");
+  List* const list = groups == nullptr ? nullptr : groups->get<List>();
+  if (list == nullptr) return changed;
+  for (Value& group : *list) {
+    for (const auto& [key, value] : given) {
+      if (Value* const entry = group.find(*key.get<std::string>())) *entry = value;
+    }
+  }
+  return changed;
+}
+
+Status restore_average(const Value& checkpoint, const RunParts& parts, std::vector<std::string>& notes) {
+  if (parts.average == nullptr) return ok_status();
+  if (const Value* const saved = checkpoint.find("ema_state_dict")) return parts.average->load_state_dict(*saved);
+  notes.emplace_back("the checkpoint has no average of the weights: it begins with these");
+  return ok_status();
+}
+
+Status restore_parts(const Value& checkpoint, const RunParts& parts, const RestoreRules& rules) {
   const Value* const model = checkpoint.find("model_state_dict");
   if (model == nullptr) return unusable("it has no model_state_dict");
   if (Status loaded = checkpoint::load_module_state(*parts.model, *model); !loaded) return loaded.error();
   const Value* const optimizer = checkpoint.find("optimizer_state_dict");
   if (optimizer == nullptr) return unusable("it has no optimizer_state_dict, so training cannot continue from it");
-  if (Status loaded = parts.optimizer.load_state_dict(*optimizer); !loaded) return loaded.error();
+  if (Status loaded = parts.optimizer.load_state_dict(with_hyperparameters(*optimizer, rules.hyperparameters)); !loaded) return loaded.error();
   const Value* const scaler = checkpoint.find("scaler_state_dict");
   if (scaler != nullptr && parts.scaler.enabled()) {
     const Dict* const entries = scaler->get<Dict>();
@@ -73,17 +93,19 @@ Status restore_parts(const Value& checkpoint, const RunParts& parts) {
 
 // After the state and the optimizer. PyTorch's tutorials save no scheduler: its optimizer's learning rate is then where
 // the schedule had got to.
-Status restore_schedule(const Value& checkpoint, const RunParts& parts, const RunIdentity& identity,
+Status restore_schedule(const Value& checkpoint, const RunParts& parts, const RestoreRules& rules,
                         std::vector<std::string>& notes) {
-  ddp::StepLr& schedule = parts.schedule;
-  if (identity.new_schedule) {
-    for (int64_t epoch = 0; epoch < parts.state.epoch; ++epoch) schedule.step();
+  ddp::LrSchedule& schedule = parts.schedule;
+  if (rules.new_schedule) {
+    for (const EpochMetrics& metrics : parts.state.history) {
+      schedule.step(monitored(parts.state.early_stopping.monitor, metrics));
+    }
     return ok_status();
   }
   if (const Value* const saved = checkpoint.find("scheduler_state_dict")) return schedule.load_state_dict(*saved);
   const double lr = parts.optimizer.lr();
   notes.push_back("the checkpoint has no scheduler: it goes on at its optimizer's learning rate, " + value_text(lr));
-  schedule.continue_at(lr, parts.state.epoch);
+  schedule.continue_at(parts.state.epoch, lr);
   return ok_status();
 }
 
@@ -128,6 +150,7 @@ Value checkpoint_value(const RunParts& parts, const RunIdentity& identity, const
   dict.emplace_back("options", identity.options);
   dict.emplace_back("world_size", int64_t{identity.world_size});
   if (launch) {
+    if (parts.average != nullptr) dict.emplace_back("ema_state_dict", parts.average->state_dict());
     dict.emplace_back("launch_id", identity.launch_id);
   }
   return dict;
@@ -139,13 +162,15 @@ std::string launch_of(const Value& checkpoint) {
   return text == nullptr ? "" : *text;
 }
 
-Result<Restored> restore(const Value& checkpoint, const RunParts& parts, const RunIdentity& identity, int rank) {
+Result<Restored> restore(const Value& checkpoint, const RunParts& parts, const RunIdentity& identity,
+                         const RestoreRules& rules, int rank) {
   if (Status classes = check_classes(checkpoint, identity); !classes) return classes.error();
-  if (Status restored = restore_parts(checkpoint, parts); !restored) return restored.error();
+  if (Status restored = restore_parts(checkpoint, parts, rules); !restored) return restored.error();
   Restored restored{differing_options(checkpoint, identity), {}};
-  if (Status schedule = restore_schedule(checkpoint, parts, identity, restored.notes); !schedule) {
+  if (Status schedule = restore_schedule(checkpoint, parts, rules, restored.notes); !schedule) {
     return schedule.error();
   }
+  if (Status average = restore_average(checkpoint, parts, restored.notes); !average) return average.error();
   if (Status random = restore_random_state(checkpoint, rank); !random) return random.error();
   return restored;
 }

@@ -6,9 +6,10 @@
 
 #include "common/result.h"
 #include "worker/checkpoint/value.h"
-#include "worker/ddp/adam.h"
 #include "worker/ddp/grad_scaler.h"
-#include "worker/ddp/step_lr.h"
+#include "worker/ddp/lr_schedule.h"
+#include "worker/ddp/moving_average.h"
+#include "worker/ddp/optimizer.h"
 #include "worker/model/emotion_net.h"
 #include "worker/train/training_state.h"
 
@@ -17,10 +18,11 @@ namespace ferrun::train {
 // The parts of a run that a checkpoint is made from and restored into. Not owned.
 struct RunParts {
   model::EmotionNet& model;
-  ddp::Adam& optimizer;
-  ddp::StepLr& schedule;
+  ddp::Optimizer& optimizer;
+  ddp::LrSchedule& schedule;
   ddp::GradScaler& scaler;
   TrainingState& state;
+  ddp::ExponentialMovingAverage* average = nullptr;  // of the model; may be null
 };
 
 // What a run is, apart from how far it got.
@@ -29,17 +31,22 @@ struct RunIdentity {
   checkpoint::Dict options;  // what the numbers depend on: seed, batch size, world size, …
   std::string launch_id;
   int world_size = 1;
-  // The schedule's options are new: its parts stay as they were made, taken to the checkpoint's epoch.
-  bool new_schedule = false;
 };
 
 // `rng_states`: the default generator's state of every rank, by rank. With `launch` the checkpoint says which launch
-// wrote it; best_model.pt does without, so that equal runs write equal files.
+// wrote it, and has the weights' average beside the weights; best_model.pt does without, so that equal runs write equal
+// files.
 checkpoint::Value checkpoint_value(const RunParts& parts, const RunIdentity& identity,
                                    const std::vector<at::Tensor>& rng_states, bool launch);
 
 // The launch that wrote the checkpoint; empty when it does not say.
 std::string launch_of(const checkpoint::Value& checkpoint);
+
+// What of a checkpoint does not count.
+struct RestoreRules {
+  bool new_schedule = false;         // the schedule stays as it was made, taken to the checkpoint's epoch
+  checkpoint::Dict hyperparameters;  // in place of the optimizer's own
+};
 
 struct Restored {
   std::vector<std::string> warnings;  // what makes this run's numbers differ from an undisturbed one's
@@ -49,6 +56,6 @@ struct Restored {
 // Puts a checkpoint into the parts. A checkpoint of another model, with other classes or without what a resume needs is
 // refused in one line; the parts are then unspecified and the run must not start.
 Result<Restored> restore(const checkpoint::Value& checkpoint, const RunParts& parts, const RunIdentity& identity,
-                         int rank);
+                         const RestoreRules& rules, int rank);
 
 }  // namespace ferrun::train

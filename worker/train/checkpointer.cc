@@ -34,8 +34,8 @@ bool all_finite(const at::Tensor& tensor) {
 Checkpointer::Checkpointer(std::string directory, RunParts parts, RunIdentity identity, ddp::ProcessGroup& group)
     : directory_(std::move(directory)), parts_(parts), identity_(std::move(identity)), group_(group) {}
 
-Result<Restored> Checkpointer::restore(const checkpoint::Value& checkpoint) {
-  return train::restore(checkpoint, parts_, identity_, group_.rank());
+Result<Restored> Checkpointer::restore(const checkpoint::Value& checkpoint, const RestoreRules& rules) {
+  return train::restore(checkpoint, parts_, identity_, rules, group_.rank());
 }
 
 Status Checkpointer::save_last() { return save(kLastModel, true, {}); }

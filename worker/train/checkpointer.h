@@ -22,7 +22,7 @@ class Checkpointer {
   const RunIdentity& identity() const { return identity_; }
 
   // Puts a checkpoint into the parts. Failure: one line; the run must not start then.
-  Result<Restored> restore(const checkpoint::Value& checkpoint);
+  Result<Restored> restore(const checkpoint::Value& checkpoint, const RestoreRules& rules);
   Status save_last();
   // Every rank's model gets the weights of best_model.pt, for the test at the end; optimizer and position stay.
   Status load_best();

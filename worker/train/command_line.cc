@@ -197,9 +197,21 @@ void add_recipe_options(CLI::App& app, TrainOptions& options) {
             "Pictures in a step of the whole job; divided among the ranks")
       ->group(group);
   add_real(app, "--lr", options.lr, 0, "Learning rate")->group(group);
-  add_whole(app, "--step-size", options.step_size, 1, kNoLimit, "Epochs between two reductions of the learning rate")
+  add_choice<ScheduleChoice>(app, "--scheduler", options.schedule,
+                             {{"step", ScheduleChoice::kStep},
+                              {"cosine", ScheduleChoice::kCosine},
+                              {"plateau", ScheduleChoice::kPlateau}},
+                             "How the learning rate falls: in steps, along half a cosine until the last epoch, or when "
+                             "--monitor no longer improves (default: step)")
       ->group(group);
-  add_real(app, "--gamma", options.gamma, 0, "Factor of each reduction")->group(group);
+  add_whole(app, "--step-size", options.step_size, 1, kNoLimit, "step: epochs between two reductions")->group(group);
+  add_real(app, "--gamma", options.gamma, 0, "step and plateau: factor of each reduction")->group(group);
+  add_whole(app, "--plateau-patience", options.plateau_patience, 0, kNoLimit,
+            "plateau: epochs without a better one before a reduction")
+      ->group(group);
+  add_whole(app, "--warmup", options.warmup, 0, kNoLimit,
+            "Epochs in which the learning rate rises from a third to the whole, before the schedule")
+      ->group(group);
   add_whole(app, "--accumulate", options.accumulate, 1, kMostPictures,
             "Batches whose gradients add up to one step of the optimizer")
       ->group(group);
@@ -215,15 +227,43 @@ void add_recipe_options(CLI::App& app, TrainOptions& options) {
       ->group(group);
   add_seed(app, options.seed, "Of weights, order and augmentation")->group(group);
   add_choice<OptimizerChoice>(app, "--optimizer", options.optimizer,
-                              {{"adam", OptimizerChoice::kAdam}, {"adamw", OptimizerChoice::kAdamW}},
-                              "Adam, or Adam with decoupled weight decay (default: adam)")
+                              {{"adam", OptimizerChoice::kAdam},
+                               {"adamw", OptimizerChoice::kAdamW},
+                               {"sgd", OptimizerChoice::kSgd}},
+                              "Adam, Adam with decoupled weight decay, or SGD with momentum (default: adam)")
       ->group(group);
+  add_real(app, "--momentum", options.momentum, 0, "Of sgd")->group(group);
+  app.add_flag("--nesterov", options.nesterov, "Nesterov's momentum, of sgd")->group(group);
   const auto take_decay = [&options](const std::string& text) {
     options.weight_decay = real_number("--weight-decay", text, 0);
   };
   app.add_option_function<std::string>("--weight-decay", take_decay,
-                                       "Of every step (default: 0 for adam, 0.01 for adamw)")
+                                       "Of every step (default: 0.01 for adamw, else 0)")
       ->type_name("X")
+      ->group(group);
+}
+
+void add_loss_options(CLI::App& app, TrainOptions& options) {
+  const std::string group = "Recipe";
+  add_real(app, "--clip-grad", options.clip_grad, 0, "Largest norm of a step's gradients; 0: no limit")->group(group);
+  add_real(app, "--ema", options.ema, 0,
+           "Decay of a moving average of the weights, which is validated and saved as the best model; 0: none")
+      ->check(CLI::Range(0.0, 1.0))
+      ->group(group);
+  add_real(app, "--label-smoothing", options.label_smoothing, 0, "Share of a label that goes to all classes alike")
+      ->check(CLI::Range(0.0, 1.0))
+      ->group(group);
+  add_choice<ClassWeights>(app, "--class-weights", options.class_weights,
+                           {{"none", ClassWeights::kNone}, {"balanced", ClassWeights::kBalanced}},
+                           "balanced: rare classes count as much as frequent ones (default: none)")
+      ->group(group);
+  app.add_option("--weights", options.weights,
+                 "Begin with the weights of a checkpoint or state_dict, of the worker or of Python")
+      ->type_name("FILE")
+      ->group(group);
+  app.add_flag_callback(
+         "--no-strict", [&options] { options.strict = false; },
+         "Weights that are missing in it stay as they were drawn, unexpected ones are left out; both are listed")
       ->group(group);
 }
 
@@ -272,6 +312,7 @@ Result<Command> parse_train(const Arguments& arguments) {
   TransformsRequest transforms;
   add_data_options(app, options.data, transforms);
   add_recipe_options(app, options);
+  add_loss_options(app, options);
   add_compute_options(app, options.device, &options.amp, &options.channels_last, &options.threads,
                       &options.collective_timeout);
   add_output_options(app, options);

@@ -1,6 +1,7 @@
 #include "worker/train/continuation.h"
 
 #include <limits>
+#include <tuple>
 
 #include "worker/train/value_fields.h"
 
@@ -39,6 +40,10 @@ class SavedOptions {
     const Result<double> before = saved_ == nullptr ? Result<double>(Error{}) : number_field(*saved_, key);
     return !before || *before != now;
   }
+  bool changed(const char* key, const std::string& name, const std::string& now) const {
+    const Value* const before = saved_ == nullptr ? nullptr : saved_->find(key);
+    return asked_.given.contains(name) && (before == nullptr || value_text(*before) != now);
+  }
   const Status& problem() const { return problem_; }
 
  private:
@@ -57,9 +62,28 @@ class SavedOptions {
 
 }  // namespace
 
+const char* name_of(ScheduleChoice schedule) {
+  switch (schedule) {
+    case ScheduleChoice::kStep: return "step";
+    case ScheduleChoice::kCosine: return "cosine";
+    case ScheduleChoice::kPlateau: return "plateau";
+  }
+  return "";
+}
+
+const char* name_of(OptimizerChoice optimizer) {
+  switch (optimizer) {
+    case OptimizerChoice::kAdam: return "adam";
+    case OptimizerChoice::kAdamW: return "adamw";
+    case OptimizerChoice::kSgd: return "sgd";
+  }
+  return "";
+}
+
 Result<Continuation> continue_options(const TrainOptions& asked, const Value& checkpoint) {
   constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
-  Continuation continuation{asked};
+  Continuation continuation;
+  continuation.options = asked;
   TrainOptions& options = continuation.options;
   SavedOptions saved(checkpoint.find("options"), asked);
   if (const auto size = saved.integer("image_size", "image-size", 1, kMost)) {
@@ -72,15 +96,46 @@ Result<Continuation> continue_options(const TrainOptions& asked, const Value& ch
           saved.integer("seed", "seed", std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max())) {
     options.seed = static_cast<uint64_t>(*seed);
   }
-  if (const auto lr = saved.number("lr", "lr")) options.lr = *lr;
-  if (const auto gamma = saved.number("gamma", "gamma")) options.gamma = *gamma;
+  if (const auto epochs = saved.integer("warmup", "warmup", 0, kMost)) options.warmup = *epochs;
+  if (const auto epochs = saved.integer("plateau_patience", "plateau-patience", 0, kMost)) {
+    options.plateau_patience = *epochs;
+  }
+  const std::tuple<const char*, const char*, double*> numbers[] = {
+      {"lr", "lr", &options.lr},
+      {"gamma", "gamma", &options.gamma},
+      {"momentum", "momentum", &options.momentum},
+      {"clip_grad", "clip-grad", &options.clip_grad},
+      {"ema", "ema", &options.ema},
+      {"label_smoothing", "label-smoothing", &options.label_smoothing}};
+  for (const auto& [key, name, target] : numbers) *target = saved.number(key, name).value_or(*target);
   if (const auto decay = saved.number("weight_decay", "weight-decay")) options.weight_decay = *decay;
   if (const auto optimizer = saved.text("optimizer", "optimizer")) {
-    options.optimizer = *optimizer == "adamw" ? OptimizerChoice::kAdamW : OptimizerChoice::kAdam;
+    options.optimizer = *optimizer == "sgd"     ? OptimizerChoice::kSgd
+                        : *optimizer == "adamw" ? OptimizerChoice::kAdamW
+                                                : OptimizerChoice::kAdam;
+  }
+  if (const auto schedule = saved.text("scheduler", "scheduler")) {
+    options.schedule = *schedule == "cosine"    ? ScheduleChoice::kCosine
+                       : *schedule == "plateau" ? ScheduleChoice::kPlateau
+                                                : ScheduleChoice::kStep;
+  }
+  if (const auto weights = saved.text("class_weights", "class-weights")) {
+    options.class_weights = *weights == "balanced" ? ClassWeights::kBalanced : ClassWeights::kNone;
   }
   if (!saved.problem()) return saved.problem().error();
-  continuation.new_schedule = saved.changed("lr", "lr", options.lr) || saved.changed("gamma", "gamma", options.gamma) ||
-                              saved.changed("step_size", "step-size", static_cast<double>(options.step_size));
+  const bool cosine = options.schedule == ScheduleChoice::kCosine;
+  continuation.new_schedule =
+      saved.changed("lr", "lr", options.lr) || saved.changed("gamma", "gamma", options.gamma) ||
+      saved.changed("step_size", "step-size", static_cast<double>(options.step_size)) ||
+      saved.changed("warmup", "warmup", static_cast<double>(options.warmup)) ||
+      (cosine && saved.changed("cosine_epochs", "epochs", static_cast<double>(options.epochs))) ||
+      saved.changed("scheduler", "scheduler", std::string(name_of(options.schedule)));
+  if (asked.given.contains("weight-decay")) {
+    continuation.hyperparameters.emplace_back("weight_decay", *options.weight_decay);
+  }
+  if (options.optimizer == OptimizerChoice::kSgd && asked.given.contains("momentum")) {
+    continuation.hyperparameters.emplace_back("momentum", options.momentum);
+  }
   return continuation;
 }
 

@@ -10,11 +10,17 @@
 
 namespace ferrun::train {
 
+// As the command line and the checkpoint spell them.
+const char* name_of(ScheduleChoice schedule);
+const char* name_of(OptimizerChoice optimizer);
+
 struct Continuation {
   TrainOptions options;
   // The learning rate or its schedule were given and differ: the schedule is the new one from its beginning on, at the
   // checkpoint's epoch.
   bool new_schedule = false;
+  // Entries of the optimizer's parameter group that were given, by PyTorch's names.
+  checkpoint::Dict hyperparameters;
 };
 
 // `asked` with what `checkpoint` says of options that were not given. A checkpoint that says nothing (Python's) changes

@@ -20,7 +20,9 @@ enum class DeviceChoice { kAuto, kCpu, kCuda };
 enum class Precision { kFloat32, kBFloat16, kFloat16 };
 // `--amp` without a value: the device decides (bf16 on the CPU, fp16 on CUDA).
 enum class AmpChoice { kOff, kDeviceDefault, kBFloat16, kFloat16 };
-enum class OptimizerChoice { kAdam, kAdamW };
+enum class OptimizerChoice { kAdam, kAdamW, kSgd };
+enum class ScheduleChoice { kStep, kCosine, kPlateau };
+enum class ClassWeights { kNone, kBalanced };
 
 constexpr int kDefaultImageSize = 224;
 constexpr int kDefaultDrawnFaceSize = 64;
@@ -47,15 +49,24 @@ struct TrainOptions {
   int64_t epochs = 120;
   int64_t batch_size = 128;  // of the job; every rank takes its share
   double lr = 1e-3;
-  int64_t step_size = 10;  // epochs between two reductions of the learning rate
-  double gamma = 0.1;
+  ScheduleChoice schedule = ScheduleChoice::kStep;
+  int64_t step_size = 10;  // step: epochs between two reductions of the learning rate
+  double gamma = 0.1;      // step and plateau: the factor of a reduction
+  int64_t plateau_patience = 10;  // plateau: epochs without a better one before a reduction
+  int64_t warmup = 0;             // epochs of a linear warm-up before the schedule
   int64_t accumulate = 1;                // batches whose gradients add up to one step of the optimizer
   Monitor monitor = Monitor::kAccuracy;  // what makes an epoch better than another
   double min_delta = 0.0;                // better is better by more than that
   int64_t patience = 20;                 // epochs without a better one before the run ends; 0: never ends early
   uint64_t seed = 42;
   OptimizerChoice optimizer = OptimizerChoice::kAdam;
-  std::optional<double> weight_decay;  // default: PyTorch's, 0 for Adam and 0.01 for AdamW
+  std::optional<double> weight_decay;  // default: PyTorch's, 0.01 for AdamW and 0 for the others
+  double momentum = 0.9;               // of SGD
+  bool nesterov = false;
+  double clip_grad = 0.0;  // the largest norm of a step's gradients; 0: no limit
+  double ema = 0.0;        // decay of the weights' moving average, which is then validated and saved as best; 0: none
+  double label_smoothing = 0.0;
+  ClassWeights class_weights = ClassWeights::kNone;
 
   DeviceChoice device = DeviceChoice::kAuto;
   AmpChoice amp = AmpChoice::kOff;
@@ -63,6 +74,8 @@ struct TrainOptions {
   int threads = 0;  // of a rank's computation; 0: OMP_NUM_THREADS, else the cores divided by the node's ranks
   std::chrono::seconds collective_timeout{300};
 
+  std::string weights;  // a file of weights to begin with; empty: drawn from the seed
+  bool strict = true;   // they must be the model's, all of them and no others
   std::string output_dir;  // empty: a new directory below runs/
   // `--resume`: a checkpoint or a directory that holds one; empty text: the one in output_dir.
   std::optional<std::string> resume;

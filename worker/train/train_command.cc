@@ -1,7 +1,9 @@
 // `worker train` from top to bottom, in the order of a PyTorch tutorial.
 #include <ATen/Context.h>
+#include <ATen/ops/empty.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
@@ -9,6 +11,8 @@
 #include <string>
 #include <utility>
 
+#include "worker/ddp/class_weights.h"
+#include "worker/model/weights.h"
 #include "worker/report/class_metrics.h"
 #include "worker/train/channels_last.h"
 #include "worker/train/checkpointer.h"
@@ -87,12 +91,44 @@ model::EmotionNet make_model(const TrainOptions& options, const ComputeDevice& d
   return model;
 }
 
-ddp::AdamOptions adam_options(const TrainOptions& options) {
+double weight_decay(const TrainOptions& options) {
+  return options.weight_decay.value_or(options.optimizer == OptimizerChoice::kAdamW ? 0.01 : 0.0);
+}
+
+ddp::OptimizerOptions optimizer_options(const TrainOptions& options) {
+  if (options.optimizer == OptimizerChoice::kSgd) {
+    ddp::SgdOptions sgd;
+    sgd.lr = options.lr;
+    sgd.momentum = options.momentum;
+    sgd.nesterov = options.nesterov;
+    sgd.weight_decay = weight_decay(options);
+    return sgd;
+  }
   ddp::AdamOptions adam;
   adam.lr = options.lr;
   adam.decoupled_weight_decay = options.optimizer == OptimizerChoice::kAdamW;
-  adam.weight_decay = options.weight_decay.value_or(adam.decoupled_weight_decay ? 0.01 : 0.0);
+  adam.weight_decay = weight_decay(options);
   return adam;
+}
+
+ddp::LrScheduleOptions schedule_options(const TrainOptions& options) {
+  ddp::LrScheduleOptions schedule;
+  schedule.initial_lr = options.lr;
+  schedule.warmup.epochs = options.warmup;
+  switch (options.schedule) {
+    case ScheduleChoice::kStep: schedule.schedule = ddp::StepLrOptions{options.step_size, options.gamma}; break;
+    case ScheduleChoice::kCosine:
+      schedule.schedule = ddp::CosineAnnealingLrOptions{std::max<int64_t>(1, options.epochs - options.warmup), 0.0};
+      break;
+    case ScheduleChoice::kPlateau: {
+      ddp::ReduceLrOnPlateauOptions plateau;
+      plateau.larger_is_better = options.monitor != Monitor::kLoss;
+      plateau.factor = options.gamma;
+      plateau.patience = options.plateau_patience;
+      schedule.schedule = plateau;
+    }
+  }
+  return schedule;
 }
 
 ddp::GradScalerOptions scaler_options(const Arithmetic& arithmetic) {
@@ -127,8 +163,16 @@ RunIdentity identity_of(const TrainOptions& options, const Job& job, const data:
                       {"step_size", whole(options.step_size)},
                       {"gamma", options.gamma},
                       {"seed", whole(static_cast<int64_t>(options.seed))},
-                      {"optimizer", options.optimizer == OptimizerChoice::kAdam ? "adam" : "adamw"},
-                      {"weight_decay", adam_options(options).weight_decay},
+                      {"scheduler", name_of(options.schedule)},
+                      {"plateau_patience", whole(options.plateau_patience)},
+                      {"warmup", whole(options.warmup)},
+                      {"optimizer", name_of(options.optimizer)},
+                      {"momentum", options.momentum},
+                      {"weight_decay", weight_decay(options)},
+                      {"clip_grad", options.clip_grad},
+                      {"ema", options.ema},
+                      {"label_smoothing", options.label_smoothing},
+                      {"class_weights", options.class_weights == ClassWeights::kBalanced ? "balanced" : "none"},
                       {"device", job.device.name()},
                       {"precision", precision_name(arithmetic)},
                       {"channels_last", options.channels_last},
@@ -136,6 +180,9 @@ RunIdentity identity_of(const TrainOptions& options, const Job& job, const data:
                       {"world_size", whole(job.group->world_size())},
                       {"training_samples", whole(split.train->size())},
                       {"validation_samples", whole(split.val->size())}};
+  if (options.schedule == ScheduleChoice::kCosine) {
+    identity.options.emplace_back("cosine_epochs", whole(options.epochs));
+  }
   return identity;
 }
 
@@ -219,15 +266,43 @@ struct Start {
   std::string directory;
   std::string checkpoint_file;  // empty: afresh
   checkpoint::Value checkpoint;
-  bool new_schedule = false;
+  RestoreRules rules;
 };
+
+Result<at::Tensor> class_weights(const TrainOptions& options, const data::Dataset& pictures, c10::Device device) {
+  if (options.class_weights == ClassWeights::kNone) return at::Tensor();
+  std::vector<int64_t> counts(pictures.classes().size());
+  for (int64_t i = 0; i < pictures.size(); ++i) ++counts[static_cast<size_t>(pictures.label(i))];
+  const Result<std::vector<double>> weights = ddp::balanced_class_weights(counts, pictures.classes());
+  if (!weights) return Error{weights.error().kind, "--class-weights: " + weights.error().message};
+  at::Tensor tensor = at::empty({std::ssize(*weights)}, at::kFloat);
+  std::ranges::transform(*weights, tensor.mutable_data_ptr<float>(), [](double value) { return static_cast<float>(value); });
+  return tensor.to(device);
+}
+
+std::string some(const std::vector<std::string>& names) {
+  constexpr size_t kShown = 5;
+  std::string text;
+  for (size_t i = 0; i < std::min(names.size(), kShown); ++i) text += (i == 0 ? "" : ", ") + names[i];
+  return names.size() > kShown ? text + " and " + std::to_string(names.size() - kShown) + " more" : text;
+}
+
+// Rank 0's; the others get its weights with the network.
+Status begin_with_weights(model::EmotionNet& model, const TrainOptions& options, RunLog& log) {
+  const Result<model::WeightsReport> report = model::load_weights_file(model, options.weights, options.strict);
+  if (!report) return Error{report.error().kind, "--weights: " + report.error().message};
+  log.say("beginning with the weights of " + options.weights);
+  if (!report->missing.empty()) log.say("note: missing in it, and drawn from the seed: " + some(report->missing));
+  if (!report->unexpected.empty()) log.say("note: unexpected in it, and left out: " + some(report->unexpected));
+  return ok_status();
+}
 
 Status cannot_continue(const Start& start, const Error& why) {
   return Error{ErrorKind::kUser, "cannot continue from " + start.checkpoint_file + ": " + why.message};
 }
 
 Status resume(Start& start, Checkpointer& checkpointer, TrainingState& state, RunLog& log, ddp::ProcessGroup& group) {
-  const Result<Restored> restored = checkpointer.restore(start.checkpoint);
+  const Result<Restored> restored = checkpointer.restore(start.checkpoint, start.rules);
   start.checkpoint = {};
   if (!restored) return cannot_continue(start, restored.error());
   for (const std::string& note : restored->notes) log.say("note: " + note);
@@ -262,26 +337,43 @@ Ending train(Start start, const Job& job, const data::Split& split) {
   // The model, the optimizer, its schedule, and mixed precision.
   const Arithmetic arithmetic{job.device, autocast_type(options.amp, job.device), options.channels_last};
   model::EmotionNet model = make_model(options, job.device, split.train->classes().size());
-  ddp::Adam optimizer(model->parameters(), adam_options(options));
-  ddp::StepLr schedule(options.lr, options.step_size, options.gamma);
+  const Result<std::unique_ptr<ddp::Optimizer>> made_optimizer =
+      ddp::make_optimizer(model->parameters(), optimizer_options(options));
+  if (!made_optimizer) return Ending::failure(made_optimizer.error());
+  ddp::Optimizer& optimizer = **made_optimizer;
+  const Result<std::unique_ptr<ddp::LrSchedule>> made_schedule = ddp::make_lr_schedule(schedule_options(options));
+  if (!made_schedule) return Ending::failure(made_schedule.error());
+  ddp::LrSchedule& schedule = **made_schedule;
   ddp::GradScaler scaler(job.device.device, scaler_options(arithmetic));
+  std::optional<ddp::ExponentialMovingAverage> average;
+  if (options.ema > 0) average.emplace(*model, options.ema);
+  ddp::ExponentialMovingAverage* const ema = average ? &*average : nullptr;
+  const Result<at::Tensor> loss_weights = class_weights(options, *split.train, job.device.device);
+  if (!loss_weights) return Ending::failure(loss_weights.error());
   TrainingState state;
   state.early_stopping = early_stopping(options);
 
   // Where the run is kept and told; what it continues from.
   RunLog log(leads, start.directory, state.history, options.epochs);
-  RunIdentity identity = identity_of(options, job, split, arithmetic);
-  identity.new_schedule = start.new_schedule;
-  Checkpointer checkpointer(start.directory, {model, optimizer, schedule, scaler, state}, identity, group);
+  Checkpointer checkpointer(start.directory, {model, optimizer, schedule, scaler, state, ema},
+                            identity_of(options, job, split, arithmetic), group);
   show_start(log, options, job, split, arithmetic, optimizer.parameters());
   log.say("output in " + start.directory);
   if (!start.checkpoint_file.empty()) {
     const Status resumed = resume(start, checkpointer, state, log, group);
     if (std::optional<Ending> failure = agree(group, resumed)) return *failure;
+  } else if (!options.weights.empty()) {
+    const Status begun = leads ? begin_with_weights(model, options, log) : ok_status();
+    if (std::optional<Ending> failure = agree(group, begun)) return *failure;
   }
-  Network network(model, job.group);  // every rank has rank 0's weights from here on
-  Trainer trainer({network, optimizer, schedule, scaler, train_loader, state, checkpointer, log.display(), group},
-                  {arithmetic, options.accumulate, options.save_every});
+  // Every rank has rank 0's weights from here on. BatchNorm's statistics come from rank 0 before they are used, in an
+  // evaluation or a save, and not before each step, which does not read them; an average of the weights does.
+  ddp::DdpOptions ddp_options;
+  ddp_options.broadcast_buffers = ema != nullptr;
+  Network network(model, job.group, ddp_options);
+  Trainer trainer({network, optimizer, schedule, scaler, train_loader, state, checkpointer, log.display(), group, ema},
+                  {arithmetic, options.accumulate, options.save_every, options.clip_grad, options.label_smoothing,
+                   *loss_weights});
   SkippedPictures skipped(group.rank());
   log.start();
 
@@ -295,9 +387,12 @@ Ending train(Start start, const Job& job, const data::Split& split) {
     network.broadcast_buffers();
 
     Result<Evaluation> validation = Evaluation{};
+    std::optional<ddp::ExponentialMovingAverage::Swapped> averaged;
+    if (ema != nullptr && ema->updates() > 0) averaged.emplace(*ema);
     if (*trained) validation = evaluate(model, val_loader, arithmetic, group, "validation");
     if (!validation) return Ending::failure(validation.error());
     if (!*trained || validation->stopped) {
+      averaged.reset();
       if (Status saved = checkpointer.save_last(); !saved) return Ending::failure(saved.error());
       return stopped(state, checkpointer, log, group);
     }
@@ -306,14 +401,16 @@ Ending train(Start start, const Job& job, const data::Split& split) {
     const EpochMetrics metrics = metrics_of(state, schedule.lr(), *validation, confusion_of(*validation, split));
     if (Status finite = check_finite(metrics); !finite) return Ending::failure(finite.error());
     state.history.push_back(metrics);
-    const bool best = state.early_stopping.improved_by(monitored(options.monitor, metrics), metrics.epoch);
-    schedule.step();
+    const double watched = monitored(options.monitor, metrics);
+    const bool best = state.early_stopping.improved_by(watched, metrics.epoch);
+    schedule.step(watched);
     state.begin_next_epoch();
 
     // last_model.pt comes last: after a kill between the files the epoch is repeated, and writes all of them again.
     if (best) {
       if (Status saved = checkpointer.save_best(); !saved) return Ending::failure(saved.error());
     }
+    averaged.reset();
     if (Status written = log.epoch_done(best); !written) return Ending::failure(written.error());
     if (Status saved = checkpointer.save_last(); !saved) return Ending::failure(saved.error());
   }
@@ -341,13 +438,13 @@ std::variant<Start, Ending> decide_start(const TrainOptions& asked, const Job& j
   std::variant<SharedStart, Ending> shared = share_start(output_request(asked, job.context), *job.group);
   if (Ending* const failure = std::get_if<Ending>(&shared)) return *failure;
   SharedStart& found = std::get<SharedStart>(shared);
-  Start start{asked, found.plan.directory, found.plan.checkpoint, std::move(found.checkpoint)};
+  Start start{asked, found.plan.directory, found.plan.checkpoint, std::move(found.checkpoint), {}};
   if (start.checkpoint_file.empty()) return start;
   Result<Continuation> continued = continue_options(asked, start.checkpoint);
   const Status usable = continued ? ok_status() : cannot_continue(start, continued.error());
   if (std::optional<Ending> failure = agree(*job.group, usable)) return *failure;
   start.options = std::move(continued->options);
-  start.new_schedule = continued->new_schedule;
+  start.rules = {continued->new_schedule, std::move(continued->hyperparameters)};
   return start;
 }
 

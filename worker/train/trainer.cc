@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "worker/ddp/autocast.h"
+#include "worker/ddp/gradient_norm.h"
 #include "worker/train/stop_request.h"
 #include "worker/train/value_fields.h"
 
@@ -117,10 +118,28 @@ Result<Trainer::StepSums> Trainer::train_step(int64_t first_batch, int64_t batch
   if (read > 0.0 && read != static_cast<double>(planned) && step.not_finite == 0) {
     multiply_gradients(parts_.optimizer.parameters(), static_cast<double>(planned) / read);
   }
-  parts_.optimizer.set_lr(parts_.schedule.lr());
-  parts_.scaler.step(parts_.optimizer, parts_.optimizer.parameters());
-  parts_.scaler.update();
+  if (Status stepped = step_optimizer(); !stepped) return stepped.error();
   return step;
+}
+
+Status Trainer::step_optimizer() {
+  ddp::Optimizer& optimizer = parts_.optimizer;
+  const std::vector<at::Tensor>& parameters = optimizer.parameters();
+  optimizer.set_lr(parts_.schedule.lr());
+  if (parts_.scaler.enabled()) {
+    parts_.scaler.unscale(parameters);
+    if (options_.clip_grad > 0) ddp::clip_grad_norm(parameters, options_.clip_grad);
+    parts_.scaler.step(optimizer, parameters);
+    parts_.scaler.update();
+  } else {
+    const at::Tensor norm =
+        options_.clip_grad > 0 ? ddp::clip_grad_norm(parameters, options_.clip_grad) : ddp::grad_norm(parameters);
+    const at::Tensor spoilt = ddp::not_finite(norm);
+    optimizer.step({}, spoilt);
+    if (spoilt.item<float>() != 0.0f) return not_finite("the gradients are");
+  }
+  if (parts_.average != nullptr) parts_.average->update();
+  return ok_status();
 }
 
 at::Tensor Trainer::loss_of(const BatchTensors& batch, at::Tensor& logits) {
@@ -129,7 +148,9 @@ at::Tensor Trainer::loss_of(const BatchTensors& batch, at::Tensor& logits) {
                                     arithmetic.autocast.has_value());
   if (batch.targets.numel() > 0) {
     logits = parts_.network.forward(batch.pixels);
-    return at::cross_entropy_loss(logits, batch.targets);
+    constexpr int64_t kNoClass = -100;
+    return at::cross_entropy_loss(logits, batch.targets, options_.class_weights, at::Reduction::Mean, kNoClass,
+                                  options_.label_smoothing);
   }
   // This rank has no share of the batch, or every picture of it was broken and skipped. The others wait for its
   // gradients: give zeros, and leave BatchNorm's statistics alone.
@@ -145,11 +166,15 @@ Status Trainer::check_loss(const StepSums& sums) {
   if (parts_.scaler.enabled() && parts_.scaler.scale_value() >= kCollapsedScale) return ok_status();
   const std::string whose = sums.first_rank >= 0 ? "of rank " + std::to_string(sums.first_rank)
                                                  : "of " + std::to_string(sums.not_finite) + " ranks";
-  return Error{ErrorKind::kUser,
-               "the loss " + whose + " is not finite in epoch " + std::to_string(parts_.state.epoch + 1) + ", step " +
-                   std::to_string(parts_.state.step + 1) + ", at learning rate " + value_text(parts_.schedule.lr()) +
-                   (parts_.scaler.enabled() ? ", and the gradient scaler's scale has collapsed" : "") +
-                   ": lower --lr; the last checkpoint is from before that, and --resume continues from it"};
+  return not_finite("the loss " + whose + " is");
+}
+
+Error Trainer::not_finite(const std::string& what) const {
+  return {ErrorKind::kUser,
+          what + " not finite in epoch " + std::to_string(parts_.state.epoch + 1) + ", step " +
+              std::to_string(parts_.state.step + 1) + ", at learning rate " + value_text(parts_.schedule.lr()) +
+              (parts_.scaler.enabled() ? ", and the gradient scaler's scale has collapsed" : "") +
+              ": lower --lr, or set --clip-grad; the last checkpoint is from before that, and --resume continues from it"};
 }
 
 }  // namespace ferrun::train

@@ -4,11 +4,12 @@
 #include <cstdint>
 
 #include "common/result.h"
-#include "worker/ddp/adam.h"
 #include "worker/ddp/distributed_data_parallel.h"
 #include "worker/ddp/grad_scaler.h"
 #include "worker/ddp/process_group.h"
-#include "worker/ddp/step_lr.h"
+#include "worker/ddp/lr_schedule.h"
+#include "worker/ddp/moving_average.h"
+#include "worker/ddp/optimizer.h"
 #include "worker/model/emotion_net.h"
 #include "worker/train/batch_tensors.h"
 #include "worker/train/checkpointer.h"
@@ -25,25 +26,30 @@ class Trainer {
  public:
   struct Parts {
     ddp::DistributedDataParallel<model::EmotionNet>& network;
-    ddp::Adam& optimizer;
-    ddp::StepLr& schedule;
+    ddp::Optimizer& optimizer;
+    ddp::LrSchedule& schedule;
     ddp::GradScaler& scaler;
     ShardedLoader& loader;
     TrainingState& state;
     Checkpointer& checkpointer;
     ProgressDisplay& display;
     ddp::ProcessGroup& group;
+    ddp::ExponentialMovingAverage* average = nullptr;  // of the network's weights; may be null
   };
   struct Options {
     Arithmetic arithmetic;
     int64_t accumulate = 1;  // batches in a step
     int64_t save_every = 0;  // steps between two checkpoints; 0: none within an epoch
+    double clip_grad = 0.0;  // the largest norm of a step's gradients; 0: no limit
+    double label_smoothing = 0.0;
+    at::Tensor class_weights = {};  // one float for each class, on the device; undefined: all alike
   };
 
   Trainer(const Parts& parts, const Options& options) : parts_(parts), options_(options) {}
 
-  // Trains on what is left of the state's epoch. False: the ranks agreed to stop within it. A loss that is not finite
-  // is a failure that names rank, step and learning rate; under a gradient scaler only when its scale has collapsed.
+  // Trains on what is left of the state's epoch. False: the ranks agreed to stop within it. A loss or a gradient that is
+  // not finite is a failure that names step and learning rate, and leaves the weights as they were; under a gradient
+  // scaler only when its scale has collapsed.
   Result<bool> train_epoch();
 
  private:
@@ -58,6 +64,8 @@ class Trainer {
   Result<StepSums> train_step(int64_t first_batch, int64_t batches);
   at::Tensor loss_of(const BatchTensors& batch, at::Tensor& logits);
   Status check_loss(const StepSums& sums);
+  Status step_optimizer();
+  Error not_finite(const std::string& what) const;
 
   Parts parts_;
   Options options_;

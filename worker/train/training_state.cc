@@ -102,10 +102,11 @@ void add_state(Dict& dict, const TrainingState& state) {
   dict.emplace_back("epoch", state.epoch);
   dict.emplace_back("loss", state.history.empty() ? 0.0 : state.history.back().train_loss);
   const EarlyStopping& stopping = state.early_stopping;
-  dict.emplace_back("early_stopping", Dict{{"monitor", name_of(stopping.monitor)},
-                                           {"best", stopping.best ? Value(*stopping.best) : Value()},
-                                           {"best_epoch", stopping.best_epoch},
-                                           {"epochs_without_improvement", stopping.epochs_without_improvement}});
+  Dict early_stopping{{"monitor", name_of(stopping.monitor)},
+                      {"best_epoch", stopping.best_epoch},
+                      {"epochs_without_improvement", stopping.epochs_without_improvement}};
+  if (stopping.best) early_stopping.emplace_back("best", *stopping.best);
+  dict.emplace_back("early_stopping", std::move(early_stopping));
   dict.emplace_back("sampler", Dict{{"epoch", state.epoch}, {"step", state.step}});
   dict.emplace_back("samples_done", state.samples);
   dict.emplace_back("partial_sums",

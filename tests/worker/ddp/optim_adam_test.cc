@@ -1,11 +1,10 @@
-// Adam and StepLR without a peer: what they must refuse, skip and keep.
+// Adam without a peer: what they must refuse, skip and keep.
 #include <ATen/ops/ones.h>
 #include <ATen/ops/rand.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
 #include "worker/ddp/adam.h"
-#include "worker/ddp/step_lr.h"
 
 namespace ferrun::ddp {
 namespace {
@@ -112,36 +111,14 @@ TEST(Adam, AStateThatDoesNotFitIsRefusedAndChangesNothing) {
   expect_refused(Dict{}, "no optimizer's state_dict");
   expect_refused(changed(good, "params", List{0, 1}), "2 parameters, the model has 1");
   expect_refused(changed(good, "amsgrad", true), "amsgrad");
-  expect_refused(changed(good, "decoupled_weight_decay", true), "AdamW's");
+  expect_refused(changed(good, "decoupled_weight_decay", true),
+                 "the checkpoint's optimizer is AdamW, this run's is Adam");
   Value reshaped = good;
   reshaped.get<Dict>()->at(0).second.get<Dict>()->at(0).second.get<Dict>()->at(1).second = at::ones({3});
   expect_refused(reshaped, "another shape");
   Value elsewhere = good;
   elsewhere.get<Dict>()->at(0).second.get<Dict>()->at(0).first = 5;
   expect_refused(elsewhere, "not there");
-}
-
-TEST(StepLr, MultipliesEveryStepSizeEpochs) {
-  StepLr schedule(1e-3, 3, 0.1);
-  double expected = 1e-3;
-  for (int epoch = 1; epoch <= 10; ++epoch) {
-    schedule.step();
-    if (epoch % 3 == 0) expected *= 0.1;
-    EXPECT_EQ(schedule.lr(), expected) << epoch;
-  }
-}
-
-TEST(StepLr, ContinuesFromItsState) {
-  StepLr schedule(0.5, 2, 0.5);
-  for (int i = 0; i < 3; ++i) schedule.step();
-  StepLr other(1, 99, 1);
-  ASSERT_TRUE(other.load_state_dict(schedule.state_dict()).ok());
-  other.step();
-  schedule.step();
-  EXPECT_EQ(other.lr(), schedule.lr());
-  EXPECT_EQ(other.last_epoch(), 4);
-  EXPECT_FALSE(other.load_state_dict(Dict{{"gamma", 0.5}}).ok());
-  EXPECT_EQ(other.last_epoch(), 4);
 }
 
 }  // namespace

@@ -75,6 +75,15 @@ TEST(GradScaler, AnIncompleteStateIsRefusedAndChangesNothing) {
   EXPECT_EQ(scaler.scale_value(), 8.0);
 }
 
+// torch.amp.GradScaler(growth_factor=2) keeps the integer.
+TEST(GradScaler, IntegersCountAsItsFactors) {
+  GradScaler scaler(at::kCPU, {.init_scale = 8});
+  const Status loaded = scaler.load_state_dict(checkpoint::Dict{
+      {"scale", 4}, {"growth_factor", 2}, {"backoff_factor", 0.5}, {"growth_interval", 10}, {"_growth_tracker", 0}});
+  ASSERT_TRUE(loaded.ok()) << loaded.error().message;
+  EXPECT_EQ(scaler.scale_value(), 4.0);
+}
+
 at::ScalarType type_of_product(const at::Tensor& weight) { return at::linear(at::ones({1, 2}), weight).scalar_type(); }
 
 TEST(AutocastGuard, CastsInItsScopeOnly) {

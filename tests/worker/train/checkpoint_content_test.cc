@@ -5,6 +5,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "worker/ddp/adam.h"
+#include "worker/ddp/step_lr.h"
+
 namespace ferrun::train {
 namespace {
 
@@ -43,7 +46,7 @@ void train_a_little(TinyRun& run) {
     parameter.mutable_grad() = at::randn(parameter.sizes());
   }
   run.optimizer.step();
-  run.schedule.step();
+  run.schedule.step(0);
   run.state.epoch = 4;
   run.state.step = 17;
   run.state.sums = {12.5, 30, 64};
@@ -69,7 +72,7 @@ class CheckpointContent : public ::testing::Test {
 TEST_F(CheckpointContent, RestoresEveryPart) {
   TinyRun restored(7, 2);
   Value value = checkpoint();
-  const auto result = restore(without(value, "rng_states"), restored.parts(), identity(), 0);
+  const auto result = restore(without(value, "rng_states"), restored.parts(), identity(), {}, 0);
   ASSERT_TRUE(result.ok()) << result.error().message;
   EXPECT_TRUE(result->warnings.empty());
   for (size_t i = 0; i < saved.model->parameters().size(); ++i) {
@@ -94,9 +97,9 @@ TEST_F(CheckpointContent, IsRefusedByARunOfOtherClasses) {
   RunIdentity other = identity();
   other.classes[0] = "z";
   TinyRun run;
-  EXPECT_THAT(restore(checkpoint(), run.parts(), other, 0).error().message, HasSubstr("a, b, c"));
+  EXPECT_THAT(restore(checkpoint(), run.parts(), other, {}, 0).error().message, HasSubstr("a, b, c"));
   TinyRun five(5);
-  const auto result = restore(without(checkpoint(), "classes"), five.parts(), identity(), 0);
+  const auto result = restore(without(checkpoint(), "classes"), five.parts(), identity(), {}, 0);
   ASSERT_FALSE(result.ok());
   EXPECT_THAT(result.error().message, HasSubstr("classify.linear"));
 }
@@ -104,7 +107,7 @@ TEST_F(CheckpointContent, IsRefusedByARunOfOtherClasses) {
 TEST_F(CheckpointContent, IsRefusedWithoutWhatAResumeNeeds) {
   for (const char* key : {"model_state_dict", "optimizer_state_dict", "epoch", "history"}) {
     TinyRun run;
-    const auto result = restore(without(without(checkpoint(), "rng_states"), key), run.parts(), identity(), 0);
+    const auto result = restore(without(without(checkpoint(), "rng_states"), key), run.parts(), identity(), {}, 0);
     ASSERT_FALSE(result.ok()) << key;
     EXPECT_THAT(result.error().message, HasSubstr(key));
   }
@@ -114,7 +117,7 @@ TEST_F(CheckpointContent, WarnsOfOptionsThatMakeAnotherRun) {
   RunIdentity other = identity();
   other.options = {{"seed", 43}, {"lr", 1e-3}, {"device", "cuda"}, {"unknown before", 1}};
   TinyRun run;
-  const auto result = restore(without(checkpoint(), "rng_states"), run.parts(), other, 0);
+  const auto result = restore(without(checkpoint(), "rng_states"), run.parts(), other, {}, 0);
   ASSERT_TRUE(result.ok());
   EXPECT_THAT(result->warnings, ::testing::ElementsAre("seed was 42 and is 43 now", "device was cpu and is cuda now"));
 }
@@ -128,7 +131,7 @@ TEST_F(CheckpointContent, OfThePythonTrainerBeginsItsNextEpoch) {
       python.push_back(entry);
   }
   TinyRun run;
-  const auto result = restore(python, run.parts(), identity(), 0);
+  const auto result = restore(python, run.parts(), identity(), {}, 0);
   ASSERT_TRUE(result.ok()) << result.error().message;
   EXPECT_EQ(run.state.epoch, 4);
   EXPECT_EQ(run.state.step, 0);

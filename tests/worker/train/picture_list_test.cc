@@ -62,11 +62,12 @@ TEST_F(PictureListTest, ABrokenPictureIsRemembered) {
   touch("broken.jpg");
   const PictureList pictures({path("absent.jpg"), path("broken.jpg")});
   data::Image image;
+  data::MemoryLease memory;
   EXPECT_FALSE(pictures.failure(1).has_value());
-  EXPECT_FALSE(pictures.load_into(1, image).ok());
+  EXPECT_FALSE(pictures.load_into(1, image, memory).ok());
   ASSERT_TRUE(pictures.failure(1).has_value());
   EXPECT_THAT(pictures.failure(1)->message, HasSubstr("broken.jpg"));
-  EXPECT_FALSE(pictures.load_into(0, image).ok());
+  EXPECT_FALSE(pictures.load_into(0, image, memory).ok());
   EXPECT_EQ(pictures.failure(0)->kind, ErrorKind::kUser);
 }
 

@@ -1,0 +1,93 @@
+// Learning-rate schedules with PyTorch's numbers, bit for bit, and PyTorch's state layout: torch.optim.lr_scheduler
+// goes on from our state, and we from its.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <variant>
+
+#include "common/result.h"
+#include "worker/checkpoint/value.h"
+
+namespace ferrun::ddp {
+
+// A value that knows no optimizer: the trainer sets the optimizer's rate to lr() after each step(). Epochs are counted
+// in calls of step(), as PyTorch counts them; whoever steps once a batch gets a schedule in batches. Not thread-safe.
+class LrSchedule {
+ public:
+  virtual ~LrSchedule() = default;
+
+  // PyTorch's class: "StepLR"; with a warm-up "LinearLR, then StepLR".
+  virtual std::string name() const = 0;
+  // Once an epoch, after its last optimizer step. `metric` of the epoch that has ended: ReduceLROnPlateau alone looks
+  // at it, and counts one that is not a number as no improvement.
+  virtual void step(double metric) = 0;
+  // Goes on after `epoch` epochs at the rate `lr`, for a checkpoint that has an optimizer's state and no schedule's.
+  virtual void continue_at(int64_t epoch, double lr) = 0;
+  // Epoch 0 of a schedule that follows another: SequentialLR's milestone.
+  virtual void begin() = 0;
+
+  double lr() const { return lr_; }
+  double initial_lr() const { return initial_lr_; }
+  // Calls of step() so far; -1 while another schedule comes first.
+  int64_t last_epoch() const { return last_epoch_; }
+
+  // The class's state_dict() with the keys of torch 2.11.
+  virtual checkpoint::Value state_dict() const = 0;
+  // Takes over the position and the hyperparameters, as Python does; integers count as floats. All or nothing; another
+  // schedule's state is refused by that one's name.
+  virtual Status load_state_dict(const checkpoint::Value& state) = 0;
+
+ protected:
+  explicit LrSchedule(double initial_lr) : initial_lr_(initial_lr), lr_(initial_lr) {}
+  LrSchedule(const LrSchedule&) = default;
+  LrSchedule& operator=(const LrSchedule&) = default;
+  friend class SequentialLr;  // which holds its second schedule back until the first has ended
+
+  double initial_lr_;
+  double lr_;
+  int64_t last_epoch_ = 0;
+};
+
+// Multiplies the rate by gamma every step_size epochs.
+struct StepLrOptions {
+  int64_t step_size = 10;  // at least 1
+  double gamma = 0.1;
+};
+
+// Half a cosine from the initial rate to eta_min within t_max epochs, and back up after them.
+struct CosineAnnealingLrOptions {
+  int64_t t_max = 100;  // at least 1
+  double eta_min = 0.0;
+};
+
+// Multiplies the rate by `factor` when the metric has not improved for more than `patience` epochs.
+struct ReduceLrOnPlateauOptions {
+  bool larger_is_better = false;  // an accuracy, not a loss
+  double factor = 0.1;            // below 1
+  int64_t patience = 10;
+  double threshold = 1e-4;  // an improvement is at least so much, as a part of the best metric or absolute
+  bool threshold_is_relative = true;
+  int64_t cooldown = 0;  // epochs after a reduction in which nothing is counted
+  double min_lr = 0.0;
+  double eps = 1e-8;  // a smaller reduction is left out
+};
+
+// PyTorch's SequentialLR of LinearLR(start_factor, total_iters=epochs) and the schedule proper, whose epoch 0 is the
+// warm-up's epoch `epochs`. PyTorch refuses ReduceLROnPlateau there; here it sees the metrics after the warm-up.
+struct LinearWarmup {
+  int64_t epochs = 0;  // 0: none
+  double start_factor = 1.0 / 3;
+};
+
+struct LrScheduleOptions {
+  double initial_lr = 1e-3;
+  std::variant<StepLrOptions, CosineAnnealingLrOptions, ReduceLrOnPlateauOptions> schedule;
+  LinearWarmup warmup;
+};
+
+// The schedule that the options describe. Failure: a value that makes no schedule; the error names it.
+Result<std::unique_ptr<LrSchedule>> make_lr_schedule(const LrScheduleOptions& options);
+
+}  // namespace ferrun::ddp

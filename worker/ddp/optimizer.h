@@ -1,0 +1,90 @@
+// What every optimizer of the trainer can do, with PyTorch's state layout: torch.optim goes on from our state, and we
+// from torch.optim's.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/result.h"
+#include "worker/checkpoint/value.h"
+
+namespace ferrun::ddp {
+
+// Has one parameter group. Not thread-safe.
+class Optimizer {
+ public:
+  // Parameters are shared with the model; all on one device, dense, and with their final strides.
+  explicit Optimizer(std::vector<at::Tensor> parameters) : parameters_(std::move(parameters)) {}
+  virtual ~Optimizer() = default;
+  Optimizer(const Optimizer&) = delete;
+  Optimizer& operator=(const Optimizer&) = delete;
+
+  // One step from the parameters' gradients; a parameter without one is left alone. `grad_scale`, when defined, divides
+  // the gradients first. `found_inf`, when defined, is a one-element float tensor, 0 or 1: 1 skips the step as
+  // PyTorch's fused optimizers do (state unchanged). Both lie on the parameters' device and are not fetched from it.
+  void step(const at::Tensor& grad_scale = {}, const at::Tensor& found_inf = {});
+  // Drops the gradients, or with set_to_none=false fills them with zeros in place, which keeps DDP's bucket views.
+  void zero_grad(bool set_to_none = true);
+
+  // PyTorch's name, with what tells variants of one class apart: "Adam", "AdamW", "SGD with momentum".
+  virtual std::string name() const = 0;
+  virtual double lr() const = 0;
+  virtual void set_lr(double lr) = 0;
+  const std::vector<at::Tensor>& parameters() const { return parameters_; }
+
+  // torch.optim's state_dict(): 'state' by parameter index, 'param_groups' with all keys that torch 2.11 writes (and
+  // 'initial_lr', which a scheduler adds). The tensors are the optimizer's own: save them before the next step.
+  checkpoint::Value state_dict(double initial_lr) const;
+  // Takes over state and hyperparameters, as Python does; hyperparameters that it lacks stay as they are. All or
+  // nothing; the error says what does not fit, and another optimizer's state is refused by that one's name.
+  Status load_state_dict(const checkpoint::Value& state);
+
+ protected:
+  // The parameters of a step with their gradients, which lie in memory as their parameters do: the fused kernels walk
+  // raw memory and never look at strides.
+  struct Active {
+    std::vector<size_t> indices;
+    std::vector<at::Tensor> parameters;
+    std::vector<at::Tensor> gradients;
+  };
+  virtual void apply(const Active& active, const std::optional<at::Tensor>& grad_scale,
+                     const std::optional<at::Tensor>& found_inf) = 0;
+  // The hyperparameters as torch.optim names and orders them, without 'initial_lr' and 'params'.
+  virtual checkpoint::Dict group() const = 0;
+  // The parameter's entry of 'state'; empty before its first step.
+  virtual checkpoint::Dict state_of(size_t parameter) const = 0;
+  // Takes over a group of this optimizer and the states by parameter (null where there is none). All or nothing.
+  virtual Status load(const checkpoint::Value& group, const std::vector<const checkpoint::Value*>& states) = 0;
+
+ private:
+  std::vector<at::Tensor> parameters_;
+};
+
+struct AdamOptions {
+  double lr = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  double weight_decay = 0.0;
+  bool decoupled_weight_decay = false;  // true: AdamW (whose weight_decay PyTorch sets to 0.01)
+};
+
+struct SgdOptions {
+  double lr = 1e-3;
+  double momentum = 0.0;
+  double dampening = 0.0;
+  double weight_decay = 0.0;
+  bool nesterov = false;  // needs momentum, and no dampening
+};
+
+using OptimizerOptions = std::variant<AdamOptions, SgdOptions>;
+
+// The optimizer that the options describe. Failure: a value that PyTorch refuses as well; the error names it.
+Result<std::unique_ptr<Optimizer>> make_optimizer(std::vector<at::Tensor> parameters, const OptimizerOptions& options);
+
+}  // namespace ferrun::ddp

@@ -1,0 +1,113 @@
+#include "worker/ddp/reduce_lr_on_plateau.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "worker/ddp/schedule_state.h"
+#include "worker/ddp/state_fields.h"
+
+namespace ferrun::ddp {
+namespace {
+
+using checkpoint::Dict;
+using checkpoint::List;
+using checkpoint::Value;
+
+double worst_metric(const ReduceLrOnPlateauOptions& options) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  return options.larger_is_better ? -kInfinity : kInfinity;
+}
+
+std::optional<std::string> text(const Value& state, const char* key) {
+  const Value* value = state.find(key);
+  const std::string* found = value == nullptr ? nullptr : value->get<std::string>();
+  return found == nullptr ? std::nullopt : std::optional<std::string>(*found);
+}
+
+// The hyperparameters; nullopt when one is missing or damaged.
+std::optional<ReduceLrOnPlateauOptions> read_plateau_options(const Value& state) {
+  const auto mode = text(state, "mode"), threshold_mode = text(state, "threshold_mode");
+  const auto factor = number(state, "factor"), threshold = number(state, "threshold"), eps = number(state, "eps"),
+             min_lr = only_number(state, "min_lrs");
+  const auto patience = integer(state, "patience"), cooldown = integer(state, "cooldown");
+  if (!mode || !threshold_mode || !factor || !threshold || !eps || !min_lr || !patience || !cooldown) {
+    return std::nullopt;
+  }
+  return ReduceLrOnPlateauOptions{*mode == "max",           *factor,   *patience, *threshold,
+                                  *threshold_mode == "rel", *cooldown, *min_lr,   *eps};
+}
+
+}  // namespace
+
+ReduceLrOnPlateau::ReduceLrOnPlateau(double initial_lr, ReduceLrOnPlateauOptions options)
+    : LrSchedule(initial_lr), options_(options), best_(worst_metric(options)) {}
+
+bool ReduceLrOnPlateau::is_better(double metric) const {
+  const double threshold = options_.threshold;
+  if (options_.larger_is_better) {
+    return metric > (options_.threshold_is_relative ? best_ * (threshold + 1.0) : best_ + threshold);
+  }
+  return metric < (options_.threshold_is_relative ? best_ * (1.0 - threshold) : best_ - threshold);
+}
+
+void ReduceLrOnPlateau::step(double metric) {
+  ++last_epoch_;
+  if (is_better(metric)) {
+    best_ = metric;
+    bad_epochs_ = 0;
+  } else {
+    ++bad_epochs_;
+  }
+  if (cooldown_left_ > 0) {
+    --cooldown_left_;
+    bad_epochs_ = 0;
+  }
+  if (bad_epochs_ <= options_.patience) return;
+  const double reduced = std::max(lr_ * options_.factor, options_.min_lr);
+  if (lr_ - reduced > options_.eps) lr_ = reduced;
+  cooldown_left_ = options_.cooldown;
+  bad_epochs_ = 0;
+}
+
+void ReduceLrOnPlateau::continue_at(int64_t epoch, double lr) {
+  last_epoch_ = epoch;
+  lr_ = lr;
+}
+
+void ReduceLrOnPlateau::begin() { continue_at(0, initial_lr_); }
+
+Value ReduceLrOnPlateau::state_dict() const {
+  return Dict{{"factor", options_.factor},
+              {"default_min_lr", options_.min_lr},
+              {"min_lrs", List{options_.min_lr}},
+              {"patience", options_.patience},
+              {"cooldown", options_.cooldown},
+              {"eps", options_.eps},
+              {"last_epoch", last_epoch_},
+              {"_last_lr", List{lr_}},
+              {"mode_worse", worst_metric(options_)},
+              {"mode", options_.larger_is_better ? "max" : "min"},
+              {"threshold", options_.threshold},
+              {"threshold_mode", options_.threshold_is_relative ? "rel" : "abs"},
+              {"best", best_},
+              {"cooldown_counter", cooldown_left_},
+              {"num_bad_epochs", bad_epochs_}};
+}
+
+Status ReduceLrOnPlateau::load_state_dict(const Value& state) {
+  const auto options = read_plateau_options(state);
+  const auto lr = only_number(state, "_last_lr"), best = number(state, "best");
+  const auto epoch = integer(state, "last_epoch"), cooldown = integer(state, "cooldown_counter"),
+             bad_epochs = integer(state, "num_bad_epochs");
+  if (!options || !lr || !std::isfinite(*lr) || !best || !epoch || *epoch < -1 || !cooldown || !bad_epochs) {
+    return schedule_mismatch(state, name());
+  }
+  options_ = *options;
+  continue_at(*epoch, *lr);
+  best_ = *best;
+  cooldown_left_ = *cooldown;
+  bad_epochs_ = *bad_epochs;
+  return ok_status();
+}
+
+}  // namespace ferrun::ddp

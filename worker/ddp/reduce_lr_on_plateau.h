@@ -1,0 +1,31 @@
+// torch.optim.lr_scheduler.ReduceLROnPlateau: the learning rate shrinks when a metric has stopped to improve.
+#pragma once
+
+#include <limits>
+
+#include "worker/ddp/lr_schedule.h"
+
+namespace ferrun::ddp {
+
+class ReduceLrOnPlateau : public LrSchedule {
+ public:
+  ReduceLrOnPlateau(double initial_lr, ReduceLrOnPlateauOptions options);
+
+  std::string name() const override { return "ReduceLROnPlateau"; }
+  void step(double metric) override;
+  void continue_at(int64_t epoch, double lr) override;
+  void begin() override;
+  checkpoint::Value state_dict() const override;
+  // PyTorch's state has no initial rate: that one stays.
+  Status load_state_dict(const checkpoint::Value& state) override;
+
+ private:
+  bool is_better(double metric) const;
+
+  ReduceLrOnPlateauOptions options_;
+  double best_;
+  int64_t bad_epochs_ = 0;
+  int64_t cooldown_left_ = 0;
+};
+
+}  // namespace ferrun::ddp
