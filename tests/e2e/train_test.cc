@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/e2e/train_support.h"
+#include "worker/report/epoch_metrics.h"
 
 namespace ferrun::testing {
 namespace {
@@ -147,9 +148,9 @@ TEST_F(WorkerProgram, PredictsAndEvaluates) {
   EXPECT_THAT(run(worker({"predict", "--checkpoint", best, "--classes", "a,b,c,d,e,f,g", happy})), HasSubstr("  g 0."));
   EXPECT_EQ(alone({"predict", "--checkpoint", best, "--classes", "a,b", happy}).status, 2);
 
-  const std::string csv = read_file(path("out", "metrics.csv"));
-  const std::string validation = csv.substr(csv.rfind(",", csv.rfind(",") - 1) + 1);
-  const std::string loss = validation.substr(0, validation.find(','));
+  const auto epochs = report::parse_metrics_csv(read_file(path("out", "metrics.csv")), "metrics.csv");
+  ASSERT_TRUE(epochs.ok() && !epochs->empty());
+  const std::string loss = std::to_string(epochs->back().val_loss);
   const std::string report = run(worker({"eval", "--checkpoint", best, "--data", directory.file("faces")}));
   EXPECT_THAT(report, AllOf(HasSubstr("loss " + loss.substr(0, 6)), HasSubstr("(14 pictures at 32x32)")));
 }

@@ -1,6 +1,9 @@
 #include "worker/report/curves.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
+#include <utility>
 
 #include "worker/report/curve_figure.h"
 #include "worker/report/output_file.h"
@@ -117,7 +120,6 @@ class PanelPainter {
     drawing_.text(middle, frame_.bottom + 38, "Epoch", {.size = 13}, {0.5, 0.5});
   }
 
-  // Where the curves are not: accuracies rise to the right and losses fall, so the corner is below or above.
   void paint_legend() {
     struct Entry {
       std::string words;
@@ -134,8 +136,7 @@ class PanelPainter {
     for (const Entry& entry : entries) text_width = std::max(text_width, drawing_.text_width(entry.words, style));
     const double width = text_width + 54;
     const double height = kRow * static_cast<double>(entries.size()) + 8;
-    const double left = frame_.right - width - 10;
-    const double top = is_lower_right_free() ? frame_.bottom - height - 10 : frame_.top + 10;
+    const auto [left, top] = free_corner(width, height);
     cairo_rectangle(context_, left, top, width, height);
     cairo_set_source_rgba(context_, 1, 1, 1, 0.88);
     cairo_fill_preserve(context_);
@@ -157,20 +158,44 @@ class PanelPainter {
     }
   }
 
-  // Whether the curves' right halves lie rather in the upper half of the frame.
-  bool is_lower_right_free() const {
-    double sum = 0;
-    double count = 0;
+  // The left upper point of a box of that size in the corner where it hides least of the curves.
+  std::pair<double, double> free_corner(double width, double height) const {
+    constexpr double kMargin = 10;
+    const double left = frame_.left + kMargin;
+    const double right = frame_.right - width - kMargin;
+    const double top = frame_.top + kMargin;
+    const double bottom = frame_.bottom - height - kMargin;
+    std::pair<double, double> best{right, bottom};
+    int least = std::numeric_limits<int>::max();
+    for (const std::pair<double, double>& corner :
+         {std::pair{right, bottom}, {right, top}, {left, top}, {left, bottom}}) {
+      const int hidden = hidden_by({corner.first, corner.second, corner.first + width, corner.second + height});
+      if (hidden < least) {
+        least = hidden;
+        best = corner;
+      }
+    }
+    return best;
+  }
+
+  // How many of the places along the curves lie in the box.
+  int hidden_by(const Frame& box) const {
+    constexpr int kPlaces = 16;  // of each line between two epochs
+    int hidden = 0;
     for (const Curve* curve : {&panel_.train, &panel_.val}) {
       for (const std::vector<CurvePoint>& stretch : curve->stretches) {
-        for (const CurvePoint& point : stretch) {
-          if (panel_.epochs.place(point.epoch) < 0.5) continue;
-          sum += panel_.values.place(point.value);
-          ++count;
+        for (size_t i = 0; i < stretch.size(); ++i) {
+          const CurvePoint& from = stretch[i == 0 ? 0 : i - 1];
+          for (int place = 1; place <= kPlaces; ++place) {
+            const double part = static_cast<double>(place) / kPlaces;
+            const double x = x_of(from.epoch + (stretch[i].epoch - from.epoch) * part);
+            const double y = y_of(from.value + (stretch[i].value - from.value) * part);
+            hidden += x > box.left - 5 && x < box.right + 5 && y > box.top - 5 && y < box.bottom + 5 ? 1 : 0;
+          }
         }
       }
     }
-    return count > 0 && sum / count > 0.5;
+    return hidden;
   }
 
   Drawing& drawing_;

@@ -39,7 +39,7 @@ struct Anchor {
 };
 
 // White at first. Lengths are in units of a 72nd of an inch as it were; a unit is kPixelsPerUnit pixels wide.
-// One thread at a time.
+// One thread at a time, and not before a fork: Pango looks for fonts on threads of its own.
 class Drawing {
  public:
   static constexpr double kPixelsPerUnit = 1.5;

@@ -112,6 +112,16 @@ TEST(Curves, AreBrokenWhereTheFigureIs) {
   EXPECT_EQ(count_ink(broken, kTrainInk, middle - 20, middle + 20), 0);
 }
 
+// Of curves that end in a corner, the last point is seen: the legend is elsewhere.
+TEST(Curves, AreNotHiddenByTheLegend) {
+  const std::vector<EpochMetrics> rising{{1, 1, 2.1, 0.20, 1.95, 0.14},
+                                         {2, 1, 2.0, 0.16, 1.96, 0.14},
+                                         {3, 1, 1.9, 0.22, 1.96, 0.14},
+                                         {4, 1, 1.8, 0.30, 1.81, 0.18}};
+  const data::Image image = picture_of(curves_png(rising));
+  EXPECT_GT(count_ink(image, kTrainInk, 820, 860), 60) << "accuracy of the last epoch, in the upper right corner";
+}
+
 TEST(Curves, StandNoEpochAndValuesThatAreNone) {
   EXPECT_GT(picture_of(curves_png({})).width, 0);
   EXPECT_GT(picture_of(curves_png(run_of(1))).width, 0);
