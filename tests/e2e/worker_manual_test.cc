@@ -57,12 +57,14 @@ TEST(WorkerManual, DescribesEveryOptionOfTheOtherCommands) {
   expect_all_in(options_of({"predict"}), part(text, ".SS worker predict", ".SS worker eval"), "worker predict");
   // eval refers to the groups above for what it shares with training.
   expect_all_in(options_of({"eval"}), part(text, ".SS Data", ".SS worker make-data"), "worker eval");
+  expect_all_in(options_of({"export"}), part(text, ".SS worker export", ".SS worker make-data"), "worker export");
   expect_all_in(options_of({"make-data"}), part(text, ".SS worker make-data", ".SH RESTARTS"), "worker make-data");
 }
 
 TEST(WorkerManual, DescribesNoOptionThatIsNotThere) {
   std::set<std::string> known{"--help"};
-  for (const std::vector<std::string>& command : {std::vector<std::string>{}, {"predict"}, {"eval"}, {"make-data"}}) {
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{}, {"predict"}, {"eval"}, {"export"}, {"make-data"}}) {
     known.merge(options_of(command));
   }
   for (const std::string& option : options_in(part(page(), ".SH OPTIONS", ".SH SEE ALSO"))) {

@@ -18,8 +18,8 @@ def load(name):
     return torch.load(FOLDER / name, weights_only=True)
 
 
-def finish():
-    (FOLDER / "manifest.json").write_text(json.dumps({"torch": torch.__version__}))
+def finish(**facts):
+    (FOLDER / "manifest.json").write_text(json.dumps({"torch": torch.__version__, **facts}))
 
 
 def require(condition, message):

@@ -1,5 +1,5 @@
 # Data-parallel training and its checkpoints against Python's.
 ferrun_test(ddp_parity_test SOURCES ddp_test.cc peer_values.cc LIBS ferrun_rank_harness ferrun_model ferrun_optim nlohmann_json::nlohmann_json
             LABELS parity TIMEOUT 600)
-ferrun_test(worker_checkpoint_test SOURCES train_checkpoint_test.cc LIBS ferrun_process_test_support nlohmann_json::nlohmann_json
+ferrun_test(worker_checkpoint_test SOURCES train_checkpoint_test.cc weights_test.cc LIBS ferrun_process_test_support nlohmann_json::nlohmann_json
             LABELS parity TIMEOUT 600 DEPENDS worker)

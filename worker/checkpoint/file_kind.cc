@@ -69,9 +69,8 @@ bool is_onnx(std::string_view head) {
 }
 
 bool is_text(std::string_view head) {
-  return std::all_of(head.begin(), head.end(), [](unsigned char c) {
-    return c >= 0x20 || c == '\n' || c == '\r' || c == '\t';
-  });
+  return std::all_of(head.begin(), head.end(),
+                     [](unsigned char c) { return c >= 0x20 || c == '\n' || c == '\r' || c == '\t'; });
 }
 
 // The first printable characters of a text, for the message.
@@ -116,7 +115,8 @@ Error describe_foreign_file(const ByteSource& source) {
   }
   const auto first = static_cast<unsigned char>((*head)[0]);
   if (first == 0x80 && head->size() > 1 && (*head)[1] >= 2 && (*head)[1] <= 5) {
-    return foreign("is a pickle of its own, not a file of torch.save: in Python, torch.save(pickle.load(open(…, \"rb\")), \"weights.pt\")");
+    return foreign(
+        "is a pickle of its own, not a file of torch.save: in Python, torch.save(pickle.load(open(…, \"rb\")), \"weights.pt\")");
   }
   if (is_text(*head)) return foreign("is a text file, not a checkpoint (it begins '" + beginning(*head) + "')");
   return foreign("is no PyTorch checkpoint");
@@ -126,8 +126,10 @@ Error describe_folder(const std::string& path) {
   std::error_code ignored;
   const std::filesystem::path folder(path);
   if (std::filesystem::exists(folder / ".metadata", ignored)) {
-    return foreign("is a folder of torch.distributed.checkpoint: 'python -m torch.distributed.checkpoint.format_utils "
-                   "dcp_to_torch " + path + " weights.pt' makes one file of it");
+    return foreign(
+        "is a folder of torch.distributed.checkpoint: 'python -m torch.distributed.checkpoint.format_utils "
+        "dcp_to_torch " +
+        path + " weights.pt' makes one file of it");
   }
   for (const char* name : {"best_model.pt", "last_model.pt"}) {
     if (std::filesystem::exists(folder / name, ignored)) {

@@ -57,7 +57,8 @@ Result<std::map<std::string, RangeStorages::Range>> find_storages(const ByteSour
     if (__builtin_mul_overflow(zip::get<8>(length, 0), known->second, &bytes) || bytes > source.size() - position) {
       return corrupt_legacy("it is truncated; copy it again");
     }
-    if (!ranges.emplace(*key, RangeStorages::Range{position, bytes}).second) return corrupt_legacy("a storage is there twice");
+    if (!ranges.emplace(*key, RangeStorages::Range{position, bytes}).second)
+      return corrupt_legacy("a storage is there twice");
     position += bytes;
   }
   return ranges;

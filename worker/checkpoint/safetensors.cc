@@ -57,8 +57,9 @@ Result<Placed> read_entry(const std::string& name, const json& entry, uint64_t b
   const auto wrong = [&](const std::string& what) { return corrupt_header("'" + name + "' " + what); };
   const auto dtype = entry.is_object() ? entry.find("dtype") : entry.end();
   if (!entry.is_object() || dtype == entry.end() || !dtype->is_string()) return wrong("has no dtype");
-  const auto type = std::find_if(std::begin(kDtypes), std::end(kDtypes),
-                                 [&](const auto& known) { return known.first == dtype->get_ref<const std::string&>(); });
+  const auto type = std::find_if(std::begin(kDtypes), std::end(kDtypes), [&](const auto& known) {
+    return known.first == dtype->get_ref<const std::string&>();
+  });
   if (type == std::end(kDtypes)) {
     return Error{ErrorKind::kUser, "holds '" + name + "' of the type " + dtype->get<std::string>().substr(0, 32) +
                                        ", which is not supported"};
@@ -67,7 +68,8 @@ Result<Placed> read_entry(const std::string& name, const json& entry, uint64_t b
   auto offsets = whole_numbers(entry, "data_offsets");
   if (!sizes || !offsets || offsets->size() != 2) return wrong("has no shape or no place");
   const auto first = static_cast<uint64_t>((*offsets)[0]), last = static_cast<uint64_t>((*offsets)[1]);
-  if (first > last || last > file_bytes - begin) return wrong("lies outside the file; copy it again if it is truncated");
+  if (first > last || last > file_bytes - begin)
+    return wrong("lies outside the file; copy it again if it is truncated");
   std::vector<int64_t> strides = contiguous_strides(*sizes);
   Placed placed{{type->second, name, last - first, 0, std::move(*sizes), std::move(strides)},
                 {begin + first, last - first}};

@@ -55,8 +55,7 @@ Status write_atomically(const std::string& path, const Value& value, const Write
   Prepared prepared;
   prepared.tree = map_tensors<StoredTensor>(value, [&](const at::Tensor& t) { return describe(t, prepared); });
   if (!prepared.error.empty()) return cannot_save(path, prepared.error);
-  return save(path, options,
-              [&](ByteSink& file) { return write_archive(file, prepared.tree, prepared.storages); });
+  return save(path, options, [&](ByteSink& file) { return write_archive(file, prepared.tree, prepared.storages); });
 }
 
 Status write_safetensors_atomically(const std::string& path, const Value& state_dict,

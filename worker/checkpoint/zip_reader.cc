@@ -16,6 +16,12 @@ constexpr uint64_t kMaxDirectoryBytes = uint64_t{1} << 28;
 
 Error corrupt(const std::string& what) { return {ErrorKind::kUser, "is corrupt: " + what}; }
 
+// PyTorch's archives have one root folder with everything in it.
+Error another_zip(const std::string& name) {
+  return {ErrorKind::kUser, "is a zip file, but no PyTorch checkpoint ('" + name.substr(0, 64) +
+                                "' stands outside of a root folder): if it was packed for the way, unzip it first"};
+}
+
 // The body of the extra field with this id.
 std::optional<std::span<const uint8_t>> find_extra(std::span<const uint8_t> extra, uint16_t id) {
   while (extra.size() >= 4) {
@@ -94,9 +100,9 @@ Status ZipReader::read_directory(const Directory& directory) {
 Status ZipReader::add_record(std::span<const uint8_t> entry, const std::string& full_name,
                              std::span<const uint8_t> extra) {
   const size_t slash = full_name.find('/');
-  if (slash == std::string::npos) return corrupt("a record stands outside the archive's root folder");
+  if (slash == std::string::npos) return another_zip(full_name);
   if (root_.empty()) root_ = full_name.substr(0, slash + 1);
-  if (full_name.compare(0, root_.size(), root_) != 0) return corrupt("its records have more than one root folder");
+  if (full_name.compare(0, root_.size(), root_) != 0) return another_zip(full_name);
   const std::string name = full_name.substr(root_.size());
   if (get<2>(entry, 8) & zip::kFlagEncrypted) return corrupt("the record " + name + " is encrypted");
 
@@ -104,14 +110,17 @@ Status ZipReader::add_record(std::span<const uint8_t> entry, const std::string& 
                 get<2>(entry, 10) != 0};
   // The zip64 field holds, in this order, only the values that do not fit above.
   auto wide = find_extra(extra, zip::kExtraZip64);
+  uint64_t packed_size = get<4>(entry, 20);
   for (auto [held, value] : {std::pair{&record.size, get<4>(entry, 24)},
-                             {static_cast<uint64_t*>(nullptr), get<4>(entry, 20)},
+                             {&packed_size, get<4>(entry, 20)},
                              {&record.header_offset, get<4>(entry, 42)}}) {
     if (value != zip::kSeeZip64) continue;
     if (!wide || wide->size() < 8) return corrupt("the record " + name + " lacks its zip64 sizes");
-    if (held != nullptr) *held = get<8>(*wide, 0);
+    *held = get<8>(*wide, 0);
     wide = wide->subspan(8);
   }
+  // TorchScript's archives compress their code; what is compressed is never read, and takes its place in the file.
+  if (record.is_compressed) record.size = packed_size;
   if (record.size > source_->size() - total_size_) return corrupt("its records overlap");
   total_size_ += record.size;
   if (!records_.emplace(name, record).second) return corrupt("the record " + name + " appears twice");

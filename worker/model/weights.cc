@@ -13,7 +13,7 @@ using checkpoint::Value;
 
 constexpr const char* kLastLayer = "classify.linear.weight";
 // Where trainers keep a model's weights, the most telling names first.
-constexpr const char* kWeightKeys[] = {"model_state_dict", "state_dict", "model_state", "model", "net",    "network",
+constexpr const char* kWeightKeys[] = {"model_state_dict", "state_dict", "model_state", "model", "net",      "network",
                                        "weights",          "params",     "module",      "ema",   "ema_model"};
 constexpr int kMaxNesting = 3;
 
@@ -79,8 +79,8 @@ Error at_path(const std::string& path, const std::string& what) {
 }
 
 Error wrong_classes(int64_t given, int64_t wanted) {
-  return {ErrorKind::kUser, "the checkpoint tells " + std::to_string(given) + " classes apart, the data has " +
-                                std::to_string(wanted)};
+  return {ErrorKind::kUser,
+          "the checkpoint tells " + std::to_string(given) + " classes apart, the data has " + std::to_string(wanted)};
 }
 
 }  // namespace

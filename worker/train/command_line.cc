@@ -283,9 +283,11 @@ Result<Command> parse_make_data(const Arguments& arguments) {
 
 Result<Command> parse_command_line(const std::vector<std::string>& given) {
   Arguments arguments = with_dashes(given);
-  const std::map<std::string, Result<Command> (*)(const Arguments&)> parsers{
-      {"train", parse_train}, {"predict", parse_predict}, {"eval", parse_eval},
-      {"export", parse_export}, {"make-data", parse_make_data}};
+  const std::map<std::string, Result<Command> (*)(const Arguments&)> parsers{{"train", parse_train},
+                                                                             {"predict", parse_predict},
+                                                                             {"eval", parse_eval},
+                                                                             {"export", parse_export},
+                                                                             {"make-data", parse_make_data}};
   if (arguments.empty() || arguments.front().rfind('-', 0) == 0) {
     return parse_train(arguments);
   }

@@ -109,10 +109,10 @@ Result<LoadedModel> load_model(const std::string& path) {
   loaded.outputs = model::count_classes(**weights);
   // Before a model of that size is made: an expanded tensor can be larger than its file.
   if (loaded.outputs < 1 || loaded.outputs > kMostClasses) {
-    return unusable_model(path, loaded.outputs == 0 ? "is not a checkpoint of this classifier (it has no "
-                                                      "classify.linear.weight)"
-                                                    : "has an impossible number of classes: " +
-                                                          std::to_string(loaded.outputs));
+    return unusable_model(path, loaded.outputs == 0
+                                    ? "is not a checkpoint of this classifier (it has no "
+                                      "classify.linear.weight)"
+                                    : "has an impossible number of classes: " + std::to_string(loaded.outputs));
   }
   Result<Names> classes = read_classes(*file, loaded.outputs);
   if (!classes) return unusable_model(path, classes.error().message);

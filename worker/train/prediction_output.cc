@@ -64,7 +64,8 @@ std::vector<PredictionOutput::Share> PredictionOutput::shares(const Prediction& 
 
 std::string PredictionOutput::text_line(const Prediction& prediction) const {
   std::string line = prediction.file;
-  for (const Share& share : shares(prediction)) line += "  " + classes_[share.label] + printed(" %.4f", share.probability);
+  for (const Share& share : shares(prediction))
+    line += "  " + classes_[share.label] + printed(" %.4f", share.probability);
   return line + "\n";
 }
 

@@ -49,6 +49,35 @@ TEST(EmotionNet, ConvolutionsOfAttentionBlocksStartNarrowAndOthersAtTheDefault) 
   }
 }
 
+TEST(EmotionNet, FoldedBatchNormGivesTheSameLogits) {
+  at::manual_seed(4);
+  EmotionNet model(7);
+  {
+    const c10::NoGradGuard no_grad;
+    for (int i = 0; i < 4; ++i) model->forward(at::randn({4, 3, 64, 64}));  // moves the running statistics
+  }
+  model->eval();
+  const c10::NoGradGuard no_grad;
+  const at::Tensor x = at::randn({2, 3, 64, 64});
+  const at::Tensor plain = model->forward(x);
+  const auto names = checkpoint::named_state(*model).size();
+  model->fold_batch_norm();
+  const at::Tensor folded = model->forward(x);
+  EXPECT_LT((folded - plain).abs().max().item<double>() / plain.abs().max().item<double>(), 1e-5);
+  EXPECT_FALSE(folded.equal(plain)) << "nothing was folded";
+  EXPECT_EQ(checkpoint::named_state(*model).size(), names);
+}
+
+TEST(Weights, AWholePickledModelIsNamedWithTheRemedy) {
+  const auto refused = find_weights(checkpoint::Opaque{"emotion_net.EmotionNet"});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message.find("emotion_net.EmotionNet"), std::string::npos);
+  EXPECT_NE(refused.error().message.find(".state_dict(), \"weights.pt\")"), std::string::npos);
+  const auto inner = find_weights(checkpoint::Dict{{"model", checkpoint::Opaque{"net.Net"}}});
+  ASSERT_FALSE(inner.ok());
+  EXPECT_NE(inner.error().message.find("[\"model\"].state_dict()"), std::string::npos) << inner.error().message;
+}
+
 TEST(Weights, AreFoundInCheckpointsOfSeveralShapes) {
   const checkpoint::Value state = checkpoint::module_state(*EmotionNet(5));
   for (const checkpoint::Value& file :

@@ -91,7 +91,22 @@ TEST(CommandLine, HasCommands) {
   EXPECT_EQ(predict.checkpoint, "c.pt");
   EXPECT_THAT(predict.classes, ElementsAre("a", "b"));
   EXPECT_THAT(predict.images, ElementsAre("x.png", "y.jpg"));
-  EXPECT_TRUE(predict.json);
+  EXPECT_EQ(predict.format, PredictFormat::kJson);
+  const auto listed = parsed<PredictOptions>({"predict", "--checkpoint", "c.pt", "--csv", "--top-k", "3",
+                                              "--batch-size=8", "--num-workers", "0", "-", "dir", "--", "-k.jpg"});
+  EXPECT_THAT(listed.images, ElementsAre("-", "dir", "-k.jpg"));
+  EXPECT_EQ(listed.format, PredictFormat::kCsv);
+  EXPECT_EQ(listed.top_k, 3);
+  EXPECT_EQ(listed.batch_size, 8);
+  EXPECT_EQ(listed.num_workers, 0);
+  const auto exported = parsed<ExportOptions>({"export", "--checkpoint", "c.pt", "--format", "torchscript", "out.pt"});
+  EXPECT_EQ(exported.format, ExportFormat::kTorchScript);
+  EXPECT_EQ(exported.output, "out.pt");
+  EXPECT_FALSE(exported.overwrite);
+  EXPECT_THAT(refusal({"export", "--checkpoint", "c.pt", "--format", "onnx", "o"}),
+              HasSubstr("safetensors|state-dict|torchscript"));
+  EXPECT_THAT(refusal({"export", "--checkpoint", "c.pt", "o"}), HasSubstr("--format"));
+  EXPECT_THAT(refusal({"predict", "--checkpoint", "c.pt", "--top-k", "0", "x"}), HasSubstr("--top-k"));
   EXPECT_EQ(parsed<EvalOptions>({"eval", "--checkpoint", "c.pt", "--data", "d"}).data.directory, "d");
   const auto made = parsed<MakeDataOptions>({"make-data", "dir", "--faces", "9"});
   EXPECT_EQ(made.directory, "dir");

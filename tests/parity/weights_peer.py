@@ -1,0 +1,102 @@
+"""Weights as PyTorch's users save them, and what PyTorch computes with them; `check`: our exports in PyTorch."""
+
+import collections
+import pathlib
+import sys
+
+import torch
+from PIL import Image
+from torchvision import transforms
+
+from emotion_net import EmotionNet
+from peer_values import FOLDER, finish, require, save
+
+SIZE = 64
+
+
+def trained_model():
+    torch.manual_seed(5)
+    model = EmotionNet(7)
+    with torch.no_grad():
+        for _ in range(6):
+            model(torch.randn(8, 3, SIZE, SIZE))
+        model.classify.linear.weight.mul_(20)
+    return model.eval()
+
+
+class Lightning(torch.nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = torch.nn.parallel.DataParallel(model)
+
+
+def write(picture):
+    model = trained_model()
+    state = model.state_dict()
+    files = {
+        "plain": state,
+        "legacy": state,
+        "lightning": {"epoch": 3, "state_dict": Lightning(model).state_dict()},
+        "compiled": {"network": torch.compile(model).state_dict()},
+        "double": {key: value.double() if value.is_floating_point() else value for key, value in state.items()},
+        "no_counter": collections.OrderedDict((k, v) for k, v in state.items() if not k.endswith("num_batches_tracked")),
+    }
+    for name, content in files.items():
+        torch.save(content, FOLDER / f"{name}.pt", _use_new_zipfile_serialization=name != "legacy")
+    torch.save(torch.rand(4, 4)[1:, 2:], FOLDER / "legacy_view.pt", _use_new_zipfile_serialization=False)
+    torch.save(model, FOLDER / "whole.pt")
+    torch.save({"model": model}, FOLDER / "whole_legacy.pt", _use_new_zipfile_serialization=False)
+    torch.jit.script(torch.nn.Linear(2, 2)).save(FOLDER / "script.pt")
+    torch.save({key: torch.full_like(value, float("nan")) if value.is_floating_point() else value for key, value in state.items()},
+               FOLDER / "nan.pt")
+    prepare = transforms.Compose([
+        transforms.Resize((SIZE, SIZE)),
+        transforms.ToTensor(),
+        transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+    ])
+    with torch.no_grad():
+        logits = model(prepare(Image.open(picture).convert("RGB"))[None])
+    save("answer.pt", torch.softmax(logits, 1))
+    finish(probabilities=torch.softmax(logits.double(), 1)[0].tolist())
+
+
+def read_safetensors(path):
+    """The format by its description; the library is no part of the peer."""
+    import json
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:8 + length])
+    metadata = header.pop("__metadata__")
+    kinds = {"F32": torch.float32, "I64": torch.int64}
+    tensors = {}
+    for name, entry in header.items():
+        begin, end = entry["data_offsets"]
+        flat = torch.frombuffer(bytearray(data[8 + length + begin:8 + length + end]), dtype=kinds[entry["dtype"]])
+        tensors[name] = flat.reshape(entry["shape"])
+    return tensors, metadata
+
+
+def check():
+    model = trained_model()
+    state = model.state_dict()
+
+    def require_same(given):
+        require(set(given) == set(state), "the names differ")
+        require(all(torch.equal(given[key], state[key]) for key in state), "a tensor differs")
+
+    require_same(torch.load(FOLDER / "state-dict", weights_only=True))
+    tensors, metadata = read_safetensors(FOLDER / "safetensors")
+    require_same(tensors)
+    require(metadata["format"] == "pt", "metadata")
+    script = torch.jit.load(FOLDER / "torchscript")
+    require_same(script.state_dict())
+    difference = 0.0
+    with torch.no_grad():
+        for batch, size in ((1, SIZE), (5, SIZE), (2, 224)):
+            pictures = torch.randn(batch, 3, size, size)
+            difference = max(difference, (script(pictures) - model(pictures)).abs().max().item())
+    finish(difference=difference)
+
+
+if __name__ == "__main__":
+    check() if sys.argv[2] == "check" else write(pathlib.Path(sys.argv[2]))

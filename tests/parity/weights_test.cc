@@ -1,0 +1,98 @@
+// `worker predict` and `worker export` with weights as PyTorch's users have them: the answers are PyTorch's, and our
+// exports give PyTorch the same model.
+#include <gmock/gmock.h>
+
+#include <cmath>
+
+#include "tests/parity/data_peer.h"
+#include "tests/process/process_test_support.h"
+
+namespace ferrun::parity {
+namespace {
+
+using ::testing::HasSubstr;
+
+class Weights : public PeerTest {
+ protected:
+  struct Ended {
+    bool success;
+    std::string out;
+    std::string err;
+  };
+  Ended worker(std::vector<std::string> words) const {
+    words.insert(words.begin(), FERRUN_BIN_DIR "/worker");
+    testing::Program program(words, {.environment = {"OMP_NUM_THREADS=1"}});
+    const bool success = program.wait().success();
+    return {success, program.out(), program.err()};
+  }
+  // Draws the picture, lets PyTorch save its files and answer for it.
+  void run_weights_peer() {
+    const Ended made = worker({"make-data", file("faces"), "--faces", "5", "--image-size", "80"});
+    ASSERT_TRUE(made.success) << made.err;
+    run_peer("weights_peer.py", "'" + picture() + "'");
+  }
+  Ended predict(const std::string& checkpoint) const {
+    return worker({"predict", "--json", "--image-size", "64", "--checkpoint", file(checkpoint), picture()});
+  }
+  std::string file(const std::string& name) const { return result(name).string(); }
+  std::string picture() const { return file("faces") + "/val/happy/0000.jpg"; }
+  double difference(const std::string& answer) const {
+    double largest = 0;
+    const auto probabilities = nlohmann::json::parse(answer)[0]["probabilities"];
+    for (size_t i = 0; i < 7; ++i) {
+      largest = std::max(largest, std::abs(probabilities[std::to_string(i)].get<double>() -
+                                           manifest()["probabilities"][i].get<double>()));
+    }
+    return largest;
+  }
+};
+
+TEST_F(Weights, OfEveryKindGivePyTorchsAnswer) {
+  run_weights_peer();
+  if (IsSkipped() || HasFatalFailure()) return;
+  for (const char* name : {"plain.pt", "legacy.pt", "lightning.pt", "compiled.pt", "double.pt", "no_counter.pt"}) {
+    const Ended answer = predict(name);
+    ASSERT_TRUE(answer.success) << name << ": " << answer.err;
+    EXPECT_LT(difference(answer.out), 2e-7) << name;
+  }
+}
+
+TEST_F(Weights, WhatIsNoneIsToldInOneLine) {
+  run_weights_peer();
+  if (IsSkipped() || HasFatalFailure()) return;
+  const auto expect_refused = [&](const std::string& name, const std::string& reason) {
+    const Ended answer = predict(name);
+    EXPECT_FALSE(answer.success) << name;
+    EXPECT_EQ(std::count(answer.err.begin(), answer.err.end(), '\n'), 1) << answer.err;
+    EXPECT_THAT(answer.err, HasSubstr(reason));
+    EXPECT_THAT(answer.err, HasSubstr(file(name)));
+    EXPECT_THAT(answer.out, ::testing::Not(HasSubstr("nan")));
+  };
+  expect_refused("whole.pt", "emotion_net.EmotionNet");
+  expect_refused("whole_legacy.pt", "[\"model\"].state_dict()");
+  expect_refused("script.pt", "TorchScript");
+  expect_refused("legacy_view.pt", "no EmotionNet weights");
+  expect_refused("nan.pt", "not finite");
+}
+
+TEST_F(Weights, ExportsGivePyTorchTheSameModel) {
+  run_weights_peer();
+  if (IsSkipped() || HasFatalFailure()) return;
+  for (const char* format : {"state-dict", "safetensors", "torchscript"}) {
+    const std::vector<std::string> words{"export", "--checkpoint", file("plain.pt"), "--format", format, file(format)};
+    const Ended wrote = worker(words);
+    ASSERT_TRUE(wrote.success) << wrote.err;
+    const Ended again = worker(words);
+    EXPECT_FALSE(again.success);
+    EXPECT_THAT(again.err, HasSubstr("--overwrite"));
+  }
+  const Ended answer = predict("safetensors");
+  ASSERT_TRUE(answer.success) << answer.err;
+  EXPECT_LT(difference(answer.out), 2e-6);
+  EXPECT_THAT(predict("torchscript").err, HasSubstr("is a TorchScript archive"));
+  run_peer("weights_peer.py", "check");
+  EXPECT_LE(manifest()["difference"].get<double>(), 1e-5);
+}
+
+}  // namespace
+}  // namespace ferrun::parity

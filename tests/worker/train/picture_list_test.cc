@@ -1,0 +1,74 @@
+#include "worker/train/picture_list.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "tests/temporary_directory.h"
+
+namespace ferrun::train {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class PictureListTest : public ::testing::Test {
+ protected:
+  void touch(const std::string& name) const {
+    fs::create_directories((folder_.path() / name).parent_path());
+    std::ofstream(folder_.path() / name) << "x";
+  }
+  std::string path(const std::string& name = "") const {
+    return name.empty() ? folder_.path().string() : (folder_.path() / name).string();
+  }
+  static Result<std::vector<std::string>> list(const std::vector<std::string>& arguments,
+                                               const std::string& input = "") {
+    std::istringstream stream(input);
+    return list_pictures(arguments, stream);
+  }
+
+ private:
+  const testing::TemporaryDirectory folder_;
+};
+
+TEST_F(PictureListTest, AFolderGivesItsPicturesSortedWithThoseBelow) {
+  for (const char* name : {"b/2.JPG", "b/1.png", "a.jpeg", "c.txt", ".hidden.jpg", ".trash/x.jpg", "z.jpg"})
+    touch(name);
+  fs::create_directory_symlink(path(), path() + "/b/loop");
+  const auto files = list({"first.jpg", path(), "-k.jpg"});
+  ASSERT_TRUE(files.ok()) << files.error().message;
+  EXPECT_THAT(*files,
+              ElementsAre("first.jpg", path("a.jpeg"), path("b/1.png"), path("b/2.JPG"), path("z.jpg"), "-k.jpg"));
+}
+
+TEST_F(PictureListTest, AListComesFromStandardInput) {
+  touch("sub/x.jpg");
+  const auto files = list({"a.jpg", "-", "z.jpg"}, "one.jpg\n\n" + path("sub") + "\nlast name.jpg");
+  ASSERT_TRUE(files.ok()) << files.error().message;
+  EXPECT_THAT(*files, ElementsAre("a.jpg", "one.jpg", path("sub/x.jpg"), "last name.jpg", "z.jpg"));
+}
+
+TEST_F(PictureListTest, NothingToPredictIsAnError) {
+  touch("readme.txt");
+  EXPECT_THAT(list({path()}).error().message, HasSubstr("no JPEG or PNG"));
+  EXPECT_THAT(list({"-"}, "\n").error().message, HasSubstr("standard input"));
+}
+
+TEST_F(PictureListTest, ABrokenPictureIsRemembered) {
+  touch("broken.jpg");
+  const PictureList pictures({path("absent.jpg"), path("broken.jpg")});
+  data::Image image;
+  EXPECT_FALSE(pictures.failure(1).has_value());
+  EXPECT_FALSE(pictures.load_into(1, image).ok());
+  ASSERT_TRUE(pictures.failure(1).has_value());
+  EXPECT_THAT(pictures.failure(1)->message, HasSubstr("broken.jpg"));
+  EXPECT_FALSE(pictures.load_into(0, image).ok());
+  EXPECT_EQ(pictures.failure(0)->kind, ErrorKind::kUser);
+}
+
+}  // namespace
+}  // namespace ferrun::train
