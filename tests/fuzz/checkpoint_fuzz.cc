@@ -1,6 +1,6 @@
-// The checkpoint reader on arbitrary bytes: whole archives (they begin with "PK") and bare pickles, whose checksums
-// would otherwise keep mutations out. Whatever comes, reading ends with a checked tree or with a one-line reason; a
-// tree that can be written comes back as the same bytes.
+// The checkpoint reader on arbitrary bytes: whole files (zip archives, which begin with "PK", the legacy format,
+// safetensors) and bare pickles, because an archive's checksums would keep mutations of its pickle out. Whatever comes,
+// reading ends with a checked tree or with a one-line reason; a tree that can be written comes back as the same bytes.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "worker/checkpoint/archive_reader.h"
+#include "worker/checkpoint/file_kind.h"
 #include "worker/checkpoint/pickle_reader.h"
 #include "worker/checkpoint/pickle_writer.h"
 
@@ -56,7 +57,10 @@ void fuzz_pickle(std::span<const uint8_t> bytes) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::span<const uint8_t> bytes(data, size);
-  if (size >= 2 && data[0] == 'P' && data[1] == 'K') {
+  const MemorySource source(bytes);
+  const auto kind = file_kind(source);
+  require(kind.ok());
+  if (*kind != FileKind::kOther || (size >= 2 && data[0] == 'P' && data[1] == 'K')) {
     fuzz_archive(bytes);
   } else {
     fuzz_pickle(bytes);
