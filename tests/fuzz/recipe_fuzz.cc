@@ -19,7 +19,8 @@ int64_t most_pixels(const ferrun::data::Transform& transform) {
   int64_t most = 0;
   const auto see = [&](int height, int width) { most = std::max(most, int64_t{height} * width); };
   for (const ferrun::data::Step& step : transform.steps()) {
-    if (const auto* const it = std::get_if<ferrun::data::Resize>(&step)) see(it->height, it->width.value_or(it->height));
+    if (const auto* const it = std::get_if<ferrun::data::Resize>(&step))
+      see(it->height, it->width.value_or(it->height));
     if (const auto* const it = std::get_if<ferrun::data::CenterCrop>(&step)) see(it->height, it->width);
     if (const auto* const it = std::get_if<ferrun::data::RandomCrop>(&step)) see(it->height, it->width);
   }
@@ -29,7 +30,7 @@ int64_t most_pixels(const ferrun::data::Transform& transform) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace ferrun::data;  // NOLINT: a program about this one namespace
+  using namespace ferrun::data;            // NOLINT: a program about this one namespace
   constexpr int64_t kLargest = 256 * 256;  // larger results only take longer
   const ferrun::Result<Recipe> recipe = parse_recipe({reinterpret_cast<const char*>(data), size}, "r.json");
   if (!recipe) {
