@@ -54,7 +54,10 @@ Value classes_of_metadata(const Value& metadata) {
   const auto json = nlohmann::json::parse(text ? *text : "", nullptr, /*allow_exceptions=*/false);
   if (!json.is_array()) return {};
   checkpoint::List names;
-  for (const auto& name : json) names.push_back(name.is_string() ? Value(name.get<std::string>()) : Value());
+  for (const auto& name : json) {
+    names.emplace_back();
+    if (name.is_string()) names.back() = name.get<std::string>();
+  }
   return names;
 }
 
