@@ -2,7 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <csignal>
+#include <cstdlib>
+#include <filesystem>
 #include <random>
 
 #include "tests/e2e/train_support.h"
@@ -64,6 +67,42 @@ TEST_P(ExactResume, AfterTheJobWasAskedToStop) {
   EXPECT_THAT(stopped.out(), HasSubstr("stopped by SIGTERM after 1 epochs"));
   EXPECT_THAT(run(job(ranks, "stopped", {"--resume"})), HasSubstr("continuing after epoch 1"));
   expect_equal_outputs("calm", "stopped");
+}
+
+using WholeRecipe = Training;
+
+// All that a run remembers besides weights and optimizer: gradients that add up, an average of the weights, a schedule
+// that looks at the epoch. Workers die at moments drawn from a seed; FERRUN_KILLS asks for more of them.
+TEST_F(WholeRecipe, ResumesExactlyAfterKillsAtRandom) {
+  const char* const wanted = std::getenv("FERRUN_KILLS");
+  const int kills = wanted != nullptr ? std::atoi(wanted) : 6;
+  const std::string epochs = std::to_string(std::max(4, kills * 2 / 5));
+  const Words recipe = {"--faces",         "40",       "--epochs",    epochs, "--save-every",      "1",
+                        "--accumulate",    "2",        "--ema",       "0.9",  "--warmup",          "1",
+                        "--scheduler",     "cosine",   "--clip-grad", "1",    "--label-smoothing", "0.1",
+                        "--class-weights", "balanced", "--optimizer", "adamw"};
+  run(job(2, "calm", recipe));
+  Program disturbed(job(2, "disturbed", recipe, {"--max-restarts", std::to_string(kills)}), options());
+  std::mt19937 random(20261128);
+  int restarts = 0;
+  for (; restarts < kills; ++restarts) {
+    const pid_t victim = worker_pid(static_cast<int>(random() % 2), restarts);
+    // Up to some steps further on, wherever that is: in a step, in a save, in a validation.
+    const auto saves = static_cast<int>(random() % 8);
+    const std::string last = path("disturbed", "last_model.pt");
+    for (int save = 0; save < saves && process_exists(victim); ++save) {
+      std::error_code ignored;
+      const auto before = std::filesystem::last_write_time(last, ignored);
+      if (!eventually(
+              [&] { return std::filesystem::last_write_time(last, ignored) != before || !process_exists(victim); })) {
+        break;
+      }
+    }
+    if (kill(victim, SIGKILL) != 0) break;  // the run has ended before
+  }
+  EXPECT_TRUE(disturbed.wait().success()) << disturbed.out() << disturbed.err();
+  EXPECT_GT(restarts, 2);
+  expect_equal_outputs("calm", "disturbed");
 }
 
 using TrainingRun = Training;

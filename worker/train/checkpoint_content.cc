@@ -80,7 +80,8 @@ Status restore_parts(const Value& checkpoint, const RunParts& parts, const Resto
   if (Status loaded = checkpoint::load_module_state(*parts.model, *model); !loaded) return loaded.error();
   const Value* const optimizer = checkpoint.find("optimizer_state_dict");
   if (optimizer == nullptr) return unusable("it has no optimizer_state_dict, so training cannot continue from it");
-  if (Status loaded = parts.optimizer.load_state_dict(with_hyperparameters(*optimizer, rules.hyperparameters)); !loaded) return loaded.error();
+  if (Status loaded = parts.optimizer.load_state_dict(with_hyperparameters(*optimizer, rules.hyperparameters)); !loaded)
+    return loaded.error();
   const Value* const scaler = checkpoint.find("scaler_state_dict");
   if (scaler != nullptr && parts.scaler.enabled()) {
     const Dict* const entries = scaler->get<Dict>();

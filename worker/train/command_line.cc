@@ -197,12 +197,11 @@ void add_recipe_options(CLI::App& app, TrainOptions& options) {
             "Pictures in a step of the whole job; divided among the ranks")
       ->group(group);
   add_real(app, "--lr", options.lr, 0, "Learning rate")->group(group);
-  add_choice<ScheduleChoice>(app, "--scheduler", options.schedule,
-                             {{"step", ScheduleChoice::kStep},
-                              {"cosine", ScheduleChoice::kCosine},
-                              {"plateau", ScheduleChoice::kPlateau}},
-                             "How the learning rate falls: in steps, along half a cosine until the last epoch, or when "
-                             "--monitor no longer improves (default: step)")
+  add_choice<ScheduleChoice>(
+      app, "--scheduler", options.schedule,
+      {{"step", ScheduleChoice::kStep}, {"cosine", ScheduleChoice::kCosine}, {"plateau", ScheduleChoice::kPlateau}},
+      "How the learning rate falls: in steps, along half a cosine until the last epoch, or when "
+      "--monitor no longer improves (default: step)")
       ->group(group);
   add_whole(app, "--step-size", options.step_size, 1, kNoLimit, "step: epochs between two reductions")->group(group);
   add_real(app, "--gamma", options.gamma, 0, "step and plateau: factor of each reduction")->group(group);
@@ -226,19 +225,17 @@ void add_recipe_options(CLI::App& app, TrainOptions& options) {
             "Epochs without a better one (--monitor) before stopping; 0: never")
       ->group(group);
   add_seed(app, options.seed, "Of weights, order and augmentation")->group(group);
-  add_choice<OptimizerChoice>(app, "--optimizer", options.optimizer,
-                              {{"adam", OptimizerChoice::kAdam},
-                               {"adamw", OptimizerChoice::kAdamW},
-                               {"sgd", OptimizerChoice::kSgd}},
-                              "Adam, Adam with decoupled weight decay, or SGD with momentum (default: adam)")
+  add_choice<OptimizerChoice>(
+      app, "--optimizer", options.optimizer,
+      {{"adam", OptimizerChoice::kAdam}, {"adamw", OptimizerChoice::kAdamW}, {"sgd", OptimizerChoice::kSgd}},
+      "Adam, Adam with decoupled weight decay, or SGD with momentum (default: adam)")
       ->group(group);
   add_real(app, "--momentum", options.momentum, 0, "Of sgd")->group(group);
   app.add_flag("--nesterov", options.nesterov, "Nesterov's momentum, of sgd")->group(group);
   const auto take_decay = [&options](const std::string& text) {
     options.weight_decay = real_number("--weight-decay", text, 0);
   };
-  app.add_option_function<std::string>("--weight-decay", take_decay,
-                                       "Of every step (default: 0.01 for adamw, else 0)")
+  app.add_option_function<std::string>("--weight-decay", take_decay, "Of every step (default: 0.01 for adamw, else 0)")
       ->type_name("X")
       ->group(group);
 }
@@ -365,7 +362,8 @@ Result<Command> parse_predict(const Arguments& arguments) {
 }
 
 Result<Command> parse_eval(const Arguments& arguments) {
-  CliApp app("Prints loss and accuracy of a checkpoint on the validation part of a folder of pictures.", "worker eval");
+  CliApp app("Prints loss, accuracy and F1 of a checkpoint on a folder of pictures, or on the part that validates.",
+             "worker eval");
   EvalOptions options;
   app.add_option("--checkpoint", options.checkpoint, "A checkpoint of the worker or of the Python trainer")
       ->required()
@@ -423,12 +421,9 @@ Result<Command> parse_report(const Arguments& arguments) {
 
 Result<Command> parse_command_line(const std::vector<std::string>& given) {
   Arguments arguments = with_dashes(given);
-  const std::map<std::string, Result<Command> (*)(const Arguments&)> parsers{{"train", parse_train},
-                                                                             {"predict", parse_predict},
-                                                                             {"eval", parse_eval},
-                                                                             {"export", parse_export},
-                                                                             {"make-data", parse_make_data},
-                                                                             {"report", parse_report}};
+  const std::map<std::string, Result<Command> (*)(const Arguments&)> parsers{
+      {"train", parse_train},   {"predict", parse_predict},     {"eval", parse_eval},
+      {"export", parse_export}, {"make-data", parse_make_data}, {"report", parse_report}};
   if (arguments.empty() || arguments.front().rfind('-', 0) == 0) {
     return parse_train(arguments);
   }

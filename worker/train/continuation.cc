@@ -122,6 +122,11 @@ Result<Continuation> continue_options(const TrainOptions& asked, const Value& ch
   if (const auto weights = saved.text("class_weights", "class-weights")) {
     options.class_weights = *weights == "balanced" ? ClassWeights::kBalanced : ClassWeights::kNone;
   }
+  if (const auto recipe = saved.text("transforms", "transforms"); recipe && !asked.given.contains("image-size")) {
+    const Result<data::Recipe> parsed = data::parse_recipe(*recipe, "its transforms");
+    if (!parsed) return Error{ErrorKind::kUser, parsed.error().message};
+    options.data.transforms = *parsed;
+  }
   if (!saved.problem()) return saved.problem().error();
   const bool cosine = options.schedule == ScheduleChoice::kCosine;
   continuation.new_schedule =

@@ -1,5 +1,8 @@
 #include <cstdio>
+#include <filesystem>
 
+#include "worker/data/image_folder.h"
+#include "worker/report/class_metrics.h"
 #include "worker/train/channels_last.h"
 #include "worker/train/commands.h"
 #include "worker/train/evaluation.h"
@@ -11,6 +14,22 @@ namespace ferrun::train {
 namespace {
 
 constexpr uint64_t kDrawingSeed = 42;  // the faces that `worker` draws by default
+
+using Pictures = std::shared_ptr<const data::Dataset>;
+
+// A folder of class folders as it is; of one with train/, what validates. Drawn faces and a division of a folder are
+// those of the checkpoint's run.
+Result<Pictures> open_pictures(const DataOptions& options, uint64_t seed) {
+  std::error_code ignored;
+  const std::filesystem::path folder(options.directory);
+  if (!options.directory.empty() && options.split.empty() &&
+      !std::filesystem::is_directory(folder / "train", ignored)) {
+    const auto opened = data::ImageFolder::open(options.directory, decode_options(options));
+    return opened ? Result<Pictures>(*opened) : Result<Pictures>(opened.error());
+  }
+  const Result<data::Split> split = open_data(options, seed);
+  return split ? Result<Pictures>(split->val) : Result<Pictures>(split.error());
+}
 
 Status check_classes(const LoadedModel& loaded, const data::Dataset& dataset, const std::string& checkpoint) {
   const auto classes = static_cast<int64_t>(dataset.classes().size());
@@ -25,19 +44,19 @@ Status check_classes(const LoadedModel& loaded, const data::Dataset& dataset, co
 }
 
 // Opens data and model; a failure of either is the rank's.
-Status open_both(const EvalOptions& options, int world_size, data::Split& split, LoadedModel& loaded) {
+Status open_both(const EvalOptions& options, int world_size, Pictures& pictures, LoadedModel& loaded) {
   Result<LoadedModel> model = load_model(options.checkpoint);
   if (!model) return model.error();
   loaded = std::move(*model);
-  Result<data::Split> data = open_data(options.data, kDrawingSeed);
-  if (!data) return data.error();
-  split = std::move(*data);
+  const Result<Pictures> opened = open_pictures(options.data, loaded.seed.value_or(kDrawingSeed));
+  if (!opened) return opened.error();
+  pictures = *opened;
   if (Status checked = check_sizes(options.data.image_size.value_or(loaded.image_size.value_or(options.data.size())),
                                    options.batch_size, world_size);
       !checked) {
     return checked;
   }
-  return check_classes(loaded, *split.val, options.checkpoint);
+  return check_classes(loaded, *pictures, options.checkpoint);
 }
 
 }  // namespace
@@ -49,9 +68,9 @@ Ending run_eval(const EvalOptions& options, CommandContext& context) {
   }
   const Job& job = std::get<Job>(opened);
   const int world_size = job.group->world_size();
-  data::Split split;
+  Pictures pictures;
   LoadedModel loaded;
-  if (std::optional<Ending> failure = agree(*job.group, open_both(options, world_size, split, loaded))) {
+  if (std::optional<Ending> failure = agree(*job.group, open_both(options, world_size, pictures, loaded))) {
     return *failure;
   }
   const int size = options.data.image_size.value_or(loaded.image_size.value_or(options.data.size()));
@@ -61,8 +80,8 @@ Ending run_eval(const EvalOptions& options, CommandContext& context) {
   loader_options.loader.channels_last = options.channels_last;
   loader_options.loader.bad_images = options.data.bad_images;
   const data::Transform transform =
-      options.data.transforms ? options.data.transforms->validation : data::Transform::validation(size);
-  ShardedLoader loader(split.val, transform, loader_options, {world_size, job.group->rank()});
+      options.data.transforms ? options.data.transforms->validation : loaded.transform_for(size);
+  ShardedLoader loader(pictures, transform, loader_options, {world_size, job.group->rank()});
   loaded.model->to(job.device.device);
   if (options.channels_last) {
     use_channels_last(*loaded.model);
@@ -73,8 +92,10 @@ Ending run_eval(const EvalOptions& options, CommandContext& context) {
   if (!evaluation) return Ending::failure(evaluation.error());
   const SampleSums& sums = evaluation->sums;
   if (job.group->rank() == 0) {
-    std::printf("loss %.6f  accuracy %.6f  (%.0f pictures at %dx%d)\n", sums.mean_loss(), sums.accuracy(), sums.count,
-                size, size);
+    const auto confusion = report::ConfusionMatrix::make(pictures->classes(), evaluation->confusion);
+    const report::ClassMetrics metrics = report::ClassMetrics::of(confusion.value());
+    std::printf("loss %.6f  accuracy %.6f  macro F1 %.6f  (%.0f pictures at %dx%d)\n%s\n", sums.mean_loss(),
+                sums.accuracy(), metrics.macro_f1, sums.count, size, size, report::metrics_table(metrics).c_str());
   }
   return Ending::success();
 }

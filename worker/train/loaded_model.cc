@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "worker/checkpoint/reader.h"
+#include "worker/data/recipe.h"
 #include "worker/model/weights.h"
 #include "worker/train/value_fields.h"
 
@@ -101,6 +102,19 @@ Result<std::optional<int>> read_image_size(const Value& file) {
   return std::optional<int>(static_cast<int>(*number));
 }
 
+// What the worker's checkpoints say of their run.
+Status read_run(const Value& file, LoadedModel& loaded) {
+  const Value* const options = file.find("options");
+  if (options == nullptr) return ok_status();
+  if (const Result<int64_t> seed = integer_field(*options, "seed")) loaded.seed = static_cast<uint64_t>(*seed);
+  if (const Result<std::string> text = text_field(*options, "transforms")) {
+    const Result<data::Recipe> recipe = data::parse_recipe(*text, "its transforms");
+    if (!recipe) return recipe.error();
+    loaded.transform = recipe->validation;
+  }
+  return ok_status();
+}
+
 }  // namespace
 
 Result<LoadedModel> load_model(const std::string& path) {
@@ -123,6 +137,7 @@ Result<LoadedModel> load_model(const std::string& path) {
   const Result<std::optional<int>> size = read_image_size(*file);
   if (!size) return unusable_model(path, size.error().message);
   loaded.image_size = *size;
+  if (Status read = read_run(*file, loaded); !read) return unusable_model(path, read.error().message);
   loaded.model = model::EmotionNet(loaded.outputs);
   if (Status filled = model::load_weights(loaded.model, **weights); !filled) {
     return Error{ErrorKind::kUser, "checkpoint " + path + ": " + filled.error().message};

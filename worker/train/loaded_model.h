@@ -1,11 +1,13 @@
 // A classifier from a checkpoint, for prediction, evaluation and export.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "common/result.h"
+#include "worker/data/transforms.h"
 #include "worker/model/emotion_net.h"
 
 namespace ferrun::train {
@@ -13,8 +15,15 @@ namespace ferrun::train {
 struct LoadedModel {
   model::EmotionNet model{nullptr};
   int64_t outputs = 0;
-  std::vector<std::string> classes;  // empty when the checkpoint does not name them
-  std::optional<int> image_size;     // at which it was trained, when the checkpoint says so
+  std::vector<std::string> classes;          // empty when the checkpoint does not name them
+  std::optional<int> image_size;             // at which it was trained, when the checkpoint says so
+  std::optional<uint64_t> seed;              // of its run, likewise
+  std::optional<data::Transform> transform;  // with which it was validated, where that was not the usual one
+
+  // What is done to pictures of `size`, which the user may have chosen.
+  data::Transform transform_for(int size) const {
+    return transform && transform->size() == size ? *transform : data::Transform::validation(size);
+  }
 };
 
 // A file that model::find_weights finds weights in: of the worker, or of a Python trainer. The number of classes is

@@ -32,9 +32,14 @@ void quiet_libtorch() {
   }
 }
 
+Ending not_written(int error) {
+  return Ending::failure({ErrorKind::kPlatform, std::string("cannot write to standard output") +
+                                                    (error != 0 ? std::string(": ") + std::strerror(error) : "")});
+}
+
 Ending run_command(const Command& command, CommandContext& context) {
   if (const auto* const answer = std::get_if<Answer>(&command)) {
-    if (context.worker.rank == 0) std::fputs(answer->text.c_str(), stdout);
+    if (context.worker.rank == 0 && std::fputs(answer->text.c_str(), stdout) < 0) return not_written(errno);
     return Ending::success();
   }
   if (const auto* const train = std::get_if<TrainOptions>(&command)) return run_train(*train, context);
@@ -66,9 +71,7 @@ Ending check_output(Ending ending) {
   if ((std::fflush(stdout) == 0 && std::ferror(stdout) == 0) || !ending.message.empty() || ending.status != 0) {
     return ending;
   }
-  return Ending::failure(
-      {ErrorKind::kPlatform, std::string("cannot write to standard output") +
-                                 (errno != 0 ? std::string(": ") + std::strerror(errno) : std::string())});
+  return not_written(errno);
 }
 
 Ending run(const std::vector<std::string>& arguments) {

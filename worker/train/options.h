@@ -50,10 +50,10 @@ struct TrainOptions {
   int64_t batch_size = 128;  // of the job; every rank takes its share
   double lr = 1e-3;
   ScheduleChoice schedule = ScheduleChoice::kStep;
-  int64_t step_size = 10;  // step: epochs between two reductions of the learning rate
-  double gamma = 0.1;      // step and plateau: the factor of a reduction
-  int64_t plateau_patience = 10;  // plateau: epochs without a better one before a reduction
-  int64_t warmup = 0;             // epochs of a linear warm-up before the schedule
+  int64_t step_size = 10;                // step: epochs between two reductions of the learning rate
+  double gamma = 0.1;                    // step and plateau: the factor of a reduction
+  int64_t plateau_patience = 10;         // plateau: epochs without a better one before a reduction
+  int64_t warmup = 0;                    // epochs of a linear warm-up before the schedule
   int64_t accumulate = 1;                // batches whose gradients add up to one step of the optimizer
   Monitor monitor = Monitor::kAccuracy;  // what makes an epoch better than another
   double min_delta = 0.0;                // better is better by more than that
@@ -74,8 +74,8 @@ struct TrainOptions {
   int threads = 0;  // of a rank's computation; 0: OMP_NUM_THREADS, else the cores divided by the node's ranks
   std::chrono::seconds collective_timeout{300};
 
-  std::string weights;  // a file of weights to begin with; empty: drawn from the seed
-  bool strict = true;   // they must be the model's, all of them and no others
+  std::string weights;     // a file of weights to begin with; empty: drawn from the seed
+  bool strict = true;      // they must be the model's, all of them and no others
   std::string output_dir;  // empty: a new directory below runs/
   // `--resume`: a checkpoint or a directory that holds one; empty text: the one in output_dir.
   std::optional<std::string> resume;
@@ -139,6 +139,7 @@ struct Answer {
   std::string text;
 };
 
-using Command = std::variant<TrainOptions, PredictOptions, EvalOptions, ExportOptions, MakeDataOptions, ReportOptions, Answer>;
+using Command =
+    std::variant<TrainOptions, PredictOptions, EvalOptions, ExportOptions, MakeDataOptions, ReportOptions, Answer>;
 
 }  // namespace ferrun::train

@@ -111,7 +111,7 @@ Ending predict(const PredictOptions& options, LoadedModel& loaded, const Compute
   loader_options.threads = pictures->size() > 1 ? options.num_workers : 0;
   loader_options.channels_last = true;
   loader_options.bad_images = data::BadImages::kSkip;
-  data::Loader loader(pictures, data::Transform::validation(size), loader_options);
+  data::Loader loader(pictures, loaded.transform_for(size), loader_options);
   std::vector<int64_t> all(static_cast<size_t>(pictures->size()));
   std::iota(all.begin(), all.end(), 0);
   loader.start(std::move(all), 0);

@@ -11,8 +11,12 @@
 namespace ferrun::train {
 
 RunLog::RunLog(bool on, std::string directory, const std::vector<EpochMetrics>& history, int64_t epochs)
-    : on_(on), directory_(std::move(directory)), history_(history), display_(on, epochs),
-      tensorboard_(join_path(directory_, kTensorBoardFolder), [this](const std::string& line) { say("note: " + line); }) {}
+    : on_(on),
+      directory_(std::move(directory)),
+      history_(history),
+      display_(on, epochs),
+      tensorboard_(join_path(directory_, kTensorBoardFolder),
+                   [this](const std::string& line) { say("note: " + line); }) {}
 
 void RunLog::start() {
   if (on_) tensorboard_.start(history_);

@@ -1,5 +1,5 @@
-// What a run tells while it goes on and leaves besides its checkpoints: lines and a progress bar, metrics.csv, files for
-// TensorBoard, the curves, the result of the test. Rank 0's alone; the other ranks' logs do nothing.
+// What a run tells while it goes on and leaves besides its checkpoints: lines and a progress bar, metrics.csv, files
+// for TensorBoard, the curves, the result of the test. Rank 0's alone; the other ranks' logs do nothing.
 //
 // Ownership: borrows the history. Thread rule: one thread.
 #pragma once

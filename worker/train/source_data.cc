@@ -11,11 +11,17 @@
 
 namespace ferrun::train {
 
+data::DecodeOptions decode_options(const DataOptions& options) {
+  data::DecodeOptions decode;
+  decode.max_pixels = options.max_pixels;
+  decode.exif_orientation = options.exif_orientation;
+  return decode;
+}
+
 Result<data::Split> open_data(const DataOptions& options, uint64_t seed) {
   if (!options.directory.empty()) {
     data::FolderOptions folder;
-    folder.decode.max_pixels = options.max_pixels;
-    folder.decode.exif_orientation = options.exif_orientation;
+    folder.decode = decode_options(options);
     folder.split = options.split;
     folder.seed = seed;
     return data::ImageFolder::open_split(options.directory, folder);
@@ -49,10 +55,10 @@ Status check_same_data(const data::Split& split, ddp::ProcessGroup& group) {
   for (size_t rank = 1; rank < all.size(); ++rank) {
     if (all[rank].equal(all[0])) continue;
     const std::string rank_0 = counts(all[0]), other = counts(all[rank]);
-    return Error{ErrorKind::kUser,
-                 "the data of the ranks differ: rank 0 has " + rank_0 + "; rank " + std::to_string(rank) + " has " +
-                     (other == rank_0 ? "as many, with other names or classes" : other) +
-                     ": give all nodes the same copy of --data"};
+    return Error{ErrorKind::kUser, "the data of the ranks differ: rank 0 has " + rank_0 + "; rank " +
+                                       std::to_string(rank) + " has " +
+                                       (other == rank_0 ? "as many, with other names or classes" : other) +
+                                       ": give all nodes the same copy of --data"};
   }
   return ok_status();
 }

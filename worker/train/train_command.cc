@@ -180,6 +180,7 @@ RunIdentity identity_of(const TrainOptions& options, const Job& job, const data:
                       {"world_size", whole(job.group->world_size())},
                       {"training_samples", whole(split.train->size())},
                       {"validation_samples", whole(split.val->size())}};
+  if (options.data.transforms) identity.options.emplace_back("transforms", data::recipe_text(*options.data.transforms));
   if (options.schedule == ScheduleChoice::kCosine) {
     identity.options.emplace_back("cosine_epochs", whole(options.epochs));
   }
@@ -276,7 +277,8 @@ Result<at::Tensor> class_weights(const TrainOptions& options, const data::Datase
   const Result<std::vector<double>> weights = ddp::balanced_class_weights(counts, pictures.classes());
   if (!weights) return Error{weights.error().kind, "--class-weights: " + weights.error().message};
   at::Tensor tensor = at::empty({std::ssize(*weights)}, at::kFloat);
-  std::ranges::transform(*weights, tensor.mutable_data_ptr<float>(), [](double value) { return static_cast<float>(value); });
+  std::ranges::transform(*weights, tensor.mutable_data_ptr<float>(),
+                         [](double value) { return static_cast<float>(value); });
   return tensor.to(device);
 }
 
@@ -367,13 +369,13 @@ Ending train(Start start, const Job& job, const data::Split& split) {
     if (std::optional<Ending> failure = agree(group, begun)) return *failure;
   }
   // Every rank has rank 0's weights from here on. BatchNorm's statistics come from rank 0 before they are used, in an
-  // evaluation or a save, and not before each step, which does not read them; an average of the weights does.
+  // evaluation or a save, and not before each step, which does not read them.
   ddp::DdpOptions ddp_options;
-  ddp_options.broadcast_buffers = ema != nullptr;
+  ddp_options.broadcast_buffers = false;
   Network network(model, job.group, ddp_options);
-  Trainer trainer({network, optimizer, schedule, scaler, train_loader, state, checkpointer, log.display(), group, ema},
-                  {arithmetic, options.accumulate, options.save_every, options.clip_grad, options.label_smoothing,
-                   *loss_weights});
+  Trainer trainer(
+      {network, optimizer, schedule, scaler, train_loader, state, checkpointer, log.display(), group, ema},
+      {arithmetic, options.accumulate, options.save_every, options.clip_grad, options.label_smoothing, *loss_weights});
   SkippedPictures skipped(group.rank());
   log.start();
 
@@ -386,9 +388,13 @@ Ending train(Start start, const Job& job, const data::Split& split) {
     if (!trained) return Ending::failure(trained.error());
     network.broadcast_buffers();
 
-    Result<Evaluation> validation = Evaluation{};
+    // The model that is validated, and saved when it is the best: with --ema that of the averages.
     std::optional<ddp::ExponentialMovingAverage::Swapped> averaged;
-    if (ema != nullptr && ema->updates() > 0) averaged.emplace(*ema);
+    if (ema != nullptr && ema->updates() > 0) {
+      averaged.emplace(*ema);
+      network.broadcast_buffers();
+    }
+    Result<Evaluation> validation = Evaluation{};
     if (*trained) validation = evaluate(model, val_loader, arithmetic, group, "validation");
     if (!validation) return Ending::failure(validation.error());
     if (!*trained || validation->stopped) {

@@ -170,11 +170,12 @@ Status Trainer::check_loss(const StepSums& sums) {
 }
 
 Error Trainer::not_finite(const std::string& what) const {
-  return {ErrorKind::kUser,
-          what + " not finite in epoch " + std::to_string(parts_.state.epoch + 1) + ", step " +
-              std::to_string(parts_.state.step + 1) + ", at learning rate " + value_text(parts_.schedule.lr()) +
-              (parts_.scaler.enabled() ? ", and the gradient scaler's scale has collapsed" : "") +
-              ": lower --lr, or set --clip-grad; the last checkpoint is from before that, and --resume continues from it"};
+  return {
+      ErrorKind::kUser,
+      what + " not finite in epoch " + std::to_string(parts_.state.epoch + 1) + ", step " +
+          std::to_string(parts_.state.step + 1) + ", at learning rate " + value_text(parts_.schedule.lr()) +
+          (parts_.scaler.enabled() ? ", and the gradient scaler's scale has collapsed" : "") +
+          ": lower --lr, or set --clip-grad; the last checkpoint is from before that, and --resume continues from it"};
 }
 
 }  // namespace ferrun::train

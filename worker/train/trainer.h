@@ -6,10 +6,10 @@
 #include "common/result.h"
 #include "worker/ddp/distributed_data_parallel.h"
 #include "worker/ddp/grad_scaler.h"
-#include "worker/ddp/process_group.h"
 #include "worker/ddp/lr_schedule.h"
 #include "worker/ddp/moving_average.h"
 #include "worker/ddp/optimizer.h"
+#include "worker/ddp/process_group.h"
 #include "worker/model/emotion_net.h"
 #include "worker/train/batch_tensors.h"
 #include "worker/train/checkpointer.h"
@@ -47,8 +47,8 @@ class Trainer {
 
   Trainer(const Parts& parts, const Options& options) : parts_(parts), options_(options) {}
 
-  // Trains on what is left of the state's epoch. False: the ranks agreed to stop within it. A loss or a gradient that is
-  // not finite is a failure that names step and learning rate, and leaves the weights as they were; under a gradient
+  // Trains on what is left of the state's epoch. False: the ranks agreed to stop within it. A loss or a gradient that
+  // is not finite is a failure that names step and learning rate, and leaves the weights as they were; under a gradient
   // scaler only when its scale has collapsed.
   Result<bool> train_epoch();
 

@@ -139,7 +139,7 @@ TEST(CommandLine, NamesWhatIsWrong) {
       {{"--seed", "18446744073709551616"}, "--seed: '18446744073709551616' is not"},
       {{"--overwrite=maybe"}, "--overwrite takes no value"},
       {{"--no-channels-last=3"}, "--no-channels-last takes no value"},
-      {{"--optimizer", "sgd"}, "'sgd' is not one of adam|adamw"},
+      {{"--optimizer", "rmsprop"}, "'rmsprop' is not one of adam|adamw|sgd"},
       {{"--device", "tpu"}, "'tpu' is not one of auto|cpu|cuda"},
       {{"--bad-images", "maybe"}, "fail|skip"},
       {{"predict", "x.png"}, "--checkpoint is required"},
