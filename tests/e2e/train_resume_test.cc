@@ -2,9 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <csignal>
-#include <cstdlib>
 #include <filesystem>
 #include <random>
 
@@ -72,20 +70,18 @@ TEST_P(ExactResume, AfterTheJobWasAskedToStop) {
 using WholeRecipe = Training;
 
 // All that a run remembers besides weights and optimizer: gradients that add up, an average of the weights, a schedule
-// that looks at the epoch. Workers die at moments drawn from a seed; FERRUN_KILLS asks for more of them.
+// that looks at the epoch. Workers die at moments drawn from a seed; --gtest_random_seed gives others.
 TEST_F(WholeRecipe, ResumesExactlyAfterKillsAtRandom) {
-  const char* const wanted = std::getenv("FERRUN_KILLS");
-  const int kills = wanted != nullptr ? std::atoi(wanted) : 6;
-  const std::string epochs = std::to_string(std::max(4, kills * 2 / 5));
+  constexpr int kKills = 6;
   const Words recipe = {"--faces",         "40",       "--epochs",    epochs, "--save-every",      "1",
                         "--accumulate",    "2",        "--ema",       "0.9",  "--warmup",          "1",
                         "--scheduler",     "cosine",   "--clip-grad", "1",    "--label-smoothing", "0.1",
                         "--class-weights", "balanced", "--optimizer", "adamw"};
   run(job(2, "calm", recipe));
-  Program disturbed(job(2, "disturbed", recipe, {"--max-restarts", std::to_string(kills)}), options());
-  std::mt19937 random(20261128);
+  Program disturbed(job(2, "disturbed", recipe, {"--max-restarts", std::to_string(kKills)}), options());
+  std::mt19937 random(20261128U + static_cast<unsigned>(GTEST_FLAG_GET(random_seed)));
   int restarts = 0;
-  for (; restarts < kills; ++restarts) {
+  for (; restarts < kKills; ++restarts) {
     const pid_t victim = worker_pid(static_cast<int>(random() % 2), restarts);
     // Up to some steps further on, wherever that is: in a step, in a save, in a validation.
     const auto saves = static_cast<int>(random() % 8);

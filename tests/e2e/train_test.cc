@@ -155,6 +155,50 @@ TEST_F(WorkerProgram, PredictsAndEvaluates) {
   EXPECT_THAT(report, AllOf(HasSubstr("loss " + loss.substr(0, 6)), HasSubstr("(14 pictures at 32x32)")));
 }
 
+TEST_F(WorkerProgram, TestsTheBestModelOnceAtTheEnd) {
+  const std::string faces = directory.file("faces");
+  run(worker({"make-data", faces, "--faces", "10", "--image-size", "32"}));
+  std::filesystem::copy(faces + "/val", faces + "/test", std::filesystem::copy_options::recursive);
+  const std::string told = run(job(2, "out", {"--data", faces, "--epochs", "2", "--monitor", "val_loss"}));
+  EXPECT_THAT(
+      told, AllOf(HasSubstr("validated on "), HasSubstr("test of the best model: loss "), HasSubstr("macro average")));
+  const auto test = nlohmann::json::parse(read_file(path("out", "test.json")));
+  EXPECT_EQ(test["samples"], 14);
+  EXPECT_EQ(test["predictions"].size(), 14U);
+  const std::string best = path("out", "best_model.pt");
+  const std::string again = run(worker({"eval", "--checkpoint", best, "--data", faces + "/test"}));
+  char loss[32];
+  std::snprintf(loss, sizeof loss, "loss %.5f", test["loss"].get<double>());
+  EXPECT_THAT(again, AllOf(HasSubstr(std::string(loss).substr(0, 11)), HasSubstr("(14 pictures at 32x32)")));
+  EXPECT_EQ(read_file(path("out", "confusion_matrix.png")).substr(1, 3), "PNG");
+  EXPECT_THAT(run(worker({"report", directory.file("out")})), HasSubstr("report.html"));
+  EXPECT_THAT(read_file(path("out", "report.html")), HasSubstr("surprise"));
+}
+
+// Two models that begin alike, the second from what the first has saved.
+TEST_F(WorkerProgram, BeginsWithGivenWeights) {
+  run(job(1, "first", {"--epochs", "1"}));
+  const std::string weights = path("first", "best_model.pt");
+  const std::string told = run(job(2, "second", {"--epochs", "1", "--lr", "0", "--weights", weights}));
+  EXPECT_THAT(told, HasSubstr("beginning with the weights of " + weights));
+  const Outcome missing = outcome(job(2, "third", {"--weights", directory.file("none.pt")}));
+  EXPECT_EQ(missing.status, 1);
+  EXPECT_THAT(missing.err, AllOf(HasSubstr("--weights: "), HasSubstr("none.pt")));
+}
+
+TEST_F(WorkerProgram, NamesRanksThatSeeOtherPictures) {
+  for (const char* copy : {"0", "1"}) {
+    run(worker({"make-data", directory.file("faces") + copy, "--faces", "10", "--image-size", "32"}));
+  }
+  std::filesystem::remove(directory.file("faces1") + "/train/happy/0003.jpg");
+  const std::string script = "exec " FERRUN_BIN_DIR "/worker --epochs 1 --image-size 32 --batch-size 12 --data " +
+                             directory.file("faces") + "$RANK --output-dir " + directory.file("out");
+  const Outcome differ = outcome({FERRUN_BIN_DIR "/ferrun", "--nproc-per-node", "2", "sh", "-c", script});
+  EXPECT_EQ(differ.status, 1);
+  EXPECT_THAT(differ.err, AllOf(HasSubstr("the data of the ranks differ: rank 0 has 70 pictures"),
+                                HasSubstr("rank 1 has 69 pictures")));
+}
+
 TEST_F(WorkerProgram, NamesABrokenPictureOrSkipsIt) {
   run(worker({"make-data", directory.file("faces"), "--faces", "10", "--image-size", "32"}));
   const std::string broken = directory.file("faces") + "/train/happy/0003.jpg";

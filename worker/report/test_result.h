@@ -25,7 +25,7 @@ struct SamplePrediction {
   std::string truth;               // a class's name
   std::string prediction;          // the class with the highest probability
   double probability = 0.0;        // of `prediction`
-  std::vector<uint8_t> thumbnail;  // a PNG of at most kThumbnailSide² pixels, see thumbnail_png(); empty: none
+  std::vector<uint8_t> thumbnail;  // a PNG of see thumbnail_png(); empty: none
   bool operator==(const SamplePrediction&) const = default;
 };
 

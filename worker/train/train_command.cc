@@ -20,6 +20,7 @@
 #include "worker/train/continuation.h"
 #include "worker/train/job.h"
 #include "worker/train/run_log.h"
+#include "worker/train/sample_predictions.h"
 #include "worker/train/shared_checkpoint.h"
 #include "worker/train/source_data.h"
 #include "worker/train/stop_request.h"
@@ -192,7 +193,7 @@ std::string counted(int64_t number, const std::string& thing) {
 }
 
 void show_start(RunLog& log, const TrainOptions& options, const Job& job, const data::Split& split,
-                const Arithmetic& arithmetic, const std::vector<at::Tensor>& parameters) {
+                const Arithmetic& arithmetic, const std::vector<at::Tensor>& parameters, const std::string& directory) {
   int64_t numbers = 0;
   for (const at::Tensor& parameter : parameters) numbers += parameter.numel();
   const std::string size = std::to_string(options.data.size());
@@ -203,7 +204,7 @@ void show_start(RunLog& log, const TrainOptions& options, const Job& job, const 
   for (const std::string& note : split.notes) log.say("note: " + note);
   log.say(counted(job.group->world_size(), "rank") + " on " + job.device.name() + ", " +
           counted(job.threads, "thread") + " each, " + precision_name(arithmetic) + ", batch " +
-          std::to_string(options.batch_size) + ", seed " + std::to_string(options.seed));
+          std::to_string(options.batch_size) + ", seed " + std::to_string(options.seed) + ", output in " + directory);
 }
 
 EpochMetrics metrics_of(const TrainingState& state, double lr, const Evaluation& validation,
@@ -359,8 +360,7 @@ Ending train(Start start, const Job& job, const data::Split& split) {
   RunLog log(leads, start.directory, state.history, options.epochs);
   Checkpointer checkpointer(start.directory, {model, optimizer, schedule, scaler, state, ema},
                             identity_of(options, job, split, arithmetic), group);
-  show_start(log, options, job, split, arithmetic, optimizer.parameters());
-  log.say("output in " + start.directory);
+  show_start(log, options, job, split, arithmetic, optimizer.parameters(), start.directory);
   if (!start.checkpoint_file.empty()) {
     const Status resumed = resume(start, checkpointer, state, log, group);
     if (std::optional<Ending> failure = agree(group, resumed)) return *failure;
@@ -435,6 +435,10 @@ Ending train(Start start, const Job& job, const data::Split& split) {
   result.data = options.data.directory;
   result.loss = test->sums.mean_loss();
   result.confusion = confusion_of(*test, split);
+  constexpr int64_t kShown = 24;
+  if (leads) {
+    result.predictions = sample_predictions(model, job.device.device, *split.test, recipe.validation, kShown);
+  }
   if (Status told = log.test_done(result); !told) return Ending::failure(told.error());
   return Ending::success();
 }
