@@ -73,7 +73,7 @@ using WholeRecipe = Training;
 // that looks at the epoch. Workers die at moments drawn from a seed; --gtest_random_seed gives others.
 TEST_F(WholeRecipe, ResumesExactlyAfterKillsAtRandom) {
   constexpr int kKills = 6;
-  const Words recipe = {"--faces",         "40",       "--epochs",    "4",    "--save-every",      "1",
+  const Words recipe = {"--faces",         "20",       "--epochs",    "4",    "--save-every",      "1",
                         "--accumulate",    "2",        "--ema",       "0.9",  "--warmup",          "1",
                         "--scheduler",     "cosine",   "--clip-grad", "1",    "--label-smoothing", "0.1",
                         "--class-weights", "balanced", "--optimizer", "adamw"};
