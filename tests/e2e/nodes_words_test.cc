@@ -126,6 +126,8 @@ TEST_F(NodesWords, StatusTellsOfTheJob) {
   const auto first = first_agent("2", {"--rdzv-id=run7"});
   const auto second = agent("2", {"--rdzv-id=run7"}, script_);
   ASSERT_TRUE(eventually_exists("up"));
+  // One worker may be up before the agent that answers has started its own.
+  ASSERT_TRUE(eventually([&] { return run({"status"}).second.find("round 1, running") != std::string::npos; }));
   const auto [code, text] = run({"status"});
   EXPECT_EQ(code, 0);
   EXPECT_THAT(text,

@@ -3,6 +3,7 @@
 #include <ATen/ops/full.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 
 #include "worker/model/emotion_net.h"
@@ -37,6 +38,9 @@ ComputeDevice agreed_device(const ComputeDevice& own, ddp::ProcessGroup& group) 
 
 std::variant<Job, Ending> open_job(CommandContext& context, DeviceChoice choice, int threads,
                                    std::chrono::seconds timeout) {
+  // Gloo writes to a peer that may be gone; the failed write is told, where the signal would end this rank without a
+  // word. Python ignores it too.
+  std::signal(SIGPIPE, SIG_IGN);
   // Before anything asks LibTorch about CUDA: it remembers the first answer.
   const Result<ComputeDevice> device = choose_device(choice, context.worker.local_rank);
   if (!device) {
