@@ -226,7 +226,8 @@ report::ConfusionMatrix confusion_of(const Evaluation& evaluation, const data::S
 
 Status check_finite(const EpochMetrics& metrics) {
   if (std::isfinite(metrics.val_loss) && std::isfinite(metrics.train_loss)) return ok_status();
-  return Error{ErrorKind::kUser, "the validation loss of epoch " + std::to_string(metrics.epoch) +
+  const char* const which = std::isfinite(metrics.val_loss) ? "the training loss" : "the validation loss";
+  return Error{ErrorKind::kUser, std::string(which) + " of epoch " + std::to_string(metrics.epoch) +
                                      " is not finite, at learning rate " + value_text(metrics.lr) +
                                      ": lower --lr; the last checkpoint is from before that"};
 }
@@ -304,7 +305,7 @@ Status cannot_continue(const Start& start, const Error& why) {
   return Error{ErrorKind::kUser, "cannot continue from " + start.checkpoint_file + ": " + why.message};
 }
 
-Status resume(Start& start, Checkpointer& checkpointer, TrainingState& state, RunLog& log, ddp::ProcessGroup& group) {
+Status resume(Start& start, Checkpointer& checkpointer, const TrainingState& state, RunLog& log) {
   const Result<Restored> restored = checkpointer.restore(start.checkpoint, start.rules);
   start.checkpoint = {};
   if (!restored) return cannot_continue(start, restored.error());
@@ -316,15 +317,19 @@ Status resume(Start& start, Checkpointer& checkpointer, TrainingState& state, Ru
     log.say("continuing after epoch " + std::to_string(state.epoch) +
             (state.step > 0 ? ", step " + std::to_string(state.step) : ""));
   }
-  bool has_best = true;
-  if (group.rank() == 0 && state.early_stopping.best)
-    has_best = bring_best_along(start.checkpoint_file, start.directory);
-  if (!group.broadcast_bytes(has_best ? "" : "anew").empty()) {
-    log.say("note: there is no " + std::string(kBestModel) + " beside " + start.checkpoint_file +
-            ": the best one is looked for anew");
-    state.early_stopping.forget_best();
-  }
   return ok_status();
+}
+
+// A collective: the best model comes along with the checkpoint, or the next epoch is the best so far.
+void keep_best(const Start& start, TrainingState& state, RunLog& log, ddp::ProcessGroup& group) {
+  bool has_best = true;
+  if (group.rank() == 0 && state.early_stopping.best) {
+    has_best = bring_best_along(start.checkpoint_file, start.directory);
+  }
+  if (group.broadcast_bytes(has_best ? "" : "anew").empty()) return;
+  log.say("note: there is no " + std::string(kBestModel) + " beside " + start.checkpoint_file +
+          ": the best one is looked for anew");
+  state.early_stopping.forget_best();
 }
 
 Ending train(Start start, const Job& job, const data::Split& split) {
@@ -362,8 +367,8 @@ Ending train(Start start, const Job& job, const data::Split& split) {
                             identity_of(options, job, split, arithmetic), group);
   show_start(log, options, job, split, arithmetic, optimizer.parameters(), start.directory);
   if (!start.checkpoint_file.empty()) {
-    const Status resumed = resume(start, checkpointer, state, log, group);
-    if (std::optional<Ending> failure = agree(group, resumed)) return *failure;
+    if (std::optional<Ending> failure = agree(group, resume(start, checkpointer, state, log))) return *failure;
+    keep_best(start, state, log, group);
   } else if (!options.weights.empty()) {
     const Status begun = leads ? begin_with_weights(model, options, log) : ok_status();
     if (std::optional<Ending> failure = agree(group, begun)) return *failure;
