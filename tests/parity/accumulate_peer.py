@@ -6,15 +6,12 @@ W ranks, ranksW.pt: the initial weights, the inputs by rank and micro batch, and
 
 import contextlib
 import datetime
-import os
-import sys
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as multiprocessing
 from torch.nn.parallel import DistributedDataParallel
 
-from peer_values import finish, save
+from peer_ranks import leave, run_two_and_three
 
 STEPS, MICRO_BATCHES = 4, 3
 
@@ -36,18 +33,8 @@ def train(rank, world, port):
                 network(inputs[step, micro, rank]).square().mean().backward()
         record["gradients"].append([parameter.grad.clone() for parameter in model.parameters()])
         optimizer.step()
-    if rank == 0:
-        save(f"ranks{world}.pt", record)
-    dist.barrier()
-    dist.destroy_process_group()
-    # A thread of Gloo may still hold a tensor, which aborts an interpreter that ends (pytorch/pytorch#179291).
-    os._exit(0)
+    leave(rank, world, record)
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    for world in (2, 3):
-        server = dist.TCPStore("127.0.0.1", 0, world, is_master=True, wait_for_workers=False)
-        multiprocessing.spawn(train, (world, server.port), nprocs=world)
-    finish()
-    sys.exit(0)
+    run_two_and_three(train)

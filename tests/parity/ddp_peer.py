@@ -6,17 +6,14 @@ weights and buffers at the end.
 """
 
 import datetime
-import os
-import sys
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as multiprocessing
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from emotion_net import EmotionNet
-from peer_values import finish, save
+from peer_ranks import leave, run_two_and_three
 
 STEPS, PER_RANK = 3, 4
 
@@ -56,18 +53,8 @@ def train(rank, world, port):
         record["gradients"].append([parameter.grad.clone() for parameter in model.parameters()])
         optimizer.step()
     record["final"] = model.state_dict()
-    if rank == 0:
-        save(f"ranks{world}.pt", record)
-    dist.barrier()
-    dist.destroy_process_group()
-    # A thread of Gloo may still hold a tensor, which aborts an interpreter that ends (pytorch/pytorch#179291).
-    os._exit(0)
+    leave(rank, world, record)
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    for world in (2, 3):
-        server = dist.TCPStore("127.0.0.1", 0, world, is_master=True, wait_for_workers=False)
-        multiprocessing.spawn(train, (world, server.port), nprocs=world)
-    finish()
-    sys.exit(0)
+    run_two_and_three(train)
