@@ -251,13 +251,15 @@ std::string list_text(const Transform& transform) {
 }  // namespace
 
 Result<Recipe> parse_recipe(const std::string& text, const std::string& source) {
+  Json json;
   try {
-    return recipe_of(Json::parse(text), source);
-  } catch (const Json::parse_error& error) {
+    json = Json::parse(text);
+  } catch (const Json::exception& error) {  // a number that no double holds is out_of_range, not parse_error
     // "[json.exception.parse_error.101] parse error at line 3, column 5: …"
     const std::string what = error.what();
     return usage_error(source + ": is no JSON: " + what.substr(what.find("] ") + 2));
   }
+  return recipe_of(json, source);
 }
 
 Result<Recipe> read_recipe(const std::string& path) {

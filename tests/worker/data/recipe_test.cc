@@ -102,6 +102,7 @@ TEST(Recipe, ABadEntryIsNamedWithWhatIsAllowed) {
 
 TEST(Recipe, WhatIsWrongWithTheWholeIsSaid) {
   EXPECT_THAT(refusal("{\"train\": [,"), ::testing::StartsWith("r.json: is no JSON: parse error at line 1, column 12"));
+  EXPECT_EQ(refusal("{\"train\": [{\"degrees\": 1e999}]}"), "r.json: is no JSON: number overflow parsing '1e999'");
   EXPECT_EQ(refusal("[]"), "r.json: must be an object with \"train\" and \"validation\"");
   EXPECT_EQ(refusal("{\"val\": []}"), "r.json: there is no \"val\"; allowed: train, validation");
   EXPECT_EQ(refusal("{\"train\": []}"), "r.json: train: must end in ToTensor and Normalize");
