@@ -189,7 +189,7 @@ class ConfigBuilder {
     if (output.temporary) {
       output.base = temporary_folder() / ("ferrun_" + random);
     } else {
-      output.base = folder;
+      output.base = facts_.current_folder / folder;  // workers may leave the folder that they are started in
     }
     output.job_folder = file_name_of(config_.run_id) + "_" + random;
   }

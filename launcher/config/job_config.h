@@ -26,7 +26,8 @@ namespace ferrun {
 enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
 struct OutputConfig {
-  // Base folder; the job's own folder is made below it. Empty when neither logs nor error files are wanted (/dev/null).
+  // Base folder, absolute; the job's own folder is made below it. Empty when neither logs nor error files are wanted
+  // (/dev/null).
   std::filesystem::path base;
   std::string job_folder;  // "<run id>_<random>"
   bool temporary =

@@ -47,6 +47,11 @@ fs::path worker_folder(const OutputConfig& output, int attempt, int local_rank) 
   return job_folder(output) / ("attempt_" + std::to_string(attempt)) / std::to_string(local_rank);
 }
 
+fs::path launch_folder(const OutputConfig& output) {
+  if (!output.wants_files()) return {};
+  return job_folder(output) / "launch";
+}
+
 WorkerLogPlan worker_log_plan(const JobConfig& config, int attempt, int local_rank, int first_rank) {
   const size_t rank = static_cast<size_t>(local_rank);
   const fs::path folder = worker_folder(config.output, attempt, local_rank);

@@ -19,6 +19,10 @@ std::filesystem::path job_folder(const OutputConfig& output);
 // The folder of one worker in one attempt; empty when it needs none.
 std::filesystem::path worker_folder(const OutputConfig& output, int attempt, int local_rank);
 
+// Where the job's workers leave each other notes that are to outlive an attempt; the first of them that has one makes
+// it, the end of the job removes it. Empty when the job wants no files.
+std::filesystem::path launch_folder(const OutputConfig& output);
+
 // A stream that is neither redirected nor teed is inherited. A worker that the console filter leaves out writes to its
 // files only; what would be inherited goes to /dev/null. Without files (log directory /dev/null) a redirected stream
 // goes to /dev/null and a teed one to the terminal alone. `first_rank` is the global rank of the node's local rank 0.

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "launcher/logs/log_layout.h"
 #include "launcher/logs/text_template.h"
 
 namespace ferrun {
@@ -35,6 +36,7 @@ Environment worker_environment(const JobConfig& config, const WorkerPlace& place
   environment.set("TORCHELASTIC_USE_AGENT_STORE", "True");
   environment.set("TORCHELASTIC_ERROR_FILE", place.error_file.string());
   if (!place.launch_id.empty()) environment.set("FERRUN_LAUNCH_ID", place.launch_id);
+  environment.set("FERRUN_LAUNCH_DIR", launch_folder(config.output).string());
   environment.set("FERRUN_ROUND", node.round.none() ? std::to_string(place.attempt + 1) : to_string(node.round));
   if (!place.interface.empty() && !environment.contains("GLOO_SOCKET_IFNAME")) {
     environment.set("GLOO_SOCKET_IFNAME", place.interface);

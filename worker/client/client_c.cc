@@ -2,6 +2,7 @@
 
 #include <exception>
 #include <optional>
+#include <string>
 
 #include "ferrun/client.h"
 
@@ -15,6 +16,15 @@ int field(int ferrun::client::Context::*member) noexcept try {
 }
 
 using ferrun::client::Cause;
+using ferrun::client::Context;
+
+// `kept` holds what is given out.
+const char* text(std::string& kept, std::string Context::*member) noexcept try {
+  kept = ferrun::client::context_from_environment().*member;
+  return kept.c_str();
+} catch (const std::exception&) {
+  return "";  // ferrun_environment_error says why
+}
 
 int report(const char* message, Cause cause) noexcept {
   return ferrun::client::report_error(message != nullptr ? message : "", cause) ? 1 : 0;
@@ -45,13 +55,12 @@ const char* ferrun_environment_error() {
 
 const char* ferrun_launch_id() {
   thread_local std::string id;
-  id.clear();
-  try {
-    id = ferrun::client::context_from_environment().launch_id;
-  } catch (const std::exception&) {
-    return "";  // ferrun_environment_error says why
-  }
-  return id.c_str();
+  return text(id, &Context::launch_id);
+}
+
+const char* ferrun_launch_dir() {
+  thread_local std::string folder;
+  return text(folder, &Context::launch_dir);
 }
 
 int ferrun_report_error(const char* message) { return report(message, Cause::kUnsaid); }

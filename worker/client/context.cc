@@ -79,6 +79,7 @@ Context context_from_environment() {
   }
   if (const char* run_id = variable("TORCHELASTIC_RUN_ID")) context.run_id = run_id;
   context.launch_id = launch_id(context.run_id);
+  if (const char* folder = variable("FERRUN_LAUNCH_DIR")) context.launch_dir = folder;
   if (const char* file = variable("TORCHELASTIC_ERROR_FILE")) context.error_file = file;
   return context;
 }

@@ -42,12 +42,13 @@ Result<OutputPlan> plan_output(const OutputRequest& request, const OutputFacts& 
   if (!resumed) {
     return resumed.error();
   }
-  OutputPlan plan{directory_for(request, *resumed), *resumed};
+  OutputPlan plan{directory_for(request, *resumed), *resumed, /*of_launch=*/false};
   const std::string last = join_path(plan.directory, kLastModel);
   if (!request.launch_id.empty() && facts.launch_of(last) == request.launch_id) {
     // An earlier attempt of this launch got this far, beyond anything that --resume named. The count of restarts does
     // not tell: a group that a lost or a new node made form again has spent none.
     plan.checkpoint = last;
+    plan.of_launch = true;
     return plan;
   }
   std::string in_the_way;

@@ -24,6 +24,7 @@ struct OutputRequest {
 struct OutputPlan {
   std::string directory;
   std::string checkpoint;  // to load; empty: begin afresh
+  bool of_launch = false;  // the checkpoint is an earlier attempt's of this launch
 };
 
 // What the plan needs to know of the disk.

@@ -105,6 +105,7 @@ std::variant<SharedStart, Ending> share_start(const OutputRequest& request, ddp:
   }
   start.plan.directory = group.broadcast_bytes(start.plan.directory);
   start.plan.checkpoint = group.broadcast_bytes(start.plan.checkpoint);
+  start.plan.of_launch = !group.broadcast_bytes(start.plan.of_launch ? "yes" : "").empty();
   if (start.plan.checkpoint.empty()) {
     return start;
   }

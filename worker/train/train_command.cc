@@ -15,6 +15,7 @@
 #include "worker/model/weights.h"
 #include "worker/report/class_metrics.h"
 #include "worker/train/channels_last.h"
+#include "worker/train/checkpoint_note.h"
 #include "worker/train/checkpointer.h"
 #include "worker/train/commands.h"
 #include "worker/train/continuation.h"
@@ -332,6 +333,29 @@ void keep_best(const Start& start, TrainingState& state, RunLog& log, ddp::Proce
   state.early_stopping.forget_best();
 }
 
+// Each node's own, so that the next attempt knows wherever its rank 0 is. A node that cannot keep it is no reason to
+// stop: the others' notes tell as well.
+void remember_checkpoint(const std::string& directory, const Job& job) {
+  const std::string host = job.group->broadcast_bytes(job.group->rank() == 0 ? host_name() : "");
+  if (job.context.local_rank != 0) return;
+  if (const Status left = CheckpointNote(job.context.launch_dir, directory).leave(host); !left) {
+    std::fprintf(stderr, "worker: rank %d: %s; a restart that has lost its checkpoint may go unnoticed\n",
+                 job.context.rank, left.error().message.c_str());
+  }
+}
+
+// A collective. A restart must not begin afresh, or from an older checkpoint, where this launch has saved one.
+Status check_not_lost(const OutputPlan& plan, const Job& job) {
+  if (plan.of_launch) return ok_status();
+  const std::string host = job.group->broadcast_bytes(job.group->rank() == 0 ? host_name() : "");
+  const std::optional<std::string> saved_on = CheckpointNote(job.context.launch_dir, plan.directory).saved_on();
+  if (!saved_on) return ok_status();
+  return Error{ErrorKind::kUser, "an earlier attempt of this launch saved " + join_path(plan.directory, kLastModel) +
+                                     " on " + *saved_on + ", and rank 0, now on " + host +
+                                     ", does not find it: --output-dir must be a folder that all nodes share and "
+                                     "that stays; a new launch begins afresh"};
+}
+
 Ending train(Start start, const Job& job, const data::Split& split) {
   const TrainOptions& options = start.options;
   ddp::ProcessGroup& group = *job.group;
@@ -386,7 +410,8 @@ Ending train(Start start, const Job& job, const data::Split& split) {
 
   // A checkpoint from the first moment on: a restarted worker finds its launch's mark, whatever the directory held
   // before.
-  if (Status saved = checkpointer.save_last(); !saved) return Ending::failure(saved.error());
+  if (std::optional<Ending> failure = agree(group, checkpointer.save_last())) return *failure;
+  remember_checkpoint(start.directory, job);
 
   while (state.epoch < options.epochs && !state.early_stopping.exhausted()) {
     const Result<bool> trained = trainer.train_epoch();
@@ -453,6 +478,7 @@ std::variant<Start, Ending> decide_start(const TrainOptions& asked, const Job& j
   std::variant<SharedStart, Ending> shared = share_start(output_request(asked, job.context), *job.group);
   if (Ending* const failure = std::get_if<Ending>(&shared)) return *failure;
   SharedStart& found = std::get<SharedStart>(shared);
+  if (std::optional<Ending> failure = agree(*job.group, check_not_lost(found.plan, job))) return *failure;
   Start start{asked, found.plan.directory, found.plan.checkpoint, std::move(found.checkpoint), {}};
   if (start.checkpoint_file.empty()) return start;
   Result<Continuation> continued = continue_options(asked, start.checkpoint);

@@ -111,7 +111,20 @@ mode_t JobFolders::mode_of(const fs::path& folder) const {
   return folder == job || output_.temporary ? 0700 : 0777;
 }
 
+// What is no plain file is somebody's mistake, and stays.
+void JobFolders::remove_notes() {
+  const fs::path folder = launch_folder(output_);
+  std::error_code failed;
+  fs::directory_iterator note(folder, failed);
+  for (; !failed && note != fs::directory_iterator(); note.increment(failed)) {
+    std::error_code ignored;
+    if (fs::is_regular_file(note->symlink_status(ignored))) fs::remove(note->path(), ignored);
+  }
+  rmdir(folder.c_str());
+}
+
 void JobFolders::remove_empty() {
+  if (output_.wants_files()) remove_notes();
   for (const fs::path& file : files_) {
     struct stat what {};
     if (lstat(file.c_str(), &what) == 0 && S_ISREG(what.st_mode) && what.st_size == 0) unlink(file.c_str());

@@ -45,10 +45,12 @@ class JobFolders {
   // one, and the log files in it. `plans` are by local rank.
   Attempt prepare(int attempt, const std::vector<WorkerLogPlan>& plans);
 
-  // Removes the folders that were made here and are empty; of a folder that nobody asked for also empty log files.
+  // Removes the workers' notes, and the folders that were made here and are empty; of a folder that nobody asked for
+  // also empty log files.
   void remove_empty();
 
  private:
+  void remove_notes();
   std::optional<Failure> make(const std::filesystem::path& folder);
   std::optional<Failure> make_one(const std::filesystem::path& folder);
   mode_t mode_of(const std::filesystem::path& folder) const;

@@ -110,6 +110,24 @@ TEST_F(JobFoldersTest, LeavesWhatWasWrittenAndItsFolders) {
   EXPECT_FALSE(fs::exists(base() / "job_x/attempt_0/0"));
 }
 
+TEST_F(JobFoldersTest, RemovesWhatWorkersNotedForTheNextAttempt) {
+  for (const bool temporary : {false, true}) {
+    const OutputConfig config = output(temporary, /*redirected=*/false);
+    JobFolders folders(config);
+    ASSERT_TRUE(folders.prepare(0, plans(config, 0)).folder);
+    const fs::path notes = launch_folder(config);
+    fs::create_directory(notes);
+    std::ofstream(notes / "a") << "a note";
+    fs::create_directory(notes / "somebody's");
+    folders.remove_empty();
+    EXPECT_FALSE(fs::exists(notes / "a"));
+    EXPECT_TRUE(fs::exists(notes / "somebody's")) << "no note";
+    fs::remove(notes / "somebody's");
+    folders.remove_empty();
+    EXPECT_FALSE(fs::exists(base())) << "temporary: " << temporary;
+  }
+}
+
 TEST_F(JobFoldersTest, KeepsTheEmptyLogFilesThatWereAskedFor) {
   const OutputConfig config = output(/*temporary=*/false, /*redirected=*/true);
   JobFolders folders(config);

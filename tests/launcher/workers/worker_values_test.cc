@@ -59,6 +59,7 @@ TEST_F(WorkerValuesTest, TheEnvironmentIsTorchruns) {
       {"TORCH_NCCL_ASYNC_ERROR_HANDLING", "1"},
       {"OMP_NUM_THREADS", "1"},
       {"FERRUN_LAUNCH_ID", config.launch_id},
+      {"FERRUN_LAUNCH_DIR", config.output.base.string() + "/launch"},
       {"FERRUN_ROUND", "3"},
       {"HOME", "/home/me"},
       {"TORCHELASTIC_SIGNALS_TO_HANDLE", "SIGTERM,SIGINT,SIGHUP,SIGQUIT"},

@@ -30,7 +30,8 @@ constexpr const char* kVariables[] = {"RANK",
                                       "TORCHELASTIC_MAX_RESTARTS",
                                       "TORCHELASTIC_RUN_ID",
                                       "TORCHELASTIC_ERROR_FILE",
-                                      "FERRUN_LAUNCH_ID"};
+                                      "FERRUN_LAUNCH_ID",
+                                      "FERRUN_LAUNCH_DIR"};
 
 class ClientTest : public ::testing::Test {
  protected:
@@ -68,6 +69,7 @@ TEST_F(ClientTest, WithoutALauncherTheWorldIsOne) {
   EXPECT_EQ(context.world_size, 1);
   EXPECT_EQ(context.local_world_size, 1);
   EXPECT_EQ(context.launch_id, "");
+  EXPECT_EQ(context.launch_dir, "");
   EXPECT_EQ(context.run_id, "");
   EXPECT_FALSE(context.error_file.has_value());
 }
@@ -81,6 +83,7 @@ TEST_F(ClientTest, ReadsEveryField) {
   set("TORCHELASTIC_MAX_RESTARTS", "3");
   set("TORCHELASTIC_RUN_ID", "run7");
   set("FERRUN_LAUNCH_ID", "run7-x");
+  set("FERRUN_LAUNCH_DIR", "/logs/launch");
   set("TORCHELASTIC_ERROR_FILE", "/logs/error.json");
   const Context context = context_from_environment();
   EXPECT_EQ(context.rank, 5);
@@ -92,6 +95,7 @@ TEST_F(ClientTest, ReadsEveryField) {
   EXPECT_EQ(context.max_restarts, 3);
   EXPECT_EQ(context.run_id, "run7");
   EXPECT_EQ(context.launch_id, "run7-x");
+  EXPECT_EQ(context.launch_dir, "/logs/launch");
   EXPECT_EQ(context.error_file, "/logs/error.json");
 }
 
@@ -183,6 +187,9 @@ TEST_F(ClientTest, CFunctionsSayTheSame) {
   EXPECT_EQ(ferrun_local_rank(), 0);
   EXPECT_EQ(ferrun_restart_count(), 0);
   EXPECT_STREQ(ferrun_launch_id(), "id-1");
+  EXPECT_STREQ(ferrun_launch_dir(), "");
+  set("FERRUN_LAUNCH_DIR", "/logs/launch");
+  EXPECT_STREQ(ferrun_launch_dir(), "/logs/launch");
   EXPECT_STREQ(ferrun_environment_error(), "");
   set_world("7", "2");
   EXPECT_EQ(ferrun_rank(), -1);

@@ -99,8 +99,10 @@ TEST(OutputPlan, ARestartContinuesItsOwnLaunchAlone) {
   Disk disk;
   disk.checkpoints["runs/L1/last_model.pt"] = "L1";
   EXPECT_EQ(plan_output(launch(), disk)->checkpoint, "runs/L1/last_model.pt");
+  EXPECT_TRUE(plan_output(launch(), disk)->of_launch);
   disk.checkpoints["out/last_model.pt"] = "L0";
   EXPECT_FALSE(plan_output(launch("out"), disk).ok()) << "another launch's";
+  EXPECT_FALSE(plan_output(launch("empty"), disk)->of_launch);
   EXPECT_EQ(plan_output(launch("empty"), disk)->checkpoint, "") << "killed before its first checkpoint";
 }
 

@@ -21,6 +21,10 @@ struct Context {
   // Unique for one launch, equal on all its ranks and through all its restarts (FERRUN_LAUNCH_ID; under torchrun made
   // from the run id and the agent's pid and start time). Empty without a launcher.
   std::string launch_id;
+  // A folder of this node's for notes that outlive an attempt, the same for all attempts of the launch on this node
+  // (FERRUN_LAUNCH_DIR). The first worker that has one makes it, with mode 0700; ferrun removes it at the job's end.
+  // Empty where there is none: under torchrun, without a launcher, with --log-dir=/dev/null.
+  std::string launch_dir;
   std::optional<std::string> error_file;  // TORCHELASTIC_ERROR_FILE
 };
 // A variable that is not a number, or ranks outside their world, throw std::invalid_argument naming the variable.

@@ -24,6 +24,10 @@ const char* ferrun_environment_error(void);
  * calling thread calls again. */
 const char* ferrun_launch_id(void);
 
+/* A folder of this node's for notes that outlive an attempt; the first worker that has one makes it. "" where there is
+ * none. Valid until the calling thread calls again. */
+const char* ferrun_launch_dir(void);
+
 /* Writes the message to the error file that ferrun reads for its report. Returns 1 when a file was written, else 0. */
 int ferrun_report_error(const char* message);
 
