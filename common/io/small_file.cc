@@ -58,4 +58,11 @@ SmallFile read_small_file(const std::filesystem::path& path, size_t most) {
   return {State::kRead, std::move(bytes), ""};
 }
 
+Result<std::string> read_whole_file(const std::filesystem::path& path, size_t most) {
+  SmallFile file = read_small_file(path, most);
+  if (file.state == State::kRead) return std::move(file.bytes);
+  const std::string why = file.state == State::kAbsent ? std::strerror(ENOENT) : file.problem;
+  return Error{ErrorKind::kUser, path.string() + ": cannot be read: " + why};
+}
+
 }  // namespace ferrun

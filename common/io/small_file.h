@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <string>
 
+#include "common/result.h"
+
 namespace ferrun {
 
 struct SmallFile {
@@ -25,5 +27,8 @@ inline constexpr size_t kSmallFileBytes = size_t{1} << 20;
 
 // At most `most` bytes, whatever the file's size says: those of /proc have none.
 SmallFile read_small_file(const std::filesystem::path& path, size_t most = kSmallFileBytes);
+
+// The same for a file that has to be there. Failure (kUser): "PATH: cannot be read: why".
+Result<std::string> read_whole_file(const std::filesystem::path& path, size_t most = kSmallFileBytes);
 
 }  // namespace ferrun

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "worker/checkpoint/archive_reader.h"
-#include "worker/checkpoint/file_kind.h"
+#include "worker/checkpoint/file_format.h"
 #include "worker/checkpoint/pickle_reader.h"
 #include "worker/checkpoint/pickle_writer.h"
 
@@ -58,9 +58,9 @@ void fuzz_pickle(std::span<const uint8_t> bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::span<const uint8_t> bytes(data, size);
   const MemorySource source(bytes);
-  const auto kind = file_kind(source);
+  const auto kind = file_format(source);
   require(kind.ok());
-  if (*kind != FileKind::kOther || (size >= 2 && data[0] == 'P' && data[1] == 'K')) {
+  if (*kind != FileFormat::kOther || (size >= 2 && data[0] == 'P' && data[1] == 'K')) {
     fuzz_archive(bytes);
   } else {
     fuzz_pickle(bytes);

@@ -1,6 +1,6 @@
 #include "worker/checkpoint/archive_reader.h"
 
-#include "worker/checkpoint/file_kind.h"
+#include "worker/checkpoint/file_format.h"
 #include "worker/checkpoint/legacy_reader.h"
 #include "worker/checkpoint/pickle_reader.h"
 #include "worker/checkpoint/safetensors.h"
@@ -67,11 +67,11 @@ Result<Archive> open_zip(const ByteSource& source) {
 std::string storage_record(const std::string& key) { return "data/" + key; }
 
 Result<Archive> open_archive(const ByteSource& source) {
-  const auto kind = file_kind(source);
-  if (!kind) return kind.error();
-  auto archive = *kind == FileKind::kLegacy        ? open_legacy(source)
-                 : *kind == FileKind::kSafetensors ? open_safetensors(source)
-                                                   : open_zip(source);
+  const auto format = file_format(source);
+  if (!format) return format.error();
+  auto archive = *format == FileFormat::kLegacy        ? open_legacy(source)
+                 : *format == FileFormat::kSafetensors ? open_safetensors(source)
+                                                       : open_zip(source);
   if (!archive) return archive;
   std::string missing;
   for_each_tensor(archive->tree, [&](const StoredTensor& tensor) {

@@ -8,6 +8,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "worker/checkpoint/signal_guard.h"
+
 namespace ferrun::checkpoint {
 namespace {
 
@@ -120,6 +122,14 @@ void AtomicFile::keep_previous(const std::string& previous_path) {
   files_.unlink(second_name);
   if (files_.link(path_, second_name) < 0) return;
   if (files_.rename(second_name, previous_path) < 0) files_.unlink(second_name);
+}
+
+Status write_file_atomically(const std::string& path, std::span<const uint8_t> bytes) {
+  const FileSizeSignalGuard guard;
+  AtomicFile file(path);
+  if (Status opened = file.open(); !opened) return opened;
+  if (Status written = file.write(bytes); !written) return written;
+  return file.commit();
 }
 
 }  // namespace ferrun::checkpoint

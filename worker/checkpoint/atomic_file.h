@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -44,5 +45,8 @@ class AtomicFile final : public ByteSink {
   int descriptor_ = -1;
   std::vector<uint8_t> buffer_;
 };
+
+// A whole file at once. At the file-size limit it is a failure like any other, and no signal.
+Status write_file_atomically(const std::string& path, std::span<const uint8_t> bytes);
 
 }  // namespace ferrun::checkpoint

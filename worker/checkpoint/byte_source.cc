@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "common/io/unique_fd.h"
-#include "worker/checkpoint/file_kind.h"
+#include "worker/checkpoint/file_format.h"
 
 namespace ferrun::checkpoint {
 namespace {

@@ -60,11 +60,15 @@ Error file_error(const std::string& path, const std::string& what) {
 Result<Value> read(const std::string& path) {
   auto source = open_file_source(path);
   if (!source) return file_error(path, source.error().message);
-  auto archive = open_archive(**source);
-  if (!archive) return file_error(path, archive.error().message);
+  return read(**source, path);
+}
+
+Result<Value> read(const ByteSource& source, const std::string& name) {
+  auto archive = open_archive(source);
+  if (!archive) return file_error(name, archive.error().message);
   Storages storages(*archive->storages);
   Value value = map_tensors<at::Tensor>(archive->tree, [&](const StoredTensor& t) { return storages.tensor(t); });
-  if (!storages.error().empty()) return file_error(path, storages.error());
+  if (!storages.error().empty()) return file_error(name, storages.error());
   return value;
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/result.h"
+#include "worker/checkpoint/byte_source.h"
 #include "worker/checkpoint/value.h"
 
 namespace ferrun::checkpoint {
@@ -13,5 +14,9 @@ namespace ferrun::checkpoint {
 // gives one line naming the file, what is wrong and what helps. Bounds are checked before memory is taken. Of
 // safetensors: see open_archive.
 Result<Value> read(const std::string& path);
+
+// The same from any source; `name` stands for the file in messages. Each tensor's bytes are read once, into their
+// place. What is read, and in which order, follows from the source's bytes alone.
+Result<Value> read(const ByteSource& source, const std::string& name);
 
 }  // namespace ferrun::checkpoint

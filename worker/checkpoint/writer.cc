@@ -75,10 +75,4 @@ Status write_safetensors_atomically(const std::string& path, const Value& state_
   return save(path, options, [&](ByteSink& file) { return write_safetensors(file, std::move(tensors), metadata); });
 }
 
-Status write_bytes_atomically(const std::string& path, std::string_view bytes, const WriteOptions& options) {
-  return save(path, options, [&](ByteSink& file) {
-    return file.write({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
-  });
-}
-
 }  // namespace ferrun::checkpoint

@@ -4,7 +4,6 @@
 #include <map>
 #include <optional>
 #include <string>
-#include <string_view>
 
 #include "common/result.h"
 #include "worker/checkpoint/file_system.h"
@@ -28,8 +27,5 @@ Status write_atomically(const std::string& path, const Value& value, const Write
 Status write_safetensors_atomically(const std::string& path, const Value& state_dict,
                                     const std::map<std::string, std::string>& metadata,
                                     const WriteOptions& options = {});
-
-// Likewise bytes as they are.
-Status write_bytes_atomically(const std::string& path, std::string_view bytes, const WriteOptions& options = {});
 
 }  // namespace ferrun::checkpoint

@@ -4,7 +4,7 @@
 #include <array>
 #include <optional>
 
-#include "worker/checkpoint/file_kind.h"
+#include "worker/checkpoint/file_format.h"
 #include "worker/checkpoint/zip_format.h"
 
 namespace ferrun::checkpoint {

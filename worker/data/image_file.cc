@@ -10,7 +10,7 @@
 #include <cstring>
 #include <string_view>
 
-#include "common/file_kind.h"
+#include "common/foreign_file.h"
 #include "common/io/unique_fd.h"
 #include "worker/data/codecs.h"
 
@@ -49,8 +49,10 @@ Error unknown_type(std::span<const uint8_t> bytes) {
     if (has_magic(bytes, other.bytes, other.at))
       return bad_picture(std::string("the file is ") + other.type + "; convert it to JPEG or PNG");
   }
-  const std::string kind = foreign_file_kind({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
-  return bad_picture(kind.empty() ? "the file is neither a JPEG nor a PNG" : "the file is " + kind);
+  const auto foreign = foreign_file({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  if (!foreign) return bad_picture("the file is neither a JPEG nor a PNG");
+  return bad_picture("the file is " + std::string(foreign->what) +
+                     (foreign->remedy.empty() ? "" : "; " + std::string(foreign->remedy)));
 }
 
 // What the picture itself is to blame for is kUser (and may be skipped); what the machine is, never.

@@ -74,14 +74,16 @@ void leave_out(const std::vector<std::pair<int64_t, Error>>& failures, size_t sa
 
 struct Loader::Impl {
   Impl(std::shared_ptr<const Dataset> pictures, Transform how, LoaderOptions what)
-      : dataset(std::move(pictures)), transform(std::move(how)), options(what), pool(std::make_shared<PixelPool>()) {}
+      : dataset(std::move(pictures)),
+        transform(std::move(how)),
+        options(std::move(what)),
+        pool(std::make_shared<PixelPool>()) {}
 
   const std::shared_ptr<const Dataset> dataset;
   const Transform transform;
   const LoaderOptions options;
   const std::shared_ptr<PixelPool> pool;
   const size_t sample_floats = 3 * static_cast<size_t>(transform.size()) * static_cast<size_t>(transform.size());
-  mutable MemoryBudget memory{options.decode_memory};
 
   std::mutex mutex;
   std::condition_variable work_ready;   // for the threads: a sample can be claimed, or stopping
@@ -122,7 +124,7 @@ struct Loader::Impl {
   // Decodes and transforms one sample into its place. Nothing is thrown: a thread has nobody to catch it.
   std::optional<Error> fill(Slot& slot, int64_t sample, int64_t of_epoch) const {
     thread_local Image image;
-    MemoryLease lease(memory);
+    MemoryLease lease(*options.decode_memory);
     const int64_t index = slot.batch.indices[static_cast<size_t>(sample)];
     try {
       if (Status loaded = dataset->load_into(index, image, lease); !loaded) return loaded.error();

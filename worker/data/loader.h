@@ -14,6 +14,7 @@
 
 #include "common/result.h"
 #include "worker/data/dataset.h"
+#include "worker/data/memory_budget.h"
 #include "worker/data/pixel_buffer.h"
 #include "worker/data/transforms.h"
 
@@ -39,9 +40,9 @@ struct LoaderOptions {
   bool channels_last = false;
   BadImages bad_images = BadImages::kFail;
   uint64_t seed = 42;
-  // Bytes that the pictures in the threads' hands may take together, at their decoders' peak. One that needs more is
-  // decoded while no other is.
-  int64_t decode_memory = int64_t{1} << 30;
+  // What the pictures in the threads' hands may take together, at their decoders' peak. One that needs more is decoded
+  // while no other is. Loaders that were made with copies of the same options share it.
+  std::shared_ptr<MemoryBudget> decode_memory = std::make_shared<MemoryBudget>(int64_t{1} << 30);
 };
 
 class Loader {

@@ -23,11 +23,6 @@ void CosineAnnealingLr::step(double /*metric*/) {
   lr_ = (1 + std::cos(pi * epoch / t_max)) / (1 + std::cos(pi * (epoch - 1) / t_max)) * (lr_ - eta_min) + eta_min;
 }
 
-void CosineAnnealingLr::continue_at(int64_t epoch, double lr) {
-  last_epoch_ = epoch;
-  lr_ = lr;
-}
-
 // The closed form at epoch 0, as SequentialLR has it; with eta_min it rounds.
 void CosineAnnealingLr::begin() {
   continue_at(0, options_.eta_min + (initial_lr_ - options_.eta_min) * (1 + std::cos(0.0)) / 2);

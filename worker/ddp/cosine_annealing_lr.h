@@ -12,7 +12,6 @@ class CosineAnnealingLr : public LrSchedule {
   std::string name() const override { return "CosineAnnealingLR"; }
   // Each rate from the one before it, as PyTorch does, not from the closed form: the bits are equal to Python's.
   void step(double metric) override;
-  void continue_at(int64_t epoch, double lr) override;
   void begin() override;
   checkpoint::Value state_dict() const override;
   Status load_state_dict(const checkpoint::Value& state) override;

@@ -57,6 +57,7 @@ GradientReducer::GradientReducer(const torch::nn::Module& module, std::shared_pt
   for (const at::Tensor& parameter : without_repeats(module.parameters())) {
     (parameter.requires_grad() ? parameters_ : frozen_).push_back(parameter);
   }
+  gradients_ = Collective::of(CollectiveKind::kGradients, parameters_);
   if (!group_->alone()) {
     verify_and_broadcast_parameters();
     build_reducer();
@@ -73,6 +74,7 @@ void GradientReducer::verify_and_broadcast_parameters() {
     const std::vector<at::Tensor> plain = detached(*others);
     states.insert(states.end(), plain.begin(), plain.end());
   }
+  group_->note(Collective::of(CollectiveKind::kModelState, states));
   c10d::broadcast_coalesced(group_->c10d_group(), states, kBroadcastBytes, 0);
 }
 
@@ -108,6 +110,7 @@ void GradientReducer::before_backward(const std::vector<at::Tensor>& outputs) {
   if (!reducer_ || !at::GradMode::is_enabled() || !synchronizing_) {
     return;
   }
+  group_->note(gradients_);
   reducer_->prepare_for_backward(options_.find_unused_parameters ? outputs : std::vector<at::Tensor>{});
 }
 
@@ -122,6 +125,7 @@ void GradientReducer::broadcast_buffers() {
     return;
   }
   const at::NoGradGuard no_grad;
+  group_->note(Collective::of(CollectiveKind::kModelState, buffers_));
   c10d::broadcast_coalesced(group_->c10d_group(), buffers_, kBroadcastBytes, 0);
 }
 

@@ -69,6 +69,7 @@ class GradientReducer {
   std::vector<at::Tensor> parameters_;  // those that require gradients
   std::vector<at::Tensor> frozen_;
   std::vector<at::Tensor> buffers_;
+  Collective gradients_;                    // what a backward pass reduces
   std::unique_ptr<c10d::Reducer> reducer_;  // null in a world of one
   bool synchronizing_ = true;
 };

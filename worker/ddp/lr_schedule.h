@@ -24,9 +24,12 @@ class LrSchedule {
   // at it, and counts one that is not a number as no improvement.
   virtual void step(double metric) = 0;
   // Goes on after `epoch` epochs at the rate `lr`, for a checkpoint that has an optimizer's state and no schedule's.
-  virtual void continue_at(int64_t epoch, double lr) = 0;
+  virtual void continue_at(int64_t epoch, double lr) {
+    last_epoch_ = epoch;
+    lr_ = lr;
+  }
   // Epoch 0 of a schedule that follows another: SequentialLR's milestone.
-  virtual void begin() = 0;
+  virtual void begin() { continue_at(0, initial_lr_); }
 
   double lr() const { return lr_; }
   double initial_lr() const { return initial_lr_; }

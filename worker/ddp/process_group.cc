@@ -4,7 +4,11 @@
 #include <ATen/ops/empty_like.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
 #include <cstring>
+#include <map>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
@@ -61,6 +65,20 @@ std::shared_ptr<gloo::transport::Device> gloo_device(const GroupAddress& address
   return c10d::ProcessGroupGloo::createDefaultDevice(lazy);
 }
 
+// How long ranks are waited for that may stand still, and those that have probably ended.
+constexpr milliseconds kPatienceWithTheSilent = std::chrono::seconds(5);
+constexpr milliseconds kPatienceWithTheLost(500);
+
+std::map<int, RecentCollectives> collectives_of(const std::vector<RankSign>& signs) {
+  std::map<int, RecentCollectives> by_rank;
+  for (const RankSign& sign : signs) {
+    if (sign.answered) by_rank.emplace(sign.rank, sign.collectives);
+  }
+  return by_rank;
+}
+
+std::atomic<ProcessGroup*> abort_explainer{nullptr};
+
 std::string list(const std::vector<std::string>& words) {
   std::string joined;
   for (size_t i = 0; i < words.size(); ++i) {
@@ -74,7 +92,10 @@ std::string list(const std::vector<std::string>& words) {
 ProcessGroup::ProcessGroup(GroupAddress address, GroupOptions options)
     : address_(std::move(address)), options_(std::move(options)) {}
 
-ProcessGroup::~ProcessGroup() = default;
+ProcessGroup::~ProcessGroup() {
+  ProcessGroup* self = this;
+  abort_explainer.compare_exchange_strong(self, nullptr);
+}
 
 Result<std::shared_ptr<ProcessGroup>> ProcessGroup::create(const GroupAddress& address, const GroupOptions& options) {
   std::shared_ptr<ProcessGroup> group(new ProcessGroup(address, options));
@@ -84,7 +105,7 @@ Result<std::shared_ptr<ProcessGroup>> ProcessGroup::create(const GroupAddress& a
   const std::string where = address.master_addr + ":" + std::to_string(address.master_port);
   try {
     group->store_ = open_store(address, options.timeout);
-    group->roll_call_ = std::make_unique<RollCall>(group->store_, address.rank, address.world_size);
+    group->roll_call_ = std::make_unique<RollCall>(group->store_, address.rank, address.world_size, group->history_);
   } catch (const std::exception& failure) {
     return Error{ErrorKind::kPlatform,
                  "cannot reach the job's store at " + where + " (MASTER_ADDR:MASTER_PORT): " + first_line(failure)};
@@ -93,6 +114,10 @@ Result<std::shared_ptr<ProcessGroup>> ProcessGroup::create(const GroupAddress& a
     group->connect();
   } catch (const std::exception& failure) {
     return Error{ErrorKind::kPlatform, group->explain_no_connection(failure)};
+  }
+  if (options.on_abort) {
+    abort_explainer = group.get();
+    std::set_terminate(explain_before_abort);
   }
   return group;
 }
@@ -127,6 +152,7 @@ Wait ProcessGroup::start_all_reduce_sum(at::Tensor& tensor) {
   if (alone()) {
     return [] {};
   }
+  note(Collective::of(CollectiveKind::kAllReduce, tensor));
   std::vector<at::Tensor> tensors{tensor};
   return [work = group_->allreduce(tensors)] { work->wait(); };
 }
@@ -135,6 +161,7 @@ void ProcessGroup::broadcast(at::Tensor& tensor, int root) {
   if (alone()) {
     return;
   }
+  note(Collective::of(CollectiveKind::kBroadcast, tensor, root));
   c10d::BroadcastOptions options;
   options.rootRank = root;
   std::vector<at::Tensor> tensors{tensor};
@@ -163,6 +190,7 @@ std::vector<at::Tensor> ProcessGroup::all_gather(const at::Tensor& tensor) {
   if (alone()) {
     return {tensor};
   }
+  note(Collective::of(CollectiveKind::kAllGather, tensor));
   std::vector<std::vector<at::Tensor>> gathered(1);
   for (int rank = 0; rank < world_size(); ++rank) {
     gathered[0].push_back(at::empty_like(tensor));
@@ -173,9 +201,11 @@ std::vector<at::Tensor> ProcessGroup::all_gather(const at::Tensor& tensor) {
 }
 
 void ProcessGroup::barrier() {
-  if (!alone()) {
-    group_->barrier()->wait();
+  if (alone()) {
+    return;
   }
+  note({});
+  group_->barrier()->wait();
 }
 
 void ProcessGroup::set_activity(std::string activity) {
@@ -184,29 +214,81 @@ void ProcessGroup::set_activity(std::string activity) {
   }
 }
 
-Failure ProcessGroup::explain(const std::exception& failure) {
-  const std::string line = first_line(failure);
+Status ProcessGroup::check_same_collectives() {
   if (alone()) {
+    return ok_status();
+  }
+  const auto [count, digest] = history_.digest();
+  at::Tensor own = at::empty({2}, at::kLong);
+  own.mutable_data_ptr<int64_t>()[0] = count;
+  own.mutable_data_ptr<int64_t>()[1] = digest;
+  const std::vector<at::Tensor> all = all_gather(own);
+  if (std::all_of(all.begin(), all.end(), [&](const at::Tensor& other) { return other.equal(own); })) {
+    return ok_status();
+  }
+  std::string problem;
+  const std::string mispaired = mispaired_collectives(collectives_of(ask_ranks(kPatienceWithTheSilent, problem)));
+  return Error{ErrorKind::kInternal, mispaired.empty()
+                                         ? "the ranks have called different collectives, longer ago than they remember"
+                                         : mispaired};
+}
+
+Failure ProcessGroup::explain(const std::exception& failure) {
+  return alone() ? Failure{FailureCause::kOther, first_line(failure)} : explain_failed_collective(first_line(failure));
+}
+
+Failure ProcessGroup::explain_failed_collective(const std::string& line) {
+  const bool timed_out = mentions(line, {"Timed out waiting", "wait timeout", "Socket Timeout", "timed out"});
+  const bool lost =
+      mentions(line, {"Connection closed by peer", "Connection reset by peer", "Broken pipe", "Connection refused"});
+  if (!timed_out && !lost && !mentions(line, {"gloo"})) {
     return {FailureCause::kOther, line};
   }
-  if (mentions(line, {"Timed out waiting", "wait timeout", "Socket Timeout", "timed out"})) {
-    return explain_timeout();
+  std::string problem;
+  const std::vector<RankSign> signs = ask_ranks(lost ? kPatienceWithTheLost : kPatienceWithTheSilent, problem);
+  if (const std::string mispaired = mispaired_collectives(collectives_of(signs)); !mispaired.empty()) {
+    return {FailureCause::kOther, mispaired};
   }
-  if (mentions(line, {"Connection closed by peer", "Connection reset by peer", "Broken pipe", "Connection refused"})) {
+  if (timed_out) {
+    return explain_timeout(signs, problem);
+  }
+  if (lost) {
     return {FailureCause::kLostPeer, "lost the connection to another rank, which ended first"};
   }
   return {FailureCause::kOther, line};
 }
 
-Failure ProcessGroup::explain_timeout() {
-  constexpr std::chrono::seconds kPatience(5);
-  const std::string waited = seconds(options_.timeout);
-  std::vector<RankSign> signs;
+// A terminate handler takes no argument, so the group has to be found by its own.
+void ProcessGroup::explain_before_abort() {
+  ProcessGroup* const group = abort_explainer.exchange(nullptr);
+  const std::exception_ptr thrown = std::current_exception();
+  if (group != nullptr && thrown != nullptr) {
+    try {
+      std::rethrow_exception(thrown);
+    } catch (const std::exception& failure) {
+      group->options_.on_abort(group->explain(failure));
+    } catch (...) {
+      // Nobody's that could be explained.
+    }
+  }
+  std::abort();
+}
+
+// What the ranks answered; none, and `problem` says why, when the job's store does not answer.
+std::vector<RankSign> ProcessGroup::ask_ranks(milliseconds patience, std::string& problem) {
   try {
-    signs = roll_call_->ask(kPatience);
+    return roll_call_->ask(patience);
   } catch (const std::exception& failure) {
+    problem = first_line(failure);
+    return {};
+  }
+}
+
+Failure ProcessGroup::explain_timeout(const std::vector<RankSign>& signs, const std::string& problem) const {
+  const std::string waited = seconds(options_.timeout);
+  if (!problem.empty()) {
     return {FailureCause::kSilentRank, "a collective timed out after " + waited + ", and the job's store at " +
-                                           address_.master_addr + " does not answer: " + first_line(failure)};
+                                           address_.master_addr + " does not answer: " + problem};
   }
   std::vector<std::string> silent;
   std::vector<std::string> busy;

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "common/result.h"
+#include "worker/ddp/collective_history.h"
 #include "worker/ddp/group_address.h"
 
 namespace c10d {
@@ -31,16 +32,7 @@ class Store;
 namespace ferrun::ddp {
 
 class RollCall;
-
-struct GroupOptions {
-  // A rank that does not take part in a collective for so long ends the run.
-  std::chrono::milliseconds timeout{std::chrono::minutes(5)};
-  // An interface name for Gloo (GLOO_SOCKET_IFNAME); empty: the loopback when the store is there, else Gloo's choice.
-  std::string interface;
-};
-
-// Waits for a collective in flight; rethrows its failure.
-using Wait = std::function<void()>;
+struct RankSign;
 
 enum class FailureCause {
   kSilentRank,  // a rank did not answer within the timeout; the message names it
@@ -52,6 +44,20 @@ struct Failure {
   FailureCause cause = FailureCause::kOther;
   std::string message;  // one line for a person
 };
+
+struct GroupOptions {
+  // A rank that does not take part in a collective for so long ends the run.
+  std::chrono::milliseconds timeout{std::chrono::minutes(5)};
+  // An interface name for Gloo (GLOO_SOCKET_IFNAME); empty: the loopback when the store is there, else Gloo's choice.
+  std::string interface;
+  // Gloo ends the whole process from a thread of its own (std::terminate) when a peer sends more than is waited for, as
+  // it does when ranks call different collectives. This is called there with the explanation first, for one group of
+  // the process; it should not return.
+  std::function<void(const Failure& failure)> on_abort;
+};
+
+// Waits for a collective in flight; rethrows its failure.
+using Wait = std::function<void()>;
 
 class ProcessGroup {
  public:
@@ -83,10 +89,18 @@ class ProcessGroup {
   std::vector<at::Tensor> all_gather(const at::Tensor& tensor);
   void barrier();
 
+  // Notes a collective that was started at c10d_group() itself, in the order of the calls.
+  void note(const Collective& collective) { history_.note(collective); }
+  // A collective: whether all ranks have called the same ones so far. Ranks that called different ones usually fail or
+  // time out; where both happen to send as many bytes, nobody notices, and the numbers are wrong. Failure: one line
+  // that says who called what, the same on every rank, after which the group is unusable.
+  Status check_same_collectives();
+
   // What the calling rank is doing, for a peer that asks why it waits ("epoch 3, step 17").
   void set_activity(std::string activity);
-  // Explains a failed collective. After a timeout it asks every rank for a sign of life, which takes up to five
-  // seconds.
+  // Explains a failed collective, mispaired ones on every rank: it asks every rank for a sign of life and for the
+  // collectives that it has called, which takes up to five seconds after a timeout, half a second after a lost
+  // connection.
   Failure explain(const std::exception& failure);
 
   // For c10d's own classes (Reducer). Null in a world of one.
@@ -98,11 +112,15 @@ class ProcessGroup {
  private:
   ProcessGroup(GroupAddress address, GroupOptions options);
   void connect();
-  Failure explain_timeout();
+  [[noreturn]] static void explain_before_abort();
+  Failure explain_failed_collective(const std::string& line);
+  Failure explain_timeout(const std::vector<RankSign>& signs, const std::string& problem) const;
+  std::vector<RankSign> ask_ranks(std::chrono::milliseconds patience, std::string& problem);
   std::string explain_no_connection(const std::exception& failure);
 
   GroupAddress address_;
   GroupOptions options_;
+  CollectiveHistory history_;
   c10::intrusive_ptr<c10d::Store> store_;  // without prefix
   c10::intrusive_ptr<c10d::Store> group_store_;
   c10::intrusive_ptr<c10d::ProcessGroup> group_;

@@ -69,13 +69,6 @@ void ReduceLrOnPlateau::step(double metric) {
   bad_epochs_ = 0;
 }
 
-void ReduceLrOnPlateau::continue_at(int64_t epoch, double lr) {
-  last_epoch_ = epoch;
-  lr_ = lr;
-}
-
-void ReduceLrOnPlateau::begin() { continue_at(0, initial_lr_); }
-
 Value ReduceLrOnPlateau::state_dict() const {
   return Dict{{"factor", options_.factor},
               {"default_min_lr", options_.min_lr},

@@ -13,8 +13,6 @@ class ReduceLrOnPlateau : public LrSchedule {
 
   std::string name() const override { return "ReduceLROnPlateau"; }
   void step(double metric) override;
-  void continue_at(int64_t epoch, double lr) override;
-  void begin() override;
   checkpoint::Value state_dict() const override;
   // PyTorch's state has no initial rate: that one stays.
   Status load_state_dict(const checkpoint::Value& state) override;

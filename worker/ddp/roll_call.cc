@@ -43,8 +43,9 @@ bool appears(c10d::Store& store, const std::string& wanted, steady_clock::time_p
 
 }  // namespace
 
-RollCall::RollCall(const c10::intrusive_ptr<c10d::Store>& store, int rank, int world_size)
-    : asking_(store->clone()), answering_(store->clone()), rank_(rank), world_size_(world_size) {
+RollCall::RollCall(const c10::intrusive_ptr<c10d::Store>& store, int rank, int world_size,
+                   const CollectiveHistory& history)
+    : asking_(store->clone()), answering_(store->clone()), rank_(rank), world_size_(world_size), history_(history) {
   asking_->set(key("member", rank_), bytes(this_process()));
   thread_ = std::thread([this] { answer_when_called(); });
 }
@@ -73,15 +74,21 @@ void RollCall::answer_when_called() {
     if (text(answering_->get(key("call", rank_))) == kLeave) {
       return;
     }
-    std::string activity;
-    {
-      const std::lock_guard lock(mutex_);
-      activity = activity_;
-    }
-    answering_->set(key("here", rank_), bytes(activity));
+    answer(*answering_);
   } catch (const std::exception&) {
     // The store has gone: the launcher or rank 0 ended the job, and nobody is left who could ask.
   }
+}
+
+// "here" comes last: who sees it finds the rest.
+void RollCall::answer(c10d::Store& store) {
+  std::string activity;
+  {
+    const std::lock_guard lock(mutex_);
+    activity = activity_;
+  }
+  store.set(key("collectives", rank_), bytes(encode(history_.recent())));
+  store.set(key("here", rank_), bytes(activity));
 }
 
 std::vector<RankSign> RollCall::joined() {
@@ -102,6 +109,7 @@ std::vector<RankSign> RollCall::joined() {
 std::vector<RankSign> RollCall::ask(milliseconds patience) {
   asking_->setTimeout(patience);
   const auto deadline = steady_clock::now() + patience;
+  answer(*asking_);
   std::vector<RankSign> signs = joined();
   for (RankSign& sign : signs) {
     if (sign.rank != rank_ && sign.joined) {
@@ -109,12 +117,10 @@ std::vector<RankSign> RollCall::ask(milliseconds patience) {
     }
   }
   for (RankSign& sign : signs) {
-    if (sign.rank == rank_) {
-      sign.answered = true;
-    } else if (sign.joined && appears(*asking_, key("here", sign.rank), deadline)) {
-      sign.answered = true;
-      sign.activity = text(asking_->get(key("here", sign.rank)));
-    }
+    if (!sign.joined || !appears(*asking_, key("here", sign.rank), deadline)) continue;
+    sign.answered = true;
+    sign.activity = text(asking_->get(key("here", sign.rank)));
+    sign.collectives = decode_collectives(text(asking_->get(key("collectives", sign.rank))));
   }
   return signs;
 }

@@ -12,6 +12,8 @@
 #include <thread>
 #include <vector>
 
+#include "worker/ddp/collective_history.h"
+
 namespace c10d {
 class Store;
 }
@@ -24,13 +26,15 @@ struct RankSign {
   std::string who;  // "rank 1 (pid 4711 on host a)"; without the parenthesis when it never joined
   bool joined = false;
   bool answered = false;
-  std::string activity;  // of a rank that answered
+  // Of a rank that answered.
+  std::string activity;
+  RecentCollectives collectives;
 };
 
 class RollCall {
  public:
-  // Announces this rank and starts to answer. `store` is the job's store, without a prefix.
-  RollCall(const c10::intrusive_ptr<c10d::Store>& store, int rank, int world_size);
+  // Announces this rank and starts to answer. `store` is the job's store, without a prefix. `history` outlives this.
+  RollCall(const c10::intrusive_ptr<c10d::Store>& store, int rank, int world_size, const CollectiveHistory& history);
   // Ends the answering thread; waits for it unless the store is gone.
   ~RollCall();
 
@@ -38,6 +42,7 @@ class RollCall {
   void set_activity(std::string activity);
 
   // Asks all other ranks and waits for their answers, `patience` in all. A store that fails counts as silence of all.
+  // This rank's own answer is left in the store first, for peers that ask when it is gone.
   std::vector<RankSign> ask(std::chrono::milliseconds patience);
 
   // Which ranks have announced themselves: for a group that does not come up. Asks nobody.
@@ -45,11 +50,13 @@ class RollCall {
 
  private:
   void answer_when_called();
+  void answer(c10d::Store& store);
 
   c10::intrusive_ptr<c10d::Store> asking_;     // used by the thread that calls `ask`
   c10::intrusive_ptr<c10d::Store> answering_;  // a connection of its own: a wait holds a connection's lock
   int rank_;
   int world_size_;
+  const CollectiveHistory& history_;
   std::mutex mutex_;
   std::string activity_;
   std::thread thread_;

@@ -24,11 +24,6 @@ void LinearLr::step(double /*metric*/) {
   lr_ = lr_ * (1.0 + rise / (epochs * start_factor_ + before * rise));
 }
 
-void LinearLr::continue_at(int64_t epoch, double lr) {
-  last_epoch_ = epoch;
-  lr_ = lr;
-}
-
 void LinearLr::begin() { continue_at(0, initial_lr_ * start_factor_); }
 
 Value LinearLr::state_dict() const {

@@ -15,7 +15,6 @@ class LinearLr : public LrSchedule {
 
   std::string name() const override { return "LinearLR"; }
   void step(double metric) override;
-  void continue_at(int64_t epoch, double lr) override;
   void begin() override;
   checkpoint::Value state_dict() const override;
   Status load_state_dict(const checkpoint::Value& state) override;

@@ -13,13 +13,6 @@ void StepLr::step(double /*metric*/) {
   if (last_epoch_ > 0 && last_epoch_ % step_size_ == 0) lr_ *= gamma_;
 }
 
-void StepLr::continue_at(int64_t epoch, double lr) {
-  last_epoch_ = epoch;
-  lr_ = lr;
-}
-
-void StepLr::begin() { continue_at(0, initial_lr_); }
-
 Value StepLr::state_dict() const {
   Dict state{{"step_size", step_size_}, {"gamma", gamma_}};
   add_position(state, {initial_lr_, lr_, last_epoch_});

@@ -14,8 +14,6 @@ class StepLr : public LrSchedule {
   std::string name() const override { return "StepLR"; }
   // Multiplies the last rate, as PyTorch does, instead of raising gamma to a power: the bits are equal to Python's.
   void step(double metric) override;
-  void continue_at(int64_t epoch, double lr) override;
-  void begin() override;
   checkpoint::Value state_dict() const override;
   Status load_state_dict(const checkpoint::Value& state) override;
 

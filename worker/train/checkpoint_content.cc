@@ -157,12 +157,6 @@ Value checkpoint_value(const RunParts& parts, const RunIdentity& identity, const
   return dict;
 }
 
-std::string launch_of(const Value& checkpoint) {
-  const Value* const launch = checkpoint.find("launch_id");
-  const std::string* const text = launch == nullptr ? nullptr : launch->get<std::string>();
-  return text == nullptr ? "" : *text;
-}
-
 Result<Restored> restore(const Value& checkpoint, const RunParts& parts, const RunIdentity& identity,
                          const RestoreRules& rules, int rank) {
   if (Status classes = check_classes(checkpoint, identity); !classes) return classes.error();

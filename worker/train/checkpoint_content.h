@@ -40,7 +40,12 @@ checkpoint::Value checkpoint_value(const RunParts& parts, const RunIdentity& ide
                                    const std::vector<at::Tensor>& rng_states, bool launch);
 
 // The launch that wrote the checkpoint; empty when it does not say.
-std::string launch_of(const checkpoint::Value& checkpoint);
+template <typename Tensor>
+std::string launch_of(const checkpoint::Tree<Tensor>& checkpoint) {
+  const checkpoint::Tree<Tensor>* const launch = checkpoint.find("launch_id");
+  const std::string* const text = launch == nullptr ? nullptr : launch->template get<std::string>();
+  return text == nullptr ? "" : *text;
+}
 
 // What of a checkpoint does not count.
 struct RestoreRules {

@@ -76,6 +76,7 @@ Status Checkpointer::load_best() {
 
 // Rank 0's weights are everybody's only as long as all ranks hold the same.
 Status Checkpointer::check_weights() {
+  if (Status paired = group_.check_same_collectives(); !paired) return paired;
   const std::vector<int> differing = ddp::ranks_that_differ(parts_.model->parameters(), group_);
   if (!differing.empty()) {
     std::string ranks;

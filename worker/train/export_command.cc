@@ -8,6 +8,7 @@
 #include "worker/checkpoint/module_state.h"
 #include "worker/checkpoint/writer.h"
 #include "worker/model/torchscript.h"
+#include "worker/report/output_file.h"
 #include "worker/train/commands.h"
 #include "worker/train/loaded_model.h"
 
@@ -33,7 +34,7 @@ Status write(const ExportOptions& options, const LoadedModel& loaded) {
       facts["format"] = "pt";  // which Python's readers ask for
       return checkpoint::write_safetensors_atomically(options.output, checkpoint::module_state(*loaded.model), facts);
     case ExportFormat::kTorchScript:
-      return checkpoint::write_bytes_atomically(options.output, model::torchscript_archive(loaded.model, facts));
+      return report::write_file(options.output, model::torchscript_archive(loaded.model, facts));
   }
   return ok_status();
 }

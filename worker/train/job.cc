@@ -11,10 +11,19 @@
 namespace ferrun::train {
 namespace {
 
+// On a thread of Gloo's: the program's own way out waits for a collective that never ends.
+void end_at_once(const ddp::Failure& failure) {
+  client::report_error(failure.message, client::Cause::kOwn);
+  std::fprintf(stderr, "worker: %s\n", failure.message.c_str());
+  std::fflush(stdout);
+  _exit(1);
+}
+
 ddp::GroupOptions group_options(std::chrono::seconds timeout, const Environment& environment) {
   ddp::GroupOptions options;
   options.timeout = timeout;
   options.interface = environment.get_or("GLOO_SOCKET_IFNAME", "");
+  options.on_abort = end_at_once;
   return options;
 }
 

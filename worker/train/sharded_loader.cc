@@ -23,12 +23,17 @@ ShardedLoader::ShardedLoader(std::shared_ptr<const data::Dataset> dataset, data:
       loader_(dataset_, transform, own_options(options.loader, options.batch_size, shard)) {}
 
 void ShardedLoader::start(int64_t epoch, int64_t done) {
+  const Start wanted{epoch, done};
+  if (untouched_ == wanted) return;
+  untouched_ = wanted;
   plan_ = EpochPlan::make(order(epoch), done, options_.batch_size, shard_);
   delivered_ = 0;
   loader_.start(plan_.indices, epoch);
 }
 
 Result<data::Batch> ShardedLoader::next() {
+  untouched_.reset();
+  let_follower_start();
   if (plan_.own_samples_in(delivered_++) > 0) {
     Result<std::optional<data::Batch>> batch = loader_.next();
     if (!batch) return batch.error();
@@ -37,6 +42,14 @@ Result<data::Batch> ShardedLoader::next() {
   data::Batch empty;
   empty.height = empty.width = image_size_;
   return empty;
+}
+
+// What is left then fits the threads' window: they have nothing else to begin.
+void ShardedLoader::let_follower_start() {
+  if (!follower_ || plan_.batches() - delivered_ > options_.loader.prefetch + 1) return;
+  const Follower follower = *follower_;
+  follower_.reset();
+  follower.loader->start(follower.epoch);
 }
 
 std::string first_reason(const ShardedLoader& loader) {

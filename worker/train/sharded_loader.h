@@ -27,8 +27,14 @@ class ShardedLoader {
   ShardedLoader(std::shared_ptr<const data::Dataset> dataset, data::Transform transform, ShardedLoaderOptions options,
                 const Shard& shard);
 
-  // Begins an epoch behind its first `done` samples, of all ranks.
+  // Begins an epoch behind its first `done` samples, of all ranks. Where that has begun already and nothing was taken
+  // of it, it goes on.
   void start(int64_t epoch, int64_t done = 0);
+  // Once, in the epoch under way or the next to start: when its last batches are in work, `next` starts `epoch`, so
+  // that its first batches are ready when this loader's are used up. `next` outlives that moment. The memory is that of
+  // two loaders: each has prefetch + 1 batches and the one in the caller's hands at most, and keeps them between
+  // epochs.
+  void followed_by(ShardedLoader& next, int64_t epoch) { follower_ = {&next, epoch}; }
   // Of what start() began with; the number is the same on every rank.
   int64_t batches() const { return plan_.batches(); }
   // Samples of all ranks in batch number `batch`, broken pictures included.
@@ -42,7 +48,18 @@ class ShardedLoader {
   const std::optional<Error>& first_skipped() const { return loader_.first_skipped(); }
 
  private:
+  struct Start {
+    int64_t epoch = 0;
+    int64_t done = 0;
+    bool operator==(const Start&) const = default;
+  };
+  struct Follower {
+    ShardedLoader* loader = nullptr;
+    int64_t epoch = 0;
+  };
+
   std::vector<int64_t> order(int64_t epoch) const;
+  void let_follower_start();
 
   std::shared_ptr<const data::Dataset> dataset_;
   ShardedLoaderOptions options_;
@@ -51,6 +68,8 @@ class ShardedLoader {
   data::Loader loader_;
   EpochPlan plan_;
   int64_t delivered_ = 0;
+  std::optional<Start> untouched_;  // started, and no batch was taken yet
+  std::optional<Follower> follower_;
 };
 
 // " (the first: …/3.jpg: …)", for a message; empty where this rank has skipped none.

@@ -1,16 +1,16 @@
 #include "worker/train/shared_checkpoint.h"
 
-#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
+#include <memory>
+#include <utility>
 
-#include "common/io/unique_fd.h"
-#include "common/io/write_all.h"
+#include "worker/checkpoint/archive_reader.h"
 #include "worker/checkpoint/reader.h"
+#include "worker/train/broadcast_source.h"
 #include "worker/train/checkpoint_content.h"
 
 namespace ferrun::train {
@@ -32,29 +32,25 @@ class DiskFacts final : public OutputFacts {
     std::error_code ignored;
     return fs::equivalent(a, b, ignored);
   }
+  // Without reading its tensors.
   std::string launch_of(const std::string& checkpoint) const override {
-    if (!exists(checkpoint)) {
-      return "";
-    }
-    const Result<checkpoint::Value> read = checkpoint::read(checkpoint);
-    return read ? train::launch_of(*read) : "";
+    const Result<std::unique_ptr<checkpoint::ByteSource>> file = checkpoint::open_file_source(checkpoint);
+    if (!file) return "";
+    const Result<checkpoint::Archive> archive = checkpoint::open_archive(**file);
+    return archive ? train::launch_of(archive->tree) : "";
   }
 };
 
-// A file without a name, for a reader that wants a path.
-Result<checkpoint::Value> read_from_memory(const std::string& bytes, const std::string& name) {
-  const UniqueFd file(memfd_create("checkpoint", MFD_CLOEXEC));
-  if (!file || !write_all(file.get(), bytes)) {
-    return Error{ErrorKind::kPlatform, name + ": no memory for the checkpoint: " + std::strerror(errno)};
-  }
-  return checkpoint::read("/proc/self/fd/" + std::to_string(file.get()));
-}
-
-std::string file_bytes(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream bytes;
-  bytes << file.rdbuf();
-  return std::move(bytes).str();
+// Where the run writes and, if it continues one, the checkpoint's file.
+Status plan_and_open(const OutputRequest& request, OutputPlan& plan, std::unique_ptr<checkpoint::ByteSource>& file) {
+  Result<OutputPlan> made = plan_output(request, DiskFacts());
+  if (!made) return made.error();
+  plan = std::move(*made);
+  if (plan.checkpoint.empty()) return ok_status();
+  Result<std::unique_ptr<checkpoint::ByteSource>> opened = checkpoint::open_file_source(plan.checkpoint);
+  if (!opened) return Error{opened.error().kind, "checkpoint " + plan.checkpoint + " " + opened.error().message};
+  file = std::move(*opened);
+  return ok_status();
 }
 
 }  // namespace
@@ -81,46 +77,18 @@ bool bring_best_along(const std::string& checkpoint, const std::string& director
 }
 
 std::variant<SharedStart, Ending> share_start(const OutputRequest& request, ddp::ProcessGroup& group) {
-  const bool decides = group.rank() == 0;
   SharedStart start;
-  Status status = ok_status();
-  if (decides) {
-    Result<OutputPlan> plan = plan_output(request, DiskFacts());
-    if (plan) {
-      start.plan = *plan;
-    } else {
-      status = plan.error();
-    }
-    if (plan && !plan->checkpoint.empty()) {
-      Result<checkpoint::Value> value = checkpoint::read(plan->checkpoint);
-      if (value) {
-        start.checkpoint = std::move(*value);
-      } else {
-        status = value.error();
-      }
-    }
-  }
-  if (std::optional<Ending> failure = agree(group, status)) {
-    return *failure;
-  }
+  std::unique_ptr<checkpoint::ByteSource> file;
+  const Status opened = group.rank() == 0 ? plan_and_open(request, start.plan, file) : ok_status();
+  if (std::optional<Ending> failure = agree(group, opened)) return *failure;
   start.plan.directory = group.broadcast_bytes(start.plan.directory);
   start.plan.checkpoint = group.broadcast_bytes(start.plan.checkpoint);
   start.plan.of_launch = !group.broadcast_bytes(start.plan.of_launch ? "yes" : "").empty();
-  if (start.plan.checkpoint.empty()) {
-    return start;
-  }
-  const std::string bytes = group.broadcast_bytes(decides ? file_bytes(start.plan.checkpoint) : "");
-  if (!decides) {
-    Result<checkpoint::Value> value = read_from_memory(bytes, start.plan.checkpoint);
-    if (value) {
-      start.checkpoint = std::move(*value);
-    } else {
-      status = value.error();
-    }
-  }
-  if (std::optional<Ending> failure = agree(group, status)) {
-    return *failure;
-  }
+  if (start.plan.checkpoint.empty()) return start;
+  const BroadcastSource source(std::move(file), group);
+  Result<checkpoint::Value> value = checkpoint::read(source, start.plan.checkpoint);
+  if (std::optional<Ending> failure = agree(group, value ? ok_status() : Status(value.error()))) return *failure;
+  start.checkpoint = std::move(*value);
   return start;
 }
 

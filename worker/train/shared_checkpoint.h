@@ -1,5 +1,5 @@
-// Rank 0 decides where the run writes, reads the checkpoint, and gives both to all ranks: only its node needs the
-// files.
+// Rank 0 decides where the run writes and which checkpoint it continues; all ranks read that one together, once, from
+// rank 0's file. A rank's peak memory is what the checkpoint holds.
 #pragma once
 
 #include <string>

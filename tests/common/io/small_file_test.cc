@@ -56,5 +56,14 @@ TEST_F(ReadSmallFile, SaysWhatIsThereInstead) {
   EXPECT_EQ(read_small_file(write("") + "/below").state, State::kAbsent);
 }
 
+TEST_F(ReadSmallFile, OrNamesTheFileAndWhyItCannotBeRead) {
+  EXPECT_EQ(*read_whole_file(write("bytes")), "bytes");
+  const std::string absent = folder_.path() / "absent";
+  EXPECT_EQ(read_whole_file(absent).error().message, absent + ": cannot be read: No such file or directory");
+  EXPECT_EQ(read_whole_file("/dev/null").error().message, "/dev/null: cannot be read: it is a device");
+  EXPECT_EQ(read_whole_file(write("12345"), 4).error().message,
+            write("12345") + ": cannot be read: it has more than 4 bytes");
+}
+
 }  // namespace
 }  // namespace ferrun

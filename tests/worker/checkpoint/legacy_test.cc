@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "tests/worker/checkpoint/archives.h"
-#include "worker/checkpoint/file_kind.h"
+#include "worker/checkpoint/file_format.h"
 #include "worker/checkpoint/legacy_reader.h"
 #include "worker/checkpoint/pickle_writer.h"
 #include "worker/checkpoint/zip_format.h"

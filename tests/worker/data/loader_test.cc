@@ -255,7 +255,8 @@ class LargePictures final : public Dataset {
 
 TEST(Loader, ThreadsShareOneBudgetOfMemory) {
   const auto dataset = std::make_shared<LargePictures>();
-  Loader loader(dataset, Transform::validation(8), {.batch_size = 8, .threads = 4, .decode_memory = 1000});
+  Loader loader(dataset, Transform::validation(8),
+                {.batch_size = 8, .threads = 4, .decode_memory = std::make_shared<MemoryBudget>(1000)});
   loader.start(up_to(40), 0);
   EXPECT_EQ(drain(loader).size(), 5u);
   EXPECT_EQ(dataset->most(), 1);

@@ -92,11 +92,11 @@ ddp::GroupAddress RankHarness::address(int rank, int world_size) const {
   return address;
 }
 
-void RankHarness::start(int rank, int world_size, const Body& body) {
+void RankHarness::start(int rank, int world_size, const TellingBody& body) {
   const auto [pid, read_end] = fork_with_pipe([&](int write_end) {
     std::string outcome;
     try {
-      outcome = body(address(rank, world_size));
+      outcome = body(address(rank, world_size), [&](const std::string& text) { tell(write_end, text); });
     } catch (const std::exception& failure) {
       outcome = std::string("exception: ") + failure.what();
     }

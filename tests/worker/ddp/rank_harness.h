@@ -22,10 +22,16 @@ class RankHarness {
 
   // The body of a rank; what it returns (empty: success) comes back in `outcomes`. An exception's text counts as well.
   using Body = std::function<std::string(const ddp::GroupAddress&)>;
+  // For a body that does not return: what it tells is the outcome, or its beginning.
+  using Tell = std::function<void(const std::string&)>;
+  using TellingBody = std::function<std::string(const ddp::GroupAddress&, const Tell&)>;
 
   ddp::GroupAddress address(int rank, int world_size) const;
   // Forks one rank.
-  void start(int rank, int world_size, const Body& body);
+  void start(int rank, int world_size, const TellingBody& body);
+  void start(int rank, int world_size, const Body& body) {
+    start(rank, world_size, [&](const ddp::GroupAddress& address, const Tell&) { return body(address); });
+  }
   pid_t pid(int rank) const { return ranks_.at(static_cast<size_t>(rank)).pid; }
   // Waits until the rank has ended and returns its outcome; "killed by signal N" when it was.
   std::string outcome(int rank);

@@ -1,4 +1,4 @@
-#include "worker/checkpoint/file_kind.h"
+#include "worker/checkpoint/file_format.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -25,7 +25,7 @@ std::string refusal_of(const std::string& text) {
   return archive.error().message;
 }
 
-TEST(FileKind, WhatIsNoCheckpointIsNamedWithItsRemedy) {
+TEST(FileFormat, WhatIsNoCheckpointIsNamedWithItsRemedy) {
   EXPECT_EQ(refusal_of(""), "is empty");
   EXPECT_THAT(refusal_of("version https://git-lfs.github.com/spec/v1\noid sha256:77\nsize 7268315\n"),
               HasSubstr("git lfs pull"));
@@ -43,7 +43,7 @@ TEST(FileKind, WhatIsNoCheckpointIsNamedWithItsRemedy) {
   EXPECT_EQ(refusal_of("\x01\x02\x03"s), "is no PyTorch checkpoint");
 }
 
-TEST(FileKind, EveryShortFileIsRefused) {
+TEST(FileFormat, EveryShortFileIsRefused) {
   for (const std::string& whole :
        {"\x89HDF\r\n\x1a\n"s, "version https://git-lfs.github.com/spec/v1"s, "\x08\x07\x12\x07pytorch"s, "PK\x03\x04"s,
         "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."s}) {
@@ -51,7 +51,7 @@ TEST(FileKind, EveryShortFileIsRefused) {
   }
 }
 
-TEST(FileKind, AFolderIsToldByWhatIsInIt) {
+TEST(FileFormat, AFolderIsToldByWhatIsInIt) {
   const testing::TemporaryDirectory folder;
   EXPECT_EQ(describe_folder(folder.path()).message, "is a folder, not a file");
   std::ofstream(folder.path() / "last_model.pt") << "x";

@@ -1,4 +1,5 @@
-// Tells what a file is that stands where a checkpoint should, and how to get a checkpoint from it. Free of LibTorch.
+// Which of the formats a checkpoint's file has; of a file that has none what it is, and how to get a checkpoint from
+// it. Free of LibTorch.
 #pragma once
 
 #include <array>
@@ -14,13 +15,13 @@ namespace ferrun::checkpoint {
 inline constexpr std::array<uint8_t, 14> kLegacyMagic{0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c,
                                                       0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19};
 
-enum class FileKind {
+enum class FileFormat {
   kLegacy,       // torch.save before 1.6, or with _use_new_zipfile_serialization=False
   kSafetensors,  // told by its header's length and first character
   kOther,        // a zip archive, or no checkpoint
 };
 // Failure: the file cannot be read.
-Result<FileKind> file_kind(const ByteSource& source);
+Result<FileFormat> file_format(const ByteSource& source);
 
 // Why a file that is no zip archive holds no weights, from its first bytes: a Git LFS pointer, a web page, an HDF5
 // file, … One line without the file's name, with the remedy where there is one.

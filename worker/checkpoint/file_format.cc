@@ -1,4 +1,4 @@
-#include "worker/checkpoint/file_kind.h"
+#include "worker/checkpoint/file_format.h"
 
 #include <algorithm>
 #include <cctype>
@@ -9,6 +9,7 @@
 #include <system_error>
 #include <vector>
 
+#include "common/foreign_file.h"
 #include "worker/checkpoint/zip_format.h"
 
 namespace ferrun::checkpoint {
@@ -35,27 +36,15 @@ struct Magic {
   std::string_view begin;
   std::string_view what;
 };
+// What only here is foreign, or is told in other words.
 constexpr Magic kMagics[] = {
-    {"version https://git-lfs.github.com/spec/"sv,
-     "is a Git LFS pointer, not the file itself: 'git lfs pull' in its repository fetches it"},
     {"\x89HDF\r\n\x1a\n"sv, "is an HDF5 file, as Keras writes them, not PyTorch's: save the weights with torch.save"},
     {"PK\x03\x04"sv, "is truncated: it begins as a PyTorch checkpoint, but its end is missing; copy it again"},
     {"\x89PNG"sv, "is a picture, not a checkpoint"},
     {"\xff\xd8\xff"sv, "is a picture, not a checkpoint"},
-    {"\x1f\x8b"sv, "is compressed with gzip: gunzip it first"},
-    {"\xfd\x37zXZ"sv, "is compressed with xz: unxz it first"},
-    {"\x28\xb5\x2f\xfd"sv, "is compressed with zstd: unzstd it first"},
     {"\x93NUMPY"sv, "is a NumPy array, not a checkpoint: torch.save a dict of tensors"},
     {"GGUF"sv, "is a GGUF file, not PyTorch's: save the weights with torch.save"},
 };
-
-bool is_html(std::string_view head) {
-  const size_t first = head.find_first_not_of(" \t\r\n\xef\xbb\xbf");
-  std::string begin(first == std::string_view::npos ? "" : head.substr(first, 32));
-  std::transform(begin.begin(), begin.end(), begin.begin(), [](unsigned char c) { return std::tolower(c); });
-  return begin.starts_with("<!doctype html") || begin.starts_with("<html") || begin.starts_with("<?xml") ||
-         begin.starts_with("<head");
-}
 
 // A protobuf ModelProto has no magic number: its first field is ir_version, then come the producer's name or the graph.
 bool is_onnx(std::string_view head) {
@@ -83,18 +72,18 @@ std::string beginning(std::string_view head) {
 
 }  // namespace
 
-Result<FileKind> file_kind(const ByteSource& source) {
+Result<FileFormat> file_format(const ByteSource& source) {
   const auto head = read_head(source);
   if (!head) return head.error();
   if (head->starts_with(std::string_view(reinterpret_cast<const char*>(kLegacyMagic.data()), kLegacyMagic.size()))) {
-    return FileKind::kLegacy;
+    return FileFormat::kLegacy;
   }
   constexpr size_t kLengthBytes = 8;
   if (head->size() > kLengthBytes && (*head)[kLengthBytes] == '{' &&
       zip::get<kLengthBytes>(bytes_of(*head), 0) < (uint64_t{1} << 40)) {
-    return FileKind::kSafetensors;
+    return FileFormat::kSafetensors;
   }
-  return FileKind::kOther;
+  return FileFormat::kOther;
 }
 
 Error describe_foreign_file(const ByteSource& source) {
@@ -104,8 +93,8 @@ Error describe_foreign_file(const ByteSource& source) {
   for (const Magic& magic : kMagics) {
     if (head->starts_with(magic.begin)) return foreign(std::string(magic.what));
   }
-  if (is_html(*head)) {
-    return foreign("is a web page (HTML), not a checkpoint: the download needs another link, or a login");
+  if (const auto file = foreign_file(*head)) {
+    return foreign("is " + std::string(file->what) + (file->remedy.empty() ? "" : ": " + std::string(file->remedy)));
   }
   if (head->size() > 262 && std::string_view(*head).substr(257, 5) == "ustar") {
     return foreign("is a tar archive: unpack it first, or torch.load and torch.save it again");

@@ -1,0 +1,90 @@
+#include "worker/train/part_options.h"
+
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "worker/ddp/class_weights.h"
+
+namespace ferrun::train {
+
+Shard shard_of(const ddp::ProcessGroup& group) { return {group.world_size(), group.rank()}; }
+
+ShardedLoaderOptions loader_options(const TrainOptions& options) {
+  ShardedLoaderOptions sharded;
+  sharded.batch_size = options.batch_size;
+  sharded.loader.threads = options.data.num_workers;
+  sharded.loader.channels_last = options.channels_last;
+  sharded.loader.bad_images = options.data.bad_images;
+  sharded.loader.seed = options.seed;  // one for all ranks: their shards are parts of one permutation
+  return sharded;
+}
+
+double weight_decay(const TrainOptions& options) {
+  return options.weight_decay.value_or(options.optimizer == OptimizerChoice::kAdamW ? 0.01 : 0.0);
+}
+
+ddp::OptimizerOptions optimizer_options(const TrainOptions& options) {
+  if (options.optimizer == OptimizerChoice::kSgd) {
+    ddp::SgdOptions sgd;
+    sgd.lr = options.lr;
+    sgd.momentum = options.momentum;
+    sgd.nesterov = options.nesterov;
+    sgd.weight_decay = weight_decay(options);
+    return sgd;
+  }
+  ddp::AdamOptions adam;
+  adam.lr = options.lr;
+  adam.decoupled_weight_decay = options.optimizer == OptimizerChoice::kAdamW;
+  adam.weight_decay = weight_decay(options);
+  return adam;
+}
+
+ddp::LrScheduleOptions schedule_options(const TrainOptions& options) {
+  ddp::LrScheduleOptions schedule;
+  schedule.initial_lr = options.lr;
+  schedule.warmup.epochs = options.warmup;
+  switch (options.schedule) {
+    case ScheduleChoice::kStep: schedule.schedule = ddp::StepLrOptions{options.step_size, options.gamma}; break;
+    case ScheduleChoice::kCosine:
+      schedule.schedule = ddp::CosineAnnealingLrOptions{std::max<int64_t>(1, options.epochs - options.warmup), 0.0};
+      break;
+    case ScheduleChoice::kPlateau: {
+      ddp::ReduceLrOnPlateauOptions plateau;
+      plateau.larger_is_better = options.monitor != Monitor::kLoss;
+      plateau.factor = options.gamma;
+      plateau.patience = options.plateau_patience;
+      schedule.schedule = plateau;
+    }
+  }
+  return schedule;
+}
+
+ddp::GradScalerOptions scaler_options(const Arithmetic& arithmetic) {
+  ddp::GradScalerOptions scaler;
+  scaler.enabled = arithmetic.autocast == at::kHalf;
+  return scaler;
+}
+
+EarlyStopping early_stopping(const TrainOptions& options) {
+  EarlyStopping stopping;
+  stopping.monitor = options.monitor;
+  stopping.min_delta = options.min_delta;
+  stopping.patience = options.patience;
+  return stopping;
+}
+
+Result<at::Tensor> class_weights(const TrainOptions& options, const data::Dataset& pictures, c10::Device device) {
+  if (options.class_weights == ClassWeights::kNone) return at::Tensor();
+  std::vector<int64_t> counts(pictures.classes().size());
+  for (int64_t i = 0; i < pictures.size(); ++i) ++counts[static_cast<size_t>(pictures.label(i))];
+  const Result<std::vector<double>> weights = ddp::balanced_class_weights(counts, pictures.classes());
+  if (!weights) return Error{weights.error().kind, "--class-weights: " + weights.error().message};
+  at::Tensor tensor = at::empty({std::ssize(*weights)}, at::kFloat);
+  std::ranges::transform(*weights, tensor.mutable_data_ptr<float>(),
+                         [](double value) { return static_cast<float>(value); });
+  return tensor.to(device);
+}
+
+}  // namespace ferrun::train
