@@ -41,6 +41,16 @@ def write(picture):
         "double": {key: value.double() if value.is_floating_point() else value for key, value in state.items()},
         "no_counter": collections.OrderedDict((k, v) for k, v in state.items() if not k.endswith("num_batches_tracked")),
     }
+    # As a machine with two GPUs saves it: the tensors say where they were.
+    torch.serialization.register_package(0, lambda storage: "cuda:1", lambda storage, location: None)
+    torch.save({"model_state_dict": state}, FOLDER / "gpu.pt")
+    torch.serialization._package_registry.pop(0)
+    require(torch.equal(torch.load(FOLDER / "gpu.pt", map_location="cpu")["model_state_dict"]["classify.linear.bias"],
+                        state["classify.linear.bias"]), "map_location")
+    partial = collections.OrderedDict((key, value) for key, value in state.items() if not key.startswith("classify.linear."))
+    partial["head.weight"] = torch.zeros(3)
+    torch.save(partial, FOLDER / "partial.pt")
+    difference = EmotionNet(7).load_state_dict(partial, strict=False)
     for name, content in files.items():
         torch.save(content, FOLDER / f"{name}.pt", _use_new_zipfile_serialization=name != "legacy")
     torch.save(torch.rand(4, 4)[1:, 2:], FOLDER / "legacy_view.pt", _use_new_zipfile_serialization=False)
@@ -57,7 +67,8 @@ def write(picture):
     with torch.no_grad():
         logits = model(prepare(Image.open(picture).convert("RGB"))[None])
     save("answer.pt", torch.softmax(logits, 1))
-    finish(probabilities=torch.softmax(logits.double(), 1)[0].tolist())
+    finish(missing=difference.missing_keys, unexpected=difference.unexpected_keys,
+           probabilities=torch.softmax(logits.double(), 1)[0].tolist())
 
 
 def read_safetensors(path):

@@ -50,11 +50,34 @@ class Weights : public PeerTest {
 TEST_F(Weights, OfEveryKindGivePyTorchsAnswer) {
   run_weights_peer();
   if (IsSkipped() || HasFatalFailure()) return;
-  for (const char* name : {"plain.pt", "legacy.pt", "lightning.pt", "compiled.pt", "double.pt", "no_counter.pt"}) {
+  for (const char* name :
+       {"plain.pt", "legacy.pt", "lightning.pt", "compiled.pt", "double.pt", "no_counter.pt", "gpu.pt"}) {
     const Ended answer = predict(name);
     ASSERT_TRUE(answer.success) << name << ": " << answer.err;
     EXPECT_LT(difference(answer.out), 2e-7) << name;
   }
+}
+
+// --no-strict is load_state_dict(strict=False): the same names are missing and unexpected. Without it neither loads.
+TEST_F(Weights, ThatFitInPartAreTakenUpAsByStrictFalse) {
+  run_weights_peer();
+  if (IsSkipped() || HasFatalFailure()) return;
+  const auto names = [&](const char* list) {
+    std::string text;
+    for (const std::string name : manifest()[list]) text += (text.empty() ? "" : ", ") + name;
+    return text;
+  };
+  ASSERT_EQ(names("missing"), "classify.linear.weight, classify.linear.bias");
+  std::vector<std::string> train{"--faces",   "4",         "--batch-size",    "14", "--epochs", "1", "--output-dir",
+                                 file("run"), "--weights", file("partial.pt")};
+  const Ended strict = worker(train);
+  EXPECT_FALSE(strict.success);
+  EXPECT_THAT(strict.err, HasSubstr("--no-strict"));
+  train.push_back("--no-strict");
+  const Ended begun = worker(train);
+  ASSERT_TRUE(begun.success) << begun.err;
+  EXPECT_THAT(begun.out, HasSubstr("missing in it, and drawn from the seed: " + names("missing") + "\n"));
+  EXPECT_THAT(begun.out, HasSubstr("unexpected in it, and left out: " + names("unexpected") + "\n"));
 }
 
 TEST_F(Weights, WhatIsNoneIsToldInOneLine) {
