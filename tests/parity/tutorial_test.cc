@@ -1,5 +1,5 @@
-// What a PyTorch tutorial builds from ImageFolder, Compose and DataLoader, batch for batch; and early stopping, epoch for
-// epoch.
+// What a PyTorch tutorial builds from ImageFolder, Compose and DataLoader, batch for batch; and early stopping, epoch
+// for epoch.
 #include <cmath>
 #include <cstring>
 
