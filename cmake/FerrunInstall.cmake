@@ -74,4 +74,7 @@ if(FERRUN_WITH_TORCH)
   install(FILES man/worker.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 endif()
 install(FILES README.md DESIGN.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
-install(DIRECTORY examples/ DESTINATION ${CMAKE_INSTALL_DATADIR}/ferrun/examples PATTERN examples/CMakeLists.txt EXCLUDE)
+install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR})
+# data_parallel uses the worker's model, which is not installed.
+install(DIRECTORY examples/ DESTINATION ${CMAKE_INSTALL_DATADIR}/ferrun/examples
+  PATTERN examples/CMakeLists.txt EXCLUDE PATTERN data_parallel EXCLUDE)

@@ -1,6 +1,7 @@
 // man/worker.1 and the worker's --help have to name the same options, command by command.
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <regex>
@@ -17,10 +18,15 @@ std::set<std::string> options_in(const std::string& text) {
   return {std::sregex_token_iterator(text.begin(), text.end(), option), std::sregex_token_iterator()};
 }
 
+std::string content(const std::string& path) {
+  std::ifstream file(FERRUN_SOURCE_DIR "/" + path);
+  EXPECT_TRUE(file.is_open()) << path;
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
 // The page without roff's escapes and font requests.
 std::string page() {
-  std::ifstream file(FERRUN_SOURCE_DIR "/man/worker.1");
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const std::string text = content("man/worker.1");
   return std::regex_replace(std::regex_replace(text, std::regex(R"(\\-)"), "-"), std::regex(R"(\\f.)"), "");
 }
 
@@ -70,6 +76,22 @@ TEST(WorkerManual, DescribesNoOptionThatIsNotThere) {
   }
   for (const std::string& option : options_in(part(page(), ".SH OPTIONS", ".SH SEE ALSO"))) {
     EXPECT_TRUE(known.contains(option)) << "man/worker.1 describes " << option << ", which worker does not know";
+  }
+}
+
+// docs/from-pytorch.md names headers and tests: each is there.
+TEST(FromPyTorch, NamesHeadersAndTestsThatExist) {
+  const std::string text = content("docs/from-pytorch.md");
+  std::set<std::string> files;
+  const std::regex path("`((worker|examples|tests)/[a-z0-9_/]+[.](h|cc))`"), parity("`([a-z]+(_[a-z]+)*_test)`");
+  for (std::sregex_iterator at(text.begin(), text.end(), path), end; at != end; ++at) files.insert((*at)[1]);
+  EXPECT_GT(files.size(), 20u);
+  for (std::sregex_iterator at(text.begin(), text.end(), parity), end; at != end; ++at) {
+    files.insert("tests/parity/" + (*at)[1].str() + ".cc");
+  }
+  EXPECT_GT(files.size(), 30u);
+  for (const std::string& file : files) {
+    EXPECT_TRUE(std::filesystem::exists(FERRUN_SOURCE_DIR "/" + file)) << file << " is not there";
   }
 }
 

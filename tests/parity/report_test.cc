@@ -112,7 +112,7 @@ TEST_F(ReportPeer, OpensTheEventFilesOfARunThatWasKilledAndWentOn) {
     TensorBoardLog resumed(logs(), no_warning);
     resumed.start({epoch(1, 8.0), epoch(2, 8.0)});
     for (int64_t i = 3; i <= 5; ++i) resumed.add_epoch(epoch(i, 4.0));
-    resumed.add_picture("curves", 5, curves_png({epoch(1, 8.0), epoch(2, 8.0)}));
+    resumed.add_picture("curves", 5, curves_png({epoch(1, 8.0), epoch(2, 8.0)}, 2));
   }
   const nlohmann::json seen = ask("tensorboard '" + logs() + "'");
   EXPECT_EQ(seen["scalars"]["loss/train"], nlohmann::json::parse("[[1, 8], [2, 8], [3, 4], [4, 4], [5, 4]]"));

@@ -5,7 +5,7 @@ import pathlib
 import sys
 
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torchvision import transforms
 
 from emotion_net import EmotionNet
@@ -14,11 +14,11 @@ from peer_values import FOLDER, finish, require, save
 SIZE = 64
 
 
-def trained_model():
+def trained_model(passes=6):
     torch.manual_seed(5)
     model = EmotionNet(7)
     with torch.no_grad():
-        for _ in range(6):
+        for _ in range(passes):
             model(torch.randn(8, 3, SIZE, SIZE))
         model.classify.linear.weight.mul_(20)
     return model.eval()
@@ -41,6 +41,16 @@ def write(picture):
         "double": {key: value.double() if value.is_floating_point() else value for key, value in state.items()},
         "no_counter": collections.OrderedDict((k, v) for k, v in state.items() if not k.endswith("num_batches_tracked")),
     }
+    # As a machine with two GPUs saves it: the tensors say where they were.
+    torch.serialization.register_package(0, lambda storage: "cuda:1", lambda storage, location: None)
+    torch.save({"model_state_dict": state}, FOLDER / "gpu.pt")
+    torch.serialization._package_registry.pop(0)
+    require(torch.equal(torch.load(FOLDER / "gpu.pt", map_location="cpu")["model_state_dict"]["classify.linear.bias"],
+                        state["classify.linear.bias"]), "map_location")
+    partial = collections.OrderedDict((key, value) for key, value in state.items() if not key.startswith("classify.linear."))
+    partial["head.weight"] = torch.zeros(3)
+    torch.save(partial, FOLDER / "partial.pt")
+    difference = EmotionNet(7).load_state_dict(partial, strict=False)
     for name, content in files.items():
         torch.save(content, FOLDER / f"{name}.pt", _use_new_zipfile_serialization=name != "legacy")
     torch.save(torch.rand(4, 4)[1:, 2:], FOLDER / "legacy_view.pt", _use_new_zipfile_serialization=False)
@@ -54,10 +64,22 @@ def write(picture):
         transforms.ToTensor(),
         transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
     ])
+    # A camera that was held upright: the picture lies on its side, and EXIF says so.
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(picture).transpose(Image.Transpose.ROTATE_90).save(FOLDER / "turned.jpg", quality=95, exif=exif)
+    upright = ImageOps.exif_transpose(Image.open(FOLDER / "turned.jpg"))
+    # Statistics that have settled: this model's answer depends on the picture.
+    observant = trained_model(passes=40)
+    torch.save(observant.state_dict(), FOLDER / "observant.pt")
+    torch.save({"model_state_dict": observant.state_dict(), "options": {"exif_orientation": True}}, FOLDER / "upright.pt")
     with torch.no_grad():
         logits = model(prepare(Image.open(picture).convert("RGB"))[None])
+        upright_logits = observant(prepare(upright.convert("RGB"))[None])
     save("answer.pt", torch.softmax(logits, 1))
-    finish(probabilities=torch.softmax(logits.double(), 1)[0].tolist())
+    finish(missing=difference.missing_keys, unexpected=difference.unexpected_keys,
+           upright=torch.softmax(upright_logits.double(), 1)[0].tolist(),
+           probabilities=torch.softmax(logits.double(), 1)[0].tolist())
 
 
 def read_safetensors(path):

@@ -31,17 +31,20 @@ class Weights : public PeerTest {
     ASSERT_TRUE(made.success) << made.err;
     run_peer("weights_peer.py", "'" + picture() + "'");
   }
-  Ended predict(const std::string& checkpoint) const {
-    return worker({"predict", "--json", "--image-size", "64", "--checkpoint", file(checkpoint), picture()});
+  Ended predict(const std::string& checkpoint) const { return predict(checkpoint, {picture()}); }
+  Ended predict(const std::string& checkpoint, const std::vector<std::string>& words) const {
+    std::vector<std::string> all{"predict", "--json", "--image-size", "64", "--checkpoint", file(checkpoint)};
+    all.insert(all.end(), words.begin(), words.end());
+    return worker(all);
   }
   std::string file(const std::string& name) const { return result(name).string(); }
   std::string picture() const { return file("faces") + "/val/happy/0000.jpg"; }
-  double difference(const std::string& answer) const {
+  double difference(const std::string& answer, const char* expected = "probabilities") const {
     double largest = 0;
     const auto probabilities = nlohmann::json::parse(answer)[0]["probabilities"];
     for (size_t i = 0; i < 7; ++i) {
-      largest = std::max(largest, std::abs(probabilities[std::to_string(i)].get<double>() -
-                                           manifest()["probabilities"][i].get<double>()));
+      largest = std::max(
+          largest, std::abs(probabilities[std::to_string(i)].get<double>() - manifest()[expected][i].get<double>()));
     }
     return largest;
   }
@@ -50,11 +53,51 @@ class Weights : public PeerTest {
 TEST_F(Weights, OfEveryKindGivePyTorchsAnswer) {
   run_weights_peer();
   if (IsSkipped() || HasFatalFailure()) return;
-  for (const char* name : {"plain.pt", "legacy.pt", "lightning.pt", "compiled.pt", "double.pt", "no_counter.pt"}) {
+  for (const char* name :
+       {"plain.pt", "legacy.pt", "lightning.pt", "compiled.pt", "double.pt", "no_counter.pt", "gpu.pt"}) {
     const Ended answer = predict(name);
     ASSERT_TRUE(answer.success) << name << ": " << answer.err;
     EXPECT_LT(difference(answer.out), 2e-7) << name;
   }
+}
+
+// As ImageOps.exif_transpose and Image.open give the picture, by the flags or as the checkpoint's run had it.
+TEST_F(Weights, PicturesAreTurnedAsAskedForOrAsTheCheckpointSays) {
+  run_weights_peer();
+  if (IsSkipped() || HasFatalFailure()) return;
+  const auto off_by = [&](const std::string& checkpoint, std::vector<std::string> words) {
+    words.push_back(file("turned.jpg"));
+    const Ended answer = predict(checkpoint, words);
+    EXPECT_TRUE(answer.success) << answer.err;
+    return answer.success ? difference(answer.out, "upright") : 1.0;
+  };
+  EXPECT_LT(off_by("upright.pt", {}), 1e-4);
+  EXPECT_LT(off_by("observant.pt", {"--exif-orientation"}), 1e-4);
+  EXPECT_GT(off_by("observant.pt", {}), 1e-2);
+  EXPECT_GT(off_by("upright.pt", {"--no-exif-orientation"}), 1e-2);
+  EXPECT_THAT(predict("observant.pt", {"--max-pixels", "100", file("turned.jpg")}).err, HasSubstr("(--max-pixels)"));
+}
+
+// --no-strict is load_state_dict(strict=False): the same names are missing and unexpected. Without it neither loads.
+TEST_F(Weights, ThatFitInPartAreTakenUpAsByStrictFalse) {
+  run_weights_peer();
+  if (IsSkipped() || HasFatalFailure()) return;
+  const auto names = [&](const char* list) {
+    std::string text;
+    for (const std::string name : manifest()[list]) text += (text.empty() ? "" : ", ") + name;
+    return text;
+  };
+  ASSERT_EQ(names("missing"), "classify.linear.weight, classify.linear.bias");
+  std::vector<std::string> train{"--faces",   "4",         "--batch-size",    "14", "--epochs", "1", "--output-dir",
+                                 file("run"), "--weights", file("partial.pt")};
+  const Ended strict = worker(train);
+  EXPECT_FALSE(strict.success);
+  EXPECT_THAT(strict.err, HasSubstr("--no-strict"));
+  train.push_back("--no-strict");
+  const Ended begun = worker(train);
+  ASSERT_TRUE(begun.success) << begun.err;
+  EXPECT_THAT(begun.out, HasSubstr("missing in it, and drawn from the seed: " + names("missing") + "\n"));
+  EXPECT_THAT(begun.out, HasSubstr("unexpected in it, and left out: " + names("unexpected") + "\n"));
 }
 
 TEST_F(Weights, WhatIsNoneIsToldInOneLine) {

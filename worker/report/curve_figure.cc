@@ -54,8 +54,7 @@ CurvePanel panel_of(const std::string& title, const std::vector<EpochMetrics>& e
 
 }  // namespace
 
-CurveFigure curve_figure(const std::vector<EpochMetrics>& epochs) {
-  const std::optional<int64_t> best = best_epoch(epochs);
+CurveFigure curve_figure(const std::vector<EpochMetrics>& epochs, std::optional<int64_t> best) {
   return {panel_of("Accuracy", epochs, &EpochMetrics::train_accuracy, &EpochMetrics::val_accuracy, 1.0, best),
           panel_of("Loss", epochs, &EpochMetrics::train_loss, &EpochMetrics::val_loss,
                    std::numeric_limits<double>::max(), best),

@@ -38,7 +38,7 @@ struct CurveFigure {
   std::optional<int64_t> best_epoch;
 };
 
-// Of any epochs, none included; they are in rising order.
-CurveFigure curve_figure(const std::vector<EpochMetrics>& epochs);
+// Of any epochs, none included; they are in rising order. `best`: the number of the epoch to mark, if any.
+CurveFigure curve_figure(const std::vector<EpochMetrics>& epochs, std::optional<int64_t> best);
 
 }  // namespace ferrun::report

@@ -206,17 +206,17 @@ class PanelPainter {
 
 }  // namespace
 
-Result<std::vector<uint8_t>> curves_png(const std::vector<EpochMetrics>& epochs) {
+Result<std::vector<uint8_t>> curves_png(const std::vector<EpochMetrics>& epochs, std::optional<int64_t> best) {
   Result<Drawing> drawing = Drawing::make(kWidth, kHeight);
   if (!drawing) return drawing.error();
-  const CurveFigure figure = curve_figure(epochs);
+  const CurveFigure figure = curve_figure(epochs, best);
   PanelPainter(*drawing, figure.accuracy, {66, 50, kWidth / 2 - 22, kHeight - 58}).paint();
   PanelPainter(*drawing, figure.loss, {kWidth / 2 + 66, 50, kWidth - 22, kHeight - 58}).paint();
   return drawing->png();
 }
 
-Status write_curves(const std::string& path, const std::vector<EpochMetrics>& epochs) {
-  const Result<std::vector<uint8_t>> png = curves_png(epochs);
+Status write_curves(const std::string& path, const std::vector<EpochMetrics>& epochs, std::optional<int64_t> best) {
+  const Result<std::vector<uint8_t>> png = curves_png(epochs, best);
   if (!png) return png.error();
   return write_file(path, *png);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,10 +16,10 @@ constexpr Ink kTrainInk{31 / 255.0, 119 / 255.0, 180 / 255.0};
 constexpr Ink kValInk{214 / 255.0, 94 / 255.0, 0};
 
 // The bytes of a PNG of 1800 × 690 pixels. Epochs in rising order; none gives empty charts. Values that are not finite
-// leave gaps. The first epoch with the highest validation accuracy is marked. Failure: see Drawing.
-Result<std::vector<uint8_t>> curves_png(const std::vector<EpochMetrics>& epochs);
+// leave gaps. `best`: the number of the epoch to mark, if any. Failure: see Drawing.
+Result<std::vector<uint8_t>> curves_png(const std::vector<EpochMetrics>& epochs, std::optional<int64_t> best);
 
 // Atomically. Failure: one line with the path, or Drawing's.
-Status write_curves(const std::string& path, const std::vector<EpochMetrics>& epochs);
+Status write_curves(const std::string& path, const std::vector<EpochMetrics>& epochs, std::optional<int64_t> best);
 
 }  // namespace ferrun::report

@@ -109,12 +109,14 @@ Result<std::vector<EpochMetrics>> parse_metrics_csv(std::string_view text, const
   return epochs;
 }
 
-std::optional<int64_t> best_epoch(const std::vector<EpochMetrics>& epochs) {
+std::optional<int64_t> best_epoch(const std::vector<EpochMetrics>& epochs, std::string_view monitor) {
+  const auto goodness = [monitor](const EpochMetrics& epoch) {
+    if (monitor == "val_loss") return -epoch.val_loss;
+    return monitor == "val_f1" ? epoch.val_f1.value_or(kNoValue) : epoch.val_accuracy;
+  };
   const EpochMetrics* best = nullptr;
   for (const EpochMetrics& epoch : epochs) {
-    if (std::isfinite(epoch.val_accuracy) && (best == nullptr || epoch.val_accuracy > best->val_accuracy)) {
-      best = &epoch;
-    }
+    if (std::isfinite(goodness(epoch)) && (best == nullptr || goodness(epoch) > goodness(*best))) best = &epoch;
   }
   return best == nullptr ? std::nullopt : std::optional(best->epoch);
 }

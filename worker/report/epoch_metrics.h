@@ -31,8 +31,9 @@ std::string metrics_csv(const std::vector<EpochMetrics>& epochs);
 // line's number.
 Result<std::vector<EpochMetrics>> parse_metrics_csv(std::string_view text, const std::string& name);
 
-// The number of the first epoch with the highest validation accuracy, which is the one of best_model.pt; nothing when
-// no epoch has one.
-std::optional<int64_t> best_epoch(const std::vector<EpochMetrics>& epochs);
+// The number of the first epoch that is the best by `monitor`, a name of `worker --monitor`: "val_loss", the lowest, or
+// "val_accuracy" and "val_f1", the highest; any other name counts as "val_accuracy". Nothing when no epoch has a value
+// that is finite. With --min-delta the run may have kept another: that epoch is in its checkpoint.
+std::optional<int64_t> best_epoch(const std::vector<EpochMetrics>& epochs, std::string_view monitor);
 
 }  // namespace ferrun::report

@@ -26,6 +26,20 @@ const EpochMetrics* find_epoch(const std::vector<EpochMetrics>& epochs, std::opt
   return found == epochs.end() ? nullptr : &*found;
 }
 
+// The value that chose the epoch first.
+std::string best_tiles(const EpochMetrics& best, const std::string& monitor) {
+  struct Value {
+    std::string monitor, words, text;
+  };
+  std::vector<Value> values{{"val_accuracy", "val accuracy", percent(best.val_accuracy)}};
+  if (best.val_f1) values.push_back({"val_f1", "val macro F1", fixed(*best.val_f1, 3)});
+  values.push_back({"val_loss", "val loss", fixed(best.val_loss, 3)});
+  std::ranges::stable_partition(values, [&](const Value& value) { return value.monitor == monitor; });
+  std::string html = tile(values[0].text, "best " + values[0].words + ", epoch " + std::to_string(best.epoch));
+  for (size_t i = 1; i < values.size(); ++i) html += tile(values[i].text, values[i].words + " of that epoch");
+  return html;
+}
+
 std::string tiles(const RunRecord& record) {
   std::string html;
   if (record.test) {
@@ -34,11 +48,8 @@ std::string tiles(const RunRecord& record) {
     if (std::isfinite(record.test->loss)) html += tile(fixed(record.test->loss, 3), "test loss");
     html += tile(std::to_string(metrics.samples), "test samples");
   }
-  if (const EpochMetrics* best = find_epoch(record.epochs, best_epoch(record.epochs))) {
-    html += tile(percent(best->val_accuracy), "best val accuracy, epoch " + std::to_string(best->epoch));
-    if (best->val_f1) html += tile(fixed(*best->val_f1, 3), "val macro F1 of that epoch");
-    html += tile(fixed(best->val_loss, 3), "val loss of that epoch");
-  }
+  if (const EpochMetrics* best = find_epoch(record.epochs, record.best_epoch))
+    html += best_tiles(*best, record.monitor);
   if (!record.epochs.empty()) html += tile(std::to_string(record.epochs.back().epoch), "epochs trained");
   return element("div class=\"tiles\"", html);
 }
@@ -50,10 +61,9 @@ std::string missing_parts(const RunRecord& record) {
   return element("div class=\"missing\"", element("p", "This page lacks:") + element("ul", list));
 }
 
-std::string epoch_rows(const std::vector<EpochMetrics>& epochs) {
+std::string epoch_rows(const RunRecord& record) {
   std::string rows;
-  const std::optional<int64_t> best = best_epoch(epochs);
-  for (const EpochMetrics& epoch : epochs) {
+  for (const EpochMetrics& epoch : record.epochs) {
     char lr[32];
     std::snprintf(lr, sizeof lr, "%.3g", epoch.lr);
     std::string cells = element("td", std::to_string(epoch.epoch)) + element("td", std::isfinite(epoch.lr) ? lr : "–");
@@ -61,17 +71,18 @@ std::string epoch_rows(const std::vector<EpochMetrics>& epochs) {
          {epoch.train_loss, epoch.val_loss, epoch.train_accuracy, epoch.val_accuracy, epoch.val_f1.value_or(NAN)}) {
       cells += element("td", fixed(value, 4));
     }
-    rows += element(epoch.epoch == best ? "tr class=\"best-row\"" : "tr", cells);
+    rows += element(epoch.epoch == record.best_epoch ? "tr class=\"best-row\"" : "tr", cells);
   }
   return rows;
 }
 
 std::string curves_section(const RunRecord& record) {
   if (record.epochs.empty()) return "";
-  const CurveFigure figure = curve_figure(record.epochs);
+  const CurveFigure figure = curve_figure(record.epochs, record.best_epoch);
   std::string legend = "<span><i class=\"train\"></i>train</span><span><i class=\"val\"></i>val</span>";
   if (figure.best_epoch) {
-    legend += "<span><i class=\"best\"></i>best epoch: " + std::to_string(*figure.best_epoch) + "</span>";
+    legend += "<span><i class=\"best\"></i>best epoch: " + std::to_string(*figure.best_epoch) + " (" +
+              escaped(record.monitor) + ")</span>";
   }
   std::string charts;
   for (const CurvePanel* panel : {&figure.accuracy, &figure.loss}) {
@@ -81,9 +92,9 @@ std::string curves_section(const RunRecord& record) {
       "<thead><tr><th>epoch</th><th>lr</th><th>train loss</th><th>val loss</th><th>train accuracy</th>"
       "<th>val accuracy</th><th>val macro F1</th></tr></thead>";
   return element("h2", "Curves") + element("div class=\"legend\"", legend) + element("div class=\"charts\"", charts) +
-         element("details", element("summary", "All epochs as numbers") +
-                                element("div class=\"scroll\"",
-                                        element("table", header + element("tbody", epoch_rows(record.epochs)))));
+         element("details",
+                 element("summary", "All epochs as numbers") +
+                     element("div class=\"scroll\"", element("table", header + element("tbody", epoch_rows(record)))));
 }
 
 std::string confusion_cell(const ConfusionMatrix& confusion, size_t truth, size_t prediction) {

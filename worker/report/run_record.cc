@@ -1,5 +1,6 @@
 #include "worker/report/run_record.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -37,11 +38,22 @@ std::optional<std::string> scalar_text(const StoredTree& value) {
   return std::nullopt;
 }
 
-Status read_configuration(const std::string& path, RunRecord& record) {
+// The trainer's early stopping, which chose the best epoch.
+void read_choice(const StoredTree& checkpoint, RunRecord& record) {
+  const StoredTree* const stopping = checkpoint.find("early_stopping");
+  if (stopping == nullptr) return;
+  const StoredTree* const monitor = stopping->find("monitor");
+  const StoredTree* const epoch = stopping->find("best_epoch");
+  if (monitor != nullptr && monitor->get<std::string>() != nullptr) record.monitor = *monitor->get<std::string>();
+  if (epoch != nullptr && epoch->get<int64_t>() != nullptr) record.best_epoch = *epoch->get<int64_t>();
+}
+
+Status read_checkpoint(const std::string& path, RunRecord& record) {
   const Result<std::unique_ptr<checkpoint::ByteSource>> source = checkpoint::open_file_source(path);
   if (!source) return source.error();
   const Result<checkpoint::Archive> archive = checkpoint::open_archive(**source);
   if (!archive) return archive.error();
+  read_choice(archive->tree, record);
   const StoredTree* const options = archive->tree.find("options");
   const auto* const dict = options == nullptr ? nullptr : options->get<StoredTree::Dict>();
   if (dict == nullptr) return Error{ErrorKind::kUser, "it has no options"};
@@ -53,11 +65,11 @@ Status read_configuration(const std::string& path, RunRecord& record) {
   return ok_status();
 }
 
-void look_for_configuration(RunRecord& record) {
+void look_for_checkpoint(RunRecord& record) {
   for (const char* name : {"best_model.pt", "last_model.pt"}) {
     const std::string path = record.directory + "/" + name;
     if (!exists(path)) continue;
-    if (Status read = read_configuration(path, record); !read) {
+    if (Status read = read_checkpoint(path, record); !read) {
       record.missing.push_back(std::string("The configuration: ") + name + " cannot be read (" + read.error().message +
                                ").");
       return;
@@ -106,7 +118,10 @@ Result<RunRecord> read_run(const std::string& directory) {
     record.missing.emplace_back(
         "The confusion matrix, the metrics of each class and sample predictions: there is no test.json.");
   }
-  look_for_configuration(record);
+  look_for_checkpoint(record);
+  if (std::ranges::find(record.epochs, record.best_epoch, &EpochMetrics::epoch) == record.epochs.end()) {
+    record.best_epoch = best_epoch(record.epochs, record.monitor);
+  }
   return record;
 }
 

@@ -5,25 +5,25 @@
 #include <memory>
 #include <sstream>
 #include <system_error>
-#include <vector>
 
 namespace ferrun::train {
 namespace {
 
-// Long descriptions broken into lines, values that may be left out in brackets.
+// CLI11's, with descriptions broken into lines.
 class HelpFormatter : public CLI::Formatter {
  public:
   HelpFormatter() {
-    column_width(kColumn);
     label("OPTIONS", "options");
     label("REQUIRED", "(required)");
     label("Positionals", "Arguments");
+    label("INT", "N");
+    label("UINT", "N");
+    label("FLOAT", "X");
   }
 
   std::string make_option(const CLI::Option* option, bool is_positional) const override {
-    std::string head = "  " + make_option_name(option, is_positional) + make_option_opts(option);
-    std::string text = head;
-    size_t room = head.size() + 2 > kColumn ? 0 : kWidth - kColumn;
+    std::string text = "  " + make_option_name(option, is_positional) + make_option_opts(option);
+    size_t room = text.size() + 2 > kColumn ? 0 : kWidth - kColumn;
     text.resize(std::max(text.size(), size_t{kColumn}), ' ');
     std::istringstream words(make_option_desc(option));
     for (std::string word; words >> word;) {
@@ -35,16 +35,6 @@ class HelpFormatter : public CLI::Formatter {
       room -= word.size() + 1;
     }
     return text.substr(0, text.find_last_not_of(' ') + 1) + "\n";
-  }
-
-  std::string make_option_opts(const CLI::Option* option) const override {
-    if (option->get_items_expected_max() == 0) return "";  // a switch
-    std::string text = option->get_type_name();
-    if (text.empty()) return option->get_expected_max() > 1 ? " ..." : "";
-    if (option->get_expected_min() == 0) text = "[" + text + "]";
-    if (!option->get_default_str().empty()) text += "=" + option->get_default_str();
-    if (option->get_required()) text += " " + get_label("REQUIRED");
-    return " " + text;
   }
 
  private:
@@ -64,15 +54,33 @@ bool reads(const std::string& text, Number& number) {
   return error == std::errc() && end == text.data() + text.size();
 }
 
-[[noreturn]] void refuse(const std::string& option, const std::string& text, const std::string& wanted) {
-  throw CLI::ValidationError(option, "'" + text + "' is not " + wanted);
+template <typename Number>
+std::string refusal(const std::string& text, const char* kind, Number lowest, Number highest, bool is_bounded) {
+  std::ostringstream words;
+  words << "'" << text << "' is not a " << kind;
+  if (is_bounded) {
+    words << " from " << lowest << " to " << highest;
+  } else {
+    words << " of at least " << lowest;
+  }
+  return words.str();
+}
+
+template <typename Number>
+std::string check_whole(std::string& text, Number lowest, Number highest, bool is_bounded) {
+  Number number = 0;
+  if (!reads(text, number) || number < lowest || number > highest) {
+    return refusal(text, "whole number", lowest, highest, is_bounded);
+  }
+  text = std::to_string(number);  // without zeros in front, which would make it octal
+  return "";
 }
 
 }  // namespace
 
 CliApp::CliApp(const std::string& description, const std::string& name) : CLI::App(description, name) {
-  // Of an option given twice the last counts, as in Python's argparse.
   option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)->disable_flag_override();
+  option_defaults()->always_capture_default();
   formatter(std::make_shared<HelpFormatter>());
   set_help_flag("-h,--help", "Show this help");
 }
@@ -100,43 +108,31 @@ std::string CliApp::explain(const CLI::ParseError& error) const {
   return error.what();
 }
 
-int64_t whole_number(const std::string& option, const std::string& text, int64_t lowest, int64_t highest) {
-  int64_t number = 0;
-  if (!reads(text, number) || number < lowest || number > highest) {
-    refuse(option, text,
-           "a whole number " + (highest == kNoLimit
-                                    ? "of at least " + std::to_string(lowest)
-                                    : "from " + std::to_string(lowest) + " to " + std::to_string(highest)));
-  }
-  return number;
+WholeNumber::WholeNumber(int64_t lowest, int64_t highest) : CLI::Validator("") {
+  func_ = [lowest, highest](std::string& text) {
+    const bool is_bounded = highest < std::numeric_limits<int64_t>::max();
+    return check_whole(text, lowest, highest, is_bounded);
+  };
 }
 
-uint64_t seed_number(const std::string& option, const std::string& text) {
-  uint64_t number = 0;
-  if (!reads(text, number)) refuse(option, text, "a whole number from 0 to 18446744073709551615");
-  return number;
+SeedNumber::SeedNumber() : CLI::Validator("") {
+  func_ = [](std::string& text) {
+    return check_whole<uint64_t>(text, 0, std::numeric_limits<uint64_t>::max(), /*is_bounded=*/true);
+  };
 }
 
-double real_number(const std::string& option, const std::string& text, double lowest) {
-  double number = 0;
-  if (!reads(text, number) || !std::isfinite(number) || number < lowest) {
-    std::ostringstream wanted;
-    wanted << "a number of at least " << lowest;
-    refuse(option, text, wanted.str());
-  }
-  return number;
-}
-
-CLI::Option* add_real(CLI::App& app, const std::string& name, double& value, double lowest, const std::string& help) {
-  std::ostringstream now;
-  now << value;
-  const auto take = [&value, name, lowest](const std::string& text) { value = real_number(name, text, lowest); };
-  return app.add_option_function<std::string>(name, take, help)->type_name("X")->default_str(now.str());
-}
-
-CLI::Option* add_seed(CLI::App& app, uint64_t& seed, const std::string& help) {
-  const auto take = [&seed](const std::string& text) { seed = seed_number("--seed", text); };
-  return app.add_option_function<std::string>("--seed", take, help)->type_name("N")->default_str(std::to_string(seed));
+RealNumber::RealNumber(double lowest, double highest) : CLI::Validator("") {
+  func_ = [lowest, highest](std::string& text) {
+    double number = 0;
+    if (!reads(text, number) || !std::isfinite(number) || number < lowest || number > highest) {
+      return refusal(text, "number", lowest, highest, std::isfinite(highest));
+    }
+    // In hexadecimal: CLI11 reads a long double and narrows it, which rounds a decimal twice.
+    char exact[64];
+    std::snprintf(exact, sizeof exact, "%a", number);
+    text = exact;
+    return std::string();
+  };
 }
 
 }  // namespace ferrun::train

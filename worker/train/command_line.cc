@@ -1,7 +1,10 @@
 #include "worker/train/command_line.h"
 
 #include <algorithm>
+#include <chrono>
+#include <cstdlib>
 #include <map>
+#include <optional>
 #include <sstream>
 #include <utility>
 
@@ -42,15 +45,14 @@ Arguments with_dashes(Arguments arguments) {
   return arguments;
 }
 
-// A switch that is on by default, with the flag that turns it off.
-void add_switch(CLI::App& app, const std::string& name, bool& value, const std::string& help,
-                const std::string& opposite, const std::string& group) {
+// Two flags, of which the last one given counts.
+template <typename Flag>
+void add_switch(CLI::App& app, const std::string& name, Flag& value, const std::string& help,
+                const std::string& opposite) {
   app.add_flag_callback(
-         "--" + name, [&value] { value = true; }, help)
-      ->group(group);
+      "--" + name, [&value] { value = true; }, help);
   app.add_flag_callback(
-         "--no-" + name, [&value] { value = false; }, opposite)
-      ->group(group);
+      "--no-" + name, [&value] { value = false; }, opposite);
 }
 
 // --transforms and --print-transforms as given: what they stand for needs the other options.
@@ -59,53 +61,59 @@ struct TransformsRequest {
   bool print = false;
 };
 
+void add_seed(CLI::App& app, uint64_t& seed, const std::string& help) {
+  app.add_option("--seed", seed, help)->transform(SeedNumber());
+}
+
 std::vector<double> shares_of(const std::string& text) {
-  const auto refuse = [&](const std::string& why) {
-    throw CLI::ValidationError("--split", "'" + text + "' " + why + ", as 0.8,0.1,0.1");
-  };
+  const auto refuse = [](const std::string& why) { throw CLI::ValidationError("--split", why); };
   std::vector<double> shares;
   std::istringstream words(text);
-  for (std::string word; std::getline(words, word, ',');) shares.push_back(real_number("--split", word, 0));
-  if (shares.size() < 2 || shares.size() > 3) refuse("is not two or three shares, to train, to validate and to test");
-  if (!data::are_fractions_of_one(shares)) refuse("does not sum to 1");
+  for (std::string word; std::getline(words, word, ',');) {
+    if (const std::string wrong = RealNumber(0, 1)(word); !wrong.empty()) refuse(wrong);
+    shares.push_back(std::strtod(word.c_str(), nullptr));
+  }
+  if (shares.size() < 2 || shares.size() > 3) {
+    refuse("'" + text + "' is not two or three shares, to train, to validate and to test, as 0.8,0.1,0.1");
+  }
+  if (!data::are_fractions_of_one(shares)) refuse("'" + text + "' does not sum to 1, as 0.8,0.1,0.1");
   return shares;
 }
 
+// How pictures are decoded, of every command that reads them.
+void add_decode_options(CLI::App& app, int64_t& max_pixels, std::optional<bool>& exif_orientation,
+                        const std::string& fallback) {
+  add_switch(app, "exif-orientation", exif_orientation, "Turn JPEGs upright as their EXIF data says",
+             "Leave them as they are stored (default: " + fallback + ")");
+  app.add_option("--max-pixels", max_pixels, "Pictures of more pixels are refused before they take memory")
+      ->transform(WholeNumber(1, kMostPixels));
+}
+
 void add_data_options(CLI::App& app, DataOptions& data, TransformsRequest& transforms) {
-  const std::string group = "Data";
+  app.option_defaults()->group("Data");
   app.add_option("--data", data.directory,
                  "A folder with train/ and val/ (or valid/, validation/), one folder of pictures per class. "
                  "Default: faces drawn by the program")
-      ->type_name("DIR")
-      ->group(group);
-  add_whole(
-      app, "--image-size", 1, kLargestSide, [&data](int64_t size) { data.image_size = static_cast<int>(size); },
-      "Pixels of a picture's side, a multiple of 32 (default: 224; drawn faces: 64)")
-      ->group(group);
-  add_whole(app, "--faces", data.faces_per_class, 1, kMostPictures,
-            "Drawn training faces per class; a fifth of it to validate")
-      ->group(group);
-  add_whole(app, "--num-workers", data.num_workers, 0, 256,
-            "Threads of a rank that read pictures; 0: read between steps")
-      ->group(group);
+      ->type_name("DIR");
+  app.add_option("--image-size", data.image_size,
+                 "Pixels of a picture's side, a multiple of 32 (default: 224; drawn faces: 64)")
+      ->transform(WholeNumber(1, kLargestSide));
+  app.add_option("--faces", data.faces_per_class, "Drawn training faces per class; a fifth of it to validate")
+      ->transform(WholeNumber(1, kMostPictures));
+  app.add_option("--num-workers", data.num_workers, "Threads of a rank that read pictures; 0: read between steps")
+      ->transform(WholeNumber(0, 256));
   add_choice<data::BadImages>(app, "--bad-images", data.bad_images,
                               {{"fail", data::BadImages::kFail}, {"skip", data::BadImages::kSkip}},
-                              "A picture that cannot be read ends the run, or is left out and counted (default: fail)")
-      ->group(group);
+                              "A picture that cannot be read ends the run, or is left out and counted (default: fail)");
   app.add_option_function<std::string>(
          "--split", [&data](const std::string& text) { data.split = shares_of(text); },
          "Divide a folder that has nothing to validate on: shares to train, validate and test, drawn as torch's "
          "random_split draws them")
-      ->type_name("A,B[,C]")
-      ->group(group);
+      ->type_name("A,B[,C]");
   app.add_option("--transforms", transforms.file, "What is done to pictures, in JSON; --print-transforms writes one")
-      ->type_name("FILE")
-      ->group(group);
-  app.add_flag("--print-transforms", transforms.print, "Print the transforms as JSON, and end")->group(group);
-  app.add_flag("--exif-orientation", data.exif_orientation, "Turn JPEGs upright as their EXIF data says")->group(group);
-  add_whole(app, "--max-pixels", data.max_pixels, 1, kMostPixels,
-            "Pictures of more pixels are refused before they take memory")
-      ->group(group);
+      ->type_name("FILE");
+  app.add_flag("--print-transforms", transforms.print, "Print the transforms as JSON, and end");
+  add_decode_options(app, data.max_pixels, data.exif_orientation, "the checkpoint's, else as stored");
 }
 
 // What the data options mean together; the text of --print-transforms, else an empty one.
@@ -140,149 +148,124 @@ void settle_data(const TransformsRequest& request, Result<Command>& command) {
   }
 }
 
-void add_compute_options(CLI::App& app, DeviceChoice& device, AmpChoice* amp, bool* channels_last, int* threads,
-                         std::chrono::seconds* timeout) {
-  const std::string group = "Device and speed";
+void add_amp(CLI::App& app, AmpChoice& amp) {
+  const auto take = [&amp](const std::string& word) {
+    const std::map<std::string, AmpChoice> choices{{"", AmpChoice::kDeviceDefault},
+                                                   {"on", AmpChoice::kDeviceDefault},
+                                                   {"off", AmpChoice::kOff},
+                                                   {"bf16", AmpChoice::kBFloat16},
+                                                   {"fp16", AmpChoice::kFloat16}};
+    const auto found = choices.find(word);
+    if (found == choices.end()) throw CLI::ValidationError("--amp", "'" + word + "' is not one of off|bf16|fp16");
+    amp = found->second;
+  };
+  app.add_option_function<std::string>(
+         "--amp", take, "Mixed precision. Alone: bf16 on the CPU, fp16 with a gradient scaler on CUDA (default: off)")
+      ->expected(0, 1)
+      ->option_text("[off|bf16|fp16]");
+}
+
+void add_device_options(CLI::App& app, DeviceChoice& device, int& threads) {
   add_choice<DeviceChoice>(app, "--device", device,
                            {{"auto", DeviceChoice::kAuto}, {"cpu", DeviceChoice::kCpu}, {"cuda", DeviceChoice::kCuda}},
-                           "Where to compute; cuda takes the GPU numbered LOCAL_RANK (default: auto)")
-      ->group(group);
-  if (amp != nullptr) {
-    app.add_option_function<std::vector<std::string>>(
-           "--amp",
-           [amp](const std::vector<std::string>& words) {
-             const std::map<std::string, AmpChoice> choices{{"", AmpChoice::kDeviceDefault},
-                                                            {"on", AmpChoice::kDeviceDefault},
-                                                            {"off", AmpChoice::kOff},
-                                                            {"bf16", AmpChoice::kBFloat16},
-                                                            {"fp16", AmpChoice::kFloat16}};
-             const std::string word = words.empty() ? "" : words.front();
-             const auto found = choices.find(word);
-             if (found == choices.end()) {
-               throw CLI::ValidationError("--amp", "'" + word + "' is not one of off|bf16|fp16");
-             }
-             *amp = found->second;
-           },
-           "Mixed precision. Alone: bf16 on the CPU, fp16 with a gradient scaler on CUDA (default: off)")
-        ->expected(0, 1)
-        ->type_name("off|bf16|fp16")
-        ->group(group);
-  }
-  if (channels_last != nullptr) {
-    add_switch(app, "channels-last", *channels_last,
-               "Keep tensors in channels-last order, the faster one (the default)",
-               "Keep them in LibTorch's usual order", group);
-  }
-  if (threads != nullptr) {
-    add_whole(
-        app, "--threads", 1, 1024, [threads](int64_t number) { *threads = static_cast<int>(number); },
-        "Threads of a rank's computation (default: OMP_NUM_THREADS, else cores / ranks)")
-        ->group(group);
-  }
-  if (timeout != nullptr) {
-    add_whole(
-        app, "--collective-timeout", 1, 1000000,
-        [timeout](int64_t seconds) { *timeout = std::chrono::seconds(seconds); },
-        "Seconds after which a rank that takes no part ends the run by name (default: " +
-            std::to_string(timeout->count()) + ")")
-        ->type_name("S")
-        ->group(group);
-  }
+                           "Where to compute; cuda takes the GPU numbered LOCAL_RANK (default: auto)");
+  app.add_option("--threads", threads, "Threads of a rank's computation (default: OMP_NUM_THREADS, else cores / ranks)")
+      ->transform(WholeNumber(1, 1024))
+      ->default_str("");
+}
+
+// Of the commands that several ranks run together.
+template <typename Options>
+void add_compute_options(CLI::App& app, Options& options) {
+  app.option_defaults()->group("Device and speed");
+  add_device_options(app, options.device, options.threads);
+  add_amp(app, options.amp);
+  add_switch(app, "channels-last", options.channels_last,
+             "Keep tensors in channels-last order, the faster one (the default)",
+             "Keep them in LibTorch's usual order");
+  app.add_option_function<int64_t>(
+         "--collective-timeout",
+         [&options](int64_t seconds) { options.collective_timeout = std::chrono::seconds(seconds); },
+         "Seconds after which a rank that takes no part ends the run by name")
+      ->transform(WholeNumber(1, 1000000))
+      ->type_name("S")
+      ->default_str(std::to_string(options.collective_timeout.count()));
 }
 
 void add_recipe_options(CLI::App& app, TrainOptions& options) {
-  const std::string group = "Recipe";
-  add_whole(app, "--epochs", options.epochs, 1, kNoLimit, "Passes over the training set")->group(group);
-  add_whole(app, "--batch-size", options.batch_size, 1, kMostPictures,
-            "Pictures in a step of the whole job; divided among the ranks")
-      ->group(group);
-  add_real(app, "--lr", options.lr, 0, "Learning rate")->group(group);
+  app.option_defaults()->group("Recipe");
+  app.add_option("--epochs", options.epochs, "Passes over the training set")->transform(WholeNumber(1));
+  app.add_option("--batch-size", options.batch_size, "Pictures in a step of the whole job; divided among the ranks")
+      ->transform(WholeNumber(1, kMostPictures));
+  app.add_option("--lr", options.lr, "Learning rate")->transform(RealNumber(0));
   add_choice<ScheduleChoice>(
       app, "--scheduler", options.schedule,
       {{"step", ScheduleChoice::kStep}, {"cosine", ScheduleChoice::kCosine}, {"plateau", ScheduleChoice::kPlateau}},
       "How the learning rate falls: in steps, along half a cosine until the last epoch, or when "
-      "--monitor no longer improves (default: step)")
-      ->group(group);
-  add_whole(app, "--step-size", options.step_size, 1, kNoLimit, "step: epochs between two reductions")->group(group);
-  add_real(app, "--gamma", options.gamma, 0, "step and plateau: factor of each reduction")->group(group);
-  add_whole(app, "--plateau-patience", options.plateau_patience, 0, kNoLimit,
-            "plateau: epochs without a better one before a reduction")
-      ->group(group);
-  add_whole(app, "--warmup", options.warmup, 0, kNoLimit,
-            "Epochs in which the learning rate rises from a third to the whole, before the schedule")
-      ->group(group);
-  add_whole(app, "--accumulate", options.accumulate, 1, kMostPictures,
-            "Batches whose gradients add up to one step of the optimizer")
-      ->group(group);
+      "--monitor no longer improves (default: step)");
+  app.add_option("--step-size", options.step_size, "step: epochs between two reductions")->transform(WholeNumber(1));
+  app.add_option("--gamma", options.gamma, "step and plateau: factor of each reduction")->transform(RealNumber(0));
+  app.add_option("--plateau-patience", options.plateau_patience,
+                 "plateau: epochs without a better one before a reduction")
+      ->transform(WholeNumber(0));
+  app.add_option("--warmup", options.warmup,
+                 "Epochs in which the learning rate rises from a third to the whole, before the schedule")
+      ->transform(WholeNumber(0));
+  app.add_option("--accumulate", options.accumulate, "Batches whose gradients add up to one step of the optimizer")
+      ->transform(WholeNumber(1, kMostPictures));
   add_choice<Monitor>(app, "--monitor", options.monitor,
                       {{"val_accuracy", Monitor::kAccuracy}, {"val_loss", Monitor::kLoss}, {"val_f1", Monitor::kF1}},
-                      "What makes an epoch the best (default: val_accuracy)")
-      ->group(group);
-  add_real(app, "--min-delta", options.min_delta, 0,
-           "How much better than the best an epoch must be to count as better")
-      ->group(group);
-  add_whole(app, "--patience", options.patience, 0, kNoLimit,
-            "Epochs without a better one (--monitor) before stopping; 0: never")
-      ->group(group);
-  add_seed(app, options.seed, "Of weights, order and augmentation")->group(group);
+                      "What makes an epoch the best (default: val_accuracy)");
+  app.add_option("--min-delta", options.min_delta, "How much better than the best an epoch must be to count as better")
+      ->transform(RealNumber(0));
+  app.add_option("--patience", options.patience, "Epochs without a better one (--monitor) before stopping; 0: never")
+      ->transform(WholeNumber(0));
+  add_seed(app, options.seed, "Of weights, order and augmentation");
   add_choice<OptimizerChoice>(
       app, "--optimizer", options.optimizer,
       {{"adam", OptimizerChoice::kAdam}, {"adamw", OptimizerChoice::kAdamW}, {"sgd", OptimizerChoice::kSgd}},
-      "Adam, Adam with decoupled weight decay, or SGD with momentum (default: adam)")
-      ->group(group);
-  add_real(app, "--momentum", options.momentum, 0, "Of sgd")->group(group);
-  app.add_flag("--nesterov", options.nesterov, "Nesterov's momentum, of sgd")->group(group);
-  const auto take_decay = [&options](const std::string& text) {
-    options.weight_decay = real_number("--weight-decay", text, 0);
-  };
-  app.add_option_function<std::string>("--weight-decay", take_decay, "Of every step (default: 0.01 for adamw, else 0)")
-      ->type_name("X")
-      ->group(group);
+      "Adam, Adam with decoupled weight decay, or SGD with momentum (default: adam)");
+  app.add_option("--momentum", options.momentum, "Of sgd")->transform(RealNumber(0));
+  app.add_flag("--nesterov", options.nesterov, "Nesterov's momentum, of sgd");
+  app.add_option("--weight-decay", options.weight_decay, "Of every step (default: 0.01 for adamw, else 0)")
+      ->transform(RealNumber(0));
 }
 
 void add_loss_options(CLI::App& app, TrainOptions& options) {
-  const std::string group = "Recipe";
-  add_real(app, "--clip-grad", options.clip_grad, 0, "Largest norm of a step's gradients; 0: no limit")->group(group);
-  add_real(app, "--ema", options.ema, 0,
-           "Decay of a moving average of the weights, which is validated and saved as the best model; 0: none")
-      ->check(CLI::Range(0.0, 1.0))
-      ->group(group);
-  add_real(app, "--label-smoothing", options.label_smoothing, 0, "Share of a label that goes to all classes alike")
-      ->check(CLI::Range(0.0, 1.0))
-      ->group(group);
+  app.option_defaults()->group("Recipe");
+  app.add_option("--clip-grad", options.clip_grad, "Largest norm of a step's gradients; 0: no limit")
+      ->transform(RealNumber(0));
+  app.add_option("--ema", options.ema,
+                 "Decay of a moving average of the weights, which is validated and saved as the best model; 0: none")
+      ->transform(RealNumber(0, 1));
+  app.add_option("--label-smoothing", options.label_smoothing, "Share of a label that goes to all classes alike")
+      ->transform(RealNumber(0, 1));
   add_choice<ClassWeights>(app, "--class-weights", options.class_weights,
                            {{"none", ClassWeights::kNone}, {"balanced", ClassWeights::kBalanced}},
-                           "balanced: rare classes count as much as frequent ones (default: none)")
-      ->group(group);
+                           "balanced: rare classes count as much as frequent ones (default: none)");
   app.add_option("--weights", options.weights,
                  "Begin with the weights of a checkpoint or state_dict, of the worker or of Python")
-      ->type_name("FILE")
-      ->group(group);
+      ->type_name("FILE");
   app.add_flag_callback(
-         "--no-strict", [&options] { options.strict = false; },
-         "Weights that are missing in it stay as they were drawn, unexpected ones are left out; both are listed")
-      ->group(group);
+      "--no-strict", [&options] { options.strict = false; },
+      "Weights that are missing in it stay as they were drawn, unexpected ones are left out; both are listed");
 }
 
 void add_output_options(CLI::App& app, TrainOptions& options) {
-  const std::string group = "Checkpoints and output";
+  app.option_defaults()->group("Checkpoints and output");
   app.add_option(
          "--output-dir", options.output_dir,
          "For last_model.pt, best_model.pt, metrics.csv, accuracy_and_loss.png (default: a new directory in runs/)")
-      ->type_name("DIR")
-      ->group(group);
-  app.add_option_function<std::vector<std::string>>(
-         "--resume",
-         [&options](const std::vector<std::string>& words) { options.resume = words.empty() ? "" : words.front(); },
-         "Continue from a checkpoint, a directory that holds one, or (alone) the one in --output-dir")
+      ->type_name("DIR");
+  app.add_option("--resume", options.resume,
+                 "Continue from a checkpoint, a directory that holds one, or (alone) the one in --output-dir")
       ->expected(0, 1)
-      ->type_name("PATH")
-      ->group(group);
-  app.add_flag("--overwrite", options.overwrite, "Start afresh although --output-dir holds a checkpoint")->group(group);
-  add_whole(
-      app, "--save-every", 0, kNoLimit, [&options](int64_t steps) { options.save_every = steps; },
-      "Steps between two checkpoints within an epoch (default: only at its end)")
-      ->group(group);
+      ->option_text("[PATH]");
+  app.add_flag("--overwrite", options.overwrite, "Start afresh although --output-dir holds a checkpoint");
+  app.add_option("--save-every", options.save_every,
+                 "Steps between two checkpoints within an epoch (default: only at its end)")
+      ->transform(WholeNumber(0))
+      ->default_str("");
 }
 
 // Fills `command` from the arguments; an Answer when help was asked for.
@@ -310,8 +293,7 @@ Result<Command> parse_train(const Arguments& arguments) {
   add_data_options(app, options.data, transforms);
   add_recipe_options(app, options);
   add_loss_options(app, options);
-  add_compute_options(app, options.device, &options.amp, &options.channels_last, &options.threads,
-                      &options.collective_timeout);
+  add_compute_options(app, options);
   add_output_options(app, options);
   Result<Command> command = parse(app, arguments, options);
   if (TrainOptions* const parsed = command ? std::get_if<TrainOptions>(&*command) : nullptr) {
@@ -334,28 +316,34 @@ Result<Command> parse_predict(const Arguments& arguments) {
                  "Pictures (JPEG or PNG), folders of them, or - for a list on standard input, a path a line")
       ->required()
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
-      ->type_name("");
+      ->type_name("")
+      ->default_str("");
   app.add_option("--checkpoint", options.checkpoint, "A checkpoint of the worker or of the Python trainer")
       ->required()
       ->type_name("FILE");
   app.add_option("--classes", options.classes, "Class names, for a checkpoint without them")
       ->delimiter(',')
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
-      ->type_name("A,B,...");
-  add_whole(
-      app, "--image-size", 1, kLargestSide, [&options](int64_t size) { options.image_size = static_cast<int>(size); },
-      "Pixels of a picture's side, a multiple of 32 (default: the checkpoint's, else 224)");
-  add_whole(
-      app, "--top-k", 1, kMostPictures, [&options](int64_t number) { options.top_k = number; },
-      "Only the N most probable classes, best first (default: all, in their order)");
+      ->type_name("A,B,...")
+      ->default_str("");
+  app.add_option("--image-size", options.image_size,
+                 "Pixels of a picture's side, a multiple of 32 (default: the checkpoint's, else 224)")
+      ->transform(WholeNumber(1, kLargestSide));
+  app.add_option("--top-k", options.top_k,
+                 "Only the N most probable classes, best first (default: all, in their order)")
+      ->transform(WholeNumber(1, kMostPictures))
+      ->default_str("");
   app.add_flag_callback(
       "--json", [&options] { options.format = PredictFormat::kJson; },
       "Print an array of {\"file\", \"probabilities\": {class: p}}");
   app.add_flag_callback(
       "--csv", [&options] { options.format = PredictFormat::kCsv; }, "Print a header and a line for each picture");
-  add_whole(app, "--batch-size", options.batch_size, 1, kMostPictures, "Pictures that are computed together");
-  add_whole(app, "--num-workers", options.num_workers, 0, 256, "Threads that read pictures; 0: read between batches");
-  add_compute_options(app, options.device, nullptr, nullptr, &options.threads, nullptr);
+  app.add_option("--batch-size", options.batch_size, "Pictures that are computed together")
+      ->transform(WholeNumber(1, kMostPictures));
+  app.add_option("--num-workers", options.num_workers, "Threads that read pictures; 0: read between batches")
+      ->transform(WholeNumber(0, 256));
+  add_decode_options(app, options.max_pixels, options.exif_orientation, "the checkpoint's, else as stored");
+  add_device_options(app, options.device, options.threads);
   // Otherwise `--classes a,b x.png` would take x.png for a class.
   app.get_option("--classes")->expected(1)->allow_extra_args(false);
   return parse(app, arguments, options);
@@ -368,11 +356,11 @@ Result<Command> parse_eval(const Arguments& arguments) {
   app.add_option("--checkpoint", options.checkpoint, "A checkpoint of the worker or of the Python trainer")
       ->required()
       ->type_name("FILE");
+  app.add_option("--batch-size", options.batch_size, "Pictures in a step of the whole job")
+      ->transform(WholeNumber(1, kMostPictures));
   TransformsRequest transforms;
   add_data_options(app, options.data, transforms);
-  add_whole(app, "--batch-size", options.batch_size, 1, kMostPictures, "Pictures in a step of the whole job");
-  add_compute_options(app, options.device, &options.amp, &options.channels_last, &options.threads,
-                      &options.collective_timeout);
+  add_compute_options(app, options);
   Result<Command> command = parse(app, arguments, options);
   settle_data<EvalOptions>(transforms, command);
   return command;
@@ -399,9 +387,9 @@ Result<Command> parse_make_data(const Arguments& arguments) {
   CliApp app("Writes the drawn faces as DIR/{train,val}/CLASS/NNNN.jpg.", "worker make-data");
   MakeDataOptions options;
   app.add_option("directory", options.directory, "A new directory")->required()->type_name("");
-  add_whole(app, "--image-size", options.image_size, 16, 1024, "Pixels of a picture's side");
-  add_whole(app, "--faces", options.faces_per_class, 1, kMostPictures,
-            "Training faces per class; a fifth of it to validate");
+  app.add_option("--image-size", options.image_size, "Pixels of a picture's side")->transform(WholeNumber(16, 1024));
+  app.add_option("--faces", options.faces_per_class, "Training faces per class; a fifth of it to validate")
+      ->transform(WholeNumber(1, kMostPictures));
   add_seed(app, options.seed, "Of the drawing");
   app.add_flag("--overwrite", options.overwrite, "Replace what DIR holds");
   return parse(app, arguments, options);

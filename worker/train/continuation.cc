@@ -127,6 +127,7 @@ Result<Continuation> continue_options(const TrainOptions& asked, const Value& ch
     if (!parsed) return Error{ErrorKind::kUser, parsed.error().message};
     options.data.transforms = *parsed;
   }
+  if (!asked.data.exif_orientation) options.data.exif_orientation = exif_orientation_of(checkpoint);
   if (!saved.problem()) return saved.problem().error();
   const bool cosine = options.schedule == ScheduleChoice::kCosine;
   continuation.new_schedule =

@@ -48,7 +48,9 @@ Status open_both(const EvalOptions& options, int world_size, Pictures& pictures,
   Result<LoadedModel> model = load_model(options.checkpoint);
   if (!model) return model.error();
   loaded = std::move(*model);
-  const Result<Pictures> opened = open_pictures(options.data, loaded.seed.value_or(kDrawingSeed));
+  DataOptions data = options.data;
+  if (!data.exif_orientation) data.exif_orientation = loaded.exif_orientation;
+  const Result<Pictures> opened = open_pictures(data, loaded.seed.value_or(kDrawingSeed));
   if (!opened) return opened.error();
   pictures = *opened;
   if (Status checked = check_sizes(options.data.image_size.value_or(loaded.image_size.value_or(options.data.size())),

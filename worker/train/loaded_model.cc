@@ -107,6 +107,7 @@ Status read_run(const Value& file, LoadedModel& loaded) {
   const Value* const options = file.find("options");
   if (options == nullptr) return ok_status();
   if (const Result<int64_t> seed = integer_field(*options, "seed")) loaded.seed = static_cast<uint64_t>(*seed);
+  loaded.exif_orientation = exif_orientation_of(file);
   if (const Result<std::string> text = text_field(*options, "transforms")) {
     const Result<data::Recipe> recipe = data::parse_recipe(*text, "its transforms");
     if (!recipe) return recipe.error();

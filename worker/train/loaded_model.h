@@ -18,6 +18,7 @@ struct LoadedModel {
   std::vector<std::string> classes;          // empty when the checkpoint does not name them
   std::optional<int> image_size;             // at which it was trained, when the checkpoint says so
   std::optional<uint64_t> seed;              // of its run, likewise
+  std::optional<bool> exif_orientation;      // whether its pictures were turned upright, likewise
   std::optional<data::Transform> transform;  // with which it was validated, where that was not the usual one
 
   // What is done to pictures of `size`, which the user may have chosen.

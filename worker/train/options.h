@@ -35,7 +35,7 @@ struct DataOptions {
   data::BadImages bad_images = data::BadImages::kFail;
   std::vector<double> split;  // shares to train, to validate and (optional) to test; empty: the folders decide
   int64_t max_pixels = data::kDefaultMaxPixels;
-  bool exif_orientation = false;
+  std::optional<bool> exif_orientation;  // default: the checkpoint's, else pictures stay as they are stored
   // --transforms: read and checked with the command line. Its size is `image_size` then.
   std::optional<data::Recipe> transforms;
 
@@ -95,6 +95,8 @@ struct PredictOptions {
   std::optional<int> image_size;  // default: the checkpoint's, else the recipe's
   PredictFormat format = PredictFormat::kText;
   int64_t top_k = 0;  // only the most probable classes, best first; 0: all, in their order
+  int64_t max_pixels = data::kDefaultMaxPixels;
+  std::optional<bool> exif_orientation;  // default: the checkpoint's, else pictures stay as they are stored
   int64_t batch_size = 32;
   int num_workers = 2;  // threads that decode
   DeviceChoice device = DeviceChoice::kAuto;

@@ -6,8 +6,6 @@
 #include <string_view>
 #include <system_error>
 
-#include "worker/data/image_file.h"
-
 namespace ferrun::train {
 namespace {
 
@@ -82,7 +80,7 @@ Result<std::vector<std::string>> list_pictures(const std::vector<std::string>& a
 }
 
 Status PictureList::load_into(int64_t index, data::Image& image, data::MemoryLease& memory) const {
-  data::DecodeOptions options;
+  data::DecodeOptions options = decode_;
   options.memory = &memory;
   Status read = data::read_image(files_[static_cast<size_t>(index)], image, options);
   if (!read) {

@@ -10,6 +10,7 @@
 
 #include "common/result.h"
 #include "worker/data/dataset.h"
+#include "worker/data/image_file.h"
 
 namespace ferrun::train {
 
@@ -19,10 +20,12 @@ namespace ferrun::train {
 // picture; nothing at all to predict.
 Result<std::vector<std::string>> list_pictures(const std::vector<std::string>& arguments, std::istream& input);
 
-// These files as a dataset without labels. A file that cannot be read is remembered with the reason.
+// These files as a dataset without labels, decoded as `decode` says. A file that cannot be read is remembered with the
+// reason.
 class PictureList final : public data::Dataset {
  public:
-  explicit PictureList(std::vector<std::string> files) : files_(std::move(files)) {}
+  explicit PictureList(std::vector<std::string> files, const data::DecodeOptions& decode = {})
+      : files_(std::move(files)), decode_(decode) {}
 
   int64_t size() const override { return static_cast<int64_t>(files_.size()); }
   const std::vector<std::string>& classes() const override { return classes_; }
@@ -35,6 +38,7 @@ class PictureList final : public data::Dataset {
 
  private:
   std::vector<std::string> files_;
+  data::DecodeOptions decode_;
   std::vector<std::string> classes_;
   mutable std::mutex mutex_;
   mutable std::map<int64_t, Error> failures_;

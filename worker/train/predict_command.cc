@@ -105,7 +105,10 @@ Ending predict(const PredictOptions& options, LoadedModel& loaded, const Compute
                std::vector<std::string> names) {
   Result<std::vector<std::string>> files = list_pictures(options.images, std::cin);
   if (!files) return Ending::failure(files.error());
-  const auto pictures = std::make_shared<const PictureList>(std::move(*files));
+  data::DecodeOptions decode;
+  decode.max_pixels = options.max_pixels;
+  decode.exif_orientation = options.exif_orientation.value_or(loaded.exif_orientation.value_or(false));
+  const auto pictures = std::make_shared<const PictureList>(std::move(*files), decode);
   data::LoaderOptions loader_options;
   loader_options.batch_size = std::min(options.batch_size, pictures->size());
   loader_options.threads = pictures->size() > 1 ? options.num_workers : 0;

@@ -36,6 +36,7 @@ RunIdentity identity_of(const TrainOptions& options, const Job& job, const data:
                       {"device", job.device.name()},
                       {"precision", precision_name(arithmetic)},
                       {"channels_last", options.channels_last},
+                      {"exif_orientation", options.data.exif_orientation.value_or(false)},
                       {"threads", whole(job.threads)},
                       {"world_size", whole(job.group->world_size())},
                       {"training_samples", whole(split.train->size())},

@@ -44,8 +44,9 @@ Status RunLog::test_done(const report::TestResult& result) {
   return report::write_file(join_path(directory_, kConfusionFile), std::span<const uint8_t>(*picture));
 }
 
-Status RunLog::finish() const {
-  return on_ && !history_.empty() ? report::write_curves(join_path(directory_, kCurvesFile), history_) : ok_status();
+Status RunLog::finish(int64_t best_epoch) const {
+  if (!on_ || history_.empty()) return ok_status();
+  return report::write_curves(join_path(directory_, kCurvesFile), history_, best_epoch);
 }
 
 }  // namespace ferrun::train

@@ -28,8 +28,8 @@ class RunLog {
   Status epoch_done(bool best);
   // Shows the best model's numbers on the test set, writes test.json and draws the confusion matrix.
   Status test_done(const report::TestResult& result);
-  // Draws the curves of all epochs.
-  Status finish() const;
+  // Draws the curves of all epochs, with the best one marked.
+  Status finish(int64_t best_epoch) const;
 
  private:
   bool on_;

@@ -14,7 +14,7 @@ namespace ferrun::train {
 data::DecodeOptions decode_options(const DataOptions& options) {
   data::DecodeOptions decode;
   decode.max_pixels = options.max_pixels;
-  decode.exif_orientation = options.exif_orientation;
+  decode.exif_orientation = options.exif_orientation.value_or(false);
   return decode;
 }
 

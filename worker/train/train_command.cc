@@ -165,7 +165,7 @@ Ending train(RunStart start, const Job& job, const data::Split& split) {
     if (Status saved = checkpointer.save_last(); !saved) return Ending::failure(saved.error());
   }
   if (state.early_stopping.exhausted()) log.say("stopped early: " + state.early_stopping.reason());
-  if (Status drawn = log.finish(); !drawn) log.say("note: " + drawn.error().message);
+  if (Status drawn = log.finish(state.early_stopping.best_epoch); !drawn) log.say("note: " + drawn.error().message);
   if (split.test == nullptr || state.history.empty()) return Ending::success();
 
   return test_best_model(model, start, job, split, arithmetic, checkpointer, state, log);

@@ -79,4 +79,11 @@ std::string value_text(const Value& value) {
   return value.is_none() ? "nothing" : "something else";
 }
 
+std::optional<bool> exif_orientation_of(const checkpoint::Value& checkpoint) {
+  const checkpoint::Value* const options = checkpoint.find("options");
+  const checkpoint::Value* const entry = options == nullptr ? nullptr : options->find("exif_orientation");
+  const bool* const turned = entry == nullptr ? nullptr : entry->get<bool>();
+  return turned == nullptr ? std::nullopt : std::optional(*turned);
+}
+
 }  // namespace ferrun::train

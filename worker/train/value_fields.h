@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "common/result.h"
@@ -14,6 +15,9 @@ Result<int64_t> integer_field(const checkpoint::Value& dict, const std::string& 
 Result<double> number_field(const checkpoint::Value& dict, const std::string& key);
 Result<std::string> text_field(const checkpoint::Value& dict, const std::string& key);
 Result<std::vector<std::string>> texts_field(const checkpoint::Value& dict, const std::string& key);
+
+// Whether the run of a worker's checkpoint turned its pictures upright; nothing when the checkpoint does not say.
+std::optional<bool> exif_orientation_of(const checkpoint::Value& checkpoint);
 
 // For messages: "128", "1e-05", "adam"; the kind of value for anything that is no scalar.
 std::string value_text(const checkpoint::Value& value);

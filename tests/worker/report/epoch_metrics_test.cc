@@ -52,11 +52,19 @@ TEST(MetricsCsv, ThatIsNoneIsRefusedInOneLine) {
   EXPECT_THAT(refusal("epoch,val_loss\n1,2,3\n"), HasSubstr("more cells"));
 }
 
-TEST(BestEpoch, IsTheFirstWithTheHighestValidationAccuracy) {
-  EXPECT_EQ(best_epoch({}), std::nullopt);
+TEST(BestEpoch, IsTheFirstThatTheMonitorFindsBest) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
-  EXPECT_EQ(best_epoch({{1, 0, 0, 0, 0, nan}}), std::nullopt);
-  EXPECT_EQ(best_epoch({{3, 0, 0, 0, 0, 0.5}, {4, 0, 0, 0, 0, 0.75}, {5, 0, 0, 0, 0, nan}, {6, 0, 0, 0, 0, 0.75}}), 4);
+  const std::vector<EpochMetrics> epochs{{3, 0, 0, 0, 0.9, 0.5, 0.25},
+                                         {4, 0, 0, 0, 0.7, 0.75, 0.5},
+                                         {5, 0, 0, 0, nan, nan, std::nullopt},
+                                         {6, 0, 0, 0, 0.5, 0.75, 0.625},
+                                         {7, 0, 0, 0, 0.5, 0.5, 0.625}};
+  EXPECT_EQ(best_epoch(epochs, "val_accuracy"), 4);
+  EXPECT_EQ(best_epoch(epochs, "val_loss"), 6);
+  EXPECT_EQ(best_epoch(epochs, "val_f1"), 6);
+  EXPECT_EQ(best_epoch({}, "val_loss"), std::nullopt);
+  EXPECT_EQ(best_epoch({{1, 0, 0, 0, 0, nan}}, "val_accuracy"), std::nullopt);
+  EXPECT_EQ(best_epoch({{1, 0, 0, 0, 0, 1}}, "val_f1"), std::nullopt);
 }
 
 }  // namespace

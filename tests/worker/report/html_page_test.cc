@@ -47,6 +47,7 @@ RunRecord whole_record(const std::string& odd_name = "sad") {
   record.name = "a";
   record.epochs = some_epochs();
   record.test = some_test(odd_name);
+  record.best_epoch = 2;
   record.configuration = {{"batch_size", "128"}, {"optimizer", odd_name}};
   record.configuration_source = "best_model.pt";
   return record;
@@ -67,10 +68,10 @@ TEST(HtmlText, ShowsNumbersThatAreNone) {
 TEST(HtmlPage, ShowsAllPartsOfARun) {
   const std::string page = html_page(whole_record());
   for (const char* part :
-       {"<h2>Curves</h2>", "best epoch: 2", "<h2>Confusion matrix</h2>", "87.5\u00a0%", "<small>75.0\u00a0%",
-        "<h2>Metrics of each class</h2>", "macro average", "<h2>Sample predictions</h2>", "✗ sad, 75.0\u00a0%",
-        "✓ sad, 100.0\u00a0%", "data:image/png;base64,iVBORw0", "<h2>Configuration</h2>",
-        "<td>batch_size</td><td>128</td>"}) {
+       {"<h2>Curves</h2>", "best epoch: 2 (val_accuracy)", "best val accuracy, epoch 2", "<h2>Confusion matrix</h2>",
+        "87.5\u00a0%", "<small>75.0\u00a0%", "<h2>Metrics of each class</h2>", "macro average",
+        "<h2>Sample predictions</h2>", "✗ sad, 75.0\u00a0%", "✓ sad, 100.0\u00a0%", "data:image/png;base64,iVBORw0",
+        "<h2>Configuration</h2>", "<td>batch_size</td><td>128</td>"}) {
     EXPECT_THAT(page, HasSubstr(part));
   }
   EXPECT_THAT(page, Not(HasSubstr("This page lacks")));
@@ -142,16 +143,20 @@ TEST(RunRecord, OfATestAloneHasNoCurves) {
   EXPECT_THAT(record->missing, ElementsAre(HasSubstr("no metrics.csv"), HasSubstr("configuration")));
 }
 
+void write_checkpoint(const std::string& path, const checkpoint::StoredTree::Dict& entries) {
+  checkpoint::AtomicFile file(path);
+  ASSERT_TRUE(file.open().ok());
+  ASSERT_TRUE(checkpoint::write_archive(file, checkpoint::StoredTree(entries), {}).ok());
+  ASSERT_TRUE(file.commit().ok());
+}
+
 TEST(RunRecord, ReadsTheOptionsInACheckpoint) {
   using checkpoint::StoredTree;
   const testing::TemporaryDirectory folder;
   ASSERT_TRUE(write_file(folder.file("metrics.csv"), metrics_csv({})).ok());
   const StoredTree::Dict options{
       {"lr", 1e-3}, {"batch_size", 128}, {"optimizer", "adam"}, {"channels_last", true}, {"names", StoredTree::List{}}};
-  checkpoint::AtomicFile file(folder.file("last_model.pt"));
-  ASSERT_TRUE(file.open().ok());
-  ASSERT_TRUE(checkpoint::write_archive(file, StoredTree(StoredTree::Dict{{"options", options}}), {}).ok());
-  ASSERT_TRUE(file.commit().ok());
+  write_checkpoint(folder.file("last_model.pt"), {{"options", options}});
   const auto record = read_run(folder.path());
   ASSERT_TRUE(record.ok()) << record.error().message;
   using Option = std::pair<std::string, std::string>;
@@ -159,6 +164,29 @@ TEST(RunRecord, ReadsTheOptionsInACheckpoint) {
                                                  Option{"optimizer", "adam"}, Option{"channels_last", "yes"}));
   EXPECT_EQ(record->configuration_source, "last_model.pt");
   EXPECT_THAT(record->missing, ElementsAre(HasSubstr("no epoch is finished"), HasSubstr("no test.json")));
+}
+
+TEST(RunRecord, TheBestEpochIsTheOneThatTheRunChose) {
+  using checkpoint::StoredTree;
+  const testing::TemporaryDirectory folder;
+  ASSERT_TRUE(write_file(folder.file("metrics.csv"), metrics_csv(some_epochs())).ok());
+  EXPECT_EQ(read_run(folder.path())->best_epoch, 2) << "by val_accuracy, where nothing says otherwise";
+  // The lowest loss is epoch 2's, but not by more than --min-delta.
+  const auto choice = [](int64_t epoch) {
+    return StoredTree::Dict{{"early_stopping", StoredTree::Dict{{"monitor", "val_loss"}, {"best_epoch", epoch}}}};
+  };
+  write_checkpoint(folder.file("last_model.pt"), choice(3));
+  auto record = read_run(folder.path());
+  ASSERT_TRUE(record.ok()) << record.error().message;
+  EXPECT_EQ(record->monitor, "val_loss");
+  EXPECT_EQ(record->best_epoch, 3);
+  const std::string page = html_page(*record);
+  for (const char* part : {"best epoch: 3 (val_loss)", "<b>1.750</b><span>best val loss, epoch 3",
+                           "val accuracy of that epoch", "<tr class=\"best-row\"><td>3</td>"}) {
+    EXPECT_THAT(page, HasSubstr(part));
+  }
+  write_checkpoint(folder.file("best_model.pt"), choice(9));  // whose line was not written any more
+  EXPECT_EQ(read_run(folder.path())->best_epoch, 2) << "by val_loss";
 }
 
 TEST(RunRecord, OfADirectoryThatIsNoneIsRefusedInOneLine) {

@@ -68,7 +68,7 @@ TEST(CurveFigure, LeavesGapsWhereAnEpochHasNoValue) {
   auto epochs = run_of(6);
   epochs[1].val_loss = kNan;
   epochs.erase(epochs.begin() + 3);
-  const CurveFigure figure = curve_figure(epochs);
+  const CurveFigure figure = curve_figure(epochs, std::nullopt);
   const auto epochs_of = [](const Curve& curve) {
     std::vector<std::vector<int>> stretches;
     for (const auto& stretch : curve.stretches) {
@@ -84,14 +84,14 @@ TEST(CurveFigure, LeavesGapsWhereAnEpochHasNoValue) {
 TEST(CurveFigure, MarksTheBestEpochInBothPanels) {
   auto epochs = run_of(5);
   epochs[2].val_accuracy = 0.99;
-  const CurveFigure figure = curve_figure(epochs);
+  const CurveFigure figure = curve_figure(epochs, 3);
   EXPECT_EQ(figure.best_epoch, 3);
   EXPECT_EQ(figure.accuracy.best->value, 0.99);
   EXPECT_EQ(figure.loss.best->value, epochs[2].val_loss);
 }
 
 TEST(Curves, DrawBothCurvesInBothPanels) {
-  const data::Image image = picture_of(curves_png(run_of(12)));
+  const data::Image image = picture_of(curves_png(run_of(12), 1));
   EXPECT_EQ(image.width, 1800);
   EXPECT_EQ(image.height, 690);
   for (const Ink& ink : {kTrainInk, kValInk}) {
@@ -103,10 +103,10 @@ TEST(Curves, DrawBothCurvesInBothPanels) {
 // Nothing is drawn between two stretches: the gap's columns hold no ink of the curve.
 TEST(Curves, AreBrokenWhereTheFigureIs) {
   auto epochs = run_of(11);
-  const data::Image whole = picture_of(curves_png(epochs));
+  const data::Image whole = picture_of(curves_png(epochs, 1));
   for (int i = 4; i <= 6; ++i)
     epochs[static_cast<size_t>(i)].train_loss = epochs[static_cast<size_t>(i)].train_accuracy = kNan;
-  const data::Image broken = picture_of(curves_png(epochs));
+  const data::Image broken = picture_of(curves_png(epochs, 1));
   const int middle = (66 + 578) / 2 * 3 / 2;  // of the left panel's frame, in pixels: epoch 6
   EXPECT_GT(count_ink(whole, kTrainInk, middle - 20, middle + 20), 20);
   EXPECT_EQ(count_ink(broken, kTrainInk, middle - 20, middle + 20), 0);
@@ -118,25 +118,25 @@ TEST(Curves, AreNotHiddenByTheLegend) {
                                          {2, 1, 2.0, 0.16, 1.96, 0.14},
                                          {3, 1, 1.9, 0.22, 1.96, 0.14},
                                          {4, 1, 1.8, 0.30, 1.81, 0.18}};
-  const data::Image image = picture_of(curves_png(rising));
+  const data::Image image = picture_of(curves_png(rising, 1));
   EXPECT_GT(count_ink(image, kTrainInk, 820, 860), 60) << "accuracy of the last epoch, in the upper right corner";
 }
 
 TEST(Curves, StandNoEpochAndValuesThatAreNone) {
-  EXPECT_GT(picture_of(curves_png({})).width, 0);
-  EXPECT_GT(picture_of(curves_png(run_of(1))).width, 0);
+  EXPECT_GT(picture_of(curves_png({}, 1)).width, 0);
+  EXPECT_GT(picture_of(curves_png(run_of(1), 1)).width, 0);
   auto epochs = run_of(3);
   for (EpochMetrics& epoch : epochs) epoch.val_loss = epoch.val_accuracy = kNan;
   epochs[1].train_loss = std::numeric_limits<double>::infinity();
-  EXPECT_GT(count_ink(picture_of(curves_png(epochs)), kTrainInk, 0, 900), 0);
+  EXPECT_GT(count_ink(picture_of(curves_png(epochs, 1)), kTrainInk, 0, 900), 0);
 }
 
-TEST(Curves, AreTheSameBytesForTheSameNumbers) { EXPECT_EQ(*curves_png(run_of(9)), *curves_png(run_of(9))); }
+TEST(Curves, AreTheSameBytesForTheSameNumbers) { EXPECT_EQ(*curves_png(run_of(9), 1), *curves_png(run_of(9), 1)); }
 
 TEST(Curves, SayWhereTheyCannotBeWritten) {
   const testing::TemporaryDirectory folder;
-  EXPECT_TRUE(write_curves(folder.file("a.png"), run_of(3)).ok());
-  const Status nowhere = write_curves(folder.file("none/a.png"), run_of(3));
+  EXPECT_TRUE(write_curves(folder.file("a.png"), run_of(3), 1).ok());
+  const Status nowhere = write_curves(folder.file("none/a.png"), run_of(3), 1);
   ASSERT_FALSE(nowhere.ok());
   EXPECT_THAT(nowhere.error().message, HasSubstr(folder.file("none/a.png")));
 }

@@ -69,6 +69,18 @@ TEST(CommandLine, TakesTheLastOfRepeatedOptions) {
   EXPECT_EQ(parsed<TrainOptions>({"--epochs", "1", "--epochs=7"}).epochs, 7);
 }
 
+TEST(CommandLine, ReadsNumbersAsTheyAreWritten) {
+  EXPECT_EQ(parsed<TrainOptions>({"--epochs", "010"}).epochs, 10) << "not octal";
+  EXPECT_EQ(parsed<TrainOptions>({"--seed", "18446744073709551615"}).seed, 18446744073709551615U);
+  EXPECT_EQ(parsed<TrainOptions>({"--lr", "1e-4"}).lr, 1e-4);
+  // Rounded to a long double first, and then to a double, this one is another.
+  EXPECT_EQ(parsed<TrainOptions>({"--lr", "1.000000000000000111022302462515654042363166809082031250001"}).lr,
+            1.000000000000000111022302462515654042363166809082031250001);
+  EXPECT_EQ(parsed<TrainOptions>({"--weight-decay", "0.1"}).weight_decay, 0.1);
+  EXPECT_EQ(parsed<TrainOptions>({"--collective-timeout", "7"}).collective_timeout, std::chrono::seconds(7));
+  EXPECT_EQ(parsed<TrainOptions>({"--save-every", "5", "--threads=3"}).save_every, 5);
+}
+
 TEST(CommandLine, ReadsMixedPrecision) {
   EXPECT_EQ(parsed<TrainOptions>({"--amp"}).amp, AmpChoice::kDeviceDefault);
   EXPECT_EQ(parsed<TrainOptions>({"--amp", "--epochs", "2"}).amp, AmpChoice::kDeviceDefault);
@@ -135,6 +147,14 @@ TEST(CommandLine, NamesWhatIsWrong) {
       {{"--lr", "1e-3x"}, "--lr: '1e-3x' is not a number"},
       {{"--weight-decay", "-1"}, "--weight-decay: '-1' is not a number of at least 0"},
       {{"--num-workers", "-1"}, "--num-workers: '-1' is not a whole number from 0 to 256"},
+      {{"--ema", "1.5"}, "--ema: '1.5' is not a number from 0 to 1"},
+      {{"--label-smoothing=-0.1"}, "--label-smoothing: '-0.1' is not a number from 0 to 1"},
+      {{"--image-size=-32"}, "--image-size: '-32' is not a whole number from 1 to 16384"},
+      {{"--threads", "0"}, "--threads: '0' is not a whole number from 1 to 1024"},
+      {{"--collective-timeout", "soon"}, "--collective-timeout: 'soon' is not a whole number from 1 to 1000000"},
+      {{"--optimizer", "1"}, "'1' is not one of adam|adamw|sgd"},
+      {{"--max-pixels", "0"}, "--max-pixels: '0' is not a whole number from 1"},
+      {{"predict", "--checkpoint", "c", "x", "--max-pixels", "many"}, "--max-pixels: 'many' is not a whole number"},
       {{"--seed", "-1"}, "--seed: '-1' is not a whole number from 0"},
       {{"--seed", "18446744073709551616"}, "--seed: '18446744073709551616' is not"},
       {{"--overwrite=maybe"}, "--overwrite takes no value"},
@@ -206,15 +226,20 @@ TEST(CommandLine, SplitTakesTwoOrThreeSharesOfAFolder) {
   EXPECT_EQ(refusal({"--split=0.9,0.1"}), "--split divides a folder: give --data too");
   EXPECT_EQ(refusal({"--data=d", "--split=0.9,0.2"}).substr(0, 46), "--split: '0.9,0.2' does not sum to 1, as 0.8,0");
   EXPECT_THAT(refusal({"--data=d", "--split=1"}), HasSubstr("'1' is not two or three shares"));
-  EXPECT_THAT(refusal({"--data=d", "--split=a,b"}), HasSubstr("'a' is not a number of at least 0"));
+  EXPECT_THAT(refusal({"--data=d", "--split=a,b"}), HasSubstr("'a' is not a number from 0 to 1"));
 }
 
 TEST(CommandLine, HowPicturesAreDecoded) {
   const auto options = parsed<TrainOptions>({"--max-pixels=500000000", "--exif-orientation"});
   EXPECT_EQ(options.data.max_pixels, 500'000'000);
-  EXPECT_TRUE(options.data.exif_orientation);
+  EXPECT_EQ(options.data.exif_orientation, true);
   EXPECT_EQ(parsed<TrainOptions>({}).data.max_pixels, data::kDefaultMaxPixels);
-  EXPECT_FALSE(parsed<TrainOptions>({}).data.exif_orientation);
+  EXPECT_EQ(parsed<TrainOptions>({}).data.exif_orientation, std::nullopt) << "the checkpoint's of a run that continues";
+  const auto predict = parsed<PredictOptions>(
+      {"predict", "--checkpoint=c", "x.jpg", "--max-pixels=1000", "--exif-orientation", "--no-exif-orientation"});
+  EXPECT_EQ(predict.max_pixels, 1000);
+  EXPECT_EQ(predict.exif_orientation, false);
+  EXPECT_EQ(parsed<EvalOptions>({"eval", "--checkpoint=c", "--exif-orientation"}).data.exif_orientation, true);
 }
 
 // The manual page and the program know the same options.

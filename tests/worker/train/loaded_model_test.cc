@@ -46,11 +46,13 @@ class LoadedModelTest : public ::testing::Test {
 };
 
 TEST_F(LoadedModelTest, TakesClassesAndSizeFromTheCheckpoint) {
-  const auto loaded = accepted(with({{"classes", List{"a", "b", "c"}}, {"options", Dict{{"image_size", 96}}}}));
+  const auto loaded = accepted(
+      with({{"classes", List{"a", "b", "c"}}, {"options", Dict{{"image_size", 96}, {"exif_orientation", true}}}}));
   ASSERT_TRUE(loaded.ok()) << loaded.error().message;
   EXPECT_EQ(loaded->outputs, 3);
   EXPECT_EQ(loaded->classes, (std::vector<std::string>{"a", "b", "c"}));
   EXPECT_EQ(loaded->image_size, 96);
+  EXPECT_EQ(loaded->exif_orientation, true);
   const auto indexed = accepted(with({{"class_to_idx", Dict{{"c", 2}, {"a", 0}, {"b", 1}}}}));
   ASSERT_TRUE(indexed.ok()) << indexed.error().message;
   EXPECT_EQ(indexed->classes, (std::vector<std::string>{"a", "b", "c"}));

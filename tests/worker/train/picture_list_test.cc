@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 
 #include "tests/temporary_directory.h"
@@ -56,6 +57,27 @@ TEST_F(PictureListTest, NothingToPredictIsAnError) {
   touch("readme.txt");
   EXPECT_THAT(list({path()}).error().message, HasSubstr("no JPEG or PNG"));
   EXPECT_THAT(list({"-"}, "\n").error().message, HasSubstr("standard input"));
+}
+
+TEST_F(PictureListTest, PicturesAreDecodedAsAskedFor) {
+  data::Image drawn{6, 4, std::vector<uint8_t>(6 * 4 * 3, 200)};
+  std::vector<uint8_t> jpeg = data::encode_jpeg(drawn, 90).value();
+  // An EXIF segment behind the first marker: orientation 6, a quarter turn.
+  const std::vector<uint8_t> exif = {0xff, 0xe1, 0, 34, 'E', 'x', 'i', 'f', 0, 0, 'M', 'M', 0, 42, 0, 0, 0, 8,
+                                     0,    1,    1, 18, 0,   3,   0,   0,   0, 1, 0,   6,   0, 0,  0, 0, 0, 0};
+  jpeg.insert(jpeg.begin() + 2, exif.begin(), exif.end());
+  std::ofstream(path("turned.jpg"), std::ios::binary)
+      .write(reinterpret_cast<const char*>(jpeg.data()), std::ssize(jpeg));
+  const auto size = [&](const data::DecodeOptions& decode) {
+    const PictureList pictures({path("turned.jpg")}, decode);
+    data::Image image;
+    data::MemoryLease memory;
+    const Status read = pictures.load_into(0, image, memory);
+    return read ? std::to_string(image.width) + "x" + std::to_string(image.height) : read.error().message;
+  };
+  EXPECT_EQ(size({}), "6x4");
+  EXPECT_EQ(size({.exif_orientation = true}), "4x6");
+  EXPECT_THAT(size({.max_pixels = 23}), HasSubstr("turned.jpg"));
 }
 
 TEST_F(PictureListTest, ABrokenPictureIsRemembered) {
