@@ -8,6 +8,8 @@ if(FERRUN_WITH_TORCH)
               TIMEOUT 600 DEPENDS ferrun worker)
   ferrun_test(train_resume_test SOURCES train_resume_test.cc LIBS ferrun_train_test_support LABELS e2e
               TIMEOUT 900 DEPENDS ferrun worker)
+  ferrun_test(train_elastic_test SOURCES train_elastic_test.cc opened_files.cc LIBS ferrun_train_test_support LABELS e2e
+              TIMEOUT 600 DEPENDS ferrun worker)
   ferrun_test(train_continue_test SOURCES train_continue_test.cc LIBS ferrun_train_test_support LABELS e2e
               TIMEOUT 600 DEPENDS ferrun worker)
 endif()
