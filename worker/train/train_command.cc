@@ -169,11 +169,14 @@ RunIdentity identity_of(const TrainOptions& options, const Job& job, const data:
                       {"warmup", whole(options.warmup)},
                       {"optimizer", name_of(options.optimizer)},
                       {"momentum", options.momentum},
+                      {"nesterov", options.nesterov},
                       {"weight_decay", weight_decay(options)},
                       {"clip_grad", options.clip_grad},
                       {"ema", options.ema},
                       {"label_smoothing", options.label_smoothing},
                       {"class_weights", options.class_weights == ClassWeights::kBalanced ? "balanced" : "none"},
+                      {"monitor", name_of(options.monitor)},
+                      {"min_delta", options.min_delta},
                       {"device", job.device.name()},
                       {"precision", precision_name(arithmetic)},
                       {"channels_last", options.channels_last},
@@ -185,6 +188,7 @@ RunIdentity identity_of(const TrainOptions& options, const Job& job, const data:
   if (options.schedule == ScheduleChoice::kCosine) {
     identity.options.emplace_back("cosine_epochs", whole(options.epochs));
   }
+  identity.length = {{"epochs", whole(options.epochs)}, {"patience", whole(options.patience)}};
   return identity;
 }
 
@@ -270,6 +274,7 @@ struct Start {
   std::string checkpoint_file;  // empty: afresh
   checkpoint::Value checkpoint;
   RestoreRules rules;
+  std::vector<std::string> notes = {};  // of the options of a run that goes on
 };
 
 Result<at::Tensor> class_weights(const TrainOptions& options, const data::Dataset& pictures, c10::Device device) {
@@ -309,6 +314,7 @@ Status resume(Start& start, Checkpointer& checkpointer, const TrainingState& sta
   const Result<Restored> restored = checkpointer.restore(start.checkpoint, start.rules);
   start.checkpoint = {};
   if (!restored) return cannot_continue(start, restored.error());
+  for (const std::string& note : start.notes) log.say("note: " + note);
   for (const std::string& note : restored->notes) log.say("note: " + note);
   for (const std::string& warning : restored->warnings) {
     log.say("note: " + warning + "; the run will not equal an undisturbed one");
@@ -460,6 +466,7 @@ std::variant<Start, Ending> decide_start(const TrainOptions& asked, const Job& j
   if (std::optional<Ending> failure = agree(*job.group, usable)) return *failure;
   start.options = std::move(continued->options);
   start.rules = {continued->new_schedule, std::move(continued->hyperparameters)};
+  start.notes = std::move(continued->notes);
   return start;
 }
 
