@@ -3,3 +3,5 @@ ferrun_test(ddp_parity_test SOURCES ddp_test.cc peer_values.cc LIBS ferrun_rank_
             LABELS parity TIMEOUT 600)
 ferrun_test(worker_checkpoint_test SOURCES train_checkpoint_test.cc weights_test.cc LIBS ferrun_process_test_support nlohmann_json::nlohmann_json
             LABELS parity TIMEOUT 600 DEPENDS worker)
+ferrun_test(worker_continuation_test SOURCES train_continuation_test.cc peer_values.cc
+            LIBS ferrun_process_test_support ferrun_checkpoint nlohmann_json::nlohmann_json LABELS parity TIMEOUT 900 DEPENDS worker)
