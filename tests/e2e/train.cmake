@@ -10,6 +10,10 @@ if(FERRUN_WITH_TORCH)
               TIMEOUT 900 DEPENDS ferrun worker)
   ferrun_test(train_lost_test SOURCES train_lost_test.cc LIBS ferrun_train_test_support LABELS e2e
               TIMEOUT 600 DEPENDS ferrun worker)
+  ferrun_test(train_elastic_test SOURCES train_elastic_test.cc opened_files.cc LIBS ferrun_train_test_support LABELS e2e
+              TIMEOUT 600 DEPENDS ferrun worker)
+  ferrun_test(train_batch_test SOURCES train_batch_test.cc LIBS ferrun_train_test_support LABELS e2e TIMEOUT 600
+              DEPENDS ferrun worker)
   ferrun_test(train_continue_test SOURCES train_continue_test.cc LIBS ferrun_train_test_support LABELS e2e
               TIMEOUT 600 DEPENDS ferrun worker)
 endif()

@@ -83,6 +83,24 @@ TEST_F(ContinuedRun, TakesOptionsThatAreGivenAndKeepsTheOthers) {
   EXPECT_EQ(last_metric("out", 1), "0.0005");
 }
 
+// What is better, for how long it may fail to come, how many epochs there are: of the first start alone.
+TEST_F(ContinuedRun, EndsEarlyWhereItWouldHaveWithoutTheStop) {
+  const Words recipe = {"--monitor",  "val_loss", "--min-delta", "0.5",         "--patience",
+                        "2",          "--ema",    "0.9",         "--optimizer", "sgd",
+                        "--nesterov", "--lr",     "0.01",        "--epochs",    "9",
+                        "--gamma",    "0.5",      "--scheduler", "plateau",     "--plateau-patience",
+                        "0"};
+  EXPECT_THAT(run(job(2, "calm", recipe)), HasSubstr("stopped early: val_loss has not been better than"));
+  Program training(job(2, "out", recipe), options());
+  ASSERT_TRUE(training.wait_for_output("epoch 1/9")) << training.err();
+  training.signal(SIGTERM);
+  EXPECT_EQ(training.wait().shell_code(), 128 + SIGTERM) << training.err();
+  const std::string told = run({FERRUN_BIN_DIR "/ferrun", "--nproc-per-node", "2", "worker", "--faces", "10",
+                                "--output-dir", directory.file("out"), "--resume"});
+  EXPECT_THAT(told, AllOf(HasSubstr("/9"), Not(HasSubstr("note:"))));
+  expect_equal_outputs("calm", "out");
+}
+
 TEST_F(ContinuedRun, BringsTheBestModelAlong) {
   run(job(1, "out", {"--epochs", "1"}));
   const std::string best = read_file(path("out", "best_model.pt"));
@@ -120,14 +138,8 @@ TEST_F(ContinuedRun, IsAskedToStopInItsValidation) {
   Program training(job(2, "out", data), options());
   ASSERT_TRUE(eventually([&] { return place("out").samples_done == 7; })) << training.err();
   const pid_t rank = worker_pid(0, 0);
-  const auto computed = [rank] {
-    std::istringstream stat(read_file("/proc/" + std::to_string(rank) + "/schedstat"));
-    double nanoseconds = 0.0;
-    stat >> nanoseconds;
-    return nanoseconds / 1e9;
-  };
-  const double before = computed();
-  ASSERT_TRUE(eventually([&] { return computed() > before + 1.0; })) << "it is in its validation by now";
+  const double before = computing_seconds(rank);
+  ASSERT_TRUE(eventually([&] { return computing_seconds(rank) > before + 1.0; })) << "it is in its validation by now";
   training.signal(SIGTERM);
   EXPECT_EQ(training.wait().shell_code(), 128 + SIGTERM) << training.err();
   EXPECT_THAT(training.out(), HasSubstr("stopped by SIGTERM after 0 epochs and 2 steps"));

@@ -2,7 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <csignal>
+#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <random>
 
@@ -67,38 +70,69 @@ TEST_P(ExactResume, AfterTheJobWasAskedToStop) {
   expect_equal_outputs("calm", "stopped");
 }
 
-using WholeRecipe = Training;
+// How many kills in all; `.ci/run kills` asks for 50.
+int kills_wanted() {
+  const char* const asked = std::getenv("FERRUN_KILLS");
+  return asked == nullptr ? 6 : std::max(1, std::atoi(asked));
+}
+
+class WholeRecipe : public Training {
+ protected:
+  // Runs `recipe` and kills its workers, one after another or both at once, at moments that `random` draws: some
+  // checkpoints into the attempt, and some milliseconds of computing further, be that in a step, in a save or in a
+  // validation. Returns how many kills met a living worker.
+  int run_with_kills(const std::string& output, const Words& recipe, int most, std::mt19937& random) const {
+    Program disturbed(job(2, output, recipe, {"--max-restarts", std::to_string(most)}), options());
+    int kills = 0;
+    for (int attempt = 0; kills < most; ++attempt) {
+      const auto rank = static_cast<int>(random() % 2);
+      const bool both = random() % 4 == 0;
+      const auto saves = static_cast<int>(random() % 8);
+      const double seconds = static_cast<double>(random() % 40) / 1000;
+      const pid_t victim = worker_pid(rank, attempt), other = worker_pid(1 - rank, attempt);
+      const auto gone = [victim] { return !process_exists(victim); };
+      for (int save = 0; save < saves && !gone(); ++save) {
+        const auto before = last_save(output);
+        if (!eventually([&] { return last_save(output) != before || gone(); })) break;
+      }
+      const double computed = computing_seconds(victim) + seconds;
+      eventually([&] { return computing_seconds(victim) >= computed || gone(); });
+      if (kill(victim, SIGKILL) != 0) break;  // the run has ended before
+      ++kills;
+      if (both && kill(other, SIGKILL) == 0) ++kills;
+    }
+    EXPECT_TRUE(disturbed.wait().success()) << disturbed.out() << disturbed.err();
+    return kills;
+  }
+
+ private:
+  std::filesystem::file_time_type last_save(const std::string& output) const {
+    std::error_code ignored;
+    return std::filesystem::last_write_time(path(output, "last_model.pt"), ignored);
+  }
+};
 
 // All that a run remembers besides weights and optimizer: gradients that add up, an average of the weights, a schedule
-// that looks at the epoch. Workers die at moments drawn from a seed; --gtest_random_seed gives others.
+// that looks at the epoch. The moments are drawn from a seed; --gtest_random_seed gives others.
 TEST_F(WholeRecipe, ResumesExactlyAfterKillsAtRandom) {
-  constexpr int kKills = 6;
+  constexpr int kKillsOfARun = 6;
   const Words recipe = {"--faces",         "20",       "--epochs",    "4",    "--save-every",      "1",
                         "--accumulate",    "2",        "--ema",       "0.9",  "--warmup",          "1",
                         "--scheduler",     "cosine",   "--clip-grad", "1",    "--label-smoothing", "0.1",
                         "--class-weights", "balanced", "--optimizer", "adamw"};
   run(job(2, "calm", recipe));
-  Program disturbed(job(2, "disturbed", recipe, {"--max-restarts", std::to_string(kKills)}), options());
   std::mt19937 random(20261128U + static_cast<unsigned>(GTEST_FLAG_GET(random_seed)));
-  int restarts = 0;
-  for (; restarts < kKills; ++restarts) {
-    const pid_t victim = worker_pid(static_cast<int>(random() % 2), restarts);
-    // Up to some steps further on, wherever that is: in a step, in a save, in a validation.
-    const auto saves = static_cast<int>(random() % 8);
-    const std::string last = path("disturbed", "last_model.pt");
-    for (int save = 0; save < saves && process_exists(victim); ++save) {
-      std::error_code ignored;
-      const auto before = std::filesystem::last_write_time(last, ignored);
-      if (!eventually(
-              [&] { return std::filesystem::last_write_time(last, ignored) != before || !process_exists(victim); })) {
-        break;
-      }
-    }
-    if (kill(victim, SIGKILL) != 0) break;  // the run has ended before
+  const int wanted = kills_wanted();
+  for (int kills = 0, number = 1; kills < wanted; ++number) {
+    const std::string output = "disturbed-" + std::to_string(number);
+    const int met = run_with_kills(output, recipe, std::min(kKillsOfARun, wanted - kills), random);
+    ASSERT_GT(met, 0) << "the run was over before its first kill";
+    kills += met;
+    expect_equal_outputs("calm", output);
+    ASSERT_FALSE(HasFailure()) << "in run " << number << ", after " << kills << " kills in all";
+    std::printf("%d kills, and the run of %s equals the undisturbed one\n", kills, output.c_str());
+    std::filesystem::remove_all(directory.file(output));
   }
-  EXPECT_TRUE(disturbed.wait().success()) << disturbed.out() << disturbed.err();
-  EXPECT_GT(restarts, 2);
-  expect_equal_outputs("calm", "disturbed");
 }
 
 using TrainingRun = Training;

@@ -98,6 +98,13 @@ pid_t Training::worker_pid(int rank, int restart_count) const {
   return found;
 }
 
+double Training::computing_seconds(pid_t pid) {
+  std::istringstream stat(read_file("/proc/" + std::to_string(pid) + "/schedstat"));
+  double nanoseconds = 0.0;
+  stat >> nanoseconds;
+  return nanoseconds / 1e9;
+}
+
 void Training::expect_equal_outputs(const std::string& a, const std::string& b) const {
   EXPECT_EQ(read_file(path(a, "metrics.csv")), read_file(path(b, "metrics.csv")));
   EXPECT_EQ(content(path(a, "last_model.pt")), content(path(b, "last_model.pt")));

@@ -27,6 +27,9 @@ class Training : public ::testing::Test {
   // The living worker with this rank and restart count; waits for it.
   pid_t worker_pid(int rank, int restart_count) const;
 
+  // The processor time that its main thread has had; 0 for one that is gone.
+  static double computing_seconds(pid_t pid);
+
   std::string path(const std::string& output, const std::string& name) const {
     return directory.file(output) + "/" + name;
   }

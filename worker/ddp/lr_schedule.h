@@ -20,6 +20,8 @@ class LrSchedule {
 
   // PyTorch's class: "StepLR"; with a warm-up "LinearLR, then StepLR".
   virtual std::string name() const = 0;
+  // Whether step() looks at its metric.
+  virtual bool watches_metric() const { return false; }
   // Once an epoch, after its last optimizer step. `metric` of the epoch that has ended: ReduceLROnPlateau alone looks
   // at it, and counts one that is not a number as no improvement.
   virtual void step(double metric) = 0;

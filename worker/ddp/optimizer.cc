@@ -37,19 +37,6 @@ Error state_mismatch(const std::string& what) {
   return {ErrorKind::kUser, "the optimizer state does not fit: " + what};
 }
 
-// The class in torch.optim that writes such a group: each writes keys that no other does.
-std::string optimizer_of(const Value& group) {
-  const auto has = [&](const char* key) { return group.find(key) != nullptr; };
-  if (has("dampening")) return number(group, "momentum").value_or(0) != 0 ? "SGD with momentum" : "SGD";
-  if (has("momentum_decay")) return "NAdam";
-  if (has("betas") && has("amsgrad")) return is_true(group, "decoupled_weight_decay") ? "AdamW" : "Adam";
-  if (has("betas")) return has("decoupled_weight_decay") ? "RAdam" : "Adamax";
-  if (has("centered")) return "RMSprop";
-  if (has("rho")) return "Adadelta";
-  if (has("lr_decay")) return "Adagrad";
-  return "another optimizer";
-}
-
 std::string class_of(const std::string& name) { return name.substr(0, name.find(' ')); }
 
 // Whether SGD has momentum is a hyperparameter, which the state brings with it. Before torch 2.7 Adam and AdamW wrote
@@ -100,6 +87,19 @@ std::unique_ptr<Optimizer> optimizer_from(std::vector<at::Tensor> parameters, co
 }
 
 }  // namespace
+
+// Each class writes keys that no other does.
+std::string optimizer_of(const Value& group) {
+  const auto has = [&](const char* key) { return group.find(key) != nullptr; };
+  if (has("dampening")) return number(group, "momentum").value_or(0) != 0 ? "SGD with momentum" : "SGD";
+  if (has("momentum_decay")) return "NAdam";
+  if (has("betas") && has("amsgrad")) return is_true(group, "decoupled_weight_decay") ? "AdamW" : "Adam";
+  if (has("betas")) return has("decoupled_weight_decay") ? "RAdam" : "Adamax";
+  if (has("centered")) return "RMSprop";
+  if (has("rho")) return "Adadelta";
+  if (has("lr_decay")) return "Adagrad";
+  return "another optimizer";
+}
 
 void Optimizer::step(const at::Tensor& grad_scale, const at::Tensor& found_inf) {
   const c10::NoGradGuard no_grad;

@@ -82,6 +82,10 @@ struct SgdOptions {
   bool nesterov = false;  // needs momentum, and no dampening
 };
 
+// The class in torch.optim that wrote such an entry of 'param_groups': "Adam", "SGD with momentum". Adam and AdamW of
+// before torch 2.7 are both "Adam".
+std::string optimizer_of(const checkpoint::Value& group);
+
 using OptimizerOptions = std::variant<AdamOptions, SgdOptions>;
 
 // The optimizer that the options describe. Failure: a value that PyTorch refuses as well; the error names it.

@@ -12,6 +12,7 @@ class ReduceLrOnPlateau : public LrSchedule {
   ReduceLrOnPlateau(double initial_lr, ReduceLrOnPlateauOptions options);
 
   std::string name() const override { return "ReduceLROnPlateau"; }
+  bool watches_metric() const override { return true; }
   void step(double metric) override;
   checkpoint::Value state_dict() const override;
   // PyTorch's state has no initial rate: that one stays.

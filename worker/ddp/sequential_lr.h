@@ -31,6 +31,7 @@ class SequentialLr : public LrSchedule {
   SequentialLr(LinearLr first, std::unique_ptr<LrSchedule> second, int64_t milestone);
 
   std::string name() const override { return first_.name() + ", then " + second_->name(); }
+  bool watches_metric() const override { return second_->watches_metric(); }
   void step(double metric) override;
   void continue_at(int64_t epoch, double lr) override;
   void begin() override;

@@ -2,6 +2,7 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 
+#include <cmath>
 #include <mutex>
 
 #include "worker/checkpoint/module_state.h"
@@ -92,15 +93,26 @@ Status restore_parts(const Value& checkpoint, const RunParts& parts, const Resto
   return read_state(checkpoint, parts.state);
 }
 
+// A schedule from its beginning to the epochs that are done. A history that lacks some of them (Python's) has no
+// metrics for one that looks at them: it begins here.
+void take_to_epoch(ddp::LrSchedule& schedule, const TrainingState& state) {
+  if (schedule.watches_metric() && std::ssize(state.history) < state.epoch) {
+    return schedule.continue_at(state.epoch, schedule.initial_lr());
+  }
+  for (int64_t epoch = 0; epoch < state.epoch; ++epoch) {
+    const auto known = static_cast<size_t>(epoch);
+    schedule.step(known < state.history.size() ? monitored(state.early_stopping.monitor, state.history[known])
+                                               : std::nan(""));
+  }
+}
+
 // After the state and the optimizer. PyTorch's tutorials save no scheduler: its optimizer's learning rate is then where
 // the schedule had got to.
 Status restore_schedule(const Value& checkpoint, const RunParts& parts, const RestoreRules& rules,
                         std::vector<std::string>& notes) {
   ddp::LrSchedule& schedule = parts.schedule;
   if (rules.new_schedule) {
-    for (const EpochMetrics& metrics : parts.state.history) {
-      schedule.step(monitored(parts.state.early_stopping.monitor, metrics));
-    }
+    take_to_epoch(schedule, parts.state);
     return ok_status();
   }
   if (const Value* const saved = checkpoint.find("scheduler_state_dict")) return schedule.load_state_dict(*saved);
@@ -152,6 +164,7 @@ Value checkpoint_value(const RunParts& parts, const RunIdentity& identity, const
   dict.emplace_back("world_size", int64_t{identity.world_size});
   if (launch) {
     if (parts.average != nullptr) dict.emplace_back("ema_state_dict", parts.average->state_dict());
+    dict.emplace_back("length", identity.length);
     dict.emplace_back("launch_id", identity.launch_id);
   }
   return dict;

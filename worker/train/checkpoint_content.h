@@ -31,11 +31,12 @@ struct RunIdentity {
   checkpoint::Dict options;  // what the numbers depend on: seed, batch size, world size, …
   std::string launch_id;
   int world_size = 1;
+  checkpoint::Dict length = {};  // when it is to end: epochs, patience
 };
 
 // `rng_states`: the default generator's state of every rank, by rank. With `launch` the checkpoint says which launch
-// wrote it, and has the weights' average beside the weights; best_model.pt does without, so that equal runs write equal
-// files.
+// wrote it and how long the run is to be, and has the weights' average beside the weights; best_model.pt does without,
+// so that equal runs write equal files.
 checkpoint::Value checkpoint_value(const RunParts& parts, const RunIdentity& identity,
                                    const std::vector<at::Tensor>& rng_states, bool launch);
 

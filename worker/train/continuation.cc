@@ -3,6 +3,7 @@
 #include <limits>
 #include <tuple>
 
+#include "worker/train/state_options.h"
 #include "worker/train/value_fields.h"
 
 namespace ferrun::train {
@@ -10,9 +11,20 @@ namespace {
 
 using checkpoint::Value;
 
+// A damaged entry is none.
+Value saved_options(const Value& checkpoint) {
+  const Value* const told = checkpoint.find("options");
+  return told != nullptr && told->get<checkpoint::Dict>() != nullptr ? *told : Value(options_of_states(checkpoint));
+}
+
+Value saved_length(const Value& checkpoint) {
+  const Value* const told = checkpoint.find("length");
+  return told == nullptr ? Value() : *told;
+}
+
 class SavedOptions {
  public:
-  SavedOptions(const Value* saved, const TrainOptions& asked) : saved_(saved), asked_(asked) {}
+  SavedOptions(Value saved, const TrainOptions& asked) : saved_(std::move(saved)), asked_(asked) {}
 
   // The integer `key` for the option that the command line calls `name`; nothing when that was given, or is not saved.
   std::optional<int64_t> integer(const char* key, const std::string& name, int64_t lowest, int64_t highest) {
@@ -24,8 +36,8 @@ class SavedOptions {
   }
   std::optional<double> number(const char* key, const std::string& name) {
     const Value* const entry = unless_given(key, name);
-    if (entry == nullptr) return std::nullopt;
-    const Result<double> value = number_field(*saved_, key);
+    if (entry == nullptr || entry->is_none()) return std::nullopt;
+    const Result<double> value = number_field(saved_, key);
     if (value && *value >= 0.0) return *value;
     return refuse(key, *entry), std::nullopt;
   }
@@ -34,28 +46,38 @@ class SavedOptions {
     const std::string* const value = entry == nullptr ? nullptr : entry->get<std::string>();
     return value == nullptr ? std::nullopt : std::optional(*value);
   }
+  std::optional<bool> flag(const char* key, const std::string& name) const {
+    const Value* const entry = unless_given(key, name);
+    const bool* const value = entry == nullptr ? nullptr : entry->get<bool>();
+    return value == nullptr ? std::nullopt : std::optional(*value);
+  }
+  // Given, but nobody can say whether it is what the checkpoint's run had.
+  bool untold(const char* key, const std::string& name) const {
+    const Value* const before = saved_.find(key);
+    return asked_.given.contains(name) && before != nullptr && before->is_none();
+  }
   // Given, and not what the checkpoint's run had.
   bool changed(const char* key, const std::string& name, double now) const {
-    if (!asked_.given.contains(name)) return false;
-    const Result<double> before = saved_ == nullptr ? Result<double>(Error{}) : number_field(*saved_, key);
+    if (!asked_.given.contains(name) || untold(key, name)) return false;
+    const Result<double> before = number_field(saved_, key);
     return !before || *before != now;
   }
   bool changed(const char* key, const std::string& name, const std::string& now) const {
-    const Value* const before = saved_ == nullptr ? nullptr : saved_->find(key);
+    const Value* const before = saved_.find(key);
     return asked_.given.contains(name) && (before == nullptr || value_text(*before) != now);
   }
   const Status& problem() const { return problem_; }
 
  private:
   const Value* unless_given(const char* key, const std::string& name) const {
-    return saved_ == nullptr || asked_.given.contains(name) ? nullptr : saved_->find(key);
+    return asked_.given.contains(name) ? nullptr : saved_.find(key);
   }
   void refuse(const char* key, const Value& value) {
     problem_ = Error{ErrorKind::kUser,
                      std::string("its option ") + key + " is " + value_text(value) + ", which no run can have had"};
   }
 
-  const Value* saved_;
+  Value saved_;
   const TrainOptions& asked_;
   Status problem_ = ok_status();
 };
@@ -85,7 +107,7 @@ Result<Continuation> continue_options(const TrainOptions& asked, const Value& ch
   Continuation continuation;
   continuation.options = asked;
   TrainOptions& options = continuation.options;
-  SavedOptions saved(checkpoint.find("options"), asked);
+  SavedOptions saved(saved_options(checkpoint), asked);
   if (const auto size = saved.integer("image_size", "image-size", 1, kMost)) {
     options.data.image_size = static_cast<int>(*size);
   }
@@ -103,6 +125,7 @@ Result<Continuation> continue_options(const TrainOptions& asked, const Value& ch
   const std::tuple<const char*, const char*, double*> numbers[] = {
       {"lr", "lr", &options.lr},
       {"gamma", "gamma", &options.gamma},
+      {"min_delta", "min-delta", &options.min_delta},
       {"momentum", "momentum", &options.momentum},
       {"clip_grad", "clip-grad", &options.clip_grad},
       {"ema", "ema", &options.ema},
@@ -119,6 +142,12 @@ Result<Continuation> continue_options(const TrainOptions& asked, const Value& ch
                        : *schedule == "plateau" ? ScheduleChoice::kPlateau
                                                 : ScheduleChoice::kStep;
   }
+  if (const auto monitor = saved.text("monitor", "monitor")) {
+    for (const Monitor each : {Monitor::kAccuracy, Monitor::kLoss, Monitor::kF1}) {
+      if (*monitor == name_of(each)) options.monitor = each;
+    }
+  }
+  if (const auto nesterov = saved.flag("nesterov", "nesterov")) options.nesterov = *nesterov;
   if (const auto weights = saved.text("class_weights", "class-weights")) {
     options.class_weights = *weights == "balanced" ? ClassWeights::kBalanced : ClassWeights::kNone;
   }
@@ -128,19 +157,35 @@ Result<Continuation> continue_options(const TrainOptions& asked, const Value& ch
     options.data.transforms = *parsed;
   }
   if (!asked.data.exif_orientation) options.data.exif_orientation = exif_orientation_of(checkpoint);
-  if (!saved.problem()) return saved.problem().error();
   const bool cosine = options.schedule == ScheduleChoice::kCosine;
+  const bool plateau = options.schedule == ScheduleChoice::kPlateau;
+  if (cosine) options.epochs = saved.integer("cosine_epochs", "epochs", 1, kMost).value_or(options.epochs);
+  // How long the run is to be stands beside its options: its numbers do not depend on it.
+  SavedOptions length(saved_length(checkpoint), asked);
+  if (const auto epochs = length.integer("epochs", "epochs", 1, kMost)) options.epochs = *epochs;
+  if (const auto epochs = length.integer("patience", "patience", 0, kMost)) options.patience = *epochs;
+  for (const SavedOptions& each : {saved, length}) {
+    if (!each.problem()) return each.problem().error();
+  }
   continuation.new_schedule =
       saved.changed("lr", "lr", options.lr) || saved.changed("gamma", "gamma", options.gamma) ||
       saved.changed("step_size", "step-size", static_cast<double>(options.step_size)) ||
       saved.changed("warmup", "warmup", static_cast<double>(options.warmup)) ||
       (cosine && saved.changed("cosine_epochs", "epochs", static_cast<double>(options.epochs))) ||
+      (plateau &&
+       saved.changed("plateau_patience", "plateau-patience", static_cast<double>(options.plateau_patience))) ||
       saved.changed("scheduler", "scheduler", std::string(name_of(options.schedule)));
   if (asked.given.contains("weight-decay")) {
     continuation.hyperparameters.emplace_back("weight_decay", *options.weight_decay);
   }
   if (options.optimizer == OptimizerChoice::kSgd && asked.given.contains("momentum")) {
     continuation.hyperparameters.emplace_back("momentum", options.momentum);
+  }
+  if (options.optimizer == OptimizerChoice::kSgd && asked.given.contains("nesterov")) {
+    continuation.hyperparameters.emplace_back("nesterov", options.nesterov);
+  }
+  if (!continuation.new_schedule && saved.untold("lr", "lr")) {
+    continuation.notes.emplace_back("--lr is left out: the checkpoint's schedule goes on at its own rate");
   }
   return continuation;
 }

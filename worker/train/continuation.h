@@ -21,10 +21,12 @@ struct Continuation {
   bool new_schedule = false;
   // Entries of the optimizer's parameter group that were given, by PyTorch's names.
   checkpoint::Dict hyperparameters;
+  // What was given and does not count, for a person.
+  std::vector<std::string> notes = {};
 };
 
-// `asked` with what `checkpoint` says of options that were not given. A checkpoint that says nothing (Python's) changes
-// nothing. An option out of any range: one line.
+// `asked` with what `checkpoint` says of options that were not given; what Python's does not say in words its
+// optimizer's and its schedule's state tell. An option out of any range: one line.
 Result<Continuation> continue_options(const TrainOptions& asked, const checkpoint::Value& checkpoint);
 
 }  // namespace ferrun::train

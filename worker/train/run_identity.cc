@@ -28,11 +28,14 @@ RunIdentity identity_of(const TrainOptions& options, const Job& job, const data:
                       {"warmup", whole(options.warmup)},
                       {"optimizer", name_of(options.optimizer)},
                       {"momentum", options.momentum},
+                      {"nesterov", options.nesterov},
                       {"weight_decay", weight_decay(options)},
                       {"clip_grad", options.clip_grad},
                       {"ema", options.ema},
                       {"label_smoothing", options.label_smoothing},
                       {"class_weights", options.class_weights == ClassWeights::kBalanced ? "balanced" : "none"},
+                      {"monitor", name_of(options.monitor)},
+                      {"min_delta", options.min_delta},
                       {"device", job.device.name()},
                       {"precision", precision_name(arithmetic)},
                       {"channels_last", options.channels_last},
@@ -45,6 +48,7 @@ RunIdentity identity_of(const TrainOptions& options, const Job& job, const data:
   if (options.schedule == ScheduleChoice::kCosine) {
     identity.options.emplace_back("cosine_epochs", whole(options.epochs));
   }
+  identity.length = {{"epochs", whole(options.epochs)}, {"patience", whole(options.patience)}};
   return identity;
 }
 

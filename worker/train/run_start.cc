@@ -63,6 +63,7 @@ Status resume(RunStart& start, Checkpointer& checkpointer, const TrainingState& 
   const Result<Restored> restored = checkpointer.restore(start.checkpoint, start.rules);
   start.checkpoint = {};
   if (!restored) return cannot_continue(start, restored.error());
+  for (const std::string& note : start.notes) log.say("note: " + note);
   for (const std::string& note : restored->notes) log.say("note: " + note);
   for (const std::string& warning : restored->warnings) {
     log.say("note: " + warning + "; the run will not equal an undisturbed one");
@@ -112,6 +113,7 @@ std::variant<RunStart, Ending> decide_start(const TrainOptions& asked, const Job
   if (std::optional<Ending> failure = agree(*job.group, usable)) return *failure;
   start.options = std::move(continued->options);
   start.rules = {continued->new_schedule, std::move(continued->hyperparameters)};
+  start.notes = std::move(continued->notes);
   return start;
 }
 

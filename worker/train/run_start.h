@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "common/result.h"
 #include "worker/checkpoint/value.h"
@@ -28,6 +29,7 @@ struct RunStart {
   std::string checkpoint_file;  // empty: afresh
   checkpoint::Value checkpoint;
   RestoreRules rules;
+  std::vector<std::string> notes = {};  // of the options of a run that goes on
 };
 
 // A collective, with the same answer on every rank; nothing is written.

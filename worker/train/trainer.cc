@@ -19,7 +19,7 @@ namespace ferrun::train {
 namespace {
 
 // What a step's sums are sent as, in doubles.
-enum Entry { kLoss, kCorrect, kCount, kStop, kNotFinite, kNotFiniteRank, kEntries };
+enum Entry { kLoss, kCorrect, kCount, kWeight, kStop, kNotFinite, kNotFiniteRank, kEntries };
 
 // A scale below this makes every gradient vanish; it began at 65536 and was halved at each step that was not finite.
 constexpr double kCollapsedScale = 1.0 / 1024;
@@ -33,6 +33,12 @@ void multiply_gradients(const std::vector<at::Tensor>& parameters, double factor
 }
 
 }  // namespace
+
+Trainer::Trainer(const Parts& parts, const Options& options) : parts_(parts), options_(options) {
+  if (!options.class_weights.defined()) return;
+  const at::Tensor weights = options.class_weights.to(at::kCPU, at::kDouble).contiguous();
+  class_weights_.assign(weights.const_data_ptr<double>(), weights.const_data_ptr<double>() + weights.numel());
+}
 
 Result<bool> Trainer::train_epoch() {
   TrainingState& state = parts_.state;
@@ -78,19 +84,22 @@ Result<Trainer::StepSums> Trainer::train_step(int64_t first_batch, int64_t batch
     Result<data::Batch> batch = parts_.loader.next();
     if (!batch) return batch.error();
     const bool last = i + 1 == batches;
+    const double own_weight = weight_of(batch->labels);
     const BatchTensors tensors =
         to_tensors(std::move(*batch), options_.arithmetic.channels_last, options_.arithmetic.device.device);
     const auto backward = [&] {
       at::Tensor logits;
       at::Tensor loss = loss_of(tensors, logits);
-      // DDP takes the mean over the ranks. This makes of it the mean over the samples, whatever each rank has of them.
-      const double weight = static_cast<double>(tensors.targets.numel() * world_size) / static_cast<double>(planned);
+      // DDP takes the mean over the ranks. This makes of it the mean over the samples, whatever each rank has of them;
+      // with class weights a sum that is divided below, by weights that no rank knows alone.
+      const double weight = own_weight * world_size / static_cast<double>(planned);
       if (weight != 1.0) loss = loss * weight;
       const SampleSums own = batch_sums(logits, tensors.targets);
       if (std::isfinite(own.loss)) {
         entries[kLoss] += own.loss;
         entries[kCorrect] += own.correct;
         entries[kCount] += own.count;
+        entries[kWeight] += own_weight;
       } else {
         entries[kNotFinite] = 1.0;
         entries[kNotFiniteRank] = parts_.group.rank();
@@ -114,9 +123,9 @@ Result<Trainer::StepSums> Trainer::train_step(int64_t first_batch, int64_t batch
                       static_cast<int64_t>(entries[kNotFinite]),
                       entries[kNotFinite] == 1.0 ? static_cast<int64_t>(entries[kNotFiniteRank]) : -1};
   if (Status finite = check_loss(step); !finite) return finite.error();
-  const double read = step.samples.count;
-  if (read > 0.0 && read != static_cast<double>(planned) && step.not_finite == 0) {
-    multiply_gradients(parts_.optimizer.parameters(), static_cast<double>(planned) / read);
+  const double weight = entries[kWeight];
+  if (weight > 0.0 && weight != static_cast<double>(planned) && step.not_finite == 0) {
+    multiply_gradients(parts_.optimizer.parameters(), static_cast<double>(planned) / weight);
   }
   if (Status stepped = step_optimizer(); !stepped) return stepped.error();
   return step;
@@ -140,6 +149,13 @@ Status Trainer::step_optimizer() {
   }
   if (parts_.average != nullptr) parts_.average->update();
   return ok_status();
+}
+
+double Trainer::weight_of(const std::vector<int64_t>& labels) const {
+  if (class_weights_.empty()) return static_cast<double>(labels.size());
+  double weight = 0.0;
+  for (const int64_t label : labels) weight += class_weights_[static_cast<size_t>(label)];
+  return weight;
 }
 
 at::Tensor Trainer::loss_of(const BatchTensors& batch, at::Tensor& logits) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "common/result.h"
 #include "worker/ddp/distributed_data_parallel.h"
@@ -45,7 +46,7 @@ class Trainer {
     at::Tensor class_weights = {};  // one float for each class, on the device; undefined: all alike
   };
 
-  Trainer(const Parts& parts, const Options& options) : parts_(parts), options_(options) {}
+  Trainer(const Parts& parts, const Options& options);
 
   // Trains on what is left of the state's epoch. False: the ranks agreed to stop within it. A loss or a gradient that
   // is not finite is a failure that names step and learning rate, and leaves the weights as they were; under a gradient
@@ -62,6 +63,8 @@ class Trainer {
   };
 
   Result<StepSums> train_step(int64_t first_batch, int64_t batches);
+  // What the samples count in the mean of a step's loss: one each, or their classes' weights.
+  double weight_of(const std::vector<int64_t>& labels) const;
   at::Tensor loss_of(const BatchTensors& batch, at::Tensor& logits);
   Status check_loss(const StepSums& sums);
   Status step_optimizer();
@@ -69,6 +72,7 @@ class Trainer {
 
   Parts parts_;
   Options options_;
+  std::vector<double> class_weights_;  // those of the options, on the host
 };
 
 }  // namespace ferrun::train

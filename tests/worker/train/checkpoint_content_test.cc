@@ -122,6 +122,20 @@ TEST_F(CheckpointContent, WarnsOfOptionsThatMakeAnotherRun) {
   EXPECT_THAT(result->warnings, ::testing::ElementsAre("seed was 42 and is 43 now", "device was cpu and is cuda now"));
 }
 
+TEST_F(CheckpointContent, TakesANewScheduleToTheEpochAlsoWithoutAHistory) {
+  Dict python;
+  const Value whole = checkpoint();
+  for (const char* const key : {"epoch", "model_state_dict", "optimizer_state_dict"}) {
+    python.emplace_back(key, *whole.find(key));
+  }
+  TinyRun run;
+  run.schedule = ddp::StepLr(1e-3, 2, 0.5);
+  const auto result = restore(python, run.parts(), identity(), {.new_schedule = true, .hyperparameters = {}}, 0);
+  ASSERT_TRUE(result.ok()) << result.error().message;
+  EXPECT_EQ(run.schedule.last_epoch(), 4);
+  EXPECT_EQ(run.schedule.lr(), 0.25e-3);
+}
+
 TEST_F(CheckpointContent, OfThePythonTrainerBeginsItsNextEpoch) {
   Dict python;
   const Value whole = checkpoint();

@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <numeric>
+#include <random>
 #include <vector>
 
 #include "worker/ddp/distributed_sampler.h"
@@ -140,6 +141,38 @@ TEST(EpochPlan, GoesOnBehindWhatIsDoneWhateverTheWorldAndTheBatchWere) {
   done = deal(done, 1, 10, 2);
   EXPECT_EQ(deal(done, 100, 12, 2), 71);
   EXPECT_EQ(seen, std::vector<int64_t>(71, 1));
+}
+
+// Runs that stop and go on at random: any number of ranks, any batch size, within an epoch and over its end.
+TEST(EpochPlan, DealsEachSampleOfEachEpochOnceToARunThatChangesItsWorldAtRandom) {
+  std::mt19937 random(7);
+  const auto draw = [&](int64_t low, int64_t high) {
+    return std::uniform_int_distribution<int64_t>(low, high)(random);
+  };
+  for (int run = 0; run < 200; ++run) {
+    const int64_t size = draw(1, 150);
+    const ddp::DistributedSampler sampler{size, 1, 0, true, 42, false};
+    for (int64_t epoch = 0; epoch < 3; ++epoch) {
+      std::vector<int64_t> seen(static_cast<size_t>(size));
+      int64_t done = 0, batches_left = 1;
+      while (batches_left > 0) {
+        const int64_t world_size = draw(1, 5), batch_size = draw(world_size, 40), batches = draw(0, 4);
+        int64_t taken = 0;
+        for (int64_t rank = 0; rank < world_size; ++rank) {
+          const EpochPlan plan = EpochPlan::make(sampler.indices(epoch), done, batch_size, {world_size, rank});
+          size_t at = 0;
+          taken = 0;
+          for (int64_t batch = 0; batch < std::min(batches, plan.batches()); ++batch) {
+            for (int64_t i = 0; i < plan.own_samples_in(batch); ++i) ++seen[static_cast<size_t>(plan.indices.at(at++))];
+            taken += plan.samples_in(batch);
+          }
+          batches_left = plan.batches() - std::min(batches, plan.batches());
+        }
+        done += taken;
+      }
+      ASSERT_EQ(seen, std::vector<int64_t>(seen.size(), 1)) << "epoch " << epoch << " of run " << run;
+    }
+  }
 }
 
 TEST(EpochPlan, DealsWhatPythonsSamplerDealsWhereAllDividesEvenly) {
