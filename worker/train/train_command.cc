@@ -19,6 +19,7 @@
 #include "worker/train/commands.h"
 #include "worker/train/continuation.h"
 #include "worker/train/job.h"
+#include "worker/train/mixed_precision.h"
 #include "worker/train/run_log.h"
 #include "worker/train/sample_predictions.h"
 #include "worker/train/shared_checkpoint.h"
@@ -205,6 +206,7 @@ void show_start(RunLog& log, const TrainOptions& options, const Job& job, const 
   log.say(counted(job.group->world_size(), "rank") + " on " + job.device.name() + ", " +
           counted(job.threads, "thread") + " each, " + precision_name(arithmetic) + ", batch " +
           std::to_string(options.batch_size) + ", seed " + std::to_string(options.seed) + ", output in " + directory);
+  if (const auto note = precision_note(arithmetic.autocast, !job.device.is_cuda())) log.say("note: " + *note);
 }
 
 EpochMetrics metrics_of(const TrainingState& state, double lr, const Evaluation& validation,
