@@ -38,6 +38,7 @@
 #include "worker/ddp/gradient_norm.h"
 #include "worker/model/emotion_net.h"
 #include "worker/train/channels_last.h"
+#include "worker/train/heap.h"
 
 namespace {
 
@@ -294,6 +295,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "step_bench: --size=%s\n", wrong.c_str());
     return 2;
   }
+  ferrun::train::tune_heap();  // as the trainer
   at::set_num_threads(options.threads);
   at::manual_seed(1);
   Side fp32(options, "fp32", false);
