@@ -35,6 +35,7 @@ def arguments():
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--num-workers", type=int, default=1)
     parser.add_argument("--amp", choices=["off", "bf16"], default="off")
+    parser.add_argument("--tell-steps", action="store_true", help="a line after each training step")
     parser.add_argument("--tuned", action="store_true", help="channels_last and the fused Adam")
     return parser.parse_args()
 
@@ -89,6 +90,8 @@ def run_epoch(network, loader, options, optimizer=None, counted=None):
             optimizer.zero_grad()
             losses.mean().backward()
             optimizer.step()
+            if options.tell_steps and (not dist.is_initialized() or dist.get_rank() == 0):
+                print("step", seen // len(targets) + 1, "done", flush=True)
         take = len(targets) if counted is None else max(0, min(len(targets), counted - seen))
         seen += len(targets)
         hits = logits.detach().argmax(1).eq(targets)

@@ -1,4 +1,5 @@
-"""Trains an EmotionNet a little and records its outputs and gradients in float32 and float64."""
+"""Trains an EmotionNet a little and records its outputs and gradients in float32, in float64, and in float32 under bfloat16
+autocast."""
 
 import copy
 
@@ -37,14 +38,15 @@ for norm in norms:
     norm.momentum = 0.1
 save("trained.pt", model.state_dict())
 
-for name, dtype in (("float32", torch.float32), ("float64", torch.float64)):
+for name, dtype in (("float32", torch.float32), ("float64", torch.float64), ("autocast", torch.float32)):
     record = {}
     for mode in ("eval", "train"):
         copied = copy.deepcopy(model).to(dtype).train(mode == "train")
         inputs, targets = batch(8, 96)
         inputs = inputs.to(dtype)
-        logits = copied(inputs)
-        loss = F.cross_entropy(logits, targets)
+        with torch.autocast("cpu", torch.bfloat16, enabled=name == "autocast"):
+            logits = copied(inputs).to(dtype)
+            loss = F.cross_entropy(logits, targets)
         loss.backward()
         record[mode] = {
             "inputs": inputs,

@@ -42,8 +42,21 @@ inline float exponential(float x) {
 
 inline float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
 
+inline float load(float x) { return x; }
+inline float load(at::BFloat16 x) { return std::bit_cast<float>(uint32_t{x.x} << 16); }
+
+inline void store(float value, float& to) { to = value; }
+// As c10's conversion does it, in a form that becomes vector code.
+inline void store(float value, at::BFloat16& to) {
+  const auto bits = std::bit_cast<uint32_t>(value);
+  const uint32_t nearest = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  to.x = static_cast<uint16_t>(value != value ? 0x7fc0u : nearest);
+}
+
 // How many rows make one wide row.
 int64_t rows_at_once(int64_t channels) { return std::max<int64_t>(1, kWideRow / channels); }
+// Of `rows` that are there: a small plane needs no wide row's numbers.
+int64_t rows_at_once(int64_t channels, int64_t rows) { return std::min(rows_at_once(channels), rows); }
 
 // The per-channel numbers for a wide row.
 std::vector<float> repeated(const float* numbers, int64_t channels, int64_t times) {
@@ -61,68 +74,72 @@ void fold(std::vector<float>& places, int64_t channels, double* sums) {
   }
 }
 
-// The rows as wide rows: visit(offset, length) for each, in numbers; the last may be shorter.
+// The rows as wide rows of `width` numbers: visit(offset, length) for each, in numbers; the last may be shorter.
 template <typename Visit>
-inline void for_each_wide_row(int64_t rows, int64_t channels, Visit&& visit) {
-  const int64_t width = rows_at_once(channels) * channels, total = rows * channels;
+inline void for_each_wide_row(int64_t rows, int64_t channels, int64_t width, Visit&& visit) {
+  const int64_t total = rows * channels;
   for (int64_t at = 0; at < total; at += width) visit(at, std::min(width, total - at));
 }
 
-FERRUN_FOR_EACH_CPU
-void add_moments_row(const float* __restrict x, const float* __restrict shift, int64_t length, float* __restrict sum,
-                     float* __restrict square) {
+template <typename T>
+FERRUN_FOR_EACH_CPU void add_moments_row(const T* __restrict x, const float* __restrict shift, int64_t length,
+                                         float* __restrict sum, float* __restrict square) {
   for (int64_t i = 0; i < length; ++i) {
-    const float d = x[i] - shift[i];
+    const float d = load(x[i]) - shift[i];
     sum[i] += d;
     square[i] += d * d;
   }
 }
 
-FERRUN_FOR_EACH_CPU
-void normalize_row(const float* __restrict x, const float* __restrict scale, const float* __restrict offset,
-                   int64_t length, float* __restrict y) {
-  for (int64_t i = 0; i < length; ++i) y[i] = x[i] * scale[i] + offset[i];
+template <typename T>
+FERRUN_FOR_EACH_CPU void normalize_row(const T* __restrict x, const float* __restrict scale,
+                                       const float* __restrict offset, int64_t length, T* __restrict y) {
+  for (int64_t i = 0; i < length; ++i) store(load(x[i]) * scale[i] + offset[i], y[i]);
 }
 
-FERRUN_FOR_EACH_CPU
-void normalize_silu_row(const float* __restrict x, const float* __restrict scale, const float* __restrict offset,
-                        int64_t length, float* __restrict y) {
+template <typename T>
+FERRUN_FOR_EACH_CPU void normalize_silu_row(const T* __restrict x, const float* __restrict scale,
+                                            const float* __restrict offset, int64_t length, T* __restrict y) {
   for (int64_t i = 0; i < length; ++i) {
-    const float z = x[i] * scale[i] + offset[i];
-    y[i] = z * sigmoid(z);
+    const float z = load(x[i]) * scale[i] + offset[i];
+    store(z * sigmoid(z), y[i]);
   }
 }
 
-FERRUN_FOR_EACH_CPU
-void backward_sums_row(const float* __restrict x, const float* __restrict dy, const float* __restrict mean,
-                       int64_t length, float* __restrict dz, float* __restrict sum, float* __restrict product) {
+template <typename T>
+FERRUN_FOR_EACH_CPU void backward_sums_row(const T* __restrict x, const T* __restrict dy, const float* __restrict mean,
+                                           int64_t length, T* __restrict dz, float* __restrict sum,
+                                           float* __restrict product) {
   for (int64_t i = 0; i < length; ++i) {
-    dz[i] = dy[i];
-    sum[i] += dy[i];
-    product[i] += dy[i] * (x[i] - mean[i]);
-  }
-}
-
-FERRUN_FOR_EACH_CPU
-void backward_silu_sums_row(const float* __restrict x, const float* __restrict dy, const float* __restrict scale,
-                            const float* __restrict offset, const float* __restrict mean, int64_t length,
-                            float* __restrict dz, float* __restrict sum, float* __restrict product) {
-  for (int64_t i = 0; i < length; ++i) {
-    const float z = x[i] * scale[i] + offset[i];
-    const float s = sigmoid(z);
-    const float d = dy[i] * s * (1.0f + z * (1.0f - s));
-    dz[i] = d;
+    const float d = load(dy[i]);
+    store(d, dz[i]);
     sum[i] += d;
-    product[i] += d * (x[i] - mean[i]);
+    product[i] += d * (load(x[i]) - mean[i]);
   }
 }
 
-FERRUN_FOR_EACH_CPU
-void backward_input_row(const float* __restrict x, const float* dz, const float* __restrict a,
-                        const float* __restrict b, const float* __restrict d, int64_t length, float* dx) {
+template <typename T>
+FERRUN_FOR_EACH_CPU void backward_silu_sums_row(const T* __restrict x, const T* __restrict dy,
+                                                const float* __restrict scale, const float* __restrict offset,
+                                                const float* __restrict mean, int64_t length, T* __restrict dz,
+                                                float* __restrict sum, float* __restrict product) {
+  for (int64_t i = 0; i < length; ++i) {
+    const float z = load(x[i]) * scale[i] + offset[i];
+    const float s = sigmoid(z);
+    const float d = load(dy[i]) * s * (1.0f + z * (1.0f - s));
+    store(d, dz[i]);
+    sum[i] += d;
+    product[i] += d * (load(x[i]) - mean[i]);
+  }
+}
+
+template <typename T>
+FERRUN_FOR_EACH_CPU void backward_input_row(const T* __restrict x, const T* dz, const float* __restrict a,
+                                            const float* __restrict b, const float* __restrict d, int64_t length,
+                                            T* dx) {
   // dx may be dz itself, but no element depends on another's.
 #pragma GCC ivdep
-  for (int64_t i = 0; i < length; ++i) dx[i] = dz[i] * a[i] + (x[i] * b[i] + d[i]);
+  for (int64_t i = 0; i < length; ++i) store(load(dz[i]) * a[i] + (load(x[i]) * b[i] + d[i]), dx[i]);
 }
 
 }  // namespace
@@ -132,14 +149,15 @@ int64_t chunk_rows(int64_t channels) {
   return std::max<int64_t>(1, kChunkNumbers / (channels * together)) * together;
 }
 
-void add_moments(const float* x, int64_t rows, int64_t channels, const float* shift, double* sum, double* square) {
-  const int64_t together = rows_at_once(channels);
+template <typename T>
+void add_moments(const T* x, int64_t rows, int64_t channels, const float* shift, double* sum, double* square) {
+  const int64_t together = rows_at_once(channels, rows);
   const auto shifts = repeated(shift, channels, together);
   std::vector<float> sums(shifts.size()), squares(shifts.size());
   for (int64_t begin = 0; begin < rows; begin += kFloatRows * together) {
     const int64_t part = std::min(rows - begin, kFloatRows * together);
-    const float* from = x + begin * channels;
-    for_each_wide_row(part, channels, [&](int64_t at, int64_t length) {
+    const T* from = x + begin * channels;
+    for_each_wide_row(part, channels, together * channels, [&](int64_t at, int64_t length) {
       add_moments_row(from + at, shifts.data(), length, sums.data(), squares.data());
     });
     fold(sums, channels, sum);
@@ -147,24 +165,26 @@ void add_moments(const float* x, int64_t rows, int64_t channels, const float* sh
   }
 }
 
-void normalize(const float* x, int64_t rows, int64_t channels, const float* scale, const float* offset, bool activate,
-               float* y) {
-  const int64_t together = rows_at_once(channels);
+template <typename T>
+void normalize(const T* x, int64_t rows, int64_t channels, const float* scale, const float* offset, bool activate,
+               T* y) {
+  const int64_t together = rows_at_once(channels, rows);
   const auto scales = repeated(scale, channels, together), offsets = repeated(offset, channels, together);
-  const auto row = activate ? normalize_silu_row : normalize_row;
-  for_each_wide_row(rows, channels,
+  const auto row = activate ? normalize_silu_row<T> : normalize_row<T>;
+  for_each_wide_row(rows, channels, together * channels,
                     [&](int64_t at, int64_t length) { row(x + at, scales.data(), offsets.data(), length, y + at); });
 }
 
-void backward_sums(const float* x, const float* dy, int64_t rows, int64_t channels, const float* scale,
-                   const float* offset, const float* mean, bool activate, float* dz, double* sum, double* product) {
-  const int64_t together = rows_at_once(channels);
+template <typename T>
+void backward_sums(const T* x, const T* dy, int64_t rows, int64_t channels, const float* scale, const float* offset,
+                   const float* mean, bool activate, T* dz, double* sum, double* product) {
+  const int64_t together = rows_at_once(channels, rows);
   const auto scales = repeated(scale, channels, together), offsets = repeated(offset, channels, together);
   const auto means = repeated(mean, channels, together);
   std::vector<float> sums(means.size()), products(means.size());
   for (int64_t begin = 0; begin < rows; begin += kFloatRows * together) {
     const int64_t part = std::min(rows - begin, kFloatRows * together), first = begin * channels;
-    for_each_wide_row(part, channels, [&](int64_t at, int64_t length) {
+    for_each_wide_row(part, channels, together * channels, [&](int64_t at, int64_t length) {
       const int64_t place = first + at;
       if (activate) {
         backward_silu_sums_row(x + place, dy + place, scales.data(), offsets.data(), means.data(), length, dz + place,
@@ -178,14 +198,26 @@ void backward_sums(const float* x, const float* dy, int64_t rows, int64_t channe
   }
 }
 
-void backward_input(const float* x, const float* dz, int64_t rows, int64_t channels, const float* a, const float* b,
-                    const float* d, float* dx) {
-  const int64_t together = rows_at_once(channels);
+template <typename T>
+void backward_input(const T* x, const T* dz, int64_t rows, int64_t channels, const float* a, const float* b,
+                    const float* d, T* dx) {
+  const int64_t together = rows_at_once(channels, rows);
   const auto as = repeated(a, channels, together), bs = repeated(b, channels, together);
   const auto ds = repeated(d, channels, together);
-  for_each_wide_row(rows, channels, [&](int64_t at, int64_t length) {
+  for_each_wide_row(rows, channels, together * channels, [&](int64_t at, int64_t length) {
     backward_input_row(x + at, dz + at, as.data(), bs.data(), ds.data(), length, dx + at);
   });
 }
+
+// The types that there are.
+#define FERRUN_NORM_KERNELS(T)                                                                                         \
+  template void add_moments<T>(const T*, int64_t, int64_t, const float*, double*, double*);                            \
+  template void normalize<T>(const T*, int64_t, int64_t, const float*, const float*, bool, T*);                        \
+  template void backward_sums<T>(const T*, const T*, int64_t, int64_t, const float*, const float*, const float*, bool, \
+                                 T*, double*, double*);                                                                \
+  template void backward_input<T>(const T*, const T*, int64_t, int64_t, const float*, const float*, const float*, T*)
+FERRUN_NORM_KERNELS(float);
+FERRUN_NORM_KERNELS(at::BFloat16);
+#undef FERRUN_NORM_KERNELS
 
 }  // namespace ferrun::model::kernels

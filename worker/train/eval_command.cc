@@ -8,6 +8,7 @@
 #include "worker/train/evaluation.h"
 #include "worker/train/job.h"
 #include "worker/train/loaded_model.h"
+#include "worker/train/mixed_precision.h"
 #include "worker/train/source_data.h"
 
 namespace ferrun::train {
@@ -90,6 +91,8 @@ Ending run_eval(const EvalOptions& options, CommandContext& context) {
   }
   if (options.amp == AmpChoice::kOff) loaded.model->fold_batch_norm();
   const Arithmetic arithmetic{job.device, autocast_type(options.amp, job.device), options.channels_last};
+  const auto note = precision_note(arithmetic.autocast, !job.device.is_cuda());
+  if (note && job.group->rank() == 0) std::fprintf(stderr, "worker: note: %s\n", note->c_str());
   const Result<Evaluation> evaluation = evaluate(loaded.model, loader, arithmetic, *job.group, "evaluation");
   if (!evaluation) return Ending::failure(evaluation.error());
   const SampleSums& sums = evaluation->sums;

@@ -1,10 +1,13 @@
 #include "worker/train/evaluation.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/argmax.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/zeros.h>
 
+#include <future>
 #include <string>
 #include <utility>
 
@@ -64,6 +67,24 @@ SampleSums batch_sums(const at::Tensor& logits, const at::Tensor& targets) {
   const at::Tensor seen = logits.detach().to(at::kFloat);
   return {at::cross_entropy_loss(seen, targets, {}, at::Reduction::None).sum(at::kDouble).item<double>(),
           static_cast<double>(seen.argmax(1).eq(targets).sum().item<int64_t>()), static_cast<double>(count)};
+}
+
+at::Tensor forward_in_parts(model::EmotionNet& model, const at::Tensor& pixels, int threads) {
+  if (threads <= 1 || pixels.size(0) < threads) return model->forward(pixels);
+  const std::vector<at::Tensor> parts = pixels.chunk(threads, 0);
+  at::set_num_threads(1);
+  // Without a policy: a thread that the system refuses is done without.
+  std::vector<std::future<at::Tensor>> others;
+  const auto compute = [&model](const at::Tensor& part) {
+    at::init_num_threads();
+    const at::NoGradGuard no_grad;
+    return model->forward(part);
+  };
+  for (size_t i = 1; i < parts.size(); ++i) others.push_back(std::async(compute, parts[i]));
+  std::vector<at::Tensor> logits{compute(parts[0])};
+  for (auto& other : others) logits.push_back(other.get());
+  at::set_num_threads(threads);
+  return at::cat(logits);
 }
 
 Result<Evaluation> evaluate(model::EmotionNet& model, ShardedLoader& loader, const Arithmetic& arithmetic,

@@ -24,6 +24,12 @@ struct Arithmetic {
 // The sums over one batch's samples: cross entropy, hits, number. `logits` may have more rows than there are targets.
 SampleSums batch_sums(const at::Tensor& logits, const at::Tensor& targets);
 
+// model->forward(pixels) in evaluation mode on the CPU, without gradients. `threads` threads take a part of the
+// pictures each, through the whole network, which costs less than all of them meeting at the end of each layer. Fewer
+// pictures than threads are left for LibTorch's own threads. One thread calls; LibTorch's number of threads must be
+// `threads`.
+at::Tensor forward_in_parts(model::EmotionNet& model, const at::Tensor& pixels, int threads);
+
 struct Evaluation {
   SampleSums sums;
   // Row by row: of the samples of class `row`, how many were taken for class `column`.

@@ -1,9 +1,9 @@
-// Settings of glibc's heap for a program whose memory is a few hundred large tensors a step.
+// Settings of glibc's heap for a program whose memory is the same few hundred large tensors in every step.
 #pragma once
 
 namespace ferrun::train {
 
 // Once, before the first thread.
-void keep_heap_small();
+void tune_heap();
 
 }  // namespace ferrun::train

@@ -111,7 +111,7 @@ void wait_until_told() {
 int main(int argc, char** argv) {
   FERRUN_FORK_POINT();
   ferrun::train::quiet_libtorch();
-  ferrun::train::keep_heap_small();
+  ferrun::train::tune_heap();
   const ferrun::train::Ending ending = ferrun::train::run({argv + 1, argv + argc});
   if (!ending.message.empty()) {
     const bool is_own = ending.tell && !ending.lost_peer;

@@ -14,6 +14,7 @@
 #include "worker/train/channels_last.h"
 #include "worker/train/commands.h"
 #include "worker/train/device.h"
+#include "worker/train/evaluation.h"
 #include "worker/train/loaded_model.h"
 #include "worker/train/picture_list.h"
 #include "worker/train/prediction_output.h"
@@ -42,8 +43,14 @@ Result<std::vector<std::string>> class_names(const PredictOptions& options, cons
 // Predicts and prints batch after batch, in the order of the list.
 class Predictor {
  public:
-  Predictor(LoadedModel& model, c10::Device device, const PictureList& pictures, PredictionOutput& output)
-      : model_(model), device_(device), pictures_(pictures), output_(output) {}
+  // `threads` of the CPU; on a GPU one that waits for it.
+  Predictor(LoadedModel& model, const ComputeDevice& device, int threads, const PictureList& pictures,
+            PredictionOutput& output)
+      : model_(model),
+        device_(device.device),
+        threads_(device.is_cuda() ? 1 : threads),
+        pictures_(pictures),
+        output_(output) {}
 
   // Failure: the model's answer for a picture is not finite, or a picture failed for a reason that is not its own.
   Status run(data::Loader& loader, const std::string& checkpoint) {
@@ -53,7 +60,8 @@ class Predictor {
       if (!*batch) break;
       const std::vector<int64_t> indices = (*batch)->indices;
       if (indices.empty()) continue;  // all its pictures are broken
-      at::Tensor logits = model_.model->forward(to_tensors(std::move(**batch), true, device_).pixels);
+      at::Tensor logits =
+          forward_in_parts(model_.model, to_tensors(std::move(**batch), true, device_).pixels, threads_);
       logits = logits.to(at::kCPU, at::kFloat);
       if (Status printed = print(logits, indices, checkpoint); !printed) return printed;
     }
@@ -95,13 +103,14 @@ class Predictor {
 
   LoadedModel& model_;
   c10::Device device_;
+  int threads_;
   const PictureList& pictures_;
   PredictionOutput& output_;
   int64_t next_ = 0;  // the first picture of which nothing was said
   int64_t broken_ = 0;
 };
 
-Ending predict(const PredictOptions& options, LoadedModel& loaded, const ComputeDevice& device, int size,
+Ending predict(const PredictOptions& options, LoadedModel& loaded, const ComputeDevice& device, int threads, int size,
                std::vector<std::string> names) {
   Result<std::vector<std::string>> files = list_pictures(options.images, std::cin);
   if (!files) return Ending::failure(files.error());
@@ -121,7 +130,7 @@ Ending predict(const PredictOptions& options, LoadedModel& loaded, const Compute
 
   PredictionOutput output(options.format, std::move(names), options.top_k);
   std::fputs(output.begin().c_str(), stdout);
-  Predictor predictor(loaded, device.device, *pictures, output);
+  Predictor predictor(loaded, device, threads, *pictures, output);
   const Status done = predictor.run(loader, options.checkpoint);
   std::fputs(output.end().c_str(), stdout);
   if (!done) return Ending::failure(done.error());
@@ -144,12 +153,12 @@ Ending run_predict(const PredictOptions& options, CommandContext& context) {
   if (const std::string bad = model::check_image_size(size); !bad.empty()) {
     return Ending::failure({ErrorKind::kUsage, "--image-size " + bad});
   }
-  set_compute_threads(options.threads, context.worker.local_world_size);
+  const int threads = set_compute_threads(options.threads, context.worker.local_world_size);
   const at::NoGradGuard no_grad;
   loaded->model->to(device->device);
   use_channels_last(*loaded->model);
   loaded->model->fold_batch_norm();
-  return predict(options, *loaded, *device, size, std::move(*names));
+  return predict(options, *loaded, *device, threads, size, std::move(*names));
 }
 
 }  // namespace ferrun::train
