@@ -1,5 +1,6 @@
 #include "worker/train/broadcast_source.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/ops/arange.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -18,8 +19,8 @@ namespace {
 
 using ::testing::Each;
 using ::testing::IsEmpty;
-using ::testing::StrEq;
 using testing::RankHarness;
+using ::testing::StrEq;
 
 std::shared_ptr<ddp::ProcessGroup> join_ranks(const ddp::GroupAddress& address) {
   return ddp::ProcessGroup::create(address, {}).value();
@@ -50,7 +51,6 @@ std::vector<uint8_t> some_bytes(size_t size) {
 }
 
 TEST(BroadcastSource, GivesEveryRankTheSameBytes) {
-  RankHarness ranks;
   const auto body = [](const ddp::GroupAddress& address) -> std::string {
     const auto group = join_ranks(address);
     const std::vector<uint8_t> bytes = some_bytes(500'000);
@@ -58,19 +58,23 @@ TEST(BroadcastSource, GivesEveryRankTheSameBytes) {
     const BroadcastSource source(
         group->rank() == 0 ? std::make_unique<CountedSource>(bytes, read, bytes.size()) : nullptr, *group);
     if (source.size() != bytes.size()) return "wrong size";
-    const std::pair<uint64_t, size_t> ranges[] = {{0, 512},     {100, 30},     {65'530, 30}, {65'560, 0},
+    const std::pair<uint64_t, size_t> ranges[] = {{0, 512},       {100, 30},     {65'530, 30},   {65'560, 0},
                                                   {300, 400'000}, {499'990, 10}, {499'000, 900}, {500'000, 0}};
     for (const auto& [offset, length] : ranges) {
       std::vector<uint8_t> into(length);
       if (!source.read_at(offset, into)) return "no " + std::to_string(offset);
-      if (!std::equal(into.begin(), into.end(), bytes.begin() + static_cast<std::ptrdiff_t>(offset))) return "wrong bytes";
+      if (!std::equal(into.begin(), into.end(), bytes.begin() + static_cast<std::ptrdiff_t>(offset)))
+        return "wrong bytes";
     }
     std::vector<uint8_t> beyond(11);
     if (source.read_at(499'990, beyond) || source.read_at(UINT64_MAX, beyond)) return "read beyond the end";
     group->shut_down();
     return "";
   };
-  for (const int world_size : {1, 2, 3}) EXPECT_THAT(ranks.run(world_size, body), Each(IsEmpty()));
+  for (const int world_size : {1, 2, 3}) {
+    RankHarness ranks;  // a store of its own for each group
+    EXPECT_THAT(ranks.run(world_size, body), Each(IsEmpty()));
+  }
 }
 
 TEST(BroadcastSource, TellsEveryRankWhyRankZeroCannotRead) {
@@ -94,6 +98,7 @@ TEST(BroadcastSource, TellsEveryRankWhyRankZeroCannotRead) {
 }
 
 TEST(BroadcastSource, ACheckpointIsReadOnceByRankZero) {
+  at::set_num_threads(1);  // the ranks are forked from here
   const testing::TemporaryDirectory folder;
   const std::string path = (folder.path() / "a.pt").string();
   checkpoint::List tensors;
