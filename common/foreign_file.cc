@@ -21,8 +21,7 @@ constexpr Magic kMagics[] = {
     {"\xfd\x37zXZ"sv, {"an xz archive", "unpack it with unxz or tar -xJf"}},
     {"\x28\xb5\x2f\xfd"sv, {"a zstd archive", "unpack it with unzstd"}},
     {"%PDF-"sv, {"a PDF", ""}},
-    {"\0\5\x16\7"sv,
-     {"macOS's metadata of another file (AppleDouble)", "delete it: find . -name '._*' -delete"}},
+    {"\0\5\x16\7"sv, {"macOS's metadata of another file (AppleDouble)", "delete it: find . -name '._*' -delete"}},
 };
 
 std::string lower_case(std::string_view text) {

@@ -67,7 +67,8 @@ std::string Collective::text() const {
   std::string text = kind_text(kind);
   if (kind == CollectiveKind::kBarrier) return text;
   std::string type = c10::toString(dtype);
-  std::transform(type.begin(), type.end(), type.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c; });
+  std::transform(type.begin(), type.end(), type.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c; });
   if (kind == CollectiveKind::kGradients || kind == CollectiveKind::kModelState) {
     return text + " (" + std::to_string(sizes[0]) + " tensors, " + std::to_string(sizes[1]) + " x " + type + ")";
   }
@@ -130,7 +131,8 @@ std::string mispaired_collectives(const std::map<int, RecentCollectives>& by_ran
   for (const auto& [collective, ranks] : differing->second) {
     text += (text.empty() ? "" : "; ") + ranks_text(ranks) + " called " + collective;
   }
-  return "the ranks called different collectives as number " + std::to_string(differing->first) + " of the job: " + text;
+  return "the ranks called different collectives as number " + std::to_string(differing->first) +
+         " of the job: " + text;
 }
 
 }  // namespace ferrun::ddp

@@ -13,7 +13,8 @@ std::string counted(int64_t number, const std::string& thing) {
 }  // namespace
 
 void announce_run(RunLog& log, const TrainOptions& options, const Job& job, const data::Split& split,
-                const Arithmetic& arithmetic, const std::vector<at::Tensor>& parameters, const std::string& directory) {
+                  const Arithmetic& arithmetic, const std::vector<at::Tensor>& parameters,
+                  const std::string& directory) {
   int64_t numbers = 0;
   for (const at::Tensor& parameter : parameters) numbers += parameter.numel();
   const std::string size = std::to_string(options.data.size());

@@ -1,4 +1,5 @@
-// How a training run begins: where it writes, what it continues from and with which options, and then with which weights.
+// How a training run begins: where it writes, what it continues from and with which options, and then with which
+// weights.
 #pragma once
 
 #include <cstdint>

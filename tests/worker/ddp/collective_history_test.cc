@@ -21,8 +21,9 @@ TEST(CollectiveHistory, NamesACollectiveByKindTypeAndShape) {
   EXPECT_EQ(sum_of({1, 1, 1, 1, 1, 2, 3, 4}).text(), "all-reduce of float [1, 1, 1, 1, 1, 24]");
   EXPECT_EQ(Collective::of(CollectiveKind::kBroadcast, at::empty({1}, at::kLong), 3).text(),
             "broadcast of long [1] from rank 3");
-  EXPECT_EQ(Collective::of(CollectiveKind::kGradients, std::vector<at::Tensor>{at::empty({2, 3}), at::empty({4})}).text(),
-            "reduction of gradients (2 tensors, 10 x float)");
+  EXPECT_EQ(
+      Collective::of(CollectiveKind::kGradients, std::vector<at::Tensor>{at::empty({2, 3}), at::empty({4})}).text(),
+      "reduction of gradients (2 tensors, 10 x float)");
   EXPECT_EQ(Collective().text(), "barrier");
 }
 
@@ -54,7 +55,8 @@ TEST(CollectiveHistory, LeavesOutWhatCannotBeRead) {
 }
 
 TEST(MispairedCollectives, AreToldByTheFirstNumberThatDiffers) {
-  EXPECT_EQ(mispaired_collectives({{0, {{7, "a"}, {8, "b"}, {9, "c"}}}, {1, {{8, "b"}, {9, "d"}, {10, "e"}}}, {2, {{9, "c"}}}}),
+  EXPECT_EQ(mispaired_collectives(
+                {{0, {{7, "a"}, {8, "b"}, {9, "c"}}}, {1, {{8, "b"}, {9, "d"}, {10, "e"}}}, {2, {{9, "c"}}}}),
             "the ranks called different collectives as number 9 of the job: ranks 0 and 2 called c; rank 1 called d");
 }
 
