@@ -1,5 +1,6 @@
 #include "worker/train/broadcast_source.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/ops/arange.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -50,7 +51,6 @@ std::vector<uint8_t> some_bytes(size_t size) {
 }
 
 TEST(BroadcastSource, GivesEveryRankTheSameBytes) {
-  RankHarness ranks;
   const auto body = [](const ddp::GroupAddress& address) -> std::string {
     const auto group = join_ranks(address);
     const std::vector<uint8_t> bytes = some_bytes(500'000);
@@ -71,7 +71,10 @@ TEST(BroadcastSource, GivesEveryRankTheSameBytes) {
     group->shut_down();
     return "";
   };
-  for (const int world_size : {1, 2, 3}) EXPECT_THAT(ranks.run(world_size, body), Each(IsEmpty()));
+  for (const int world_size : {1, 2, 3}) {
+    RankHarness ranks;  // a store of its own for each group
+    EXPECT_THAT(ranks.run(world_size, body), Each(IsEmpty()));
+  }
 }
 
 TEST(BroadcastSource, TellsEveryRankWhyRankZeroCannotRead) {
@@ -95,6 +98,7 @@ TEST(BroadcastSource, TellsEveryRankWhyRankZeroCannotRead) {
 }
 
 TEST(BroadcastSource, ACheckpointIsReadOnceByRankZero) {
+  at::set_num_threads(1);  // the ranks are forked from here
   const testing::TemporaryDirectory folder;
   const std::string path = (folder.path() / "a.pt").string();
   checkpoint::List tensors;
