@@ -32,32 +32,64 @@ int index_of(std::string_view entry, size_t devices) {
 }
 
 // The device whose UUID alone begins with `entry`; -1 for none or several.
-int device_with_prefix(std::string_view entry, const std::vector<std::string>& uuids) {
+int device_with_prefix(std::string_view entry, const std::vector<GpuDevice>& devices) {
   int found = -1;
-  for (size_t device = 0; device < uuids.size(); ++device) {
-    if (!std::string_view(uuids[device]).starts_with(entry)) continue;
+  for (size_t device = 0; device < devices.size(); ++device) {
+    if (!std::string_view(devices[device].uuid).starts_with(entry)) continue;
     if (found >= 0) return -1;
     found = static_cast<int>(device);
   }
   return found;
 }
 
+// "MIG-GPU-<UUID of the GPU>/<instance>/<instance>", or "MIG-<UUID>", which does not tell the GPU.
+GpuDevice mig_instance(std::string_view entry, const std::vector<GpuDevice>& devices) {
+  const std::string_view gpu = entry.substr(std::string_view("MIG-").size());
+  const int parent = gpu.starts_with("GPU-") ? device_with_prefix(gpu.substr(0, gpu.find('/')), devices)
+                     : devices.size() == 1   ? 0
+                                             : -1;
+  GpuDevice instance = parent < 0 ? GpuDevice{} : devices[static_cast<size_t>(parent)];
+  instance.uuid = entry;
+  return instance;
+}
+
 }  // namespace
 
-int visible_device_count(const std::vector<std::string>& uuids, const std::optional<std::string>& visible) {
-  if (!visible) return static_cast<int>(uuids.size());
+std::vector<GpuDevice> visible_devices(const std::vector<GpuDevice>& devices,
+                                       const std::optional<std::string>& visible) {
+  if (!visible) return devices;
   const std::vector<std::string_view> entries = entries_of(*visible);
-  if (entries.front().starts_with("MIG-")) return uuids.empty() ? 0 : 1;
-  const bool by_uuid = entries.front().starts_with("GPU-");
-  std::vector<int> devices;
-  for (const std::string_view entry : entries) {
-    const int device =
-        by_uuid ? (entry.starts_with("GPU-") ? device_with_prefix(entry, uuids) : -1) : index_of(entry, uuids.size());
-    if (device < 0) break;
-    if (std::ranges::find(devices, device) != devices.end()) return 0;
-    devices.push_back(device);
+  if (entries.front().starts_with("MIG-")) {
+    return devices.empty() ? std::vector<GpuDevice>() : std::vector{mig_instance(entries.front(), devices)};
   }
-  return static_cast<int>(devices.size());
+  const bool by_uuid = entries.front().starts_with("GPU-");
+  std::vector<int> chosen;
+  for (const std::string_view entry : entries) {
+    const int device = by_uuid ? (entry.starts_with("GPU-") ? device_with_prefix(entry, devices) : -1)
+                               : index_of(entry, devices.size());
+    if (device < 0) break;
+    if (std::ranges::find(chosen, device) != chosen.end()) return {};
+    chosen.push_back(device);
+  }
+  std::vector<GpuDevice> seen;
+  for (const int device : chosen) seen.push_back(devices[static_cast<size_t>(device)]);
+  return seen;
+}
+
+std::vector<GpuDevice> visible_to_cuda(const std::vector<GpuDevice>& devices, const Environment& environment) {
+  return visible_devices(devices, environment.get("CUDA_VISIBLE_DEVICES"));
+}
+
+std::vector<GpuDevice> visible_to_hip(const std::vector<GpuDevice>& devices, const Environment& environment) {
+  std::vector<GpuDevice> offered = visible_devices(devices, environment.get("ROCR_VISIBLE_DEVICES"));
+  for (const char* variable : kHipVariables) {
+    if (!environment.contains(variable)) continue;
+    // HIP takes indices alone.
+    std::vector<GpuDevice> nameless = offered;
+    for (GpuDevice& device : nameless) device.uuid.clear();
+    return visible_devices(nameless, environment.get(variable));
+  }
+  return offered;
 }
 
 }  // namespace ferrun

@@ -31,10 +31,10 @@ class ConfigBuilder {
     config_.parent_error_file = facts_.environment.get_or("TORCHELASTIC_ERROR_FILE", "");
     config_.hostname = facts_.hostname;
     using Step = Status (ConfigBuilder::*)();
-    for (const Step step :
-         {&ConfigBuilder::read_size, &ConfigBuilder::read_restarts, &ConfigBuilder::read_names,
-          &ConfigBuilder::read_meeting, &ConfigBuilder::read_output, &ConfigBuilder::read_log_level,
-          &ConfigBuilder::read_program, &ConfigBuilder::read_start_method, &ConfigBuilder::read_devices}) {
+    for (const Step step : {&ConfigBuilder::read_size, &ConfigBuilder::read_restarts, &ConfigBuilder::read_names,
+                            &ConfigBuilder::read_meeting, &ConfigBuilder::read_output, &ConfigBuilder::read_log_level,
+                            &ConfigBuilder::read_program, &ConfigBuilder::read_start_method,
+                            &ConfigBuilder::read_devices, &ConfigBuilder::read_cpu_binding}) {
       if (Status done = (this->*step)(); !done) return done.error();
     }
     set_job_wide_variables();
@@ -266,6 +266,24 @@ class ConfigBuilder {
     }
     for (size_t rank = 0; rank < config_.own_device.size(); ++rank) {
       config_.own_device[rank] = strip(devices[rank]);
+    }
+    return ok_status();
+  }
+
+  Status read_cpu_binding() {
+    const RawValue* value = options_.given("numa-binding");
+    if (value == nullptr) return ok_status();
+    const std::optional<NumaBinding> binding = numa_binding_of(value->text);
+    if (!binding) return bad_value(*value, "expected node, socket, exclusive or core-complex");
+    Result<CpuBinding> bound = bind_workers(*binding, facts_, config_.workers);
+    if (!bound) return bad_value(*value, bound.error().message);
+    config_.cpus = std::move(bound->workers);
+    for (const std::string& line : bound->warnings) {
+      config_.warnings.push_back(value->origin + "=" + value->text + ": " + line);
+    }
+    for (size_t rank = 0; rank < config_.cpus.size(); ++rank) {
+      config_.notes.push_back("local rank " + std::to_string(rank) + " runs on CPUs " +
+                              cpu_list_text(config_.cpus[rank].cpus) + ": " + config_.cpus[rank].place);
     }
     return ok_status();
   }

@@ -13,6 +13,7 @@
 #include "common/result.h"
 #include "common/time.h"
 #include "launcher/cli/parse.h"
+#include "launcher/config/cpu_binding.h"
 #include "launcher/config/host_facts.h"
 #include "launcher/config/meeting.h"
 #include "launcher/config/program.h"
@@ -58,6 +59,8 @@ struct JobConfig {
   StartMethod start_method = StartMethod::kSpawn;
   // For each local rank its only CUDA device, as CUDA_VISIBLE_DEVICES; empty without --virtual-local-rank.
   std::vector<std::string> own_device;
+  // For each local rank the CPUs that it may run on; empty without --numa-binding.
+  std::vector<WorkerCpus> cpus;
 
   Meeting meeting;                             // on one node
   std::optional<RendezvousConfig> rendezvous;  // with several nodes

@@ -7,6 +7,7 @@
 
 #include "launcher/config/describe.h"
 #include "launcher/config/descriptors.h"
+#include "launcher/workers/worker_environment.h"
 #include "tests/launcher/config/host_fixture.h"
 
 namespace ferrun {
@@ -189,6 +190,21 @@ TEST_F(JobConfigTest, GivesEveryVirtualRankItsOwnDevice) {
   host_.variable("CUDA_VISIBLE_DEVICES", "3, 5,7");
   EXPECT_THAT(make({"--virtual-local-rank", "--nproc-per-node=2"})->own_device, ElementsAre("3", "5"));
   EXPECT_THAT(refusal({"--virtual-local-rank", "--nproc-per-node=4"}), HasSubstr("names fewer devices than 4 workers"));
+}
+
+TEST_F(JobConfigTest, BindsWorkersToCpus) {
+  EXPECT_THAT(make({})->cpus, IsEmpty());
+  host_.cpus({{0, 0, 0, 0, 0}, {1, 0, 0, 1, 0}, {2, 1, 0, 2, 2}, {3, 1, 0, 3, 2}});
+  const auto config = make({"--numa-binding=node", "--nproc-per-node=2"});
+  ASSERT_TRUE(config);
+  EXPECT_EQ(spawn_request(*config, {0, 1, whole_job(2, 0)}).cpus, (std::vector{2, 3}));
+  EXPECT_THAT(describe(*config), HasSubstr("\ncpus:      0-1 for local rank 0: NUMA node 0\n"
+                                           "cpus:      2-3 for local rank 1: NUMA node 1\n"));
+  EXPECT_THAT(config->notes, ::testing::Contains("local rank 1 runs on CPUs 2-3: NUMA node 1"));
+  EXPECT_EQ(refusal({"--numa-binding=nodes"}),
+            "--numa-binding=nodes: expected node, socket, exclusive or core-complex");
+  EXPECT_THAT(refusal({"--numa-binding=exclusive", "--nproc-per-node=5"}),
+              StartsWith("--numa-binding=exclusive: of NUMA node"));
 }
 
 TEST_F(JobConfigTest, ChoosesTheLogFolder) {
