@@ -104,6 +104,9 @@ constexpr std::array kFlags = {
          "(ferrun::client) once and fork every worker of every attempt from it; other programs are spawned."},
     Flag{"virtual-local-rank", 0, kSwitch, kProcess, "", "", true,
          "Every worker gets LOCAL_RANK 0 and sees only its own CUDA device, through CUDA_VISIBLE_DEVICES."},
+    Flag{"devices", 0, kValue, kProcess, "SHARING", "all", true,
+         "all: every worker sees all devices. isolate: each sees its own alone, by UUID, and has LOCAL_RANK 0; a MIG "
+         "instance is a device."},
     Flag{"numa-binding", 0, kValue, kProcess, "KIND", "", false,
          "Bind each worker to CPUs near its device: node = those of its NUMA node, socket = of the node's socket, "
          "exclusive = a share of the node's cores, core-complex = cores with one last-level cache."},

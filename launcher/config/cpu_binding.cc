@@ -5,8 +5,6 @@
 #include <set>
 #include <utility>
 
-#include "launcher/config/device_count.h"
-
 namespace ferrun {
 namespace {
 
@@ -182,21 +180,6 @@ Result<CpuBinding> spread_over_cores(NumaBinding binding, const CpuTopology& cpu
   return bind_all(binding, cpus, std::move(seats), workers);
 }
 
-std::vector<GpuDevice> visible_gpus(const HostFacts& facts) {
-  if (const auto devices = facts.nvidia_gpus()) {
-    if (std::vector<GpuDevice> seen = visible_to_cuda(*devices, facts.environment); !seen.empty()) return seen;
-  }
-  const auto devices = facts.amd_gpus();
-  return devices ? visible_to_hip(*devices, facts.environment) : std::vector<GpuDevice>();
-}
-
-// CUDA's own order begins with the fastest model; ferrun knows addresses alone.
-bool order_is_cudas_choice(const std::vector<GpuDevice>& gpus, const Environment& environment) {
-  const bool one_model = std::ranges::all_of(gpus, [&](const GpuDevice& gpu) { return gpu.model == gpus[0].model; });
-  return !one_model && environment.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID" &&
-         !environment.get_or("CUDA_VISIBLE_DEVICES", "").starts_with("GPU-");
-}
-
 }  // namespace
 
 std::optional<NumaBinding> numa_binding_of(std::string_view name) {
@@ -207,12 +190,12 @@ std::optional<NumaBinding> numa_binding_of(std::string_view name) {
   return std::nullopt;
 }
 
-Result<CpuBinding> bind_workers(NumaBinding binding, const HostFacts& facts, int workers) {
+Result<CpuBinding> bind_workers(NumaBinding binding, const HostFacts& facts, MigInstances instances, int workers) {
   const CpuTopology cpus = facts.cpus();
-  const std::vector<GpuDevice> gpus = visible_gpus(facts);
+  const std::vector<GpuDevice> gpus = visible_gpus(facts, instances).devices;
   if (gpus.empty()) return spread_over_cores(binding, cpus, workers);
   Result<CpuBinding> bound = bind_to_gpus(binding, cpus, gpus, workers);
-  if (bound && order_is_cudas_choice(gpus, facts.environment)) {
+  if (bound && numbered_by_speed(gpus, facts.environment)) {
     bound->warnings.push_back(
         "CUDA numbers devices of several models by their speed, ferrun by their PCI addresses; "
         "CUDA_DEVICE_ORDER=PCI_BUS_ID makes them agree");

@@ -9,6 +9,7 @@
 
 #include "common/result.h"
 #include "launcher/config/cpu_topology.h"
+#include "launcher/config/device_count.h"
 #include "launcher/config/host_facts.h"
 
 namespace ferrun {
@@ -33,16 +34,16 @@ struct CpuBinding {
   std::vector<std::string> warnings;  // second halves of lines about the option
 };
 
-// The worker of local rank r belongs to the r-th device that CUDA or HIP sees. With kExclusive all visible devices have a
-// share of their node, also those without a worker; the first ones have a core more where it does not divide. With
+// The worker of local rank r belongs to the r-th device that CUDA or HIP sees. With kExclusive all visible devices have
+// a share of their node, also those without a worker; the first ones have a core more where it does not divide. With
 // kCoreComplex they take the complexes with the most CPUs first, and in turns where there are fewer.
 //
-// Where no device is visible, workers are spread evenly over the physical cores, in the order of NUMA nodes, and each is
-// then bound as if it had a device at the node that it came to.
+// Where no device is visible, workers are spread evenly over the physical cores, in the order of NUMA nodes, and each
+// is then bound as if it had a device at the node that it came to.
 //
-// The error is the second half of a line about the option: more workers than devices, a device whose place is unknown, a
-// node without enough CPUs that this process may use.
-Result<CpuBinding> bind_workers(NumaBinding binding, const HostFacts& facts, int workers);
+// The error is the second half of a line about the option: more workers than devices, a device whose place is unknown,
+// a node without enough CPUs that this process may use.
+Result<CpuBinding> bind_workers(NumaBinding binding, const HostFacts& facts, MigInstances instances, int workers);
 
 // "0-3,8,10-11".
 std::string cpu_list_text(const std::vector<int>& cpus);

@@ -53,15 +53,36 @@ GpuDevice mig_instance(std::string_view entry, const std::vector<GpuDevice>& dev
   return instance;
 }
 
+std::vector<GpuDevice> mig_instances(const std::vector<std::string_view>& entries,
+                                     const std::vector<GpuDevice>& devices, MigInstances instances) {
+  if (devices.empty()) return {};
+  std::vector<GpuDevice> found;
+  for (const std::string_view entry : entries) {
+    if (!entry.starts_with("MIG-")) break;
+    const auto same = [&](const GpuDevice& before) { return before.uuid == entry; };
+    if (std::ranges::any_of(found, same)) return {};
+    found.push_back(mig_instance(entry, devices));
+    if (instances == MigInstances::kFirst) break;
+  }
+  return found;
+}
+
+// The entry of the variable by which the device came to be seen; without the variable its number.
+std::vector<std::string> entry_names(const std::optional<std::string>& visible, size_t devices) {
+  std::vector<std::string> names;
+  const std::string list = visible.value_or("");
+  const std::vector<std::string_view> entries = entries_of(list);
+  for (size_t at = 0; at < devices; ++at) names.push_back(visible ? std::string(entries[at]) : std::to_string(at));
+  return names;
+}
+
 }  // namespace
 
-std::vector<GpuDevice> visible_devices(const std::vector<GpuDevice>& devices,
-                                       const std::optional<std::string>& visible) {
+std::vector<GpuDevice> visible_devices(const std::vector<GpuDevice>& devices, const std::optional<std::string>& visible,
+                                       MigInstances instances) {
   if (!visible) return devices;
   const std::vector<std::string_view> entries = entries_of(*visible);
-  if (entries.front().starts_with("MIG-")) {
-    return devices.empty() ? std::vector<GpuDevice>() : std::vector{mig_instance(entries.front(), devices)};
-  }
+  if (entries.front().starts_with("MIG-")) return mig_instances(entries, devices, instances);
   const bool by_uuid = entries.front().starts_with("GPU-");
   std::vector<int> chosen;
   for (const std::string_view entry : entries) {
@@ -76,8 +97,9 @@ std::vector<GpuDevice> visible_devices(const std::vector<GpuDevice>& devices,
   return seen;
 }
 
-std::vector<GpuDevice> visible_to_cuda(const std::vector<GpuDevice>& devices, const Environment& environment) {
-  return visible_devices(devices, environment.get("CUDA_VISIBLE_DEVICES"));
+std::vector<GpuDevice> visible_to_cuda(const std::vector<GpuDevice>& devices, const Environment& environment,
+                                       MigInstances instances) {
+  return visible_devices(devices, environment.get("CUDA_VISIBLE_DEVICES"), instances);
 }
 
 std::vector<GpuDevice> visible_to_hip(const std::vector<GpuDevice>& devices, const Environment& environment) {
@@ -90,6 +112,31 @@ std::vector<GpuDevice> visible_to_hip(const std::vector<GpuDevice>& devices, con
     return visible_devices(nameless, environment.get(variable));
   }
   return offered;
+}
+
+bool numbered_by_speed(const std::vector<GpuDevice>& gpus, const Environment& environment) {
+  const bool one_model = std::ranges::all_of(gpus, [&](const GpuDevice& gpu) { return gpu.model == gpus[0].model; });
+  return !one_model && environment.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID" &&
+         !environment.get_or("CUDA_VISIBLE_DEVICES", "").starts_with("GPU-");
+}
+
+VisibleGpus visible_gpus(const HostFacts& facts, MigInstances instances) {
+  VisibleGpus seen;
+  const Environment& environment = facts.environment;
+  if (const auto devices = facts.nvidia_gpus()) seen.devices = visible_to_cuda(*devices, environment, instances);
+  if (!seen.devices.empty()) {
+    seen.names = entry_names(environment.get(seen.variable), seen.devices.size());
+    for (size_t at = 0; at < seen.names.size(); ++at) {
+      if (!seen.devices[at].uuid.empty()) seen.names[at] = seen.devices[at].uuid;
+    }
+    return seen;
+  }
+  if (const auto devices = facts.amd_gpus()) seen.devices = visible_to_hip(*devices, environment);
+  if (seen.devices.empty()) return seen;
+  const bool cudas = !environment.contains(kHipVariables[0]) && environment.contains(kHipVariables[1]);
+  seen.variable = kHipVariables[cudas ? 1 : 0];
+  seen.names = entry_names(environment.get(seen.variable), seen.devices.size());
+  return seen;
 }
 
 }  // namespace ferrun

@@ -63,7 +63,7 @@ class ConfigBuilder {
     }
 
     const RawValue workers = options_.value("nproc-per-node");
-    const Result<WorkerCount> count = worker_count(workers.text, facts_);
+    const Result<WorkerCount> count = worker_count(workers.text, facts_, mig_instances());
     if (!count) return bad_value(workers, count.error().message);
     config_.workers = count->workers;
     const std::string origin = workers.origin + "=" + workers.text + ": ";
@@ -252,6 +252,9 @@ class ConfigBuilder {
   }
 
   Status read_devices() {
+    const RawValue sharing = options_.value("devices");
+    if (sharing.text != "all" && sharing.text != "isolate") return bad_value(sharing, "expected all or isolate");
+    if (sharing.text == "isolate") return isolate_devices(sharing);
     if (!options_.on("virtual-local-rank")) return ok_status();
     const std::optional<std::string> visible = facts_.environment.get("CUDA_VISIBLE_DEVICES");
     for (int rank = 0; rank < config_.workers; ++rank) {
@@ -270,12 +273,32 @@ class ConfigBuilder {
     return ok_status();
   }
 
+  // Whether workers that are each given one MIG instance can use several of them.
+  MigInstances mig_instances() const {
+    const bool one_each = options_.on("virtual-local-rank") || options_.value("devices").text == "isolate";
+    return one_each ? MigInstances::kAll : MigInstances::kFirst;
+  }
+
+  Status isolate_devices(const RawValue& value) {
+    VisibleGpus gpus = visible_gpus(facts_, MigInstances::kAll);
+    const size_t workers = static_cast<size_t>(config_.workers);
+    if (gpus.names.size() < workers) {
+      return bad_value(value, std::to_string(workers) + (workers == 1 ? " worker, and " : " workers, and ") +
+                                  std::to_string(gpus.names.size()) +
+                                  (gpus.names.size() == 1 ? " visible device" : " visible devices"));
+    }
+    gpus.names.resize(workers);
+    config_.own_device = std::move(gpus.names);
+    config_.device_variable = gpus.variable;
+    return ok_status();
+  }
+
   Status read_cpu_binding() {
     const RawValue* value = options_.given("numa-binding");
     if (value == nullptr) return ok_status();
     const std::optional<NumaBinding> binding = numa_binding_of(value->text);
     if (!binding) return bad_value(*value, "expected node, socket, exclusive or core-complex");
-    Result<CpuBinding> bound = bind_workers(*binding, facts_, config_.workers);
+    Result<CpuBinding> bound = bind_workers(*binding, facts_, mig_instances(), config_.workers);
     if (!bound) return bad_value(*value, bound.error().message);
     config_.cpus = std::move(bound->workers);
     for (const std::string& line : bound->warnings) {

@@ -57,8 +57,10 @@ struct JobConfig {
   Program program;
   bool expand_local_rank = false;
   StartMethod start_method = StartMethod::kSpawn;
-  // For each local rank its only CUDA device, as CUDA_VISIBLE_DEVICES; empty without --virtual-local-rank.
+  // For each local rank its only device, as the value of `device_variable`; LOCAL_RANK is 0 then. Empty with
+  // --devices=all.
   std::vector<std::string> own_device;
+  std::string device_variable = "CUDA_VISIBLE_DEVICES";
   // For each local rank the CPUs that it may run on; empty without --numa-binding.
   std::vector<WorkerCpus> cpus;
 

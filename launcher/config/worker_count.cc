@@ -3,7 +3,6 @@
 #include <optional>
 #include <vector>
 
-#include "launcher/config/device_count.h"
 #include "launcher/config/values.h"
 #include "rendezvous/job/limits.h"
 
@@ -13,8 +12,8 @@ namespace {
 using Devices = std::optional<std::vector<GpuDevice>>;
 using Kind = DeviceNodes::Kind;
 
-int cuda_devices(const Devices& devices, const Environment& environment) {
-  return devices ? static_cast<int>(visible_to_cuda(*devices, environment).size()) : 0;
+int cuda_devices(const Devices& devices, const Environment& environment, MigInstances instances) {
+  return devices ? static_cast<int>(visible_to_cuda(*devices, environment, instances).size()) : 0;
 }
 
 int hip_devices(const Devices& devices, const Environment& environment) {
@@ -22,8 +21,11 @@ int hip_devices(const Devices& devices, const Environment& environment) {
 }
 
 std::string why_no_cuda(const Devices& devices, const Environment& environment) {
-  if (!devices) return "no NVIDIA driver is loaded on this machine";
-  if (devices->empty()) return "the NVIDIA driver offers no device";
+  // CUDA does not read this one: the container's runtime did, before it made the devices' nodes.
+  const std::optional<std::string> given = environment.get("NVIDIA_VISIBLE_DEVICES");
+  const std::string container = given ? " (the container was started with NVIDIA_VISIBLE_DEVICES=" + *given + ")" : "";
+  if (!devices) return "no NVIDIA driver is loaded on this machine" + container;
+  if (devices->empty()) return "the NVIDIA driver offers no device" + container;
   return "CUDA_VISIBLE_DEVICES=" + environment.get_or("CUDA_VISIBLE_DEVICES", "") + " leaves none of the " +
          std::to_string(devices->size()) + " devices";
 }
@@ -60,11 +62,14 @@ bool part_of_the_processor(const DeviceNodes& nodes) {
 
 class DeviceCounter {
  public:
-  explicit DeviceCounter(const HostFacts& facts) : facts_(facts), nvidia_(facts.nvidia_gpus()) {}
+  DeviceCounter(const HostFacts& facts, MigInstances instances)
+      : facts_(facts), instances_(instances), nvidia_(facts.nvidia_gpus()) {}
 
   // What CUDA or HIP would see: no machine has both.
   std::optional<WorkerCount> gpus() {
-    if (const int devices = cuda_devices(nvidia_, facts_.environment); devices > 0) return WorkerCount{devices, {}, {}};
+    if (const int devices = cuda_devices(nvidia_, facts_.environment, instances_); devices > 0) {
+      return WorkerCount{devices, {}, {}};
+    }
     amd_ = facts_.amd_gpus();
     const int devices = hip_devices(amd_, facts_.environment);
     if (devices == 0) return std::nullopt;
@@ -101,6 +106,7 @@ class DeviceCounter {
 
  private:
   const HostFacts& facts_;
+  MigInstances instances_;
   Devices nvidia_;
   Devices amd_;
 };
@@ -115,7 +121,7 @@ std::string why_no_xpu(const HostFacts& facts) {
 
 }  // namespace
 
-Result<WorkerCount> worker_count(const std::string& text, const HostFacts& facts) {
+Result<WorkerCount> worker_count(const std::string& text, const HostFacts& facts, MigInstances instances) {
   if (const std::optional<long> number = parse_integer(text)) {
     if (*number >= 1 && *number <= kMostWorkersOfNode) return WorkerCount{static_cast<int>(*number), {}, {}};
     return usage_error("expected a number from 1 to " + std::to_string(kMostWorkersOfNode));
@@ -123,7 +129,7 @@ Result<WorkerCount> worker_count(const std::string& text, const HostFacts& facts
   if (text == "cpu") return WorkerCount{facts.usable_cores(), {}, {}};
   if (text == "xpu") return usage_error(why_no_xpu(facts));
   if (text != "auto" && text != "gpu") return usage_error("expected a number, auto, cpu or gpu");
-  DeviceCounter counter(facts);
+  DeviceCounter counter(facts, instances);
   if (std::optional<WorkerCount> gpus = counter.gpus()) return *gpus;
   if (text == "auto") return counter.cores();
   return usage_error(counter.why_none());

@@ -39,7 +39,7 @@ Environment worker_environment(const JobConfig& config, const WorkerPlace& place
   if (!place.interface.empty() && !environment.contains("GLOO_SOCKET_IFNAME")) {
     environment.set("GLOO_SOCKET_IFNAME", place.interface);
   }
-  if (own_device) environment.set("CUDA_VISIBLE_DEVICES", config.own_device[static_cast<size_t>(place.local_rank)]);
+  if (own_device) environment.set(config.device_variable, config.own_device[static_cast<size_t>(place.local_rank)]);
   return environment;
 }
 

@@ -44,8 +44,9 @@ TEST(NumaParity, WorkersGetTheCpusThatTorchGivesThem) {
       cases.emplace_back(name, allowed);
     }
   }
-  const std::string command = "'" + peer_python() + "' -W ignore '" FERRUN_SOURCE_DIR
-                              "/tests/launcher/numa_parity_peer.py' '" + folder.path().string() + "'";
+  const std::string command = "'" + peer_python() +
+                              "' -W ignore '" FERRUN_SOURCE_DIR "/tests/launcher/numa_parity_peer.py' '" +
+                              folder.path().string() + "'";
   ASSERT_EQ(std::system(command.c_str()), 0) << command;
   std::ifstream file(folder.path() / "results.json");
   const nlohmann::json results = nlohmann::json::parse(file);
@@ -57,9 +58,10 @@ TEST(NumaParity, WorkersGetTheCpusThatTorchGivesThem) {
     facts.amd_gpus = [] { return std::nullopt; };
     for (const auto& [mode, devices] : results[name].items()) {
       const Result<CpuBinding> bound =
-          bind_workers(numa_binding_of(mode).value(), facts, static_cast<int>(devices.size()));
+          bind_workers(numa_binding_of(mode).value(), facts, MigInstances::kFirst, static_cast<int>(devices.size()));
       for (size_t device = 0; device < devices.size(); ++device) {
-        SCOPED_TRACE(machines[std::stoul(name)].name + ", " + name + ", " + mode + ", device " + std::to_string(device));
+        SCOPED_TRACE(machines[std::stoul(name)].name + ", " + name + ", " + mode + ", device " +
+                     std::to_string(device));
         if (devices[device].is_string()) {
           // torch looks for a CPU on every node, also on those that have memory alone.
           if (mode == "socket") continue;

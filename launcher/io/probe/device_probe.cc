@@ -47,6 +47,7 @@ Device read_information(const fs::path& file) {
   return device;
 }
 
+// Also by the device cgroup, which the kernel asks here too.
 bool usable(const fs::path& node) { return access(node.c_str(), R_OK | W_OK) == 0; }
 
 // The number behind `prefix` in the name of a device node; -1 where anything else stands there ("nvidiactl").

@@ -13,7 +13,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-// Two sockets of two nodes of four cores of two threads; CPUs 16 and up are the second threads; two cores share a cache.
+// Two sockets of two nodes of four cores of two threads; CPUs 16 and up are the second threads; two cores share a
+// cache.
 CpuTopology sixteen_cores() {
   CpuTopology cpus;
   for (int index = 0; index < 32; ++index) {
@@ -23,7 +24,9 @@ CpuTopology sixteen_cores() {
   return cpus;
 }
 
-GpuDevice gpu_at(int node, const std::string& model = "H100") { return {"", "0000:0" + std::to_string(node) + ":00.0", model, node}; }
+GpuDevice gpu_at(int node, const std::string& model = "H100") {
+  return {"", "0000:0" + std::to_string(node) + ":00.0", model, node};
+}
 
 class CpuBindingTest : public ::testing::Test {
  protected:
@@ -31,7 +34,7 @@ class CpuBindingTest : public ::testing::Test {
 
   // "0-3,16-19" for each worker.
   std::vector<std::string> bind(NumaBinding binding, int workers) {
-    const Result<CpuBinding> bound = bind_workers(binding, host_.facts(), workers);
+    const Result<CpuBinding> bound = bind_workers(binding, host_.facts(), MigInstances::kFirst, workers);
     if (!bound) return {bound.error().message};
     std::vector<std::string> lists;
     for (const WorkerCpus& worker : bound->workers) lists.push_back(cpu_list_text(worker.cpus));
@@ -56,7 +59,8 @@ TEST_F(CpuBindingTest, EachKindFollowsTheWorkersDevice) {
 TEST_F(CpuBindingTest, VisibleDevicesGiveTheOrder) {
   host_.gpu_devices({gpu_at(0), gpu_at(1), gpu_at(2), gpu_at(3)}).variable("CUDA_VISIBLE_DEVICES", "2,0");
   EXPECT_THAT(bind(kNode, 2), ElementsAre("8-11,24-27", "0-3,16-19"));
-  EXPECT_EQ(bind_workers(kNode, host_.facts(), 2)->workers[0].place, "NUMA node 2, where device 0 (0000:02:00.0) is");
+  EXPECT_EQ(bind_workers(kNode, host_.facts(), MigInstances::kFirst, 2)->workers[0].place,
+            "NUMA node 2, where device 0 (0000:02:00.0) is");
 }
 
 TEST_F(CpuBindingTest, OnlyCpusThatThisProcessMayUse) {
@@ -64,8 +68,9 @@ TEST_F(CpuBindingTest, OnlyCpusThatThisProcessMayUse) {
   EXPECT_THAT(bind(kNode, 2), ElementsAre("1-3", "6"));
   EXPECT_THAT(bind(kCoreComplex, 1), ElementsAre("2-3")) << "the complex with most CPUs first";
   host_.gpu_devices({gpu_at(2)});
-  EXPECT_EQ(refusal(kNode, 1),
-            "this process may use no CPU of NUMA node 2, where device 0 (0000:02:00.0) is: it is confined to CPUs 1-3,6");
+  EXPECT_EQ(
+      refusal(kNode, 1),
+      "this process may use no CPU of NUMA node 2, where device 0 (0000:02:00.0) is: it is confined to CPUs 1-3,6");
 }
 
 TEST_F(CpuBindingTest, RefusesWhatCannotBeShared) {
@@ -88,12 +93,13 @@ TEST_F(CpuBindingTest, APlaceThatIsNotKnownIsNoGuess) {
 TEST_F(CpuBindingTest, TellsWhereItFollowsAGuess) {
   host_.gpu_devices({gpu_at(-1), gpu_at(1)});
   EXPECT_THAT(bind(kNode, 2), ElementsAre("0-3,16-19", "4-7,20-23"));
-  EXPECT_THAT(bind_workers(kNode, host_.facts(), 2)->warnings,
+  EXPECT_THAT(bind_workers(kNode, host_.facts(), MigInstances::kFirst, 2)->warnings,
               ElementsAre(HasSubstr("node 0 is taken, as torchrun does")));
   host_.gpu_devices({gpu_at(0, "H100"), gpu_at(1, "A2")});
-  EXPECT_THAT(bind_workers(kNode, host_.facts(), 2)->warnings, ElementsAre(HasSubstr("CUDA_DEVICE_ORDER=PCI_BUS_ID")));
+  EXPECT_THAT(bind_workers(kNode, host_.facts(), MigInstances::kFirst, 2)->warnings,
+              ElementsAre(HasSubstr("CUDA_DEVICE_ORDER=PCI_BUS_ID")));
   host_.variable("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
-  EXPECT_THAT(bind_workers(kNode, host_.facts(), 2)->warnings, IsEmpty());
+  EXPECT_THAT(bind_workers(kNode, host_.facts(), MigInstances::kFirst, 2)->warnings, IsEmpty());
 }
 
 TEST_F(CpuBindingTest, WithoutDevicesWorkersAreSpreadOverTheCores) {
@@ -114,7 +120,7 @@ TEST(SpreadOverCores, GivesEveryWorkerACoreOfItsOwnWhileThereAreEnough) {
   for (int index = 0; index < 9; ++index) cpus.push_back({index, index < 1 ? 0 : index < 6 ? 1 : 2, 0, index, 0});
   host.cpus(cpus);
   for (int workers = 1; workers <= 9; ++workers) {
-    const Result<CpuBinding> bound = bind_workers(kExclusive, host.facts(), workers);
+    const Result<CpuBinding> bound = bind_workers(kExclusive, host.facts(), MigInstances::kFirst, workers);
     ASSERT_TRUE(bound) << workers << ": " << bound.error().message;
     std::set<int> taken;
     for (const WorkerCpus& worker : bound->workers) {

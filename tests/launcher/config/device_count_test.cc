@@ -67,6 +67,13 @@ TEST(VisibleDevices, OfAMigInstanceTheGpuIsKnownWhereItsNameTells) {
   EXPECT_EQ(visible_devices({devices[1]}, "MIG-1b2c")[0].pci_address, "0000:01:00.0") << "there is one alone";
 }
 
+TEST(VisibleDevices, SeveralMigInstancesAreForSeveralProcesses) {
+  const auto all = visible_devices(kFour, "MIG-1, MIG-GPU-aaaa1111/1/0,7", MigInstances::kAll);
+  EXPECT_EQ(names(all), (std::vector<std::string>{"MIG-1", "MIG-GPU-aaaa1111/1/0"}));
+  EXPECT_EQ(visible_devices(kFour, "MIG-1,MIG-2", MigInstances::kFirst).size(), 1u);
+  EXPECT_EQ(visible_devices(kFour, "MIG-1,MIG-1", MigInstances::kAll).size(), 0u);
+}
+
 TEST(VisibleDevices, RocmLeavesOutFirstAndHipCountsInTheRest) {
   Environment environment;
   environment.set("ROCR_VISIBLE_DEVICES", "2,3,0");

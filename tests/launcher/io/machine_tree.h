@@ -1,5 +1,5 @@
-// Machines as their kernels show them in /sys, /proc and /dev: sockets, NUMA nodes, cores, threads, caches and GPUs, with
-// the numbers that the real ones have.
+// Machines as their kernels show them in /sys, /proc and /dev: sockets, NUMA nodes, cores, threads, caches and GPUs,
+// with the numbers that the real ones have.
 #pragma once
 
 #include <filesystem>
@@ -14,8 +14,8 @@ struct Machine {
   int sockets = 1;
   int nodes_per_socket = 1;
   int cores_per_node = 1;
-  int threads = 1;         // of a core
-  int cores_per_cache = 1;  // that share the L3
+  int threads = 1;                 // of a core
+  int cores_per_cache = 1;         // that share the L3
   bool siblings_adjacent = false;  // CPUs 0 and 1 are one core; else the second threads follow after all first ones
   struct Gpu {
     std::string pci_address;
@@ -33,16 +33,50 @@ struct Machine {
 inline std::vector<Machine> real_machines() {
   return {
       {"two EPYC 7742, four nodes each, eight A100",
-       2, 4, 16, 2, 4, false,
-       {{"0000:07:00.0", 3}, {"0000:0f:00.0", 3}, {"0000:47:00.0", 1}, {"0000:4e:00.0", 1},
-        {"0000:87:00.0", 7}, {"0000:90:00.0", 7}, {"0000:b7:00.0", 5}, {"0000:bd:00.0", 5}}},
+       2,
+       4,
+       16,
+       2,
+       4,
+       false,
+       {{"0000:07:00.0", 3},
+        {"0000:0f:00.0", 3},
+        {"0000:47:00.0", 1},
+        {"0000:4e:00.0", 1},
+        {"0000:87:00.0", 7},
+        {"0000:90:00.0", 7},
+        {"0000:b7:00.0", 5},
+        {"0000:bd:00.0", 5}}},
       {"two Xeon 8480C, eight H100",
-       2, 1, 56, 2, 56, false,
-       {{"0000:1b:00.0", 0}, {"0000:43:00.0", 0}, {"0000:52:00.0", 0}, {"0000:61:00.0", 0},
-        {"0000:9d:00.0", 1}, {"0000:c3:00.0", 1}, {"0000:d1:00.0", 1}, {"0000:df:00.0", 1}}},
-      {"two Xeon with sub-NUMA clusters, five GPUs", 2, 2, 13, 2, 26, false,
+       2,
+       1,
+       56,
+       2,
+       56,
+       false,
+       {{"0000:1b:00.0", 0},
+        {"0000:43:00.0", 0},
+        {"0000:52:00.0", 0},
+        {"0000:61:00.0", 0},
+        {"0000:9d:00.0", 1},
+        {"0000:c3:00.0", 1},
+        {"0000:d1:00.0", 1},
+        {"0000:df:00.0", 1}}},
+      {"two Xeon with sub-NUMA clusters, five GPUs",
+       2,
+       2,
+       13,
+       2,
+       26,
+       false,
        {{"0000:17:00.0", 0}, {"0000:31:00.0", 1}, {"0000:32:00.0", 1}, {"0000:65:00.0", 1}, {"0000:ca:00.0", 3}}},
-      {"EPYC 9554P without SMT, four L40S", 1, 1, 64, 1, 8, false,
+      {"EPYC 9554P without SMT, four L40S",
+       1,
+       1,
+       64,
+       1,
+       8,
+       false,
        {{"0000:01:00.0", 0}, {"0000:41:00.0", 0}, {"0000:81:00.0", 0}, {"0000:c1:00.0", 0}}},
       {"desktop whose device has no node", 1, 1, 8, 2, 8, true, {{"0000:01:00.0", -1}}},
       {"Grace Hopper, whose device's memory is nodes without CPUs", 1, 1, 72, 1, 72, false, {{"0009:01:00.0", 0}}, 8},
@@ -102,8 +136,9 @@ inline void write_machine(const Machine& machine, const std::filesystem::path& r
   for (const Machine::Gpu& gpu : machine.gpus) {
     file("sys/bus/pci/devices/" + gpu.pci_address + "/numa_node", std::to_string(gpu.numa_node) + "\n");
     --minor;  // minors in another order than addresses, as on many a board
-    file("proc/driver/nvidia/gpus/" + gpu.pci_address + "/information",
-         "Model: \t\t NVIDIA\nGPU UUID: \t GPU-" + gpu.pci_address + "\nDevice Minor: \t " + std::to_string(minor) + "\n");
+    file("proc/driver/nvidia/gpus/" + gpu.pci_address + "/information", "Model: \t\t NVIDIA\nGPU UUID: \t GPU-" +
+                                                                            gpu.pci_address + "\nDevice Minor: \t " +
+                                                                            std::to_string(minor) + "\n");
     file("dev/nvidia" + std::to_string(minor), "");
   }
 }
