@@ -56,7 +56,8 @@ std::string gibibytes(uint64_t bytes) {
 
 std::string memory_line(const GpuHealth& now) {
   if (now.memory_total == 0 || now.memory_used < now.memory_total / 100 * kMuchMemory) return "";
-  std::string line = gibibytes(now.memory_used) + " of " + gibibytes(now.memory_total) + " GiB of memory are still in use";
+  std::string line =
+      gibibytes(now.memory_used) + " of " + gibibytes(now.memory_total) + " GiB of memory are still in use";
   for (size_t at = 0; at < now.holders.size() && at < kMostHolders; ++at) {
     const GpuHolder& holder = now.holders[at];
     line += (at == 0 ? ": by pid " : ", pid ") + std::to_string(holder.pid);
@@ -76,7 +77,8 @@ std::string ecc_line(const std::optional<GpuHealth>& before, const GpuHealth& no
   const uint64_t earlier = *before->double_bit_errors;
   if (errors <= earlier) return "";
   const uint64_t fresh = errors - earlier;
-  return std::to_string(fresh) + (fresh == 1 ? " uncorrected (double-bit) ECC error" : " uncorrected (double-bit) ECC errors") +
+  return std::to_string(fresh) +
+         (fresh == 1 ? " uncorrected (double-bit) ECC error" : " uncorrected (double-bit) ECC errors") +
          " since the workers started";
 }
 

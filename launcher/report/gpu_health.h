@@ -17,8 +17,8 @@ struct Xid {
   bool operator==(const Xid&) const = default;
 };
 
-// "NVRM: Xid (PCI:0000:41:00): 79, pid=4711, name=python, GPU has fallen off the bus." as the kernel log has it, with or
-// without what stands before NVRM; none for any other line.
+// "NVRM: Xid (PCI:0000:41:00): 79, pid=4711, name=python, GPU has fallen off the bus." as the kernel log has it, with
+// or without what stands before NVRM; none for any other line.
 std::optional<Xid> parse_xid(std::string_view line);
 
 struct GpuHolder {
@@ -30,8 +30,8 @@ struct GpuHolder {
 // One GPU at one moment. What the driver does not tell, or the model does not have, is none or false.
 struct GpuHealth {
   std::string pci_address;
-  bool lost = false;            // has fallen off the bus, or hangs until it is reset
-  bool reset_required = false;  // likewise
+  bool lost = false;                          // has fallen off the bus, or hangs until it is reset
+  bool reset_required = false;                // likewise
   std::optional<uint64_t> double_bit_errors;  // uncorrected, since the driver was loaded
   uint64_t throttle_reasons = 0;              // NVML's bits
   bool pages_pending = false;                 // retired pages that wait for a reset
@@ -42,9 +42,9 @@ struct GpuHealth {
   std::vector<GpuHolder> holders;
 };
 
-// "0000:41:00.0: ..." for each thing worth knowing of a failed worker's device: the Xids of its address, what has become of it since
-// `before` (none: it was not looked at when the workers started), what waits for a reset, and who else holds its memory.
-// Empty when there is nothing.
+// "0000:41:00.0: ..." for each thing worth knowing of a failed worker's device: the Xids of its address, what has
+// become of it since `before` (none: it was not looked at when the workers started), what waits for a reset, and who
+// else holds its memory. Empty when there is nothing.
 std::vector<std::string> gpu_lines(const std::optional<GpuHealth>& before, const GpuHealth& now,
                                    const std::vector<Xid>& xids);
 

@@ -1,7 +1,8 @@
 """Which CPUs torch.numa.binding gives each device of the machines in a folder, for numa_parity_test.cc.
 
-argv[1] holds a folder for each machine, as /sys and /proc below it, and a file "allowed" with the CPUs of the affinity.
-Writes results.json: machine -> mode -> list by device of sorted CPUs, or the error as a string.
+argv[1] holds a folder for each machine, as /sys and /proc below it, and a file "allowed" with the CPUs of an affinity in
+each line. Writes results.json: machine -> list by affinity of mode -> list by device of sorted CPUs, or the error as a
+string.
 """
 
 import builtins
@@ -17,13 +18,11 @@ from torch.numa import binding
 real_open, real_listdir = builtins.open, os.listdir
 
 
-def bound(folder):
+def bound(folder, allowed):
     def below(path):
         return folder + path if isinstance(path, str) and path.startswith("/sys/") else path
 
     gpus = sorted(real_listdir(folder + "/proc/driver/nvidia/gpus"))
-    with real_open(folder + "/allowed") as file:
-        allowed = {int(cpu) for cpu in file.read().split(",")}
 
     def properties(index):
         domain, bus, device = gpus[index].split(".")[0].split(":")
@@ -52,6 +51,10 @@ def bound(folder):
 
 root = sys.argv[1]
 machines = [name for name in real_listdir(root) if os.path.isdir(os.path.join(root, name))]
-results = {name: bound(os.path.join(root, name)) for name in machines}
+results = {}
+for name in machines:
+    folder = os.path.join(root, name)
+    with real_open(folder + "/allowed") as file:
+        results[name] = [bound(folder, {int(cpu) for cpu in line.split(",")}) for line in file]
 with real_open(os.path.join(root, "results.json"), "w") as file:
     json.dump(results, file)

@@ -16,8 +16,8 @@ class KernelLog {
   explicit KernelLog(const std::filesystem::path& path = "/dev/kmsg");
 
   bool readable() const { return static_cast<bool>(file_); }
-  // The lines since the construction or the last call, as "priority,sequence,time,flags;text". Lines that the kernel has
-  // overwritten meanwhile are missing.
+  // The lines since the construction or the last call, as "priority,sequence,time,flags;text". Lines that the kernel
+  // has overwritten meanwhile are missing.
   std::vector<std::string> news();
 
  private:

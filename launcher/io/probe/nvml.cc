@@ -163,7 +163,8 @@ void Nvml::watch_xids(const std::vector<std::string>& pci_addresses) {
     }
     Device device = nullptr;
     if (call.device_at(address.c_str(), &device) != kSuccess) continue;
-    if (call.register_events(device, kXidEvent, watched_->set) == kSuccess) watched_->devices.emplace_back(device, address);
+    if (call.register_events(device, kXidEvent, watched_->set) == kSuccess)
+      watched_->devices.emplace_back(device, address);
   }
 }
 
@@ -172,8 +173,7 @@ std::vector<Xid> Nvml::take_xids() {
   if (watched_->devices.empty()) return xids;
   Event event = {};
   for (int taken = 0; taken < kMostEvents && calls_->wait_for_event(watched_->set, &event, 0) == kSuccess; ++taken) {
-    const auto device =
-        std::ranges::find(watched_->devices, event.device, &std::pair<Device, std::string>::first);
+    const auto device = std::ranges::find(watched_->devices, event.device, &std::pair<Device, std::string>::first);
     if (event.type != kXidEvent || device == watched_->devices.end()) continue;
     xids.push_back({device->second, static_cast<int>(event.data)});
   }

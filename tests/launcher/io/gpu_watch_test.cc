@@ -119,11 +119,12 @@ TEST_F(GpuWatchTest, XidsComeFromTheKernelLogInItsWords) {
   say_in_kernel_log("4,1,1,-;NVRM: Xid (PCI:0000:1b:00): 31, before the job\n");
   devices("");
   start();
-  say_in_kernel_log("4,2,2,-;usb 1-1: a mouse\n4,3,3,-;NVRM: Xid (PCI:0000:1b:00): 79, pid=4711, name=python, GPU has "
-                    "fallen off the bus.\n");
-  EXPECT_THAT(examine({0, 1}),
-              ElementsAre(ElementsAre("0000:1b:00.0: Xid 79: pid=4711, name=python, GPU has fallen off the bus."),
-                          IsEmpty()));
+  say_in_kernel_log(
+      "4,2,2,-;usb 1-1: a mouse\n4,3,3,-;NVRM: Xid (PCI:0000:1b:00): 79, pid=4711, name=python, GPU has "
+      "fallen off the bus.\n");
+  EXPECT_THAT(
+      examine({0, 1}),
+      ElementsAre(ElementsAre("0000:1b:00.0: Xid 79: pid=4711, name=python, GPU has fallen off the bus."), IsEmpty()));
 }
 
 TEST_F(GpuWatchTest, XidsComeAsEventsWhereTheKernelLogIsNotOurs) {

@@ -14,16 +14,17 @@ using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
 TEST(ParseXid, ReadsTheDriversLinesOfSeveralVersions) {
-  EXPECT_EQ(parse_xid("4,1234,5678,-;NVRM: Xid (PCI:0000:41:00): 79, pid=4711, name=python, GPU has fallen off the bus."),
-            (Xid{"0000:41:00.0", 79, "pid=4711, name=python, GPU has fallen off the bus."}));
+  EXPECT_EQ(
+      parse_xid("4,1234,5678,-;NVRM: Xid (PCI:0000:41:00): 79, pid=4711, name=python, GPU has fallen off the bus."),
+      (Xid{"0000:41:00.0", 79, "pid=4711, name=python, GPU has fallen off the bus."}));
   EXPECT_EQ(parse_xid("NVRM: Xid (PCI:0000:c1:00): 48, pid='<unknown>', name=<unknown>, DBE"),
             (Xid{"0000:c1:00.0", 48, "pid='<unknown>', name=<unknown>, DBE"}));
   EXPECT_EQ(parse_xid("[ 12.3] NVRM: Xid (PCI:0009:01:00.0): 13"), (Xid{"0009:01:00.0", 13, ""}));
 }
 
 TEST(ParseXid, PassesOverEverythingElse) {
-  for (const char* line : {"", "NVRM: GPU at PCI:0000:41:00: GPU-1", "NVRM: Xid (PCI:0000:41:00", "NVRM: Xid (PCI:a): x",
-                           "usb 1-1: new device"}) {
+  for (const char* line : {"", "NVRM: GPU at PCI:0000:41:00: GPU-1", "NVRM: Xid (PCI:0000:41:00",
+                           "NVRM: Xid (PCI:a): x", "usb 1-1: new device"}) {
     EXPECT_EQ(parse_xid(line), std::nullopt) << line;
   }
 }
