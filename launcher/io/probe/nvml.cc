@@ -39,6 +39,8 @@ struct Event {
 
 constexpr size_t kMostProcesses = 64;
 constexpr int kMostEvents = 64;
+constexpr int kReadsOfPeer = 0;
+constexpr unsigned kMostLinks = 18;  // NVML_NVLINK_MAX_LINKS
 
 std::string process_name(unsigned pid) {
   return std::string(strip(read_small_file("/proc/" + std::to_string(pid) + "/comm").bytes));
@@ -57,6 +59,8 @@ struct Nvml::Calls {
   Answer (*pages_pending)(Device, int*) = nullptr;
   Answer (*remapped_rows)(Device, unsigned*, unsigned*, unsigned*, unsigned*) = nullptr;
   Answer (*processes)(Device, unsigned*, Process*) = nullptr;
+  Answer (*peer_status)(Device, Device, int, int*) = nullptr;
+  Answer (*link_state)(Device, unsigned, int*) = nullptr;
   Answer (*make_event_set)(EventSet*) = nullptr;
   Answer (*free_event_set)(EventSet) = nullptr;
   Answer (*register_events)(Device, unsigned long long, EventSet) = nullptr;
@@ -80,6 +84,8 @@ struct Nvml::Calls {
     find(pages_pending, "nvmlDeviceGetRetiredPagesPendingStatus");
     find(remapped_rows, "nvmlDeviceGetRemappedRows");
     find(processes, "nvmlDeviceGetComputeRunningProcesses_v3");
+    find(peer_status, "nvmlDeviceGetP2PStatus");
+    find(link_state, "nvmlDeviceGetNvLinkState");
     find(make_event_set, "nvmlEventSetCreate");
     find(free_event_set, "nvmlEventSetFree");
     find(register_events, "nvmlDeviceRegisterEvents");
@@ -150,6 +156,26 @@ GpuHealth Nvml::health(const std::string& pci_address) {
     }
   }
   return health;
+}
+
+std::optional<bool> Nvml::peer_access(const std::string& from, const std::string& to) {
+  Device one = nullptr, other = nullptr;
+  int status = 0;
+  const bool told = calls_->peer_status != nullptr && calls_->device_at(from.c_str(), &one) == kSuccess &&
+                    calls_->device_at(to.c_str(), &other) == kSuccess &&
+                    calls_->peer_status(one, other, kReadsOfPeer, &status) == kSuccess;
+  return told ? std::optional(status == 0) : std::nullopt;
+}
+
+int Nvml::active_links(const std::string& pci_address) {
+  Device device = nullptr;
+  if (calls_->link_state == nullptr || calls_->device_at(pci_address.c_str(), &device) != kSuccess) return 0;
+  int links = 0;
+  for (unsigned link = 0; link < kMostLinks; ++link) {
+    int active = 0;
+    if (calls_->link_state(device, link, &active) == kSuccess && active == 1) ++links;
+  }
+  return links;
 }
 
 void Nvml::watch_xids(const std::vector<std::string>& pci_addresses) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,11 @@ class Nvml {
 
   // The device of this PCI address, now. One that NVML cannot find has an address and nothing else.
   GpuHealth health(const std::string& pci_address);
+
+  // Whether one device may read the other's memory; none where it cannot be told.
+  std::optional<bool> peer_access(const std::string& from, const std::string& to);
+  // How many of the device's NVLinks are active.
+  int active_links(const std::string& pci_address);
 
   // From now on Xids of these devices are remembered by the driver, in addition to those watched already.
   void watch_xids(const std::vector<std::string>& pci_addresses);

@@ -8,6 +8,8 @@
 //   memory ADDRESS USED TOTAL
 //   process ADDRESS PID BYTES
 //   xid ADDRESS NUMBER                comes once, after its device was registered
+//   stranger ADDRESS                  no device reads its memory
+//   links ADDRESS NUMBER              active NVLinks
 //   hang                              no call ever returns
 #include <dlfcn.h>
 #include <unistd.h>
@@ -153,6 +155,20 @@ int nvmlDeviceGetComputeRunningProcesses_v3(void* device, unsigned* count, Proce
   }
   *count = found;
   return kSuccess;
+}
+
+int nvmlDeviceGetP2PStatus(void* one, void* other, int, int* status) {
+  std::vector<unsigned long long> numbers;
+  const bool strangers =
+      numbers_of(one, "stranger", numbers) == kSuccess || numbers_of(other, "stranger", numbers) == kSuccess;
+  *status = strangers ? 1 : 0;
+  return kSuccess;
+}
+int nvmlDeviceGetNvLinkState(void* device, unsigned link, int* active) {
+  unsigned links = 0;
+  const int answer = number_of(device, "links", &links);
+  if (answer == kSuccess) *active = link < links ? 1 : 0;
+  return answer;
 }
 
 int nvmlEventSetCreate(void** set) {
