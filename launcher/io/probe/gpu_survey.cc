@@ -16,7 +16,8 @@
 namespace ferrun {
 namespace {
 
-// "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024": the word of digits and dots.
+// "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024": the word of digits and
+// dots.
 std::string driver_version(const std::filesystem::path& root) {
   std::istringstream in(read_small_file(root / "proc/driver/nvidia/version").bytes);
   for (std::string word; in >> word;) {
@@ -33,7 +34,7 @@ struct Answers {
 };
 
 // None: the library is not there.
-std::optional<Answers> ask(const std::string& library, const std::vector<std::string>& addresses) {
+std::optional<Answers> ask_driver(const std::string& library, const std::vector<std::string>& addresses) {
   const std::unique_ptr<Nvml> nvml = Nvml::load(library);
   if (!nvml) return std::nullopt;
   Answers answers;
@@ -71,7 +72,7 @@ GpuFacts survey_gpus(const Environment& environment, const GpuSurveyOptions& opt
   std::promise<std::optional<Answers>> promise;
   std::future<std::optional<Answers>> future = promise.get_future();
   std::thread([promise = std::move(promise), library = options.library, addresses]() mutable {
-    promise.set_value(ask(library, addresses));
+    promise.set_value(ask_driver(library, addresses));
   }).detach();
   if (future.wait_for(options.patience) != std::future_status::ready) {
     facts.problem = "it does not answer: a device hangs, perhaps (dmesg, nvidia-smi)";

@@ -16,8 +16,8 @@ struct GpuSurveyOptions {
   Duration patience = std::chrono::seconds(20);  // the first call of a driver that sleeps takes seconds for each device
 };
 
-// Loads the driver's library on a thread of its own, and waits for it no longer than `patience`: a thread that hangs in the
-// driver is left behind.
+// Loads the driver's library on a thread of its own, and waits for it no longer than `patience`: a thread that hangs in
+// the driver is left behind.
 GpuFacts survey_gpus(const Environment& environment, const GpuSurveyOptions& options = {});
 
 }  // namespace ferrun

@@ -13,26 +13,26 @@ namespace ferrun {
 namespace {
 
 // As in nvml.h.
-using Device = struct NvmlDevice*;
+using NvmlHandle = struct NvmlDevice*;
 using EventSet = struct NvmlEventSet*;
-using Answer = int;
-constexpr Answer kSuccess = 0;
-constexpr Answer kGpuIsLost = 15;
-constexpr Answer kResetRequired = 16;
+using NvmlAnswer = int;
+constexpr NvmlAnswer kSuccess = 0;
+constexpr NvmlAnswer kGpuIsLost = 15;
+constexpr NvmlAnswer kResetRequired = 16;
 constexpr int kUncorrectedErrors = 1;
 constexpr int kSinceDriverLoad = 0;
 constexpr unsigned long long kXidEvent = 0x8;
 
-struct Memory {
+struct NvmlMemory {
   unsigned long long total, free, used;  // bytes
 };
-struct Process {
+struct NvmlProcess {
   unsigned pid;
   unsigned long long bytes;  // all ones: not told
   unsigned gpu_instance, compute_instance;
 };
-struct Event {
-  Device device;
+struct NvmlEvent {
+  NvmlHandle device;
   unsigned long long type, data;  // data: the Xid's number
   unsigned gpu_instance, compute_instance;
 };
@@ -50,21 +50,21 @@ std::string process_name(unsigned pid) {
 
 struct Nvml::Calls {
   void* library = nullptr;
-  Answer (*init)() = nullptr;
-  Answer (*shutdown)() = nullptr;
-  Answer (*device_at)(const char*, Device*) = nullptr;
-  Answer (*ecc_errors)(Device, int, int, unsigned long long*) = nullptr;
-  Answer (*memory)(Device, Memory*) = nullptr;
-  Answer (*throttle_reasons)(Device, unsigned long long*) = nullptr;
-  Answer (*pages_pending)(Device, int*) = nullptr;
-  Answer (*remapped_rows)(Device, unsigned*, unsigned*, unsigned*, unsigned*) = nullptr;
-  Answer (*processes)(Device, unsigned*, Process*) = nullptr;
-  Answer (*peer_status)(Device, Device, int, int*) = nullptr;
-  Answer (*link_state)(Device, unsigned, int*) = nullptr;
-  Answer (*make_event_set)(EventSet*) = nullptr;
-  Answer (*free_event_set)(EventSet) = nullptr;
-  Answer (*register_events)(Device, unsigned long long, EventSet) = nullptr;
-  Answer (*wait_for_event)(EventSet, Event*, unsigned) = nullptr;
+  NvmlAnswer (*init)() = nullptr;
+  NvmlAnswer (*shutdown)() = nullptr;
+  NvmlAnswer (*device_at)(const char*, NvmlHandle*) = nullptr;
+  NvmlAnswer (*ecc_errors)(NvmlHandle, int, int, unsigned long long*) = nullptr;
+  NvmlAnswer (*memory)(NvmlHandle, NvmlMemory*) = nullptr;
+  NvmlAnswer (*throttle_reasons)(NvmlHandle, unsigned long long*) = nullptr;
+  NvmlAnswer (*pages_pending)(NvmlHandle, int*) = nullptr;
+  NvmlAnswer (*remapped_rows)(NvmlHandle, unsigned*, unsigned*, unsigned*, unsigned*) = nullptr;
+  NvmlAnswer (*processes)(NvmlHandle, unsigned*, NvmlProcess*) = nullptr;
+  NvmlAnswer (*peer_status)(NvmlHandle, NvmlHandle, int, int*) = nullptr;
+  NvmlAnswer (*link_state)(NvmlHandle, unsigned, int*) = nullptr;
+  NvmlAnswer (*make_event_set)(EventSet*) = nullptr;
+  NvmlAnswer (*free_event_set)(EventSet) = nullptr;
+  NvmlAnswer (*register_events)(NvmlHandle, unsigned long long, EventSet) = nullptr;
+  NvmlAnswer (*wait_for_event)(EventSet, NvmlEvent*, unsigned) = nullptr;
 
   ~Calls() {
     if (library != nullptr) dlclose(library);
@@ -96,7 +96,7 @@ struct Nvml::Calls {
 
 struct Nvml::Watched {
   EventSet set = nullptr;
-  std::vector<std::pair<Device, std::string>> devices;  // with their addresses
+  std::vector<std::pair<NvmlHandle, std::string>> devices;  // with their addresses
 };
 
 std::unique_ptr<Nvml> Nvml::load(const std::string& library) {
@@ -116,13 +116,13 @@ Nvml::~Nvml() {
 GpuHealth Nvml::health(const std::string& pci_address) {
   GpuHealth health;
   health.pci_address = pci_address;
-  const auto succeeded = [&health](Answer answer) {
+  const auto succeeded = [&health](NvmlAnswer answer) {
     health.lost |= answer == kGpuIsLost;
     health.reset_required |= answer == kResetRequired;
     return answer == kSuccess;
   };
   const Calls& call = *calls_;
-  Device device = nullptr;
+  NvmlHandle device = nullptr;
   if (!succeeded(call.device_at(pci_address.c_str(), &device))) return health;
   unsigned long long number = 0;
   if (call.ecc_errors != nullptr && succeeded(call.ecc_errors(device, kUncorrectedErrors, kSinceDriverLoad, &number))) {
@@ -141,16 +141,16 @@ GpuHealth Nvml::health(const std::string& pci_address) {
     health.rows_pending = rows_pending != 0;
     health.row_remap_failed = failed != 0;
   }
-  Memory memory = {};
+  NvmlMemory memory = {};
   if (call.memory != nullptr && succeeded(call.memory(device, &memory))) {
     health.memory_used = memory.used;
     health.memory_total = memory.total;
   }
-  std::array<Process, kMostProcesses> processes = {};
+  std::array<NvmlProcess, kMostProcesses> processes = {};
   unsigned count = kMostProcesses;
   if (call.processes != nullptr && succeeded(call.processes(device, &count, processes.data()))) {
     for (size_t at = 0; at < std::min<size_t>(count, kMostProcesses); ++at) {
-      const Process& process = processes[at];
+      const NvmlProcess& process = processes[at];
       const uint64_t bytes = process.bytes == ~0ULL ? 0 : process.bytes;
       health.holders.push_back({static_cast<int>(process.pid), process_name(process.pid), bytes});
     }
@@ -159,7 +159,7 @@ GpuHealth Nvml::health(const std::string& pci_address) {
 }
 
 std::optional<bool> Nvml::peer_access(const std::string& from, const std::string& to) {
-  Device one = nullptr, other = nullptr;
+  NvmlHandle one = nullptr, other = nullptr;
   int status = 0;
   const bool told = calls_->peer_status != nullptr && calls_->device_at(from.c_str(), &one) == kSuccess &&
                     calls_->device_at(to.c_str(), &other) == kSuccess &&
@@ -168,7 +168,7 @@ std::optional<bool> Nvml::peer_access(const std::string& from, const std::string
 }
 
 int Nvml::active_links(const std::string& pci_address) {
-  Device device = nullptr;
+  NvmlHandle device = nullptr;
   if (calls_->link_state == nullptr || calls_->device_at(pci_address.c_str(), &device) != kSuccess) return 0;
   int links = 0;
   for (unsigned link = 0; link < kMostLinks; ++link) {
@@ -183,11 +183,11 @@ void Nvml::watch_xids(const std::vector<std::string>& pci_addresses) {
   if (call.make_event_set == nullptr || call.register_events == nullptr || call.wait_for_event == nullptr) return;
   if (watched_->set == nullptr && call.make_event_set(&watched_->set) != kSuccess) return;
   for (const std::string& address : pci_addresses) {
-    if (std::ranges::find(watched_->devices, address, &std::pair<Device, std::string>::second) !=
+    if (std::ranges::find(watched_->devices, address, &std::pair<NvmlHandle, std::string>::second) !=
         watched_->devices.end()) {
       continue;
     }
-    Device device = nullptr;
+    NvmlHandle device = nullptr;
     if (call.device_at(address.c_str(), &device) != kSuccess) continue;
     if (call.register_events(device, kXidEvent, watched_->set) == kSuccess)
       watched_->devices.emplace_back(device, address);
@@ -197,9 +197,9 @@ void Nvml::watch_xids(const std::vector<std::string>& pci_addresses) {
 std::vector<Xid> Nvml::take_xids() {
   std::vector<Xid> xids;
   if (watched_->devices.empty()) return xids;
-  Event event = {};
+  NvmlEvent event = {};
   for (int taken = 0; taken < kMostEvents && calls_->wait_for_event(watched_->set, &event, 0) == kSuccess; ++taken) {
-    const auto device = std::ranges::find(watched_->devices, event.device, &std::pair<Device, std::string>::first);
+    const auto device = std::ranges::find(watched_->devices, event.device, &std::pair<NvmlHandle, std::string>::first);
     if (event.type != kXidEvent || device == watched_->devices.end()) continue;
     xids.push_back({device->second, static_cast<int>(event.data)});
   }

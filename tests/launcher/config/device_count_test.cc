@@ -9,11 +9,11 @@ namespace {
 
 const std::vector<GpuDevice> kFour = FakeHost::named({"GPU-aaaa1111", "GPU-aabb2222", "GPU-cccc3333", "GPU-dddd4444"});
 
-int count(const std::vector<GpuDevice>& devices, const std::optional<std::string>& visible) {
+int visible_count(const std::vector<GpuDevice>& devices, const std::optional<std::string>& visible) {
   return static_cast<int>(visible_devices(devices, visible).size());
 }
 
-std::vector<std::string> names(const std::vector<GpuDevice>& devices) {
+std::vector<std::string> uuids_of(const std::vector<GpuDevice>& devices) {
   std::vector<std::string> uuids;
   for (const GpuDevice& device : devices) uuids.push_back(device.uuid);
   return uuids;
@@ -26,7 +26,7 @@ struct Row {
 
 class VisibleDevices : public ::testing::TestWithParam<Row> {};
 
-TEST_P(VisibleDevices, CountsAsCudaDoes) { EXPECT_EQ(count(kFour, GetParam().visible), GetParam().devices); }
+TEST_P(VisibleDevices, CountsAsCudaDoes) { EXPECT_EQ(visible_count(kFour, GetParam().visible), GetParam().devices); }
 
 INSTANTIATE_TEST_SUITE_P(Rules, VisibleDevices,
                          ::testing::Values(Row{"0", 1}, Row{"0,1,2,3", 4}, Row{"3,0", 2}, Row{" 1 , 2 ", 2},
@@ -44,16 +44,16 @@ INSTANTIATE_TEST_SUITE_P(Rules, VisibleDevices,
                                            Row{"GPU-d,GPU-dddd", 0}, Row{"0,GPU-d", 1}, Row{"MIG-1234,MIG-5678", 1}));
 
 TEST(VisibleDevices, WithoutTheVariableAllAreVisible) {
-  EXPECT_EQ(count(kFour, std::nullopt), 4);
-  EXPECT_EQ(count({}, std::nullopt), 0);
-  EXPECT_EQ(count({}, "0"), 0);
-  EXPECT_EQ(count({}, "MIG-1"), 0);
+  EXPECT_EQ(visible_count(kFour, std::nullopt), 4);
+  EXPECT_EQ(visible_count({}, std::nullopt), 0);
+  EXPECT_EQ(visible_count({}, "0"), 0);
+  EXPECT_EQ(visible_count({}, "MIG-1"), 0);
 }
 
 TEST(VisibleDevices, ComeInTheOrderOfTheList) {
   using Names = std::vector<std::string>;
-  EXPECT_EQ(names(visible_devices(kFour, "3,0")), (Names{"GPU-dddd4444", "GPU-aaaa1111"}));
-  EXPECT_EQ(names(visible_devices(kFour, "GPU-c,GPU-aab")), (Names{"GPU-cccc3333", "GPU-aabb2222"}));
+  EXPECT_EQ(uuids_of(visible_devices(kFour, "3,0")), (Names{"GPU-dddd4444", "GPU-aaaa1111"}));
+  EXPECT_EQ(uuids_of(visible_devices(kFour, "GPU-c,GPU-aab")), (Names{"GPU-cccc3333", "GPU-aabb2222"}));
 }
 
 TEST(VisibleDevices, OfAMigInstanceTheGpuIsKnownWhereItsNameTells) {
@@ -69,7 +69,7 @@ TEST(VisibleDevices, OfAMigInstanceTheGpuIsKnownWhereItsNameTells) {
 
 TEST(VisibleDevices, SeveralMigInstancesAreForSeveralProcesses) {
   const auto all = visible_devices(kFour, "MIG-1, MIG-GPU-aaaa1111/1/0,7", MigInstances::kAll);
-  EXPECT_EQ(names(all), (std::vector<std::string>{"MIG-1", "MIG-GPU-aaaa1111/1/0"}));
+  EXPECT_EQ(uuids_of(all), (std::vector<std::string>{"MIG-1", "MIG-GPU-aaaa1111/1/0"}));
   EXPECT_EQ(visible_devices(kFour, "MIG-1,MIG-2", MigInstances::kFirst).size(), 1u);
   EXPECT_EQ(visible_devices(kFour, "MIG-1,MIG-1", MigInstances::kAll).size(), 0u);
 }

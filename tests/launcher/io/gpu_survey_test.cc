@@ -57,11 +57,12 @@ TEST_F(GpuSurveyTest, ABrokenDeviceALostPeerAndAMissingLink) {
   play("links 0000:1b:00.0 18");
   play("links 0000:43:00.0 18");
   play("links 0000:52:00.0 17");
-  EXPECT_EQ(said(),
-            "FAIL  gpus    0000:43:00.0: a defective row of memory could not be remapped: the device is to be replaced\n"
-            "warn  peers   2 of 3 pairs of devices cannot read each other's memory, as 0000:1b:00.0 and 0000:52:00.0: NCCL "
-            "copies through the host (ACS, IOMMU or the topology: nvidia-smi topo -p2p r)\n"
-            "warn  nvlink  0000:52:00.0 has 17 active links, another device 18: nvidia-smi nvlink --status\n");
+  EXPECT_EQ(
+      said(),
+      "FAIL  gpus    0000:43:00.0: a defective row of memory could not be remapped: the device is to be replaced\n"
+      "warn  peers   2 of 3 pairs of devices cannot read each other's memory, as 0000:1b:00.0 and 0000:52:00.0: NCCL "
+      "copies through the host (ACS, IOMMU or the topology: nvidia-smi topo -p2p r)\n"
+      "warn  nvlink  0000:52:00.0 has 17 active links, another device 18: nvidia-smi nvlink --status\n");
 }
 
 TEST_F(GpuSurveyTest, OneVisibleDeviceHasNoPeers) {
