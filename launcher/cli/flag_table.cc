@@ -104,6 +104,12 @@ constexpr std::array kFlags = {
          "(ferrun::client) once and fork every worker of every attempt from it; other programs are spawned."},
     Flag{"virtual-local-rank", 0, kSwitch, kProcess, "", "", true,
          "Every worker gets LOCAL_RANK 0 and sees only its own CUDA device, through CUDA_VISIBLE_DEVICES."},
+    Flag{"devices", 0, kValue, kProcess, "SHARING", "all", true,
+         "all: every worker sees all devices. isolate: each sees its own alone, by UUID, and has LOCAL_RANK 0; a MIG "
+         "instance is a device."},
+    Flag{"numa-binding", 0, kValue, kProcess, "KIND", "", false,
+         "Bind each worker to CPUs near its device: node = those of its NUMA node, socket = of the node's socket, "
+         "exclusive = a share of the node's cores, core-complex = cores with one last-level cache."},
 
     Flag{"dry-run", 0, kSwitch, kInformation, "", "", false, "Print what would be started, and start nothing."},
     Flag{"help", 'h', kSwitch, kInformation, "", "", false, "Print this text."},
@@ -118,8 +124,6 @@ constexpr std::array kFlags = {
          "not supported; tee to files and grep them"},
     Flag{"duplicate-stderr-filters", 0, kValue, kOutput, "TEXTS", "", true, "",
          "not supported; tee to files and grep them"},
-    Flag{"numa-binding", 0, kValue, kProcess, "KIND", "", false, "",
-         "not supported yet; bind inside the program, or start it through numactl"},
 };
 
 }  // namespace

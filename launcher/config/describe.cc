@@ -58,6 +58,13 @@ std::string describe(const JobConfig& config) {
     text += "\npython:    " + config.program.argv.front() + ": " + config.program.why_python;
   }
   text += "\nworkers:   " + std::to_string(config.workers) + ", started by " + method_name(config.start_method);
+  for (size_t rank = 0; rank < config.own_device.size(); ++rank) {
+    text += "\ndevice:    " + config.own_device[rank] + " for local rank " + std::to_string(rank);
+  }
+  for (size_t rank = 0; rank < config.cpus.size(); ++rank) {
+    text += "\ncpus:      " + cpu_list_text(config.cpus[rank].cpus) + " for local rank " + std::to_string(rank) + ": " +
+            config.cpus[rank].place;
+  }
   text += "\nrestarts:  " + std::to_string(config.max_restarts);
   text += where_workers_meet(config);
   text += "\nlogs:      " + (config.output.wants_files() ? job_folder(config.output).string() : std::string("none"));

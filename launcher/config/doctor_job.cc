@@ -13,6 +13,7 @@ Result<DoctorJob> make_doctor_job(const CommandLine& line, const HostFacts& fact
     return Error{ErrorKind::kUsage, "ferrun doctor needs --rdzv-endpoint"};
   }
   DoctorJob job;
+  job.environment = facts.environment;
   job.as_json = options.on("json");
   if (const RawValue file = options.value("token-file"); !file.text.empty()) {
     job.token_origin = file.origin + "=" + file.text;

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "common/environment.h"
 #include "common/result.h"
 #include "launcher/cli/parse.h"
 #include "launcher/config/host_facts.h"
@@ -16,6 +17,7 @@ struct DoctorJob {
   std::string token_origin;  // "--token-file=/secret" or "FERRUN_TOKEN"; empty: none is given
   std::string token_file;
   std::string token_error;  // why the secret cannot be had: a finding, no reason to look at nothing else
+  Environment environment;  // ferrun's own
   bool as_json = false;
 };
 

@@ -11,6 +11,7 @@
 
 #include "common/environment.h"
 #include "common/result.h"
+#include "launcher/config/cpu_topology.h"
 
 namespace ferrun {
 
@@ -49,6 +50,15 @@ struct DeviceNodes {
   int count = 0;
 };
 
+// A GPU that its driver offers to this process.
+struct GpuDevice {
+  std::string uuid;                             // "GPU-..."; of a MIG instance "MIG-..."; empty: not told
+  std::string pci_address = {};                 // "0000:dc:00.0"; empty: not told
+  std::string model = {};                       // likewise
+  std::optional<int> numa_node = std::nullopt;  // as the kernel says, -1 where it does not know; none: not told
+  bool operator==(const GpuDevice&) const = default;
+};
+
 struct HostFacts {
   Environment environment;  // ferrun's own
   std::string hostname;
@@ -61,11 +71,13 @@ struct HostFacts {
   FileQueries files;
   // Asked only when the number of workers depends on it.
   std::function<int()> usable_cores;  // by affinity and cgroup quota, at least 1
-  // UUIDs of the devices that the NVIDIA driver offers to this process, in its order; none without a driver.
-  std::function<std::optional<std::vector<std::string>>()> gpu_uuids;
-  // The same of AMD's driver.
-  std::function<std::optional<std::vector<std::string>>()> amd_gpu_uuids;
+  // The devices that the NVIDIA driver offers to this process, by PCI address; none without a driver.
+  std::function<std::optional<std::vector<GpuDevice>>()> nvidia_gpus;
+  // The same of AMD's driver, in its order.
+  std::function<std::optional<std::vector<GpuDevice>>()> amd_gpus;
   std::function<std::vector<DeviceNodes>()> other_accelerators;
+  // Asked only when workers are bound: the CPUs of this process's affinity.
+  std::function<CpuTopology()> cpus;
 };
 
 }  // namespace ferrun

@@ -31,10 +31,10 @@ class ConfigBuilder {
     config_.parent_error_file = facts_.environment.get_or("TORCHELASTIC_ERROR_FILE", "");
     config_.hostname = facts_.hostname;
     using Step = Status (ConfigBuilder::*)();
-    for (const Step step :
-         {&ConfigBuilder::read_size, &ConfigBuilder::read_restarts, &ConfigBuilder::read_names,
-          &ConfigBuilder::read_meeting, &ConfigBuilder::read_output, &ConfigBuilder::read_log_level,
-          &ConfigBuilder::read_program, &ConfigBuilder::read_start_method, &ConfigBuilder::read_devices}) {
+    for (const Step step : {&ConfigBuilder::read_size, &ConfigBuilder::read_restarts, &ConfigBuilder::read_names,
+                            &ConfigBuilder::read_meeting, &ConfigBuilder::read_output, &ConfigBuilder::read_log_level,
+                            &ConfigBuilder::read_program, &ConfigBuilder::read_start_method,
+                            &ConfigBuilder::read_devices, &ConfigBuilder::read_cpu_binding}) {
       if (Status done = (this->*step)(); !done) return done.error();
     }
     set_job_wide_variables();
@@ -63,7 +63,7 @@ class ConfigBuilder {
     }
 
     const RawValue workers = options_.value("nproc-per-node");
-    const Result<WorkerCount> count = worker_count(workers.text, facts_);
+    const Result<WorkerCount> count = worker_count(workers.text, facts_, mig_instances());
     if (!count) return bad_value(workers, count.error().message);
     config_.workers = count->workers;
     const std::string origin = workers.origin + "=" + workers.text + ": ";
@@ -252,6 +252,9 @@ class ConfigBuilder {
   }
 
   Status read_devices() {
+    const RawValue sharing = options_.value("devices");
+    if (sharing.text != "all" && sharing.text != "isolate") return bad_value(sharing, "expected all or isolate");
+    if (sharing.text == "isolate") return isolate_devices(sharing);
     if (!options_.on("virtual-local-rank")) return ok_status();
     const std::optional<std::string> visible = facts_.environment.get("CUDA_VISIBLE_DEVICES");
     for (int rank = 0; rank < config_.workers; ++rank) {
@@ -266,6 +269,44 @@ class ConfigBuilder {
     }
     for (size_t rank = 0; rank < config_.own_device.size(); ++rank) {
       config_.own_device[rank] = strip(devices[rank]);
+    }
+    return ok_status();
+  }
+
+  // Whether workers that are each given one MIG instance can use several of them.
+  MigInstances mig_instances() const {
+    const bool one_each = options_.on("virtual-local-rank") || options_.value("devices").text == "isolate";
+    return one_each ? MigInstances::kAll : MigInstances::kFirst;
+  }
+
+  Status isolate_devices(const RawValue& value) {
+    VisibleGpus gpus = visible_gpus(facts_, MigInstances::kAll);
+    const size_t workers = static_cast<size_t>(config_.workers);
+    if (gpus.names.size() < workers) {
+      return bad_value(value, std::to_string(workers) + (workers == 1 ? " worker, and " : " workers, and ") +
+                                  std::to_string(gpus.names.size()) +
+                                  (gpus.names.size() == 1 ? " visible device" : " visible devices"));
+    }
+    gpus.names.resize(workers);
+    config_.own_device = std::move(gpus.names);
+    config_.device_variable = gpus.variable;
+    return ok_status();
+  }
+
+  Status read_cpu_binding() {
+    const RawValue* value = options_.given("numa-binding");
+    if (value == nullptr) return ok_status();
+    const std::optional<NumaBinding> binding = numa_binding_of(value->text);
+    if (!binding) return bad_value(*value, "expected node, socket, exclusive or core-complex");
+    Result<CpuBinding> bound = bind_workers(*binding, facts_, mig_instances(), config_.workers);
+    if (!bound) return bad_value(*value, bound.error().message);
+    config_.cpus = std::move(bound->workers);
+    for (const std::string& line : bound->warnings) {
+      config_.warnings.push_back(value->origin + "=" + value->text + ": " + line);
+    }
+    for (size_t rank = 0; rank < config_.cpus.size(); ++rank) {
+      config_.notes.push_back("local rank " + std::to_string(rank) + " runs on CPUs " +
+                              cpu_list_text(config_.cpus[rank].cpus) + ": " + config_.cpus[rank].place);
     }
     return ok_status();
   }

@@ -13,6 +13,7 @@
 #include "common/result.h"
 #include "common/time.h"
 #include "launcher/cli/parse.h"
+#include "launcher/config/cpu_binding.h"
 #include "launcher/config/host_facts.h"
 #include "launcher/config/meeting.h"
 #include "launcher/config/program.h"
@@ -57,8 +58,12 @@ struct JobConfig {
   Program program;
   bool expand_local_rank = false;
   StartMethod start_method = StartMethod::kSpawn;
-  // For each local rank its only CUDA device, as CUDA_VISIBLE_DEVICES; empty without --virtual-local-rank.
+  // For each local rank its only device, as the value of `device_variable`; LOCAL_RANK is 0 then. Empty with
+  // --devices=all.
   std::vector<std::string> own_device;
+  std::string device_variable = "CUDA_VISIBLE_DEVICES";
+  // For each local rank the CPUs that it may run on; empty without --numa-binding.
+  std::vector<WorkerCpus> cpus;
 
   Meeting meeting;                             // on one node
   std::optional<RendezvousConfig> rendezvous;  // with several nodes

@@ -3,49 +3,41 @@
 #include <optional>
 #include <vector>
 
-#include "launcher/config/device_count.h"
 #include "launcher/config/values.h"
 #include "rendezvous/job/limits.h"
 
 namespace ferrun {
 namespace {
 
-using Uuids = std::optional<std::vector<std::string>>;
+using Devices = std::optional<std::vector<GpuDevice>>;
 using Kind = DeviceNodes::Kind;
 
-// HIP reads CUDA's variable where its own is not set.
-constexpr const char* kHipVariables[] = {"HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"};
-
-int cuda_devices(const Uuids& uuids, const Environment& environment) {
-  return uuids ? visible_device_count(*uuids, environment.get("CUDA_VISIBLE_DEVICES")) : 0;
+int cuda_devices(const Devices& devices, const Environment& environment, MigInstances instances) {
+  return devices ? static_cast<int>(visible_to_cuda(*devices, environment, instances).size()) : 0;
 }
 
-// ROCm's runtime leaves out first; HIP counts in what that left.
-int hip_devices(const Uuids& uuids, const Environment& environment) {
-  if (!uuids) return 0;
-  const int offered = visible_device_count(*uuids, environment.get("ROCR_VISIBLE_DEVICES"));
-  for (const char* variable : kHipVariables) {
-    if (!environment.contains(variable)) continue;
-    return visible_device_count(std::vector<std::string>(static_cast<size_t>(offered)), environment.get(variable));
-  }
-  return offered;
+int hip_devices(const Devices& devices, const Environment& environment) {
+  return devices ? static_cast<int>(visible_to_hip(*devices, environment).size()) : 0;
 }
 
-std::string why_no_cuda(const Uuids& uuids, const Environment& environment) {
-  if (!uuids) return "no NVIDIA driver is loaded on this machine";
-  if (uuids->empty()) return "the NVIDIA driver offers no device";
+std::string why_no_cuda(const Devices& devices, const Environment& environment) {
+  // CUDA does not read this one: the container's runtime did, before it made the devices' nodes.
+  const std::optional<std::string> given = environment.get("NVIDIA_VISIBLE_DEVICES");
+  const std::string container = given ? " (the container was started with NVIDIA_VISIBLE_DEVICES=" + *given + ")" : "";
+  if (!devices) return "no NVIDIA driver is loaded on this machine" + container;
+  if (devices->empty()) return "the NVIDIA driver offers no device" + container;
   return "CUDA_VISIBLE_DEVICES=" + environment.get_or("CUDA_VISIBLE_DEVICES", "") + " leaves none of the " +
-         std::to_string(uuids->size()) + " devices";
+         std::to_string(devices->size()) + " devices";
 }
 
-std::string why_no_hip(const Uuids& uuids, const Environment& environment) {
-  if (uuids->empty()) return "AMD's driver (/dev/kfd) offers no device that this process may use";
+std::string why_no_hip(const Devices& devices, const Environment& environment) {
+  if (devices->empty()) return "AMD's driver (/dev/kfd) offers no device that this process may use";
   std::string variables;
   for (const char* name : {"ROCR_VISIBLE_DEVICES", kHipVariables[0], kHipVariables[1]}) {
     if (const std::optional<std::string> value = environment.get(name))
       variables += std::string(name) + "=" + *value + " ";
   }
-  return variables + "leaves none of the " + std::to_string(uuids->size()) + " AMD GPUs";
+  return variables + "leaves none of the " + std::to_string(devices->size()) + " AMD GPUs";
 }
 
 std::string name_of(const DeviceNodes& nodes) {
@@ -70,12 +62,15 @@ bool part_of_the_processor(const DeviceNodes& nodes) {
 
 class DeviceCounter {
  public:
-  explicit DeviceCounter(const HostFacts& facts) : facts_(facts), nvidia_(facts.gpu_uuids()) {}
+  DeviceCounter(const HostFacts& facts, MigInstances instances)
+      : facts_(facts), instances_(instances), nvidia_(facts.nvidia_gpus()) {}
 
   // What CUDA or HIP would see: no machine has both.
   std::optional<WorkerCount> gpus() {
-    if (const int devices = cuda_devices(nvidia_, facts_.environment); devices > 0) return WorkerCount{devices, {}, {}};
-    amd_ = facts_.amd_gpu_uuids();
+    if (const int devices = cuda_devices(nvidia_, facts_.environment, instances_); devices > 0) {
+      return WorkerCount{devices, {}, {}};
+    }
+    amd_ = facts_.amd_gpus();
     const int devices = hip_devices(amd_, facts_.environment);
     if (devices == 0) return std::nullopt;
     return WorkerCount{devices, {}, {"one worker for each AMD GPU"}};
@@ -111,8 +106,9 @@ class DeviceCounter {
 
  private:
   const HostFacts& facts_;
-  Uuids nvidia_;
-  Uuids amd_;
+  MigInstances instances_;
+  Devices nvidia_;
+  Devices amd_;
 };
 
 std::string why_no_xpu(const HostFacts& facts) {
@@ -125,7 +121,7 @@ std::string why_no_xpu(const HostFacts& facts) {
 
 }  // namespace
 
-Result<WorkerCount> worker_count(const std::string& text, const HostFacts& facts) {
+Result<WorkerCount> worker_count(const std::string& text, const HostFacts& facts, MigInstances instances) {
   if (const std::optional<long> number = parse_integer(text)) {
     if (*number >= 1 && *number <= kMostWorkersOfNode) return WorkerCount{static_cast<int>(*number), {}, {}};
     return usage_error("expected a number from 1 to " + std::to_string(kMostWorkersOfNode));
@@ -133,7 +129,7 @@ Result<WorkerCount> worker_count(const std::string& text, const HostFacts& facts
   if (text == "cpu") return WorkerCount{facts.usable_cores(), {}, {}};
   if (text == "xpu") return usage_error(why_no_xpu(facts));
   if (text != "auto" && text != "gpu") return usage_error("expected a number, auto, cpu or gpu");
-  DeviceCounter counter(facts);
+  DeviceCounter counter(facts, instances);
   if (std::optional<WorkerCount> gpus = counter.gpus()) return *gpus;
   if (text == "auto") return counter.cores();
   return usage_error(counter.why_none());

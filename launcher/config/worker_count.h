@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "common/result.h"
+#include "launcher/config/device_count.h"
 #include "launcher/config/host_facts.h"
 
 namespace ferrun {
@@ -18,6 +19,7 @@ struct WorkerCount {
 
 // A number; "cpu" for the usable cores; "gpu" for the devices that CUDA, or ROCm's HIP, would see; "auto" for "gpu"
 // where there is one, else "cpu". The error is the second half of a line about the option.
-Result<WorkerCount> worker_count(const std::string& text, const HostFacts& facts);
+Result<WorkerCount> worker_count(const std::string& text, const HostFacts& facts,
+                                 MigInstances instances = MigInstances::kFirst);
 
 }  // namespace ferrun

@@ -1,5 +1,7 @@
 #include "launcher/doctor/judgement.h"
 
+#include <algorithm>
+
 #include "common/duration_text.h"
 
 namespace ferrun {
@@ -109,6 +111,47 @@ Finding judge_shared_memory(const std::optional<uint64_t>& bytes) {
   const std::string text = "/dev/shm has " + std::to_string(*bytes >> 20) + " MiB";
   if (*bytes >= kLittleSharedMemory) return {kOk, "memory", text};
   return {kWarn, "memory", text + ": little for data loaders and NCCL (in a container: --shm-size, --ipc=host)"};
+}
+
+std::vector<Finding> judge_gpus(const GpuFacts& facts) {
+  if (!facts.driver) return {};
+  const std::string driver = "NVIDIA's driver" + (facts.version.empty() ? "" : " " + facts.version);
+  if (facts.offered == 0) return {{kWarn, "gpus", driver + " is there, and offers no device to this process"}};
+  if (facts.visible.empty()) {
+    return {{kWarn, "gpus", "CUDA_VISIBLE_DEVICES hides all of the " + std::to_string(facts.offered) + " devices"}};
+  }
+  if (!facts.answered) return {{kWarn, "gpus", driver + ": " + facts.problem}};
+  std::vector<Finding> findings;
+  for (const GpuHealth& gpu : facts.visible) {
+    const bool broken = gpu.lost || gpu.reset_required || gpu.row_remap_failed;
+    for (const std::string& line : gpu_lines(std::nullopt, gpu, {})) {
+      findings.push_back({broken ? kFail : kWarn, "gpus", line});
+    }
+  }
+  const size_t count = facts.visible.size();
+  const std::string seen = std::to_string(count) + (count == 1 ? " device" : " devices") + ", " + driver;
+  if (findings.empty()) findings.push_back({kOk, "gpus", seen});
+  if (count < 2) return findings;
+  if (!facts.strangers.empty()) {
+    findings.push_back({kWarn, "peers",
+                        std::to_string(facts.strangers.size()) + " of " + std::to_string(facts.pairs) +
+                            " pairs of devices cannot read each other's memory, as " + facts.strangers.front() +
+                            ": NCCL copies through the host (ACS, IOMMU or the topology: nvidia-smi topo -p2p r)"});
+  } else if (facts.pairs > 0) {
+    findings.push_back({kOk, "peers", "all devices can read each other's memory"});
+  }
+  const auto [least, most] = std::ranges::minmax_element(facts.links);
+  if (facts.links.empty() || *most == 0) {
+    findings.push_back({kOk, "nvlink", "none: the devices are connected by PCI Express"});
+  } else if (*least == *most) {
+    findings.push_back({kOk, "nvlink", std::to_string(*most) + " active links of each device"});
+  } else {
+    const auto weak = static_cast<size_t>(least - facts.links.begin());
+    findings.push_back({kWarn, "nvlink",
+                        facts.visible[weak].pci_address + " has " + std::to_string(*least) +
+                            " active links, another device " + std::to_string(*most) + ": nvidia-smi nvlink --status"});
+  }
+  return findings;
 }
 
 Finding judge_token(const TokenFacts& facts) {

@@ -11,6 +11,7 @@
 #include "common/time.h"
 #include "launcher/config/values.h"
 #include "launcher/doctor/finding.h"
+#include "launcher/report/gpu_health.h"
 
 namespace ferrun {
 
@@ -75,6 +76,21 @@ Finding judge_files(const FileLimitFacts& facts);
 
 // Of /dev/shm; none where there is none.
 Finding judge_shared_memory(const std::optional<uint64_t>& bytes);
+
+// NVIDIA's GPUs that workers would see. Findings: none where there is no driver; else the driver and the devices, and
+// with several devices how they reach each other.
+struct GpuFacts {
+  bool driver = false;
+  std::string version;    // of the driver; empty: not told
+  size_t offered = 0;     // devices, before CUDA_VISIBLE_DEVICES
+  bool answered = false;  // the driver's library did
+  std::string problem;    // otherwise, why not
+  std::vector<GpuHealth> visible;
+  std::vector<int> links;              // active NVLinks of each visible device
+  int pairs = 0;                       // of visible devices of which it is known whether they reach each other
+  std::vector<std::string> strangers;  // those that do not: "0000:1b:00.0 and 0000:43:00.0"
+};
+std::vector<Finding> judge_gpus(const GpuFacts& facts);
 
 struct TokenFacts {
   bool given = false;

@@ -15,8 +15,9 @@ struct WorkerEvidence {
   ErrorFile error;
   std::vector<std::string> stderr_tail;  // bytes, newest last; empty when its stderr was inherited
   std::vector<std::string>
-      stderr_before_stop;     // the same at ferrun's first signal to end it; empty when there was none
-  std::string out_of_memory;  // how the kernel's counters say that it was killed for memory; empty: they do not
+      stderr_before_stop;           // the same at ferrun's first signal to end it; empty when there was none
+  std::vector<std::string> device;  // what is wrong with its GPU (gpu_lines); empty: nothing, or none is known
+  std::string out_of_memory;        // how the kernel's counters say that it was killed for memory; empty: they do not
 };
 
 // Whether this end may, by failure_kind, be that of a worker that only lost its peer; what it left behind tells. (That

@@ -41,7 +41,7 @@ Environment worker_environment(const JobConfig& config, const WorkerPlace& place
   if (!place.interface.empty() && !environment.contains("GLOO_SOCKET_IFNAME")) {
     environment.set("GLOO_SOCKET_IFNAME", place.interface);
   }
-  if (own_device) environment.set("CUDA_VISIBLE_DEVICES", config.own_device[static_cast<size_t>(place.local_rank)]);
+  if (own_device) environment.set(config.device_variable, config.own_device[static_cast<size_t>(place.local_rank)]);
   return environment;
 }
 
@@ -51,6 +51,7 @@ SpawnRequest spawn_request(const JobConfig& config, const WorkerPlace& place) {
   request.attempt = place.attempt;
   request.argv = config.program.argv;
   request.environment = worker_environment(config, place);
+  if (!config.cpus.empty()) request.cpus = config.cpus[static_cast<size_t>(place.local_rank)].cpus;
   if (config.expand_local_rank) {
     const std::string rank = std::to_string(place.local_rank);
     const std::array values = {TemplateValue{"local_rank", rank}};

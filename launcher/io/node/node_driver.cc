@@ -19,6 +19,7 @@
 #include "launcher/io/node/round_store.h"
 #include "launcher/io/node/runtime_folder.h"
 #include "launcher/io/node/status_socket.h"
+#include "launcher/io/probe/gpu_watch.h"
 #include "launcher/io/probe/oom_watch.h"
 #include "launcher/io/process/lease_guard.h"
 #include "launcher/logs/log_layout.h"
@@ -125,6 +126,7 @@ class NodeDriver::Impl {
 
   void settle_in() {
     oom_.emplace();
+    gpus_ = GpuWatch::start(io_, job_.config());
     use_runtime_folder();
   }
 
@@ -216,6 +218,7 @@ class NodeDriver::Impl {
   void carry_out(const BeginAttempt& begin) {
     attempt_ = begin;
     if (oom_) oom_->restart();
+    if (gpus_) gpus_->restart();
   }
 
   void carry_out(const StartWorker& start) {
@@ -233,12 +236,17 @@ class NodeDriver::Impl {
   void carry_out(const GatherEvidence& gather) {
     asio::post(io_, [this, gather] {
       job_.read_error_files(gather.attempt, gather.local_ranks, [this, gather](const std::vector<ErrorFile>& files) {
-        tell_machine(evidence(gather, files));
+        if (!gpus_) return tell_machine(evidence(gather, files, {}));
+        gpus_->examine(gather.local_ranks, [this, gather, files](const GpuWatch::Lines& devices) {
+          tell_machine(evidence(gather, files, devices));
+        });
       });
     });
   }
 
-  EvidenceGathered evidence(const GatherEvidence& gather, const std::vector<ErrorFile>& error_files) const {
+  // `devices` is empty where there are none.
+  EvidenceGathered evidence(const GatherEvidence& gather, const std::vector<ErrorFile>& error_files,
+                            const GpuWatch::Lines& devices) const {
     EvidenceGathered gathered{gather.attempt, {}};
     gathered.store_unvisited = store_.clients_seen() == 0;
     const JobConfig& config = job_.config();
@@ -251,6 +259,7 @@ class NodeDriver::Impl {
       worker.evidence.stderr_tail = job_.router().tail(gather.attempt, local_rank, Stream::kStderr);
       worker.evidence.stderr_before_stop = job_.router().tail_before_mark(gather.attempt, local_rank, Stream::kStderr);
       worker.evidence.out_of_memory = out_of_memory;
+      if (!devices.empty()) worker.evidence.device = devices[i];
       const StreamPlan err = worker_log_plan(config, gather.attempt, local_rank).err;
       // An empty file that nobody asked for is removed.
       const bool stays = !config.output.temporary || !worker.evidence.stderr_tail.empty();
@@ -313,6 +322,7 @@ class NodeDriver::Impl {
   RoundStore store_;
   StoreRoute route_;
   std::optional<OomWatch> oom_;
+  std::unique_ptr<GpuWatch> gpus_;  // null without NVIDIA's driver
   std::filesystem::path runtime_;
   std::unique_ptr<StatusSocket> status_;
   std::optional<NodeClaim> claim_;

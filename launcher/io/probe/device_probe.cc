@@ -2,12 +2,14 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cctype>
 #include <functional>
 #include <map>
 #include <sstream>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include "common/io/small_file.h"
 #include "common/text.h"
@@ -24,7 +26,7 @@ constexpr const char* kHabanaLabs = "0x1da3";
 
 struct Device {
   int minor = -1;
-  std::string uuid;
+  GpuDevice gpu;
 };
 
 // "GPU UUID: \t GPU-..." and "Device Minor: \t 0" among other lines.
@@ -36,7 +38,8 @@ Device read_information(const fs::path& file) {
     if (colon == std::string::npos) continue;
     const std::string value(strip(std::string_view(line).substr(colon + 1)));
     if (value.empty()) continue;
-    if (line.starts_with("GPU UUID")) device.uuid = value;
+    if (line.starts_with("GPU UUID")) device.gpu.uuid = value;
+    if (line.starts_with("Model")) device.gpu.model = value;
     if (line.starts_with("Device Minor") && value.find_first_not_of("0123456789") == std::string::npos) {
       device.minor = std::stoi(value);
     }
@@ -44,6 +47,7 @@ Device read_information(const fs::path& file) {
   return device;
 }
 
+// Also by the device cgroup, which the kernel asks here too.
 bool usable(const fs::path& node) { return access(node.c_str(), R_OK | W_OK) == 0; }
 
 // The number behind `prefix` in the name of a device node; -1 where anything else stands there ("nvidiactl").
@@ -87,15 +91,16 @@ Device read_topology_node(const fs::path& properties) {
   uint64_t value = 0;
   while (in >> name >> value) values[name] = value;
   if (values["simd_count"] == 0 || !values.contains("drm_render_minor")) return {};
-  Device device{static_cast<int>(values["drm_render_minor"]), ""};
+  Device device{static_cast<int>(values["drm_render_minor"]), {}};
   if (const uint64_t id = values["unique_id"]; id != 0) {
     constexpr int kDigits = 16;
-    device.uuid.assign(kDigits, '0');
+    std::string& uuid = device.gpu.uuid;
+    uuid.assign(kDigits, '0');
     uint64_t rest = id;
-    for (auto at = device.uuid.rbegin(); at != device.uuid.rend(); ++at, rest >>= 4) {
+    for (auto at = uuid.rbegin(); at != uuid.rend(); ++at, rest >>= 4) {
       *at = "0123456789abcdef"[rest & 15];
     }
-    device.uuid.insert(0, "GPU-");
+    uuid.insert(0, "GPU-");
   }
   return device;
 }
@@ -138,48 +143,57 @@ void add_compute_accelerators(const fs::path& root, std::vector<DeviceNodes>& fo
   }
 }
 
+void add_pci_place(const fs::path& root, const std::string& address, GpuDevice& gpu) {
+  gpu.pci_address = address;
+  std::istringstream in(read_small_file(root / "sys/bus/pci/devices" / address / "numa_node").bytes);
+  int node = 0;
+  if (in >> node) gpu.numa_node = node;
+}
+
 }  // namespace
 
-std::optional<std::vector<std::string>> nvidia_device_uuids(const fs::path& root) {
-  std::map<int, std::string> by_minor;
+std::optional<std::vector<GpuDevice>> nvidia_gpus(const fs::path& root) {
   bool driver = false;
+  std::vector<GpuDevice> gpus;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(root / "proc/driver/nvidia/gpus", error)) {
     driver = true;
-    const Device device = read_information(entry.path() / "information");
-    const fs::path node = root / "dev" / ("nvidia" + std::to_string(device.minor));
-    if (device.minor >= 0 && usable(node)) by_minor[device.minor] = device.uuid;
+    Device device = read_information(entry.path() / "information");
+    if (device.minor < 0 || !usable(root / "dev" / ("nvidia" + std::to_string(device.minor)))) continue;
+    add_pci_place(root, entry.path().filename().string(), device.gpu);
+    gpus.push_back(std::move(device.gpu));
   }
-  if (!driver) {
-    for (const auto& [minor, node] : nodes_in(root / "dev", "nvidia")) {
-      driver = true;
-      if (usable(node)) by_minor[minor] = "";
-    }
+  std::ranges::sort(gpus, {}, &GpuDevice::pci_address);
+  if (driver) return gpus;
+  for (const auto& [minor, node] : nodes_in(root / "dev", "nvidia")) {
+    driver = true;
+    if (usable(node)) gpus.emplace_back();
   }
-  if (!driver) return std::nullopt;
-  std::vector<std::string> uuids;
-  uuids.reserve(by_minor.size());
-  for (const auto& [minor, uuid] : by_minor) uuids.push_back(uuid);
-  return uuids;
+  return driver ? std::optional(gpus) : std::nullopt;
 }
 
-std::optional<std::vector<std::string>> amd_device_uuids(const fs::path& root) {
+std::optional<std::vector<GpuDevice>> amd_gpus(const fs::path& root) {
   std::error_code error;
   if (!fs::exists(root / "dev/kfd", error)) return std::nullopt;
-  std::vector<std::string> uuids;
-  if (!usable(root / "dev/kfd")) return uuids;
+  std::vector<GpuDevice> gpus;
+  if (!usable(root / "dev/kfd")) return gpus;
+  const auto add = [&](Device device) {
+    const fs::path link = fs::read_symlink(device_of_render_node(root, device.minor), error);
+    if (!link.empty()) add_pci_place(root, link.filename().string(), device.gpu);
+    gpus.push_back(std::move(device.gpu));
+  };
   const fs::path topology = root / "sys/class/kfd/kfd/topology/nodes";
   if (fs::exists(topology, error)) {
     for (const auto& [number, node] : nodes_in(topology, "")) {
-      const Device device = read_topology_node(node / "properties");
-      if (device.minor >= 0 && usable(render_node(root, device.minor))) uuids.push_back(device.uuid);
+      Device device = read_topology_node(node / "properties");
+      if (device.minor >= 0 && usable(render_node(root, device.minor))) add(std::move(device));
     }
-    return uuids;
+    return gpus;
   }
   for (const auto& [minor, node] : nodes_in(root / "dev/dri", "renderD")) {
-    if (usable(node) && first_word(device_of_render_node(root, minor) / "vendor") == kAmd) uuids.emplace_back();
+    if (usable(node) && first_word(device_of_render_node(root, minor) / "vendor") == kAmd) add({minor, {}});
   }
-  return uuids;
+  return gpus;
 }
 
 std::vector<DeviceNodes> accelerator_nodes(const fs::path& root) {

@@ -22,6 +22,7 @@
 #include "common/io/unique_fd.h"
 #include "launcher/config/descriptors.h"
 #include "launcher/doctor/judgement.h"
+#include "launcher/io/probe/gpu_survey.h"
 #include "rendezvous/coordinator/host_election.h"
 #include "rendezvous/io/coordinator/agent_listener.h"
 #include "rendezvous/io/member/member_link.h"
@@ -91,6 +92,7 @@ class Examination {
     findings_.push_back(judge_clock(clock_));
     look_at_limits();
     look_at_token();
+    for (Finding& finding : judge_gpus(survey_gpus(job_.environment))) findings_.push_back(std::move(finding));
     return std::move(findings_);
   }
 

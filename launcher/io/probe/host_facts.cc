@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "common/io/unique_fd.h"
+#include "launcher/io/probe/cpu_topology.h"
 #include "launcher/io/probe/device_probe.h"
 #include "launcher/io/probe/open_files.h"
 #include "launcher/io/probe/usable_cores.h"
@@ -138,9 +139,10 @@ HostFacts read_host_facts() {
   facts.files.secret = secret_in;
   facts.files.has_fork_point = [](const fs::path& path) { return has_fork_point(path.string()); };
   facts.usable_cores = usable_cores;
-  facts.gpu_uuids = [] { return nvidia_device_uuids("/"); };
-  facts.amd_gpu_uuids = [] { return amd_device_uuids("/"); };
+  facts.nvidia_gpus = [] { return nvidia_gpus("/"); };
+  facts.amd_gpus = [] { return amd_gpus("/"); };
   facts.other_accelerators = [] { return accelerator_nodes("/"); };
+  facts.cpus = [] { return read_cpu_topology("/", allowed_cpus()); };
   return facts;
 }
 

@@ -20,16 +20,6 @@ namespace fs = std::filesystem;
 
 constexpr double kNoQuota = std::numeric_limits<double>::infinity();
 
-int affinity_cores() {
-  // A machine may have more CPUs than cpu_set_t holds; the kernel then refuses the smaller mask.
-  for (size_t cpus = CPU_SETSIZE; cpus <= (size_t{1} << 20); cpus *= 2) {
-    std::vector<cpu_set_t> mask(CPU_ALLOC_SIZE(cpus) / sizeof(cpu_set_t));
-    const size_t bytes = mask.size() * sizeof(cpu_set_t);
-    if (sched_getaffinity(0, bytes, mask.data()) == 0) return CPU_COUNT_S(bytes, mask.data());
-  }
-  return static_cast<int>(std::thread::hardware_concurrency());
-}
-
 // cpu.max holds "max 100000" or "250000 100000".
 double quota_v2(const fs::path& folder) {
   std::istringstream in(read_small_file(folder / "cpu.max").bytes);
@@ -75,8 +65,26 @@ double cgroup_quota() {
 
 }  // namespace
 
+std::vector<int> allowed_cpus() {
+  std::vector<int> allowed;
+  // A machine may have more CPUs than cpu_set_t holds; the kernel then refuses the smaller mask.
+  for (size_t cpus = CPU_SETSIZE; cpus <= (size_t{1} << 20); cpus *= 2) {
+    std::vector<cpu_set_t> mask(CPU_ALLOC_SIZE(cpus) / sizeof(cpu_set_t));
+    const size_t bytes = mask.size() * sizeof(cpu_set_t);
+    if (sched_getaffinity(0, bytes, mask.data()) != 0) continue;
+    for (size_t cpu = 0; cpu < cpus; ++cpu) {
+      if (CPU_ISSET_S(cpu, bytes, mask.data())) allowed.push_back(static_cast<int>(cpu));
+    }
+    return allowed;
+  }
+  for (unsigned cpu = 0; cpu < std::max(std::thread::hardware_concurrency(), 1U); ++cpu) {
+    allowed.push_back(static_cast<int>(cpu));
+  }
+  return allowed;
+}
+
 int usable_cores() {
-  const int cores = std::max(affinity_cores(), 1);
+  const int cores = std::max(static_cast<int>(allowed_cpus().size()), 1);
   const double quota = std::ceil(cgroup_quota());
   return quota < cores ? std::max(static_cast<int>(quota), 1) : cores;
 }

@@ -84,7 +84,6 @@ TEST(Parse, ValuesThatLookLikeSomethingElseArriveWhole) {
 
 TEST(Parse, RefusesWhatTorchrunHasAndFerrunHasNot) {
   EXPECT_THAT(refusal({"--logs-specs=mine", "x"}), HasSubstr("--logs-specs=mine: it names a Python entry point"));
-  EXPECT_THAT(refusal({"--numa-binding=node", "x"}), HasSubstr("not supported yet"));
   EXPECT_THAT(refusal({"--event-log-handler=console", "x"}), HasSubstr("only null"));
   EXPECT_TRUE(parse({"--event-log-handler=null", "x"}));
   EXPECT_TRUE(parse({"x"}, {{"PET_EVENT_LOG_HANDLER", "null"}}));

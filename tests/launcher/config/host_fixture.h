@@ -48,8 +48,9 @@ class FakeHost {
       return FileQueries::Secret{found->second, readable_by_all_.contains(path.string())};
     };
     facts_.usable_cores = [] { return 6; };
-    facts_.gpu_uuids = [this] { return gpus_; };
-    facts_.amd_gpu_uuids = [this] { return amd_gpus_; };
+    facts_.nvidia_gpus = [this] { return gpus_; };
+    facts_.amd_gpus = [this] { return amd_gpus_; };
+    facts_.cpus = [this] { return cpus_; };
     facts_.other_accelerators = [this] { return accelerators_; };
     program("/usr/bin/python3");
   }
@@ -89,13 +90,24 @@ class FakeHost {
     fork_points_.insert(path);
     return program(path);
   }
-  FakeHost& gpus(std::vector<std::string> uuids) {
-    gpus_ = std::move(uuids);
+  FakeHost& gpus(const std::vector<std::string>& uuids) { return gpu_devices(named(uuids)); }
+  FakeHost& gpu_devices(std::vector<GpuDevice> devices) {
+    gpus_ = std::move(devices);
     return *this;
   }
-  FakeHost& amd_gpus(std::vector<std::string> uuids) {
-    amd_gpus_ = std::move(uuids);
+  FakeHost& amd_gpus(const std::vector<std::string>& uuids) {
+    amd_gpus_ = named(uuids);
     return *this;
+  }
+  FakeHost& cpus(CpuTopology cpus) {
+    cpus_ = std::move(cpus);
+    return *this;
+  }
+  // Devices of which nothing but these is known.
+  static std::vector<GpuDevice> named(const std::vector<std::string>& uuids) {
+    std::vector<GpuDevice> devices;
+    for (const std::string& uuid : uuids) devices.emplace_back().uuid = uuid;
+    return devices;
   }
   FakeHost& accelerators(std::vector<DeviceNodes> nodes) {
     accelerators_ = std::move(nodes);
@@ -133,8 +145,9 @@ class FakeHost {
   std::set<std::string> fork_points_;
   std::map<std::string, std::filesystem::path> links_;
   std::set<std::string> writable_folders_ = {"/tmp"};
-  std::optional<std::vector<std::string>> gpus_;
-  std::optional<std::vector<std::string>> amd_gpus_;
+  std::optional<std::vector<GpuDevice>> gpus_;
+  std::optional<std::vector<GpuDevice>> amd_gpus_;
+  CpuTopology cpus_ = {{0, 0, 0, 0, 0}};
   std::vector<DeviceNodes> accelerators_;
 };
 

@@ -7,6 +7,7 @@
 
 #include "launcher/config/describe.h"
 #include "launcher/config/descriptors.h"
+#include "launcher/workers/worker_environment.h"
 #include "tests/launcher/config/host_fixture.h"
 
 namespace ferrun {
@@ -18,6 +19,13 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::MatchesRegex;
 using ::testing::StartsWith;
+
+WorkerPlace second_of_two() {
+  WorkerPlace place;
+  place.local_rank = 1;
+  place.assignment = whole_job(2, 0);
+  return place;
+}
 
 class JobConfigTest : public ::testing::Test {
  protected:
@@ -189,6 +197,65 @@ TEST_F(JobConfigTest, GivesEveryVirtualRankItsOwnDevice) {
   host_.variable("CUDA_VISIBLE_DEVICES", "3, 5,7");
   EXPECT_THAT(make({"--virtual-local-rank", "--nproc-per-node=2"})->own_device, ElementsAre("3", "5"));
   EXPECT_THAT(refusal({"--virtual-local-rank", "--nproc-per-node=4"}), HasSubstr("names fewer devices than 4 workers"));
+}
+
+TEST_F(JobConfigTest, IsolatesDevicesByUuid) {
+  using Names = std::vector<std::string>;
+  const auto devices = [&](const std::string& workers) {
+    return make({"--devices=isolate", "--nproc-per-node=" + workers})->own_device;
+  };
+  EXPECT_EQ(refusal({"--devices=isolate"}), "--devices=isolate: 1 worker, and 0 visible devices");
+  EXPECT_EQ(refusal({"--devices=own"}), "--devices=own: expected all or isolate");
+  host_.gpus({"GPU-a", "GPU-b", "GPU-c"});
+  EXPECT_EQ(devices("gpu"), (Names{"GPU-a", "GPU-b", "GPU-c"}));
+  EXPECT_EQ(devices("2"), (Names{"GPU-a", "GPU-b"}));
+  EXPECT_EQ(refusal({"--devices=isolate", "--nproc-per-node=4"}),
+            "--devices=isolate: 4 workers, and 3 visible devices");
+  EXPECT_THAT(make({"--nproc-per-node=2"})->own_device, IsEmpty());
+  host_.variable("CUDA_VISIBLE_DEVICES", "2,0");
+  EXPECT_EQ(devices("gpu"), (Names{"GPU-c", "GPU-a"}));
+  host_.variable("CUDA_VISIBLE_DEVICES", "MIG-1,MIG-2,MIG-3");
+  EXPECT_EQ(make({"--nproc-per-node=gpu"})->workers, 1) << "a process uses one instance";
+  EXPECT_EQ(devices("gpu"), (Names{"MIG-1", "MIG-2", "MIG-3"}));
+  host_.gpus({"", ""}).variable("CUDA_VISIBLE_DEVICES", "1, 0");
+  EXPECT_EQ(devices("gpu"), (Names{"1", "0"})) << "what is not named by the driver keeps its number";
+}
+
+TEST_F(JobConfigTest, AnIsolatedWorkerHasLocalRank0AndItsDevice) {
+  host_.gpus({"GPU-a", "GPU-b"});
+  const auto config = make({"--devices=isolate", "--nproc-per-node=2"});
+  const Environment environment = worker_environment(*config, second_of_two());
+  EXPECT_EQ(environment.get("CUDA_VISIBLE_DEVICES"), "GPU-b");
+  EXPECT_EQ(environment.get("LOCAL_RANK"), "0");
+  EXPECT_EQ(environment.get("RANK"), "1");
+  EXPECT_THAT(describe(*config), HasSubstr("\ndevice:    GPU-b for local rank 1\n"));
+}
+
+TEST_F(JobConfigTest, IsolatesAmdsDevicesByNumber) {
+  host_.amd_gpus({"GPU-1", "GPU-2"});
+  const auto config = make({"--devices=isolate", "--nproc-per-node=2"});
+  EXPECT_EQ(worker_environment(*config, second_of_two()).get("HIP_VISIBLE_DEVICES"), "1");
+  EXPECT_FALSE(worker_environment(*config, second_of_two()).contains("CUDA_VISIBLE_DEVICES"));
+}
+
+TEST_F(JobConfigTest, SaysWhatAContainerWasGiven) {
+  host_.variable("NVIDIA_VISIBLE_DEVICES", "void");
+  EXPECT_THAT(refusal({"--nproc-per-node=gpu"}), HasSubstr("started with NVIDIA_VISIBLE_DEVICES=void"));
+}
+
+TEST_F(JobConfigTest, BindsWorkersToCpus) {
+  EXPECT_THAT(make({})->cpus, IsEmpty());
+  host_.cpus({{0, 0, 0, 0, 0}, {1, 0, 0, 1, 0}, {2, 1, 0, 2, 2}, {3, 1, 0, 3, 2}});
+  const auto config = make({"--numa-binding=node", "--nproc-per-node=2"});
+  ASSERT_TRUE(config);
+  EXPECT_EQ(spawn_request(*config, second_of_two()).cpus, (std::vector{2, 3}));
+  EXPECT_THAT(describe(*config), HasSubstr("\ncpus:      0-1 for local rank 0: NUMA node 0\n"
+                                           "cpus:      2-3 for local rank 1: NUMA node 1\n"));
+  EXPECT_THAT(config->notes, ::testing::Contains("local rank 1 runs on CPUs 2-3: NUMA node 1"));
+  EXPECT_EQ(refusal({"--numa-binding=nodes"}),
+            "--numa-binding=nodes: expected node, socket, exclusive or core-complex");
+  EXPECT_THAT(refusal({"--numa-binding=exclusive", "--nproc-per-node=5"}),
+              StartsWith("--numa-binding=exclusive: of NUMA node"));
 }
 
 TEST_F(JobConfigTest, ChoosesTheLogFolder) {

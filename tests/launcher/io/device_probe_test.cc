@@ -52,17 +52,25 @@ TEST_F(DeviceProbeTest, AMachineWithoutDevicesHasNone) {
   file("dev/null");
   file("dev/hlog");
   file("dev/davinci_manager");
-  EXPECT_EQ(nvidia_device_uuids(root()), std::nullopt);
-  EXPECT_EQ(amd_device_uuids(root()), std::nullopt);
+  EXPECT_EQ(nvidia_gpus(root()), std::nullopt);
+  EXPECT_EQ(amd_gpus(root()), std::nullopt);
   EXPECT_EQ(seen(), "");
 }
 
-TEST_F(DeviceProbeTest, NvidiasDevicesAreInTheOrderOfTheirMinors) {
+TEST_F(DeviceProbeTest, NvidiasDevicesAreInTheOrderOfTheirAddresses) {
   file("proc/driver/nvidia/gpus/0000:41:00.0/information", "Model: \t X\nGPU UUID: \t GPU-b\nDevice Minor: \t 1\n");
   file("proc/driver/nvidia/gpus/0000:81:00.0/information", "GPU UUID: \t GPU-a\nDevice Minor: \t 0\n");
   file("proc/driver/nvidia/gpus/0000:c1:00.0/information", "GPU UUID: \t GPU-c\nDevice Minor: \t 2\n");
   for (const char* node : {"dev/nvidia0", "dev/nvidia1", "dev/nvidiactl"}) file(node);
-  EXPECT_THAT(nvidia_device_uuids(root()).value(), ElementsAre("GPU-a", "GPU-b"));
+  file("sys/bus/pci/devices/0000:81:00.0/numa_node", "1\n");
+  file("sys/bus/pci/devices/0000:41:00.0/numa_node", "-1\n");
+  EXPECT_THAT(nvidia_gpus(root()).value(),
+              ElementsAre(GpuDevice{"GPU-b", "0000:41:00.0", "X", -1}, GpuDevice{"GPU-a", "0000:81:00.0", "", 1}));
+}
+
+TEST_F(DeviceProbeTest, WhereOnlyNodesOfNvidiasAreThereTheyCount) {
+  for (const char* node : {"dev/nvidia0", "dev/nvidia3", "dev/nvidiactl", "dev/nvidia-uvm"}) file(node);
+  EXPECT_THAT(nvidia_gpus(root()).value(), ElementsAre(GpuDevice{}, GpuDevice{}));
 }
 
 TEST_F(DeviceProbeTest, AmdsDevicesAreTheNodesOfItsTopologyThatHaveAGpu) {
@@ -72,20 +80,22 @@ TEST_F(DeviceProbeTest, AmdsDevicesAreTheNodesOfItsTopologyThatHaveAGpu) {
   topology_node(2, "cpu_cores_count 0\nsimd_count 304\nunique_id 255\ndrm_render_minor 129\n");
   topology_node(1, "cpu_cores_count 0\nsimd_count 304\nunique_id 18446744073709551615\ndrm_render_minor 128\n");
   topology_node(3, "cpu_cores_count 0\nsimd_count 304\ndrm_render_minor 131\n");  // not in this container
-  EXPECT_THAT(amd_device_uuids(root()).value(), ElementsAre("GPU-ffffffffffffffff", "GPU-00000000000000ff"));
+  EXPECT_THAT(amd_gpus(root()).value(),
+              ElementsAre(GpuDevice{"GPU-ffffffffffffffff"}, GpuDevice{"GPU-00000000000000ff"}));
 }
 
 TEST_F(DeviceProbeTest, WithoutATopologyAmdsRenderNodesCount) {
   file("dev/kfd");
   render_node(128, "0x1002", "0000:03:00.0");
   render_node(129, "0x8086", "0000:04:00.0");
-  EXPECT_THAT(amd_device_uuids(root()).value(), ElementsAre(""));
+  file("sys/bus/pci/devices/0000:03:00.0/numa_node", "2\n");
+  EXPECT_THAT(amd_gpus(root()).value(), ElementsAre(GpuDevice{"", "0000:03:00.0", "", 2}));
 }
 
 TEST_F(DeviceProbeTest, AmdsDriverWithoutAnyDeviceIsTold) {
   file("dev/kfd");
-  ASSERT_TRUE(amd_device_uuids(root()));
-  EXPECT_THAT(*amd_device_uuids(root()), IsEmpty());
+  ASSERT_TRUE(amd_gpus(root()));
+  EXPECT_THAT(*amd_gpus(root()), IsEmpty());
 }
 
 TEST_F(DeviceProbeTest, IntelsCardsAreToldFromTheGraphicsOfItsProcessors) {

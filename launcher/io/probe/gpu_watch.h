@@ -1,0 +1,52 @@
+// The GPUs of this node's workers, looked at when the workers start and again when one has failed. NVIDIA's library is
+// loaded, and called, on a thread of its own: its driver may hang, above all when a device is what failed.
+//
+// Ownership: owned by the node driver. Thread rule: the thread that runs `io`.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/time.h"
+#include "launcher/config/job_config.h"
+#include "launcher/io/node/file_worker.h"
+
+namespace ferrun {
+
+class GpuWatch {
+ public:
+  struct Options {
+    std::string library = "libnvidia-ml.so.1";
+    std::filesystem::path root = "/";  // of /dev, /proc and /sys
+    std::filesystem::path kernel_log = "/dev/kmsg";
+    Duration patience = std::chrono::seconds(2);  // with the driver, when a worker has failed
+  };
+  // Null on a machine without NVIDIA's driver (/dev/nvidiactl), where nothing is loaded. Looks at the devices at once.
+  static std::unique_ptr<GpuWatch> start(boost::asio::io_context& io, const JobConfig& config, Options options);
+  static std::unique_ptr<GpuWatch> start(boost::asio::io_context& io, const JobConfig& config);
+
+  // An attempt begins: what is seen now is what later looks are compared with.
+  void restart();
+
+  // For each of the local ranks, in their order, what is wrong with its device. `done` is called once: at once, with
+  // nothing to tell, while the library is still being loaded or where it is absent; when the driver does not answer in
+  // time, with a line that says so.
+  using Lines = std::vector<std::vector<std::string>>;
+  void examine(const std::vector<int>& local_ranks, std::function<void(const Lines&)> done);
+
+ private:
+  struct Sight;
+  GpuWatch(boost::asio::io_context& io, const JobConfig& config, Options options);
+
+  boost::asio::io_context& io_;
+  const Duration patience_;
+  std::shared_ptr<Sight> sight_;  // used by `thread_` alone
+  bool looked_ = false;
+  FileWorker thread_;
+};
+
+}  // namespace ferrun
