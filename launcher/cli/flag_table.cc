@@ -112,8 +112,10 @@ constexpr std::array kFlags = {
          "Print this table for programs: name, short name, kind, variable, default, separated by tabs."},
 
     Flag{"event-log-handler", 0, kValue, kOutput, "NAME", "null", true, "", "only null is supported"},
-    Flag{"logs-specs", 0, kValue, kOutput, "NAME", "", false, "",
-         "it names a Python entry point, which ferrun cannot load; use --redirects, --tee and --log-dir"},
+    Flag{
+        "logs-specs", 0, kValue, kOutput, "NAME", "default", false, "",
+        "it names a Python class, which ferrun cannot load; --log-dir, --redirects, --tee and --local-ranks-filter say "
+        "where output goes"},
     Flag{"duplicate-stdout-filters", 0, kValue, kOutput, "TEXTS", "", true, "",
          "not supported; tee to files and grep them"},
     Flag{"duplicate-stderr-filters", 0, kValue, kOutput, "TEXTS", "", true, "",

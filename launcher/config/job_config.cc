@@ -57,9 +57,13 @@ class ConfigBuilder {
     if (!range) return bad_value(nodes, range.error().message);
     if (range->most > kMostNodes) return bad_value(nodes, "expected at most " + std::to_string(kMostNodes) + " nodes");
     nodes_ = *range;
-    const RawValue node_rank = options_.value("node-rank");
-    if (nodes_.most == 1 && !node_rank.text.empty() && parse_integer(node_rank.text) != 0) {
-      return bad_value(node_rank, "the only node of the job has rank 0");
+    if (options_.on("standalone") && nodes_.least == 1 && nodes_.most > 1) {
+      nodes_.most = 1;
+      config_.warnings.push_back(nodes.origin + "=" + nodes.text +
+                                 ": no other node can join a --standalone job; it has this one");
+    }
+    if (nodes_.most == 1) {
+      if (Status checked = check_only_node(options_.value("node-rank")); !checked) return checked;
     }
 
     const RawValue workers = options_.value("nproc-per-node");
@@ -69,6 +73,20 @@ class ConfigBuilder {
     const std::string origin = workers.origin + "=" + workers.text + ": ";
     for (const std::string& line : count->warnings) config_.warnings.push_back(origin + line);
     for (const std::string& line : count->notes) config_.notes.push_back(origin + line);
+    return ok_status();
+  }
+
+  // The rank is that of a node of several under the static backend at an address; torchrun passes over it otherwise.
+  Status check_only_node(const RawValue& rank) {
+    if (rank.text.empty()) return ok_status();
+    const std::optional<long> number = parse_integer(rank.text);
+    if (!number) return bad_value(rank, "expected a whole number");
+    if (*number == 0) return ok_status();
+    const bool at_address = options_.given("master-port") != nullptr || !options_.value("rdzv-endpoint").text.empty();
+    if (at_address && options_.value("rdzv-backend").text == "static" && !options_.on("standalone")) {
+      return bad_value(rank, "the only node of the job has rank 0; --nnodes says how many there are");
+    }
+    config_.warnings.push_back(rank.origin + "=" + rank.text + " is ignored: the only node of the job has rank 0");
     return ok_status();
   }
 
@@ -240,8 +258,12 @@ class ConfigBuilder {
       config_.start_method = StartMethod::kFork;
     } else if (method.text == "forkserver") {
       config_.start_method = StartMethod::kForkServer;
-    } else if (method.text != "spawn") {
+    } else if (method.text != "spawn" && method.origin.starts_with("--")) {
       return bad_value(method, "expected spawn, fork or forkserver");
+    } else if (method.text != "spawn") {
+      // A variable that all jobs of a machine share stops none of them under torchrun.
+      config_.warnings.push_back(method.origin + "=" + method.text +
+                                 ": expected spawn, fork or forkserver; workers are spawned");
     }
     if (config_.start_method != StartMethod::kSpawn && !facts_.files.has_fork_point(config_.program.argv.front())) {
       config_.start_method = StartMethod::kSpawn;

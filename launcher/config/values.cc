@@ -120,7 +120,7 @@ Result<std::vector<int>> parse_rank_list(const std::string& text) {
   if (strip(text).empty()) return ranks;
   for (const std::string& item : split_list(text, ',')) {
     const std::optional<long> rank = parse_integer(item);
-    if (!rank || *rank < 0 || *rank > 1'000'000) return usage_error("expected local ranks as in 0,3");
+    if (!rank || *rank < -1'000'000 || *rank > 1'000'000) return usage_error("expected local ranks as in 0,3");
     ranks.push_back(static_cast<int>(*rank));
   }
   return ranks;

@@ -74,13 +74,15 @@ TEST(LauncherArguments, PythonIsThatOfTheEnvironmentThatFerrunIsCalledFrom) {
 TEST(LauncherArguments, AcceptTorchrunsSpellings) {
   const ScratchFolder folder;
   const std::vector<std::string> rank = {"sh", "-c", "echo $RANK"};
-  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
-           {"--nproc-per-node", "2"},
-           {"--nproc_per_node=2"},
-           {"--nproc_p=2"},
-           {"--nproc-per-node=1", "--nproc-per-node=2"},
-           {"--standalone", "--nnodes=1:1", "--nproc=2"},
-           {"--nproc=2", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", "--"}}) {
+  for (const std::vector<std::string>& words :
+       std::vector<std::vector<std::string>>{{"--nproc-per-node", "2"},
+                                             {"--nproc_per_node=2"},
+                                             {"--nproc_p=2"},
+                                             {"--nproc-per-node=1", "--nproc-per-node=2"},
+                                             {"--standalone", "--nnodes=1:1", "--nproc=2"},
+                                             {"--nproc=2", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", "--"},
+                                             {"--nproc=2", "--", "--"},
+                                             {"--nproc=2", "--standalone", "--node-rank=1", "--logs-specs=default"}}) {
     const Finished run = ferrun(folder, words + rank);
     EXPECT_EQ(run.code(), 0) << run.err;
     EXPECT_THAT(sorted_lines(run.out), ElementsAre("0", "1"));

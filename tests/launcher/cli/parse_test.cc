@@ -83,7 +83,9 @@ TEST(Parse, ValuesThatLookLikeSomethingElseArriveWhole) {
 }
 
 TEST(Parse, RefusesWhatTorchrunHasAndFerrunHasNot) {
-  EXPECT_THAT(refusal({"--logs-specs=mine", "x"}), HasSubstr("--logs-specs=mine: it names a Python entry point"));
+  EXPECT_THAT(refusal({"--logs-specs=mine", "x"}),
+              HasSubstr("--logs-specs=mine: it names a Python class, which ferrun cannot load; --log-dir"));
+  EXPECT_TRUE(parse({"--logs-specs=default", "x"}));
   EXPECT_THAT(refusal({"--numa-binding=node", "x"}), HasSubstr("not supported yet"));
   EXPECT_THAT(refusal({"--event-log-handler=console", "x"}), HasSubstr("only null"));
   EXPECT_TRUE(parse({"--event-log-handler=null", "x"}));

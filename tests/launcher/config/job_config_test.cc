@@ -94,11 +94,35 @@ TEST_F(JobConfigTest, NamesTheBadValueAndItsOrigin) {
   EXPECT_THAT(refusal({"--local-ranks-filter=x"}), HasSubstr("expected local ranks"));
   EXPECT_THAT(refusal({"--exit-code=9"}), HasSubstr("expected cause or torchrun"));
   EXPECT_THAT(refusal({"--nnodes=1:2:3"}), HasSubstr("expected N or MIN:MAX"));
-  EXPECT_THAT(refusal({"--node-rank=1"}), HasSubstr("rank 0"));
+  EXPECT_THAT(refusal({"--node-rank=one"}), HasSubstr("expected a whole number"));
+  EXPECT_THAT(refusal({"--node-rank=1", "--master-port=23450"}), HasSubstr("rank 0; --nnodes says"));
+  EXPECT_THAT(refusal({"--node-rank=1", "--rdzv-endpoint=node0:29500"}), HasSubstr("rank 0; --nnodes says"));
   host_.variable("PET_MAX_RESTARTS", "abc");
   EXPECT_EQ(refusal({}), "PET_MAX_RESTARTS=abc: expected a whole number, 0 or more");
   host_.variable("PET_MAX_RESTARTS", "");
   EXPECT_EQ(refusal({}), "PET_MAX_RESTARTS=: expected a whole number, 0 or more");
+}
+
+// Each of these lines starts a job under torchrun.
+TEST_F(JobConfigTest, WhatTorchrunPassesOverIsAWarning) {
+  EXPECT_THAT(make({"--node-rank=3"})->warnings,
+              ElementsAre("--node-rank=3 is ignored: the only node of the job has rank 0"));
+  EXPECT_THAT(make({"--node-rank=3", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"})->warnings,
+              ElementsAre(HasSubstr("--node-rank=3 is ignored")));
+  EXPECT_THAT(make({"--standalone", "--node-rank=-1"})->warnings, ElementsAre(HasSubstr("--node-rank=-1 is ignored")));
+  const auto alone = make({"--standalone", "--nnodes=1:4"});
+  ASSERT_TRUE(alone);
+  EXPECT_FALSE(alone->rendezvous);
+  EXPECT_THAT(alone->warnings, ElementsAre("--nnodes=1:4: no other node can join a --standalone job; it has this one"));
+  EXPECT_THAT(make({"--standalone", "--nnodes=1:1"})->warnings, IsEmpty());
+  EXPECT_THAT(refusal({"--standalone", "--nnodes=2"}), HasSubstr("it excludes --nnodes=2"));
+  EXPECT_THAT(make({"--local-ranks-filter=-1"})->output.console, ::testing::Optional(ElementsAre(-1)));
+  host_.variable("PET_START_METHOD", "process");
+  const auto spawned = make({});
+  ASSERT_TRUE(spawned);
+  EXPECT_EQ(spawned->start_method, StartMethod::kSpawn);
+  EXPECT_THAT(spawned->warnings,
+              ElementsAre("PET_START_METHOD=process: expected spawn, fork or forkserver; workers are spawned"));
 }
 
 TEST_F(JobConfigTest, TheGraceComesFromOptionThenVariableThenDefault) {
