@@ -30,6 +30,21 @@ std::vector<std::string> split_list(std::string_view text, char separator) {
   return parts;
 }
 
+std::vector<std::string> split_texts(std::string_view list) {
+  std::vector<std::string> texts(1);
+  for (size_t at = 0; at < list.size(); ++at) {
+    if (list[at] != ',') {
+      texts.back() += list[at];
+    } else if (at + 1 < list.size() && list[at + 1] == ',') {
+      texts.back() += ',';
+      ++at;
+    } else {
+      texts.emplace_back();
+    }
+  }
+  return texts;
+}
+
 std::optional<long> parse_integer(std::string_view text) {
   text = strip(text);
   if (text.starts_with('+')) {

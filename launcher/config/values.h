@@ -53,6 +53,8 @@ Result<std::vector<StreamSet>> parse_stream_spec(const std::string& text, int ra
 Result<std::vector<int>> parse_rank_list(const std::string& text);
 
 std::vector<std::string> split_list(std::string_view text, char separator);
+// "a,b" as two texts, "a,,b" as the one with a comma in it. At least one comes back, which may be empty.
+std::vector<std::string> split_texts(std::string_view list);
 // A word as a shell would read it back: in quotes where it needs them.
 std::string shell_word(const std::string& word);
 

@@ -80,6 +80,14 @@ TEST(ParseStreamSpec, RefusesWhatTorchrunRefuses) {
   }
 }
 
+TEST(SplitTexts, TwoCommasAreOne) {
+  EXPECT_THAT(split_texts("a,b"), ElementsAre("a", "b"));
+  EXPECT_THAT(split_texts("a,,b, c"), ElementsAre("a,b", " c"));
+  EXPECT_THAT(split_texts("a,,,b"), ElementsAre("a,", "b"));
+  EXPECT_THAT(split_texts("a,"), ElementsAre("a", ""));
+  EXPECT_THAT(split_texts(""), ElementsAre(""));
+}
+
 TEST(ParseRankList, ReadsRanks) {
   EXPECT_THAT(*parse_rank_list("0, 3"), ElementsAre(0, 3));
   EXPECT_THAT(*parse_rank_list(""), IsEmpty());
