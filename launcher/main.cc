@@ -8,8 +8,12 @@
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "common/io/small_file.h"
+#include "launcher/cli/completion.h"
+#include "launcher/cli/config_file.h"
 #include "launcher/cli/help.h"
 #include "launcher/cli/parse.h"
 #include "launcher/config/coordinator_job.h"
@@ -32,6 +36,12 @@
 namespace {
 
 using namespace ferrun;
+
+Result<std::string> read_config(const std::string& path) {
+  SmallFile file = read_small_file(path);
+  if (file.state == SmallFile::State::kRead) return std::move(file.bytes);
+  return Error{ErrorKind::kUser, file.state == SmallFile::State::kAbsent ? "there is no such file" : file.problem};
+}
 
 int fail(const Error& error) {
   const char* hint = error.kind == ErrorKind::kUsage ? " (see ferrun --help)" : "";
@@ -89,9 +99,15 @@ int diagnose_machine(const CommandLine& line, const HostFacts& facts) {
 int run_program(const CommandLine& line, const HostFacts& facts) {
   if (line.options.on("version")) return print("ferrun " FERRUN_VERSION "\n");
   if (line.options.on("print-flags")) return print(flag_lines());
+  if (const RawValue* shell = line.options.given("print-completion")) {
+    const Result<std::string> script = completion_script(shell->text);
+    return script ? print(*script) : fail(script.error());
+  }
   Result<JobConfig> config = make_job_config(line, facts);
   if (!config) return fail(config.error());
-  if (line.options.on("dry-run")) return print(describe(*config));
+  const bool as_json = line.options.on("json");
+  if (line.options.on("dry-run")) return print(as_json ? describe_json(*config) : describe(*config));
+  if (as_json) return fail(usage_error("--json is for --dry-run; --event-log=FILE tells programs of a job that runs"));
   return supervise(std::move(*config));
 }
 
@@ -102,11 +118,12 @@ int main(int argc, char** argv) {
   const Verb verb = verb_of(arguments);
   if (verb != Verb::kRun) arguments.erase(arguments.begin());
   const HostFacts facts = read_host_facts();
-  const Result<CommandLine> line = parse_command_line(arguments, facts.environment, verb);
+  const Result<CommandLine> line = parse_with_config_file(arguments, facts.environment, verb, read_config);
   if (!line) return fail(line.error());
   if (line->options.on("help")) return print(help_text(verb));
   switch (verb) {
-    case Verb::kRun: return run_program(*line, facts);
+    case Verb::kRun:
+    case Verb::kLaunch: return run_program(*line, facts);
     case Verb::kCoordinator: return coordinate(*line, facts);
     case Verb::kStatus: return show_status(*line, facts);
     case Verb::kDoctor: return diagnose_machine(*line, facts);

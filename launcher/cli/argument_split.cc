@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "launcher/cli/flag_table.h"
+#include "launcher/cli/nearest_name.h"
 
 namespace ferrun {
 namespace {
@@ -29,7 +30,7 @@ class Splitter {
     while (!left_.empty()) {
       const std::string& token = left_.front();
       if (token == "--") {
-        left_ = left_.subspan(1);
+        drop_dashes();
         break;
       }
       if (token.size() < 2 || token[0] != '-') break;
@@ -41,6 +42,20 @@ class Splitter {
   }
 
  private:
+  // argparse drops one, and the Python that torchrun starts drops another before its script.
+  void drop_dashes() {
+    for (int dropped = 0; dropped < 2 && !left_.empty() && left_.front() == "--"; ++dropped) left_ = left_.subspan(1);
+  }
+
+  // "unknown option --nproc-per-nod; did you mean --nproc-per-node?"
+  Error unknown_option(const std::string& spelled, const std::string& dashed) const {
+    std::vector<std::string_view> names;
+    for (const Flag* flag : flags_) names.push_back(flag->name);
+    const std::string_view nearest = nearest_name(dashed, names);
+    const std::string hint = nearest.empty() ? "" : "; did you mean --" + std::string(nearest) + "?";
+    return usage_error("unknown option --" + spelled + hint);
+  }
+
   Result<const Flag*> long_flag(const std::string& name) const {
     std::string dashed(name);
     std::ranges::replace(dashed, '_', '-');
@@ -50,7 +65,7 @@ class Splitter {
       if (flag->name.starts_with(dashed)) matches.push_back(flag);
     }
     if (matches.size() == 1) return matches.front();
-    if (matches.empty()) return usage_error("unknown option --" + name);
+    if (matches.empty()) return unknown_option(name, dashed);
     std::string candidates;
     for (const Flag* flag : matches) candidates += (candidates.empty() ? "--" : ", --") + std::string(flag->name);
     return usage_error("--" + name + " is short for more than one option: " + candidates);

@@ -1,6 +1,7 @@
 // Where ferrun's own options end and the program begins, by the rules of Python's argparse, which torchrun follows:
 // the first token that is neither an option nor an option's value is the program, and everything after it is the
-// program's, untouched, whatever it looks like. One "--" before the program is dropped.
+// program's, untouched, whatever it looks like. "--" before the program is dropped, and so is a second one, which under
+// torchrun the Python of the script takes.
 #pragma once
 
 #include <span>

@@ -27,6 +27,8 @@ struct Flag {
   std::string_view help;
   // Non-empty for an option of torchrun that ferrun knows but does not offer: why, and what to do instead.
   std::string_view refusal = {};
+  // The words that are values, or the usual ones of them, with blanks between; for completion.
+  std::string_view choices = {};
 };
 
 std::span<const Flag> flag_table();

@@ -72,6 +72,7 @@ void append_groups(std::string& out, const std::vector<const Flag*>& flags) {
 
 constexpr std::string_view kRunSynopsis =
     "usage: ferrun [options] program [arguments...]\n"
+    "       ferrun launch [options] program [arguments...]\n"
     "       ferrun coordinator|status|doctor [options]   (ferrun status --help and so on say more)\n\n";
 
 constexpr std::string_view kRunText =
@@ -94,6 +95,9 @@ constexpr std::string_view kRunEnd =
 std::string_view purpose_of(Verb verb) {
   switch (verb) {
     case Verb::kRun: return kRunText;
+    case Verb::kLaunch:
+      return "Runs a program as python -m torch.distributed.launch does, with the same options as ferrun and --use-env: "
+             "without that its first argument is --local-rank=N.";
     case Verb::kCoordinator:
       return "Coordinates one job with several nodes in a process of its own, on a login node or as a service: the "
              "job's workers run on when it is restarted. Ends with the job and its exit status; SIGTERM ends the job.";
@@ -111,8 +115,9 @@ std::string_view purpose_of(Verb verb) {
 
 std::string help_text(Verb verb) {
   const bool run = verb == Verb::kRun;
-  std::string out =
-      run ? std::string(kRunSynopsis) : "usage: ferrun " + std::string(verb_name(verb)) + " [options]\n\n";
+  std::string out = run ? std::string(kRunSynopsis)
+                        : "usage: ferrun " + std::string(verb_name(verb)) + " [options]" +
+                              (takes_program(verb) ? " program [arguments...]\n\n" : "\n\n");
   append_wrapped(out, purpose_of(verb), 0);
   if (run) out += kRunExamples;
   append_groups(out, flags_of(verb));

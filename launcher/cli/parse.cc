@@ -99,7 +99,8 @@ Result<CommandLine> parse_command_line(std::span<const std::string> arguments, c
   if (!split) return split.error();
   CommandLine line;
   line.program = std::move(split->program);
-  if (verb != Verb::kRun && !line.program.empty()) {
+  line.verb = verb;
+  if (!takes_program(verb) && !line.program.empty()) {
     return usage_error("ferrun " + std::string(verb_name(verb)) + " takes no '" + line.program.front() +
                        "'; for a program of that name write ferrun -- " + std::string(verb_name(verb)));
   }

@@ -39,6 +39,7 @@ class RawOptions {
 };
 
 struct CommandLine {
+  Verb verb = Verb::kRun;
   RawOptions options;
   std::vector<std::string> program;  // with its arguments; may be empty
 };

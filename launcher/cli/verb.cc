@@ -13,7 +13,8 @@ using enum FlagKind;
 // Options of verbs alone.
 constexpr std::array kVerbFlags = {
     Flag{"job", 0, kValue, kNodes, "ID", "", false, "The job to show, where several run: its --rdzv-id."},
-    Flag{"json", 0, kSwitch, kInformation, "", "", false, "Print JSON for programs."},
+    Flag{"use-env", 0, kSwitch, kProgram, "", "", false,
+         "Workers read LOCAL_RANK; without it they are given --local-rank=N as well, before their own arguments."},
 };
 
 const Flag* flag_named(std::string_view name) {
@@ -37,7 +38,7 @@ std::vector<const Flag*> every_flag() {
 
 Verb verb_of(std::span<const std::string> arguments) {
   if (arguments.empty()) return Verb::kRun;
-  for (const Verb verb : {Verb::kCoordinator, Verb::kStatus, Verb::kDoctor}) {
+  for (const Verb verb : {Verb::kLaunch, Verb::kCoordinator, Verb::kStatus, Verb::kDoctor}) {
     if (arguments.front() == verb_name(verb)) return verb;
   }
   return Verb::kRun;
@@ -46,6 +47,7 @@ Verb verb_of(std::span<const std::string> arguments) {
 std::string_view verb_name(Verb verb) {
   switch (verb) {
     case Verb::kRun: return "";
+    case Verb::kLaunch: return "launch";
     case Verb::kCoordinator: return "coordinator";
     case Verb::kStatus: return "status";
     case Verb::kDoctor: return "doctor";
@@ -56,6 +58,11 @@ std::string_view verb_name(Verb verb) {
 std::vector<const Flag*> flags_of(Verb verb) {
   switch (verb) {
     case Verb::kRun: return every_flag();
+    case Verb::kLaunch: {
+      std::vector<const Flag*> flags = every_flag();
+      flags.push_back(flag_named("use-env"));
+      return flags;
+    }
     case Verb::kCoordinator:
       return flags_named({"nnodes", "max-restarts", "rdzv-endpoint", "rdzv-backend", "rdzv-id", "rdzv-conf",
                           "token-file", "coordinator-timeout", "min-uptime", "scale-interval", "state-file", "verbose",

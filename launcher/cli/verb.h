@@ -13,6 +13,7 @@ namespace ferrun {
 
 enum class Verb {
   kRun,          // no word
+  kLaunch,       // the same as `python -m torch.distributed.launch` has it
   kCoordinator,  // the coordinator of a job in a process of its own
   kStatus,       // what a job on this machine does
   kDoctor,       // whether this machine can take part in a job with several nodes
@@ -22,6 +23,9 @@ enum class Verb {
 Verb verb_of(std::span<const std::string> arguments);
 // "coordinator"; empty for kRun.
 std::string_view verb_name(Verb verb);
+
+// Whether a program follows its options.
+inline bool takes_program(Verb verb) { return verb == Verb::kRun || verb == Verb::kLaunch; }
 
 // The options that it takes, in the order of its --help. Those of kRun are the whole flag_table().
 std::vector<const Flag*> flags_of(Verb verb);

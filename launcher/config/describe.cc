@@ -1,5 +1,8 @@
 #include "launcher/config/describe.h"
 
+#include <map>
+#include <nlohmann/json.hpp>
+
 #include "launcher/config/values.h"
 #include "launcher/logs/log_layout.h"
 #include "launcher/workers/worker_environment.h"
@@ -33,25 +36,53 @@ std::string where_workers_meet(const JobConfig& config) {
   return text + "\nstore:     on the node of rank 0, port " + port_text(config.rendezvous->store_port);
 }
 
-// What ferrun changes in its own environment for the workers.
-std::string changed_variables(const Environment& environment, const Environment& inherited) {
-  std::string text;
+// What ferrun changes in its own environment for the workers: for rank 0, and with several nodes for all of them.
+std::map<std::string, std::string> changed_variables(const JobConfig& config, const SpawnRequest& rank0) {
+  std::map<std::string, std::string> changed;
+  const Environment& environment = config.rendezvous ? config.environment : rank0.environment;
   for (const auto& [name, value] : environment.variables()) {
-    if (inherited.get(name) != value) text += "  " + name + "=" + shell_word(value) + "\n";
+    if (config.inherited.get(name) != value) changed[name] = value;
   }
-  return text;
+  return changed;
 }
 
-}  // namespace
-
-std::string describe(const JobConfig& config) {
+SpawnRequest rank_zero(const JobConfig& config) {
   const WorkerPlace place{0,
                           0,
                           whole_job(config.workers, 0),
                           {config.meeting.master_addr, config.meeting.port},
                           "",
                           worker_log_plan(config, 0, 0).error_file};
-  const SpawnRequest request = spawn_request(config, place);
+  return spawn_request(config, place);
+}
+
+}  // namespace
+
+std::string describe_json(const JobConfig& config) {
+  using Json = nlohmann::ordered_json;
+  const auto port = [](uint16_t number) { return number == 0 ? Json(nullptr) : Json(number); };
+  const SpawnRequest request = rank_zero(config);
+  Json object = {{"command", request.argv},
+                 {"workers", config.workers},
+                 {"start_method", method_name(config.start_method)},
+                 {"max_restarts", config.max_restarts},
+                 {"run_id", config.run_id}};
+  if (config.rendezvous) {
+    const CoordinatorConfig& job = config.rendezvous->coordinator;
+    object["nodes"] = {
+        {"min", job.min_nodes}, {"max", job.max_nodes}, {"endpoint", to_string(config.rendezvous->endpoint)}};
+    object["store"] = {{"port", port(config.rendezvous->store_port)}};
+  } else {
+    object["store"] = {{"address", config.meeting.master_addr}, {"port", port(config.meeting.port)}};
+  }
+  object["logs"] = config.output.wants_files() ? Json(job_folder(config.output).string()) : Json(nullptr);
+  object["warnings"] = config.warnings;
+  object["variables"] = changed_variables(config, request);
+  return object.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+std::string describe(const JobConfig& config) {
+  const SpawnRequest request = rank_zero(config);
   std::string text = "command:  ";
   for (const std::string& word : request.argv) text += " " + shell_word(word);
   if (!config.program.why_python.empty()) {
@@ -69,11 +100,11 @@ std::string describe(const JobConfig& config) {
   text += where_workers_meet(config);
   text += "\nlogs:      " + (config.output.wants_files() ? job_folder(config.output).string() : std::string("none"));
   for (const std::string& line : config.warnings) text += "\nwarning:   " + line;
-  if (config.rendezvous) {
-    return text + "\nvariables of all workers, beside those of their round:\n" +
-           changed_variables(config.environment, config.inherited);
+  text += config.rendezvous ? "\nvariables of all workers, beside those of their round:\n" : "\nvariables of rank 0:\n";
+  for (const auto& [name, value] : changed_variables(config, request)) {
+    text += "  " + name + "=" + shell_word(value) + "\n";
   }
-  return text + "\nvariables of rank 0:\n" + changed_variables(request.environment, config.inherited);
+  return text;
 }
 
 }  // namespace ferrun

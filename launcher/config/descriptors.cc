@@ -12,6 +12,9 @@ constexpr size_t kPerStream = 2;                    // the pipe's end and the fi
 
 size_t descriptors_needed(const JobConfig& config) {
   size_t needed = kOwn;
+  for (const auto* texts : {&config.output.line_filters.out, &config.output.line_filters.err}) {
+    needed += texts->empty() ? 0 : 1;
+  }
   for (size_t rank = 0; rank < static_cast<size_t>(config.workers); ++rank) {
     const StreamSet redirected = config.output.redirects[rank];
     const StreamSet teed = config.output.tee[rank];

@@ -1,6 +1,7 @@
 #include "launcher/config/job_config.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -31,12 +32,14 @@ class ConfigBuilder {
     config_.parent_error_file = facts_.environment.get_or("TORCHELASTIC_ERROR_FILE", "");
     config_.hostname = facts_.hostname;
     using Step = Status (ConfigBuilder::*)();
-    for (const Step step : {&ConfigBuilder::read_size, &ConfigBuilder::read_restarts, &ConfigBuilder::read_names,
-                            &ConfigBuilder::read_meeting, &ConfigBuilder::read_output, &ConfigBuilder::read_log_level,
-                            &ConfigBuilder::read_program, &ConfigBuilder::read_start_method,
-                            &ConfigBuilder::read_devices, &ConfigBuilder::read_cpu_binding}) {
+    for (const Step step :
+         {&ConfigBuilder::read_size, &ConfigBuilder::read_restarts, &ConfigBuilder::read_names,
+          &ConfigBuilder::read_meeting, &ConfigBuilder::read_store, &ConfigBuilder::read_output,
+          &ConfigBuilder::read_log_level, &ConfigBuilder::read_program, &ConfigBuilder::read_start_method,
+          &ConfigBuilder::read_devices, &ConfigBuilder::read_cpu_binding}) {
       if (Status done = (this->*step)(); !done) return done.error();
     }
+    tell_of_ignored_variables();
     set_job_wide_variables();
     return std::move(config_);
   }
@@ -57,9 +60,13 @@ class ConfigBuilder {
     if (!range) return bad_value(nodes, range.error().message);
     if (range->most > kMostNodes) return bad_value(nodes, "expected at most " + std::to_string(kMostNodes) + " nodes");
     nodes_ = *range;
-    const RawValue node_rank = options_.value("node-rank");
-    if (nodes_.most == 1 && !node_rank.text.empty() && parse_integer(node_rank.text) != 0) {
-      return bad_value(node_rank, "the only node of the job has rank 0");
+    if (options_.on("standalone") && nodes_.least == 1 && nodes_.most > 1) {
+      nodes_.most = 1;
+      config_.warnings.push_back(nodes.origin + "=" + nodes.text +
+                                 ": no other node can join a --standalone job; it has this one");
+    }
+    if (nodes_.most == 1) {
+      if (Status checked = check_only_node(options_.value("node-rank")); !checked) return checked;
     }
 
     const RawValue workers = options_.value("nproc-per-node");
@@ -69,6 +76,20 @@ class ConfigBuilder {
     const std::string origin = workers.origin + "=" + workers.text + ": ";
     for (const std::string& line : count->warnings) config_.warnings.push_back(origin + line);
     for (const std::string& line : count->notes) config_.notes.push_back(origin + line);
+    return ok_status();
+  }
+
+  // The rank is that of a node of several under the static backend at an address; torchrun passes over it otherwise.
+  Status check_only_node(const RawValue& rank) {
+    if (rank.text.empty()) return ok_status();
+    const std::optional<long> number = parse_integer(rank.text);
+    if (!number) return bad_value(rank, "expected a whole number");
+    if (*number == 0) return ok_status();
+    const bool at_address = options_.given("master-port") != nullptr || !options_.value("rdzv-endpoint").text.empty();
+    if (at_address && options_.value("rdzv-backend").text == "static" && !options_.on("standalone")) {
+      return bad_value(rank, "the only node of the job has rank 0; --nnodes says how many there are");
+    }
+    config_.warnings.push_back(rank.origin + "=" + rank.text + " is ignored: the only node of the job has rank 0");
     return ok_status();
   }
 
@@ -145,6 +166,21 @@ class ConfigBuilder {
     return ok_status();
   }
 
+  // torchrun shares its rendezvous's store unless it is told not to; the static backend's is always there.
+  Status read_store() {
+    const char* const variable = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE";
+    const bool dynamic = options_.on("standalone") || options_.value("rdzv-backend").text == "c10d";
+    if (facts_.environment.get_or(variable, "") != "1" || !dynamic) return ok_status();
+    config_.serves_store = false;
+    if (config_.rendezvous && config_.rendezvous->store_port != 0 &&
+        config_.rendezvous->store_port == config_.rendezvous->endpoint.port) {
+      return Error{ErrorKind::kUsage, std::string(variable) + "=1: rank 0 cannot serve the store at port " +
+                                          std::to_string(config_.rendezvous->store_port) +
+                                          ", where the agents meet: leave --master-port out, or give another one"};
+    }
+    return ok_status();
+  }
+
   Status read_nodes() {
     Result<RendezvousConfig> rendezvous = read_rendezvous(options_, nodes_, facts_);
     if (!rendezvous) return rendezvous.error();
@@ -177,6 +213,53 @@ class ConfigBuilder {
     }
     if (output.prefix_template.empty()) output.prefix_template = "[${role_name}${local_rank}]:";
     choose_log_folder();
+    choose_timer_pipe();
+    if (Status read = read_events(); !read) return read;
+    return read_line_filters();
+  }
+
+  void choose_timer_pipe() {
+    if (facts_.environment.get_or("TORCHELASTIC_ENABLE_FILE_TIMER", "") != "1") return;
+    config_.timer_pipe = facts_.environment.get_or("TORCHELASTIC_TIMER_FILE", "");
+    if (config_.timer_pipe.empty()) {
+      config_.timer_pipe = temporary_folder() / ("watchdog_timer_" + random_uuid(facts_.random[3], facts_.random[1]));
+    }
+    config_.environment.set("TORCHELASTIC_TIMER_FILE", config_.timer_pipe.string());
+  }
+
+  Status read_events() {
+    const RawValue handler = options_.value("event-log-handler");
+    if (handler.text != "null" && handler.text != "console" && handler.text != "dynamic_rendezvous") {
+      return bad_value(handler, "expected null or console; --event-log writes events to a file");
+    }
+    config_.events.console = handler.text == "console";
+    config_.events.backend = options_.on("standalone") ? "c10d" : options_.value("rdzv-backend").text;
+    config_.events.file = options_.value("event-log").text;
+    return ok_status();
+  }
+
+  Status read_line_filters() {
+    OutputConfig& output = config_.output;
+    const auto teed = [&](bool StreamSet::*stream) {
+      return std::ranges::any_of(output.tee, [stream](StreamSet streams) { return streams.*stream; });
+    };
+    struct Option {
+      const char* name;
+      const char* stream;
+      bool teed;
+      std::vector<std::string>& texts;
+    };
+    for (const Option& option :
+         {Option{"duplicate-stdout-filters", "stdout", teed(&StreamSet::out), output.line_filters.out},
+          Option{"duplicate-stderr-filters", "stderr", teed(&StreamSet::err), output.line_filters.err}}) {
+      const RawValue* given = options_.given(option.name);
+      if (given == nullptr) continue;
+      if (!output.wants_files()) return bad_value(*given, "--log-dir=/dev/null keeps no files: name a folder");
+      option.texts = split_texts(given->text);
+      if (option.teed) continue;
+      config_.warnings.push_back(given->origin + "=" + given->text + ": no worker's " + option.stream +
+                                 " is teed, so there are no lines for it; see --tee");
+    }
     return ok_status();
   }
 
@@ -231,6 +314,10 @@ class ConfigBuilder {
       config_.notes.push_back("Python is " + config_.program.argv.front() + ": " + config_.program.why_python);
     }
     config_.expand_local_rank = options_.on("expand");
+    config_.pass_local_rank = line_.verb == Verb::kLaunch && !options_.on("use-env");
+    if (config_.pass_local_rank && choice.no_python) {
+      return Error{ErrorKind::kUsage, "ferrun launch --no-python needs --use-env, as torch.distributed.launch does"};
+    }
     return ok_status();
   }
 
@@ -240,8 +327,17 @@ class ConfigBuilder {
       config_.start_method = StartMethod::kFork;
     } else if (method.text == "forkserver") {
       config_.start_method = StartMethod::kForkServer;
-    } else if (method.text != "spawn") {
+    } else if (method.text != "spawn" && method.origin.starts_with("--")) {
       return bad_value(method, "expected spawn, fork or forkserver");
+    } else if (method.text != "spawn") {
+      // A variable that all jobs of a machine share stops none of them under torchrun.
+      config_.warnings.push_back(method.origin + "=" + method.text +
+                                 ": expected spawn, fork or forkserver; workers are spawned");
+    }
+    if (config_.start_method != StartMethod::kSpawn && config_.pass_local_rank) {
+      config_.start_method = StartMethod::kSpawn;
+      config_.warnings.push_back(method.origin + "=" + method.text +
+                                 ": workers with a --local-rank of their own cannot be forked; they are spawned");
     }
     if (config_.start_method != StartMethod::kSpawn && !facts_.files.has_fork_point(config_.program.argv.front())) {
       config_.start_method = StartMethod::kSpawn;
@@ -309,6 +405,27 @@ class ConfigBuilder {
                               cpu_list_text(config_.cpus[rank].cpus) + ": " + config_.cpus[rank].place);
     }
     return ok_status();
+  }
+
+  // Of torchrun's agent: what is set there is expected to do something.
+  void tell_of_ignored_variables() {
+    struct Ignored {
+      const char* name;
+      const char* why;
+    };
+    constexpr std::array kIgnored = {
+        Ignored{"TORCHELASTIC_HEALTH_CHECK_PORT",
+                "ferrun listens for no health checks; ferrun status tells how a job is"},
+        Ignored{"TORCH_ELASTIC_EXIT_BARRIER_TIMEOUT",
+                "nodes that have finished wait for the others as long as the job runs, without a limit"}};
+    for (const Ignored& variable : kIgnored) {
+      if (facts_.environment.get_or(variable.name, "").empty()) continue;
+      config_.warnings.push_back(std::string(variable.name) + " is ignored: " + variable.why);
+    }
+    if (facts_.environment.get_or("TORCH_ELASTIC_WORKER_IDENTICAL", "0") == "1") {
+      config_.notes.push_back(
+          "TORCH_ELASTIC_WORKER_IDENTICAL=1 saves nothing: ranks come with the round, in one message to each node");
+    }
   }
 
   void set_job_wide_variables() {

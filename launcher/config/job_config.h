@@ -37,13 +37,24 @@ struct OutputConfig {
   std::vector<StreamSet> tee;               // by local rank
   std::optional<std::vector<int>> console;  // the local ranks shown on the terminal; none: all
   std::string prefix_template;
+  // Lines of teed streams with one of these texts are kept in a file of their own as well.
+  struct LineFilters {
+    std::vector<std::string> out;
+    std::vector<std::string> err;
+  } line_filters;
 
   bool wants_files() const { return !base.empty(); }
-  // Nothing was asked for: the only files that workers may leave are error files, all in the base folder. Six folders
-  // made and removed would be a quarter of the time that two short workers take.
+  // Nothing was asked for: the only files that workers may leave are error files.
   bool wants_only_error_files() const { return temporary && wants_files() && !writes_streams(); }
   // Whether any worker's stream goes to a file.
   bool writes_streams() const;
+};
+
+// What happens to the job, for programs.
+struct EventConfig {
+  std::filesystem::path file;  // gets lines of JSON (report/event_log.h); empty: none
+  bool console = false;        // torchrun's events on stderr
+  std::string backend;         // as torchrun's events name it
 };
 
 struct JobConfig {
@@ -57,6 +68,7 @@ struct JobConfig {
 
   Program program;
   bool expand_local_rank = false;
+  bool pass_local_rank = false;  // as the first argument of the user's, --local-rank=N
   StartMethod start_method = StartMethod::kSpawn;
   // For each local rank its only device, as the value of `device_variable`; LOCAL_RANK is 0 then. Empty with
   // --devices=all.
@@ -67,7 +79,12 @@ struct JobConfig {
 
   Meeting meeting;                             // on one node
   std::optional<RendezvousConfig> rendezvous;  // with several nodes
+  // Else ferrun chooses the store's port, and lets go of it before rank 0 starts, who serves the store there.
+  bool serves_store = true;
   OutputConfig output;
+  EventConfig events;
+  // The pipe for torch's FileTimerClient, which ferrun serves (TORCHELASTIC_ENABLE_FILE_TIMER=1); empty: none.
+  std::filesystem::path timer_pipe;
   std::string hostname;
   LogLevel log_level = LogLevel::kWarning;
   // ferrun's own environment with the job-wide changes; worker_environment() adds what differs between workers.

@@ -11,17 +11,42 @@ namespace {
 namespace fs = std::filesystem;
 using Kind = FileQueries::Kind;
 
-// Runs sys.argv[1] as python would run a script, under torch's error recorder where torch is installed.
+// Runs sys.argv[1] as python would run a script, under torch's error recorder where torch is installed. A script that
+// has returned waits for those of the other ranks: descriptor 3 is the writing end of a pipe that all of them hold, so
+// that its reading end ends when the last of them lets go of it, by returning or by its end. A child must not hold it.
 constexpr std::string_view kRunPathBootstrap = R"(import os, runpy, sys
 sys.argv = sys.argv[1:]
 sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
 def run_script_path():
     runpy.run_path(sys.argv[0], run_name="__main__")
+class Gate:
+    def __init__(self):
+        try:
+            self.running = os.dup(3)
+            self.others = os.open("/proc/self/fd/3", os.O_RDONLY | os.O_CLOEXEC)
+            os.close(3)
+        except OSError:
+            self.running = self.others = None
+        os.register_at_fork(after_in_child=self.let_go)
+    def let_go(self):
+        if self.running is not None:
+            os.close(self.running)
+            self.running = None
+    def wait(self):
+        self.let_go()
+        if self.others is not None:
+            os.read(self.others, 1)
+gate = Gate()
 try:
     from torch.distributed.elastic.multiprocessing.errors import record
 except ImportError:
     record = lambda function: function
-record(run_script_path)()
+try:
+    record(run_script_path)()
+except SystemExit as end:
+    if end.code:
+        raise
+gate.wait()
 )";
 
 Error user_error(std::string message) { return Error{ErrorKind::kUser, std::move(message)}; }
@@ -126,7 +151,10 @@ class ProgramSearch {
     if (choice.module) return by_python({"-m"});
     if (choice.run_path || (!choice.no_python && name_.ends_with(".py"))) {
       if (Status script = check_script(name_, files_); !script) return script.error();
-      return choice.run_path ? by_python({"-c", std::string(kRunPathBootstrap)}) : by_python({});
+      if (!choice.run_path) return by_python({});
+      Result<Program> program = by_python({"-c", std::string(kRunPathBootstrap)});
+      if (program) program->returns_together = true;
+      return program;
     }
     if (name_.find('/') == std::string::npos) return by_name(!choice.no_python);
     if (choice.no_python) {

@@ -23,6 +23,8 @@ struct Program {
   std::string title;                  // what reports call it: as the user typed it
   std::string why_python;             // why argv[0] is that Python; empty when it is the program itself
   std::vector<std::string> warnings;  // two programs have this name
+  // Workers that have returned wait for the others of their node: descriptor 3 of each is the writing end of one pipe.
+  bool returns_together = false;
 };
 
 // `words` is the program and its arguments as typed, at least one word.

@@ -30,6 +30,21 @@ std::vector<std::string> split_list(std::string_view text, char separator) {
   return parts;
 }
 
+std::vector<std::string> split_texts(std::string_view list) {
+  std::vector<std::string> texts(1);
+  for (size_t at = 0; at < list.size(); ++at) {
+    if (list[at] != ',') {
+      texts.back() += list[at];
+    } else if (at + 1 < list.size() && list[at + 1] == ',') {
+      texts.back() += ',';
+      ++at;
+    } else {
+      texts.emplace_back();
+    }
+  }
+  return texts;
+}
+
 std::optional<long> parse_integer(std::string_view text) {
   text = strip(text);
   if (text.starts_with('+')) {
@@ -120,7 +135,7 @@ Result<std::vector<int>> parse_rank_list(const std::string& text) {
   if (strip(text).empty()) return ranks;
   for (const std::string& item : split_list(text, ',')) {
     const std::optional<long> rank = parse_integer(item);
-    if (!rank || *rank < 0 || *rank > 1'000'000) return usage_error("expected local ranks as in 0,3");
+    if (!rank || *rank < -1'000'000 || *rank > 1'000'000) return usage_error("expected local ranks as in 0,3");
     ranks.push_back(static_cast<int>(*rank));
   }
   return ranks;

@@ -49,10 +49,12 @@ struct StreamSet {
 // Ranks of several digits are an addition to torchrun's form. Ranks that do not exist are ignored.
 Result<std::vector<StreamSet>> parse_stream_spec(const std::string& text, int ranks);
 
-// "0,2,5" as a set of ranks.
+// "0,2,5" as a set of ranks. As with torchrun they need not exist: -1 is nobody.
 Result<std::vector<int>> parse_rank_list(const std::string& text);
 
 std::vector<std::string> split_list(std::string_view text, char separator);
+// "a,b" as two texts, "a,,b" as the one with a comma in it. At least one comes back, which may be empty.
+std::vector<std::string> split_texts(std::string_view list);
 // A word as a shell would read it back: in quotes where it needs them.
 std::string shell_word(const std::string& word);
 

@@ -29,22 +29,31 @@ StreamPlan stream_plan(const JobConfig& config, const fs::path& file, bool redir
   return plan;
 }
 
-fs::path error_file(const OutputConfig& output, const fs::path& folder, int attempt, int local_rank) {
-  if (!folder.empty()) return folder / "error.json";
+fs::path attempt_folder(const OutputConfig& output, int attempt) {
   if (!output.wants_files()) return {};
-  return output.base / ("attempt_" + std::to_string(attempt) + "_" + std::to_string(local_rank) + "_error.json");
+  return job_folder(output) / ("attempt_" + std::to_string(attempt));
 }
 
 }  // namespace
 
 fs::path job_folder(const OutputConfig& output) {
   if (!output.wants_files()) return {};
-  return output.wants_only_error_files() ? output.base : output.base / output.job_folder;
+  return output.base / output.job_folder;
 }
 
 fs::path worker_folder(const OutputConfig& output, int attempt, int local_rank) {
-  if (!output.wants_files() || output.wants_only_error_files()) return {};
-  return job_folder(output) / ("attempt_" + std::to_string(attempt)) / std::to_string(local_rank);
+  const fs::path folder = attempt_folder(output, attempt);
+  return folder.empty() ? folder : folder / std::to_string(local_rank);
+}
+
+LineFilterPlans line_filter_plans(const OutputConfig& output, int attempt) {
+  LineFilterPlans plans;
+  const fs::path folder = attempt_folder(output, attempt);
+  if (folder.empty()) return plans;
+  const auto& [out, err] = output.line_filters;
+  if (!out.empty()) plans.out = LineFilterPlan{folder / "filtered_stdout.log", out};
+  if (!err.empty()) plans.err = LineFilterPlan{folder / "filtered_stderr.log", err};
+  return plans;
 }
 
 fs::path launch_folder(const OutputConfig& output) {
@@ -60,7 +69,7 @@ WorkerLogPlan worker_log_plan(const JobConfig& config, int attempt, int local_ra
   WorkerLogPlan plan;
   plan.out = stream_plan(config, folder / "stdout.log", redirected.out, teed.out, local_rank, first_rank);
   plan.err = stream_plan(config, folder / "stderr.log", redirected.err, teed.err, local_rank, first_rank);
-  plan.error_file = error_file(config.output, folder, attempt, local_rank);
+  if (!folder.empty()) plan.error_file = folder / "error.json";
   return plan;
 }
 

@@ -1,10 +1,7 @@
 // Where every worker's output goes: torchrun's tree below the job's folder, and its prefixes. Pure.
 //
 //   <base>/<run id>_<random>/attempt_<n>/<local rank>/{stdout.log,stderr.log,error.json}
-//
-// A job that was asked for no files has its workers' error files side by side in its temporary folder instead:
-//
-//   <base>/attempt_<n>_<local rank>_error.json
+//   <base>/<run id>_<random>/attempt_<n>/{filtered_stdout.log,filtered_stderr.log}
 #pragma once
 
 #include <filesystem>
@@ -27,6 +24,10 @@ std::filesystem::path launch_folder(const OutputConfig& output);
 // files only; what would be inherited goes to /dev/null. Without files (log directory /dev/null) a redirected stream
 // goes to /dev/null and a teed one to the terminal alone. `first_rank` is the global rank of the node's local rank 0.
 WorkerLogPlan worker_log_plan(const JobConfig& config, int attempt, int local_rank, int first_rank = 0);
+
+// The files of --duplicate-stdout-filters and --duplicate-stderr-filters in an attempt, beside its workers' folders;
+// none where no text is given or no stream is written to files.
+LineFilterPlans line_filter_plans(const OutputConfig& output, int attempt);
 
 // "[default0]:" from the template, with role_name, local_rank, rank and hostname replaced.
 std::string line_prefix(const JobConfig& config, int local_rank, int first_rank = 0);

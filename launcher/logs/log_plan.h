@@ -4,10 +4,23 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace ferrun {
 
 enum class Stream { kStdout, kStderr };
+
+// The lines that all teed streams of one kind have in an attempt and that contain one of `texts`, in a file of their
+// own.
+struct LineFilterPlan {
+  std::filesystem::path file;
+  std::vector<std::string> texts;
+};
+
+struct LineFilterPlans {
+  std::optional<LineFilterPlan> out;
+  std::optional<LineFilterPlan> err;
+};
 
 struct StreamPlan {
   // The log file; none when the stream is neither redirected nor teed, or the log directory is /dev/null.

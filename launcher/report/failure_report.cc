@@ -41,6 +41,7 @@ std::vector<std::string> evidence_lines(const WorkerEvidence& evidence, const st
   std::vector<std::string> out;
   if (!evidence.out_of_memory.empty()) out.push_back("  memory: " + printable(evidence.out_of_memory));
   for (const std::string& line : evidence.device) out.push_back("  device: " + printable(line));
+  if (!evidence.timer.empty()) out.push_back("  timer:  " + printable(evidence.timer));
   append_error(out, evidence.error, !evidence.stderr_tail.empty());
   if (stderr_inherited) {
     out.push_back("  stderr: went to ferrun's own; --tee=2 or --redirects=2 keeps it and shows its last lines here");

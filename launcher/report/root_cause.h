@@ -16,6 +16,7 @@ struct WorkerEvidence {
   std::vector<std::string> stderr_tail;  // bytes, newest last; empty when its stderr was inherited
   std::vector<std::string>
       stderr_before_stop;           // the same at ferrun's first signal to end it; empty when there was none
+  std::string timer;                // which of its own timers it overran, for which it was ended; empty: none
   std::vector<std::string> device;  // what is wrong with its GPU (gpu_lines); empty: nothing, or none is known
   std::string out_of_memory;        // how the kernel's counters say that it was killed for memory; empty: they do not
 };

@@ -1,6 +1,7 @@
 #include "launcher/workers/worker_environment.h"
 
 #include <array>
+#include <cstddef>
 
 #include "launcher/logs/log_layout.h"
 #include "launcher/logs/text_template.h"
@@ -33,7 +34,7 @@ Environment worker_environment(const JobConfig& config, const WorkerPlace& place
   set("TORCHELASTIC_RESTART_COUNT", node.restart_count);
   set("TORCHELASTIC_MAX_RESTARTS", config.max_restarts);
   environment.set("TORCHELASTIC_RUN_ID", config.run_id);
-  environment.set("TORCHELASTIC_USE_AGENT_STORE", "True");
+  environment.set("TORCHELASTIC_USE_AGENT_STORE", config.serves_store ? "True" : "False");
   environment.set("TORCHELASTIC_ERROR_FILE", place.error_file.string());
   if (!place.launch_id.empty()) environment.set("FERRUN_LAUNCH_ID", place.launch_id);
   environment.set("FERRUN_LAUNCH_DIR", launch_folder(config.output).string());
@@ -58,6 +59,10 @@ SpawnRequest spawn_request(const JobConfig& config, const WorkerPlace& place) {
     for (size_t at = config.program.user_arguments; at < request.argv.size(); ++at) {
       request.argv[at] = safe_substitute(request.argv[at], values);
     }
+  }
+  if (config.pass_local_rank) {
+    request.argv.insert(request.argv.begin() + static_cast<ptrdiff_t>(config.program.user_arguments),
+                        "--local-rank=" + std::to_string(place.local_rank));
   }
   return request;
 }

@@ -38,6 +38,14 @@ TEST(LauncherArguments, AreExpandedOnlyOnRequest) {
   EXPECT_THAT(sorted_lines(run.out), ElementsAre("0$", "1$"));
 }
 
+TEST(LauncherArguments, OfLaunchAreThoseOfTorchDistributedLaunch) {
+  const ScratchFolder folder;
+  const Finished run = ferrun(folder, {"launch", "--nproc_per_node=2", "echo", "--lr", "1"});
+  EXPECT_THAT(sorted_lines(run.out), ElementsAre("--local-rank=0 --lr 1", "--local-rank=1 --lr 1")) << run.err;
+  EXPECT_EQ(ferrun(folder, {"launch", "--use-env", "echo", "--lr", "1"}).out, "--lr 1\n");
+  EXPECT_EQ(ferrun(folder, {"launch", "--help"}).out.find("usage: ferrun launch [options] program"), 0u);
+}
+
 // A Python that tells what it was given. It is named by hand, or found by the folder that ferrun is called from.
 void write_python(const ScratchFolder& folder, const std::string& path) {
   folder.write(path, "#!/bin/sh\necho \"$0 $*\"\n", /*executable=*/true);
@@ -74,13 +82,15 @@ TEST(LauncherArguments, PythonIsThatOfTheEnvironmentThatFerrunIsCalledFrom) {
 TEST(LauncherArguments, AcceptTorchrunsSpellings) {
   const ScratchFolder folder;
   const std::vector<std::string> rank = {"sh", "-c", "echo $RANK"};
-  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
-           {"--nproc-per-node", "2"},
-           {"--nproc_per_node=2"},
-           {"--nproc_p=2"},
-           {"--nproc-per-node=1", "--nproc-per-node=2"},
-           {"--standalone", "--nnodes=1:1", "--nproc=2"},
-           {"--nproc=2", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", "--"}}) {
+  for (const std::vector<std::string>& words :
+       std::vector<std::vector<std::string>>{{"--nproc-per-node", "2"},
+                                             {"--nproc_per_node=2"},
+                                             {"--nproc_p=2"},
+                                             {"--nproc-per-node=1", "--nproc-per-node=2"},
+                                             {"--standalone", "--nnodes=1:1", "--nproc=2"},
+                                             {"--nproc=2", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", "--"},
+                                             {"--nproc=2", "--", "--"},
+                                             {"--nproc=2", "--standalone", "--node-rank=1", "--logs-specs=default"}}) {
     const Finished run = ferrun(folder, words + rank);
     EXPECT_EQ(run.code(), 0) << run.err;
     EXPECT_THAT(sorted_lines(run.out), ElementsAre("0", "1"));

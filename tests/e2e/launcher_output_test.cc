@@ -167,6 +167,50 @@ TEST(LauncherReport, IsTheLastThingOnTheScreen) {
   EXPECT_THAT(one_file(folder, "ferrun.log"), HasSubstr("Root cause: rank 1"));
 }
 
+TEST(LauncherOutput, EventsAreLinesOfJson) {
+  const ScratchFolder folder;
+  const Finished run = ferrun(folder, {"--nproc-per-node=2", "--max-restarts=1", "--event-log=events", "sh", "-c",
+                                       "[ $TORCHELASTIC_RESTART_COUNT = 1 ] || [ $RANK = 0 ] || exit 3"});
+  EXPECT_EQ(run.code(), 0) << run.err;
+  const std::vector<std::string> lines = split_lines(folder.read("events"));
+  ASSERT_GT(lines.size(), 8u);
+  for (const std::string& line : lines) EXPECT_TRUE(line.starts_with("{\"time\":") && line.ends_with("}")) << line;
+  EXPECT_THAT(lines.front(), HasSubstr("\"event\":\"job\",\"state\":\"started\""));
+  EXPECT_THAT(lines.back(), HasSubstr("\"event\":\"job\",\"state\":\"succeeded\",\"exit_status\":0"));
+  EXPECT_THAT(lines, ::testing::Contains(HasSubstr("\"exit_code\":3,\"reason\":\"exited with code 3\"")));
+  const Finished refused = ferrun(folder, {"--event-log=no/folder/events", "true"});
+  EXPECT_EQ(refused.code(), 2);
+  EXPECT_THAT(refused.err, HasSubstr("cannot open the event log no/folder/events: No such file or directory"));
+}
+
+TEST(LauncherOutput, TorchrunsEventsGoToStderr) {
+  const ScratchFolder folder;
+  const Finished run = ferrun(folder, {"--event-log-handler=console", "true"});
+  EXPECT_EQ(run.code(), 0);
+  const std::vector<std::string> lines = split_lines(run.err);
+  ASSERT_EQ(lines.size(), 3u) << run.err;
+  EXPECT_THAT(lines[0], HasSubstr("{\"name\":\"torchelastic.worker.status.START\",\"source\":\"WORKER\""));
+  EXPECT_THAT(lines[1], HasSubstr("status.SUCCEEDED\",\"source\":\"WORKER\""));
+  EXPECT_THAT(lines[2], HasSubstr("status.SUCCEEDED\",\"source\":\"AGENT\""));
+}
+
+// Written by hand what torch's client writes.
+TEST(LauncherReport, NamesTheTimerThatAWorkerOverran) {
+  const ScratchFolder folder;
+  const std::string script =
+      "[ $RANK = 0 ] || exec sleep 60\n"
+      "printf '{\"version\": 1, \"pid\": %d, \"scope_id\": \"step\", \"expiration_time\": 1.5, \"signal\": 9}\\n' $$"
+      " > $TORCHELASTIC_TIMER_FILE\n"
+      "exec sleep 60";
+  const Finished run =
+      ferrun(folder, {"--nproc-per-node=2", "sh", "-c", script}, {{"TORCHELASTIC_ENABLE_FILE_TIMER", "1"}});
+  EXPECT_EQ(run.code(), 137);
+  EXPECT_THAT(run.err,
+              ::testing::ContainsRegex("rank 0 .pid [0-9]+. overran its timer 'step': ending it with SIGKILL"));
+  EXPECT_THAT(run.err, HasSubstr("  timer:  it overran its timer 'step' and was sent SIGKILL"));
+  EXPECT_THAT(folder.files(), ::testing::Each(::testing::Not(HasSubstr("watchdog_timer"))));
+}
+
 TEST(LauncherReport, ShowsTheErrorFileOfEitherForm) {
   const ScratchFolder folder;
   const auto report_of = [&folder](const std::string& json) {
@@ -186,11 +230,12 @@ TEST(LauncherReport, SaysWhatStandsInTheErrorFilesPlace) {
     return ferrun(folder, {"sh", "-c", script + "; exit 1"}).err;
   };
   EXPECT_THAT(report_of("mkfifo $TORCHELASTIC_ERROR_FILE"),
-              ::testing::ContainsRegex("its error file cannot be read: .*_error.json: it is a FIFO"));
+              ::testing::ContainsRegex("its error file cannot be read: .*/attempt_0/0/error.json: it is a FIFO"));
   EXPECT_THAT(report_of("mkdir $TORCHELASTIC_ERROR_FILE"),
-              ::testing::ContainsRegex("its error file cannot be read: .*_error.json: it is a folder"));
-  EXPECT_THAT(report_of("truncate -s 5M $TORCHELASTIC_ERROR_FILE"),
-              ::testing::ContainsRegex("its error file cannot be read: .*_error.json: it has more than 4 MiB"));
+              ::testing::ContainsRegex("its error file cannot be read: .*/attempt_0/0/error.json: it is a folder"));
+  EXPECT_THAT(
+      report_of("truncate -s 5M $TORCHELASTIC_ERROR_FILE"),
+      ::testing::ContainsRegex("its error file cannot be read: .*/attempt_0/0/error.json: it has more than 4 MiB"));
 }
 
 TEST(LauncherReport, SurvivesBytesThatAreNoText) {

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <chrono>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -26,8 +28,11 @@ class LauncherPython : public ::testing::Test {
   Finished run(std::vector<std::string> arguments, RunningFerrun::Variables variables = {}) {
     variables["PYTHON_EXEC"] = peer_python();
     variables["TORCH_CPP_LOG_LEVEL"] = "FATAL";
-    return ferrun(folder_, arguments, variables);
+    return ferrun(folder_, arguments, variables, kPatience);
   }
+
+  // Several Pythons that load torch on a busy machine, and again after a restart.
+  static constexpr std::chrono::seconds kPatience{240};
 
   ScratchFolder folder_;
 };
@@ -56,12 +61,85 @@ TEST_F(LauncherPython, AGlooJobComesUpAgainAfterAKill) {
   }
 }
 
+// The port that ferrun has chosen is rank 0's, in every attempt.
+TEST_F(LauncherPython, RankZeroServesTheStoreWhereFerrunIsToldNotTo) {
+  const Finished end = run({"--standalone", "--nproc-per-node=2", "--max-restarts=1", kScripts + "ddp.py"},
+                           {{"MODE", "kill"}, {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1"}});
+  EXPECT_EQ(end.code(), 0) << end.err;
+  const std::vector<std::string> lines = split_lines(end.out);
+  ASSERT_EQ(lines.size(), 2u) << end.out;
+  EXPECT_THAT(lines[0], HasSubstr("attempt 1 sum 3 weights "));
+}
+
 TEST_F(LauncherPython, AnExceptionReachesTheReportThroughRunPath) {
   const Finished end = run({"--nproc-per-node=2", "--run-path", kScripts + "fails.py", "--lr", "1"});
   EXPECT_EQ(end.code(), 1);
   const std::string report = end.err.substr(end.err.rfind("Root cause"));
   EXPECT_THAT(report, HasSubstr("rank 1"));
   EXPECT_THAT(report, HasSubstr("error:  ValueError: bad label in fails.py ['--lr', '1']"));
+}
+
+TEST_F(LauncherPython, ARankThatHasReturnedThroughRunPathWaitsForTheOthers) {
+  for (const std::string how : {"return", "exit", "fork", "vanish"}) {
+    const ScratchFolder events;
+    const Finished end = run({"--nproc-per-node=2", "--run-path", kScripts + "returns.py"},
+                             {{"HOW", how}, {"EVENTS", (events.path() / "events").string()}});
+    EXPECT_EQ(end.code(), 0) << how << ": " << end.err;
+    std::vector<std::string> lines = split_lines(events.read("events"));
+    ASSERT_GE(lines.size(), 2u) << how;
+    EXPECT_EQ(lines[0], "return 0") << how;
+    EXPECT_EQ(lines[1], "return 1") << how;
+    std::sort(lines.begin() + 2, lines.end());
+    lines.erase(lines.begin(), lines.begin() + 2);
+    if (how == "vanish") {
+      EXPECT_THAT(lines, ElementsAre("end 0"));
+    } else {
+      EXPECT_THAT(lines, ElementsAre("end 0", "end 1")) << how;
+    }
+  }
+}
+
+// Nobody's connections go while the others use them.
+TEST_F(LauncherPython, AGlooScriptThatDestroysNothingEndsWell) {
+  for (int round = 0; round < 3; ++round) {
+    const Finished end = run({"--nproc-per-node=2", "--run-path", kScripts + "leaves_group.py"});
+    EXPECT_EQ(end.code(), 0) << end.err;
+  }
+}
+
+TEST_F(LauncherPython, AWorkerThatOverrunsATorchTimerIsEndedAndNamed) {
+  const Finished end = run({"--nproc-per-node=2", "--max-restarts=1", "--failure-grace=1", kScripts + "overruns.py"},
+                           {{"TORCHELASTIC_ENABLE_FILE_TIMER", "1"}});
+  EXPECT_EQ(end.code(), 0) << end.err;
+  EXPECT_THAT(sorted_lines(end.out), ElementsAre("done 0", "done 1"));
+  EXPECT_THAT(end.err, ::testing::ContainsRegex("rank 0 .pid [0-9]+. overran its timer '.*overrun.*'"));
+}
+
+// The same members under torchrun, but for the durations of its own rendezvous.
+TEST_F(LauncherPython, EventsOnTheConsoleAreTorchruns) {
+  folder_.write("nothing.py", "");
+  const auto shapes = [](const std::string& text) {
+    std::vector<std::string> found;
+    for (const std::string& line : split_lines(text)) {
+      if (!line.starts_with("{")) continue;
+      const json event = json::parse(line);
+      if (!event["metadata"]["duration_ms"].is_null()) continue;
+      std::string shape = event["name"].get<std::string>() + " " + event["source"].get<std::string>();
+      for (const auto& [name, value] : event["metadata"].items()) shape += " " + name + ":" + value.type_name();
+      const json more = json::parse(event["metadata"]["metadata"].get<std::string>());
+      for (const auto& [name, value] : more.items()) shape += " " + name;
+      found.push_back(shape);
+    }
+    return found;
+  };
+  const Finished ours = run({"--event-log-handler=console", "nothing.py"});
+  const Finished theirs = ferrun(folder_,
+                                 {"--no-python", peer_python(), "-m", "torch.distributed.run",
+                                  "--event-log-handler=console", "--master-port=0", "nothing.py"},
+                                 {{"PYTHON_EXEC", peer_python()}}, kPatience);
+  EXPECT_EQ(theirs.code(), 0) << theirs.err;
+  EXPECT_EQ(shapes(ours.err).size(), 3u) << ours.err;
+  EXPECT_EQ(shapes(ours.err), shapes(theirs.err));
 }
 
 TEST_F(LauncherPython, AModuleRunsAsAModule) {

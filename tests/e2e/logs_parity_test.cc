@@ -90,14 +90,19 @@ TEST_P(LogsParity, SameFilesAndLinesAsTorchrun) {
   EXPECT_EQ(torchrun.files.empty(), GetParam().empty());
 }
 
-INSTANTIATE_TEST_SUITE_P(Maps, LogsParity,
-                         ::testing::Values(std::vector<std::string>{}, std::vector<std::string>{"-r", "3"},
-                                           std::vector<std::string>{"-t", "3"}, std::vector<std::string>{"--tee=1"},
-                                           std::vector<std::string>{"-r", "0:1,1:2", "-t", "0:2"},
-                                           std::vector<std::string>{"-r", "1", "-t", "1:3"},
-                                           std::vector<std::string>{"-t", "3", "--role", "trainer"},
-                                           std::vector<std::string>{"-t", "3", "--local-ranks-filter", "1"},
-                                           std::vector<std::string>{"-t", "1", "--local-ranks-filter=0"}));
+INSTANTIATE_TEST_SUITE_P(
+    Maps, LogsParity,
+    ::testing::Values(std::vector<std::string>{}, std::vector<std::string>{"-r", "3"},
+                      std::vector<std::string>{"-t", "3"}, std::vector<std::string>{"--tee=1"},
+                      std::vector<std::string>{"-r", "0:1,1:2", "-t", "0:2"},
+                      std::vector<std::string>{"-r", "1", "-t", "1:3"},
+                      std::vector<std::string>{"-t", "3", "--role", "trainer"},
+                      std::vector<std::string>{"-t", "3", "--local-ranks-filter", "1"},
+                      std::vector<std::string>{"-t", "1", "--local-ranks-filter=0"},
+                      std::vector<std::string>{"-t", "3", "--duplicate-stdout-filters=one",
+                                               "--duplicate-stderr-filters=nothing", "--local-ranks-filter=1"},
+                      std::vector<std::string>{"-t", "0:3", "-r", "3", "--duplicate-stdout-filters=c,,o,code,zzz"},
+                      std::vector<std::string>{"-t", "1:3", "--duplicate-stderr-filters="}));
 
 }  // namespace
 }  // namespace ferrun::testing

@@ -35,13 +35,19 @@ bool is_below(const fs::path& path, const fs::path& folder) {
 
 }  // namespace
 
-JobFolders::Attempt JobFolders::prepare(int attempt, const std::vector<WorkerLogPlan>& plans) {
+JobFolders::Attempt JobFolders::prepare(int attempt, const std::vector<WorkerLogPlan>& plans,
+                                        const LineFilterPlans& filters) {
   Attempt made;
   made_again_ = false;
   if (output_.wants_files()) made.folder = make_job_folder();
   if (!made.folder) return made;
   for (int rank = 0; rank < static_cast<int>(plans.size()); ++rank) {
     made.workers.push_back(open_streams(attempt, rank, plans[static_cast<size_t>(rank)]));
+  }
+  if (Result<Streams> filtered = open_filters(filters)) {
+    made.filtered = std::move(*filtered);
+  } else {
+    made.folder = filtered.error();
   }
   made.made_again = made_again_;
   return made;
@@ -58,17 +64,24 @@ Result<JobFolders::Streams> JobFolders::open_streams(int attempt, int local_rank
   if (const fs::path folder = worker_folder(output_, attempt, local_rank); !folder.empty()) {
     if (const std::optional<Failure> failed = make(folder)) return folder_error(*failed);
   }
-  Result<UniqueFd> out = open_stream(plan.out);
+  Result<UniqueFd> out = plan.out.file ? open_file(*plan.out.file) : UniqueFd();
   if (!out) return out.error();
-  Result<UniqueFd> err = open_stream(plan.err);
+  Result<UniqueFd> err = plan.err.file ? open_file(*plan.err.file) : UniqueFd();
   if (!err) return err.error();
   return Streams{std::move(*out), std::move(*err)};
 }
 
-Result<UniqueFd> JobFolders::open_stream(const StreamPlan& plan) {
-  if (!plan.file) return UniqueFd();
-  if (output_.temporary && is_below(*plan.file, output_.base)) files_.push_back(*plan.file);
-  return open_log_file(*plan.file);
+Result<JobFolders::Streams> JobFolders::open_filters(const LineFilterPlans& filters) {
+  Result<UniqueFd> out = filters.out ? open_file(filters.out->file) : UniqueFd();
+  if (!out) return out.error();
+  Result<UniqueFd> err = filters.err ? open_file(filters.err->file) : UniqueFd();
+  if (!err) return err.error();
+  return Streams{std::move(*out), std::move(*err)};
+}
+
+Result<UniqueFd> JobFolders::open_file(const fs::path& path) {
+  if (output_.temporary && is_below(path, output_.base)) files_.push_back(path);
+  return open_log_file(path);
 }
 
 // With its parents.

@@ -31,6 +31,7 @@ class JobFolders {
     Status folder = ok_status();           // the job's; kUser or kPlatform names it and the remedy
     bool made_again = false;               // somebody had removed it
     std::vector<Result<Streams>> workers;  // by local rank; none when there is no folder
+    Streams filtered;                      // of the line filters
   };
 
   // Why a folder could not be made, as errno has it.
@@ -42,8 +43,9 @@ class JobFolders {
   explicit JobFolders(OutputConfig output) : output_(std::move(output)) {}
 
   // The base with its parents, the job's folder, which only its owner may enter, the folder of each worker that needs
-  // one, and the log files in it. `plans` are by local rank.
-  Attempt prepare(int attempt, const std::vector<WorkerLogPlan>& plans);
+  // one, and the log files in it. `plans` are by local rank. A file of `filters` that cannot be opened is the folder's
+  // failure.
+  Attempt prepare(int attempt, const std::vector<WorkerLogPlan>& plans, const LineFilterPlans& filters = {});
 
   // Removes the workers' notes, and the folders that were made here and are empty; of a folder that nobody asked for
   // also empty log files.
@@ -56,7 +58,8 @@ class JobFolders {
   mode_t mode_of(const std::filesystem::path& folder) const;
   Status make_job_folder();
   Result<Streams> open_streams(int attempt, int local_rank, const WorkerLogPlan& plan);
-  Result<UniqueFd> open_stream(const StreamPlan& plan);
+  Result<Streams> open_filters(const LineFilterPlans& filters);
+  Result<UniqueFd> open_file(const std::filesystem::path& path);
 
   const OutputConfig output_;
   std::map<std::filesystem::path, mode_t> seen_;  // every folder on the way, with its mode

@@ -85,11 +85,15 @@ void LogPipe::judge(TimePoint now) {
   }
 }
 
-// Lines grow by their prefixes: reads no more than fits into the console's queue if it were all newlines.
+// Lines grow by their prefixes: reads no more than fits into the queues of those who get them if it were all newlines.
 size_t LogPipe::most_to_read() const {
-  if (!to_.console || late_ || console_verdict_ == LogFlow::Verdict::kLose) return kReadSize;
-  const size_t room = to_.console->sink->capacity / 2;
-  return std::max<size_t>(room / (to_.prefix.size() + 2), 512);
+  const auto most_for = [this](const LogSink& sink) {
+    return std::max<size_t>(sink.capacity / 2 / (to_.prefix.size() + 2), 512);
+  };
+  size_t most = kReadSize;
+  if (to_.filter) most = std::min(most, most_for(*to_.filter->file().sink));
+  if (!to_.console || late_ || console_verdict_ == LogFlow::Verdict::kLose) return most;
+  return std::min(most, most_for(*to_.console->sink));
 }
 
 void LogPipe::deliver(std::string_view bytes) {
@@ -102,14 +106,21 @@ void LogPipe::deliver(std::string_view bytes) {
 void LogPipe::show(std::string_view bytes) {
   if (!late_) source_.reset();
   if (late_ && !source_) source_ = to_.catch_up(delivered_, splitter_);
-  if (source_) {
-    to_.console->sink->writer.write_later(to_.console->target, source_, bytes);
-    splitter_.feed(bytes, [](std::string_view) {});
-    return;
-  }
+  if (source_) to_.console->sink->writer.write_later(to_.console->target, source_, bytes);
   std::string lines;
-  splitter_.feed(bytes, [&](std::string_view line) { lines.append(to_.prefix).append(line).append(1, '\n'); });
+  std::string wanted;
+  const bool shown = source_ == nullptr;
+  splitter_.feed(bytes, [&](std::string_view line) {
+    if (shown) lines.append(to_.prefix).append(line).append(1, '\n');
+    if (to_.filter && to_.filter->wants(line)) wanted.append(to_.prefix).append(line).append(1, '\n');
+  });
   if (!lines.empty()) pass_on(*to_.console, console_verdict_, lines);
+  duplicate(wanted);
+}
+
+// The filter's file has the queue of the stream's own.
+void LogPipe::duplicate(std::string_view lines) {
+  if (!lines.empty()) pass_on(to_.filter->file(), file_verdict_, lines);
 }
 
 void LogPipe::end() {
@@ -124,7 +135,9 @@ void LogPipe::end() {
     } else {
       pass_on(*to_.console, console_verdict_, text);
     }
+    if (to_.filter && to_.filter->wants(line)) duplicate(text);
   });
+  to_.filter.reset();
 }
 
 }  // namespace ferrun

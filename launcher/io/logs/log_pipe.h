@@ -15,6 +15,7 @@
 
 #include "common/line_splitter.h"
 #include "common/time.h"
+#include "launcher/io/logs/line_filter.h"
 #include "launcher/io/logs/log_sink.h"
 #include "launcher/logs/log_tail.h"
 
@@ -30,6 +31,7 @@ class LogPipe {
     // What gives the stream to the console from the byte `offset` on, where a line splitter would be in this state.
     // None where the console cannot catch up; null when it cannot just now.
     std::function<std::shared_ptr<LogSource>(uint64_t offset, const LineSplitter& state)> catch_up;
+    std::shared_ptr<const LineFilter> filter;  // of console lines; none: null
   };
 
   enum class Progress { kMore, kEmpty, kWaiting, kEnded };
@@ -66,6 +68,7 @@ class LogPipe {
   size_t most_to_read() const;
   void deliver(std::string_view bytes);
   void show(std::string_view bytes);
+  void duplicate(std::string_view lines);
   void end();
 
   boost::asio::posix::stream_descriptor descriptor_;

@@ -92,12 +92,14 @@ struct LogRouter::Impl : std::enable_shared_from_this<LogRouter::Impl> {
   void cut_short(int attempt);
   void cut_short_at(int attempt, asio::steady_timer& timer, TimePoint deadline);
 
-  LogPipe::Destinations destinations(Stream stream, const StreamPlan& plan, UniqueFd file);
+  LogPipe::Destinations destinations(int attempt, Stream stream, const StreamPlan& plan, UniqueFd file);
   void close(Duration patience, const std::function<bool()>& hurry);
 
   asio::io_context& io;
   Options options;
   std::map<Key, std::shared_ptr<LogPipe>> streams;
+  std::map<std::pair<int, Stream>, std::shared_ptr<const LineFilter>> filters;  // by attempt
+  std::optional<LogOutlet> records;
   std::vector<std::shared_ptr<LogPipe>> parked;  // wait for room in a queue
   asio::steady_timer patience;                   // until the first parked pipe has waited long enough
   std::list<Drain> drains;
@@ -226,6 +228,9 @@ void LogRouter::Impl::close(Duration patience_at_end, const std::function<bool()
   drains.clear();
   parked.clear();
   for (auto& [key, pipe] : streams) pipe->read_rest();
+  filters.clear();
+  if (records) records->sink->writer.end(records->target);
+  records.reset();
   const LogWriter::Patience last{monotonic_now(), patience_at_end, hurry};
   if (file_sink) {
     for (const LogWriter::Unwritten& lost : file_sink->writer.finish(last)) {
@@ -246,9 +251,10 @@ void LogRouter::keep_announcements(const std::filesystem::path& path, bool make_
   impl_->console->keep_announcements(path, make_folder);
 }
 
-LogPipe::Destinations LogRouter::Impl::destinations(Stream stream, const StreamPlan& plan, UniqueFd file) {
+LogPipe::Destinations LogRouter::Impl::destinations(int attempt, Stream stream, const StreamPlan& plan, UniqueFd file) {
   LogPipe::Destinations to;
   if (plan.tee) to.console = console->outlet(stream);
+  if (const auto found = filters.find({attempt, stream}); plan.tee && found != filters.end()) to.filter = found->second;
   to.prefix = plan.prefix;
   to.longest_line = std::min(options.longest_line, options.console_queue_bytes / 4);
   if (!file) return to;
@@ -268,11 +274,27 @@ Result<UniqueFd> LogRouter::open(int attempt, int local_rank, Stream stream, con
   if (!plan.tee && !is_regular(file)) return file;  // /dev/null: nothing that could be emptied
   Result<PipeEnds> ends = make_pipe();
   if (!ends) return ends.error();
-  auto pipe =
-      std::make_shared<LogPipe>(impl_->io, ends->reading.release(), impl_->destinations(stream, plan, std::move(file)));
+  auto pipe = std::make_shared<LogPipe>(impl_->io, ends->reading.release(),
+                                        impl_->destinations(attempt, stream, plan, std::move(file)));
   impl_->streams[Impl::Key(attempt, local_rank, stream)] = pipe;
   impl_->wait(pipe);
   return std::move(ends->writing);
+}
+
+void LogRouter::keep_records(const std::string& name, UniqueFd file) {
+  LogSink& sink = impl_->files();
+  impl_->records = LogOutlet{&sink, sink.writer.add(name, file.release(), /*owned=*/true)};
+}
+
+void LogRouter::record(const std::string& line) {
+  if (impl_->records) impl_->records->sink->writer.write(impl_->records->target, line + "\n");
+}
+
+void LogRouter::filter(int attempt, Stream stream, const LineFilterPlan& plan, UniqueFd file) {
+  std::erase_if(impl_->filters, [attempt](const auto& item) { return item.first.first < attempt; });
+  LogSink& sink = impl_->files();
+  const LogOutlet outlet{&sink, sink.writer.add(plan.file.string(), file.release(), /*owned=*/true)};
+  impl_->filters[{attempt, stream}] = std::make_shared<LineFilter>(outlet, plan.texts);
 }
 
 void LogRouter::drain(int attempt, TimePoint deadline, std::function<void()> done) {

@@ -51,6 +51,15 @@ class LogRouter {
   // a failure is kPlatform and names the remedy.
   Result<UniqueFd> open(int attempt, int local_rank, Stream stream, const StreamPlan& plan, UniqueFd file);
 
+  // From now on the lines of record() are appended to `file`, which `name` calls in messages.
+  void keep_records(const std::string& name, UniqueFd file);
+  // Never waits; what a file that stands still does not take is lost and counted. Without a file nothing.
+  void record(const std::string& line);
+
+  // From now on teed streams of this kind that are opened for `attempt` have those of their lines that `plan` wants in
+  // `file` as well, each behind its prefix; `file` is the plan's, opened.
+  void filter(int attempt, Stream stream, const LineFilterPlan& plan, UniqueFd file);
+
   // Calls `done` when every pipe of `attempt` has reached its end and all its lines are handed to file and console
   // queues, or at `deadline` (a grandchild may keep a pipe open for ever): then what the pipes hold at that moment is
   // still carried, also to a destination that is slow, and they are closed. `done` is never called from within this

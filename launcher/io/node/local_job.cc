@@ -1,11 +1,18 @@
 #include "launcher/io/node/local_job.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <memory>
+#include <system_error>
 #include <utility>
 
+#include "common/exit_status.h"
 #include "common/io/clock.h"
+#include "common/printable_text.h"
 #include "launcher/io/node/evidence.h"
 #include "launcher/io/process/descendants.h"
 #include "launcher/logs/log_layout.h"
@@ -63,7 +70,9 @@ LocalJob::LocalJob(asio::io_context& io, JobConfig config, const SentinelLink& s
 
 ProcessLauncher::Callbacks LocalJob::process_callbacks() {
   ProcessLauncher::Callbacks callbacks;
-  callbacks.exited = [this](int attempt, int local_rank, pid_t, ExitStatus status) {
+  callbacks.exited = [this](int attempt, int local_rank, pid_t pid, ExitStatus status) {
+    running_.erase(pid);
+    if (timer_pipe_) timer_pipe_->forget(pid);
     tell_(WorkerFact{attempt, RankEnded{local_rank, status}});
   };
   callbacks.template_lost = [this](const std::string& reason) { tell_(TemplateUnusable{reason}); };
@@ -82,6 +91,61 @@ SignalInbox::Callbacks LocalJob::inbox_callbacks() {
   return callbacks;
 }
 
+Status LocalJob::open_files() {
+  if (Status opened = open_event_log(); !opened) return opened;
+  return open_timer_pipe();
+}
+
+Status LocalJob::open_timer_pipe() {
+  if (config_.timer_pipe.empty()) return ok_status();
+  TimerPipe::Callbacks callbacks;
+  callbacks.overrun = [this](const WorkerTimers::Overrun& overrun) { end_overrun(overrun); };
+  callbacks.warn = [this](const std::string& line) { log_.say(LogLevel::kWarning, line); };
+  Result<std::unique_ptr<TimerPipe>> made = TimerPipe::make(io_, config_.timer_pipe, std::move(callbacks));
+  if (!made) return made.error();
+  timer_pipe_ = std::move(*made);
+  return ok_status();
+}
+
+// A worker, or a process of its session: nobody else may be ended by what stands in the pipe.
+void LocalJob::end_overrun(const WorkerTimers::Overrun& overrun) {
+  const auto found = running_.find(::getsid(overrun.pid));
+  if (found == running_.end()) return;
+  const auto& [leader, worker] = *found;
+  const std::string what = "timer '" + printable(overrun.scope) + "'";
+  const std::string who = "rank " + std::to_string(first_rank_ + worker.local_rank) + " (pid " +
+                          std::to_string(overrun.pid) + ") overran its " + what;
+  if (overrun.signal == 0) return log_.say(LogLevel::kWarning, who + ", which asks for no signal");
+  log_.say(LogLevel::kWarning, who + ": ending it with " + signal_name(overrun.signal));
+  overrun_[{worker.attempt, worker.local_rank}] =
+      "it overran its " + what + " and was sent " + signal_name(overrun.signal);
+  if (overrun.pid != leader) {
+    ::kill(overrun.pid, overrun.signal);
+  } else {
+    processes_.signal_group(leader, overrun.signal);
+  }
+}
+
+std::string LocalJob::overrun_timer(int attempt, int local_rank) const {
+  const auto found = overrun_.find({attempt, local_rank});
+  return found == overrun_.end() ? "" : found->second;
+}
+
+Status LocalJob::open_event_log() {
+  const std::filesystem::path& path = config_.events.file;
+  if (path.empty()) return ok_status();
+  // Never waits for the reader of a FIFO.
+  constexpr int kFlags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+  UniqueFd file(::open(path.c_str(), kFlags, 0666));
+  if (!file) {
+    const std::string reason = errno == ENXIO ? "nobody reads this FIFO" : std::generic_category().message(errno);
+    return Error{ErrorKind::kUser, "cannot open the event log " + path.string() + ": " + reason +
+                                       "; choose another file with --event-log"};
+  }
+  router_.keep_records(path.string(), std::move(file));
+  return ok_status();
+}
+
 void LocalJob::introduce() {
   if (config_.output.wants_files() && !config_.output.temporary) {
     router_.keep_announcements(job_folder(config_.output) / "ferrun.log", /*make_folder=*/true);
@@ -98,8 +162,8 @@ void LocalJob::prepare(const PrepareAttempt& prepare) {
   const bool opens_any = std::ranges::any_of(plans, [](const auto& plan) { return plan.out.file || plan.err.file; });
   if (!opens_any && !config_.output.wants_files()) return files_ready(prepare);
   mention_a_slow_disk(prepare.attempt);
-  files_.run([this, folders = folders_, prepare, plans] {
-    auto made = std::make_shared<JobFolders::Attempt>(folders->prepare(prepare.attempt, plans));
+  files_.run([this, folders = folders_, prepare, plans, filters = line_filter_plans(config_.output, prepare.attempt)] {
+    auto made = std::make_shared<JobFolders::Attempt>(folders->prepare(prepare.attempt, plans, filters));
     return [this, prepare, made] { files_made(prepare, std::move(*made)); };
   });
 }
@@ -136,7 +200,14 @@ void LocalJob::files_made(const PrepareAttempt& prepare, JobFolders::Attempt mad
     log_.say(LogLevel::kWarning, "the log folder " + folder.string() + " was removed while the job ran: made again");
   }
   streams_ = std::move(made);
+  filter_lines(prepare.attempt);
   files_ready(prepare);
+}
+
+void LocalJob::filter_lines(int attempt) {
+  const LineFilterPlans plans = line_filter_plans(config_.output, attempt);
+  if (plans.out) router_.filter(attempt, Stream::kStdout, *plans.out, std::move(streams_.filtered.out));
+  if (plans.err) router_.filter(attempt, Stream::kStderr, *plans.err, std::move(streams_.filtered.err));
 }
 
 void LocalJob::files_ready(const PrepareAttempt& prepare) {
@@ -160,10 +231,14 @@ void LocalJob::start(const StartWorker& start, WorkerPlace place) {
   if (!without_error_files_) {
     place.error_file = worker_log_plan(config_, start.attempt, start.local_rank).error_file;
   }
+  first_rank_ = place.assignment.first_rank;
   const SpawnRequest request = spawn_request(config_, place);
   const std::shared_ptr<HeldStdio> held = *streams;
   if (!start.from_template) {
-    return processes_.start(request, held->stdio, [this, start](const Result<pid_t>& pid) { started(start, pid); });
+    WorkerStdio stdio = held->stdio;
+    const UniqueFd gate = return_gate_for(start.local_rank);
+    stdio.extra = gate.get();
+    return processes_.start(request, stdio, [this, start](const Result<pid_t>& pid) { started(start, pid); });
   }
   processes_.fork_from_template(request, held->stdio, [this, start, held](const Result<pid_t>& pid) {
     if (pid) return started(start, *pid);
@@ -172,8 +247,23 @@ void LocalJob::start(const StartWorker& start, WorkerPlace place) {
   });
 }
 
+// Workers are started in the order of their ranks. The gate is open while ferrun holds it, so that nobody is let go
+// before the last one is started. Without a pipe they end without waiting for each other.
+UniqueFd LocalJob::return_gate_for(int local_rank) {
+  if (!config_.program.returns_together) return {};
+  if (local_rank == 0) {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) return {};
+    ::close(ends[0]);  // the workers open one of their own
+    return_gate_.reset(ends[1]);
+  }
+  if (local_rank == config_.workers - 1) return std::move(return_gate_);
+  return UniqueFd(return_gate_ ? ::fcntl(return_gate_.get(), F_DUPFD_CLOEXEC, 3) : -1);
+}
+
 void LocalJob::started(const StartWorker& start, const Result<pid_t>& pid) {
   if (pid) {
+    running_[*pid] = {start.attempt, start.local_rank};
     tell_(WorkerFact{start.attempt, RankStarted{start.local_rank, *pid}});
   } else {
     tell_(WorkerFact{start.attempt, RankNotStarted{start.local_rank, pid.error()}});
@@ -189,6 +279,7 @@ void LocalJob::signal(const SignalWorker& send) {
 void LocalJob::sweep(const SweepAttempt& sweep) {
   unforked_.clear();  // nobody starts these any more
   streams_ = {};
+  return_gate_.reset();
   processes_.sweep(sweep.grace, [this, sweep](const std::vector<KilledProcess>& killed) {
     if (!killed.empty()) {
       log_.say(LogLevel::kWarning, "had to kill " + std::to_string(killed.size()) +
@@ -259,6 +350,7 @@ void LocalJob::tell_parent(int attempt, int local_rank, const std::string& descr
 void LocalJob::close(const std::vector<std::string>& lines) {
   for (const std::string& line : lines) router_.announce(line);
   told_to_stop_ = false;
+  timer_pipe_.reset();
   router_.close(kCloseTime, [this] { return close_at_once(); });
   if (!config_.output.wants_files()) return;
   files_.run([folders = folders_] {

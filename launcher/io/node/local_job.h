@@ -21,6 +21,7 @@
 #include "launcher/io/logs/job_folders.h"
 #include "launcher/io/logs/log_router.h"
 #include "launcher/io/node/file_worker.h"
+#include "launcher/io/node/timer_pipe.h"
 #include "launcher/io/process/process_launcher.h"
 #include "launcher/io/process/sentinel.h"
 #include "launcher/io/process/signal_inbox.h"
@@ -50,6 +51,11 @@ class LocalJob {
   // Says what the configuration has to say.
   void introduce();
   void say(LogLevel level, const std::string& line) { log_.say(level, line); }
+  // Opens EventConfig::file and JobConfig::timer_pipe, where they are wanted; kUser names the one that cannot be.
+  Status open_files();
+  // A line for that file, and one of torchrun's events.
+  void record(const std::string& line) { router_.record(line); }
+  void show_event(const std::string& line) { router_.announce(line); }
 
   // Folders, log files and, when asked for, the template: AttemptReady or AttemptNotReady.
   void prepare(const PrepareAttempt& prepare);
@@ -66,22 +72,30 @@ class LocalJob {
   using ErrorFilesRead = std::function<void(const std::vector<ErrorFile>&)>;
   void read_error_files(int attempt, const std::vector<int>& local_ranks, ErrorFilesRead done);
 
+  // Which timer of its own the worker overran, in words; empty: none.
+  std::string overrun_timer(int attempt, int local_rank) const;
+
   // Hands the root cause on to ferrun's own parent, if that asked for it.
   void tell_parent(int attempt, int local_rank, const std::string& description, int status);
   // The last call: shows `lines`, flushes, removes empty folders. A signal cuts it short.
   void close(const std::vector<std::string>& lines);
 
  private:
+  Status open_event_log();
+  Status open_timer_pipe();
+  void end_overrun(const WorkerTimers::Overrun& overrun);
   ProcessLauncher::Callbacks process_callbacks();
   SignalInbox::Callbacks inbox_callbacks();
   std::vector<WorkerLogPlan> plans_of(int attempt) const;
   void mention_a_slow_disk(int attempt);
   void files_made(const PrepareAttempt& prepare, JobFolders::Attempt made);
+  void filter_lines(int attempt);
   void files_ready(const PrepareAttempt& prepare);
   void note_stop(const Fact& fact);
   bool close_at_once();
   struct HeldStdio;
   Result<std::shared_ptr<HeldStdio>> streams_for(const StartWorker& start, int first_rank);
+  UniqueFd return_gate_for(int local_rank);
   void started(const StartWorker& start, const Result<pid_t>& pid);
   void start_template(int attempt);
 
@@ -96,9 +110,19 @@ class LocalJob {
   int attempt_ = -1;             // the newest that was prepared
   JobFolders::Attempt streams_;  // of that attempt, until its workers are started
   bool without_error_files_ = false;
+  UniqueFd return_gate_;  // of an attempt that is being started
   LogRouter router_;
   AgentLog log_;
   ProcessLauncher processes_;
+  // Of the workers that run: who a timer is.
+  struct RunningWorker {
+    int attempt = 0;
+    int local_rank = 0;
+  };
+  std::map<pid_t, RunningWorker> running_;
+  std::map<std::pair<int, int>, std::string> overrun_;  // by attempt and local rank
+  std::unique_ptr<TimerPipe> timer_pipe_;
+  int first_rank_ = 0;  // of the newest attempt
   // Of ranks that were not forked: each is about to be started afresh, by its attempt and local rank.
   std::map<std::pair<int, int>, std::shared_ptr<HeldStdio>> unforked_;
 };

@@ -5,6 +5,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <deque>
 #include <optional>
 #include <utility>
@@ -25,6 +26,8 @@
 #include "launcher/logs/log_layout.h"
 #include "launcher/node/node_machine.h"
 #include "launcher/node/node_setup.h"
+#include "launcher/report/elastic_events.h"
+#include "launcher/report/event_log.h"
 #include "rendezvous/io/net/boot_timer.h"
 
 namespace ferrun {
@@ -43,6 +46,8 @@ class NodeDriver::Impl {
         settled_(io_) {}
 
   int run() {
+    if (const Status opened = job_.open_files(); !opened) return refuse(opened.error());
+    begin_events();
     job_.introduce();
     if (solo()) {
       machine_.emplace(node_config(job_.config(), {}), boottime_now());
@@ -99,6 +104,42 @@ class NodeDriver::Impl {
     return [this, level](const std::string& line) { job_.say(level, line); };
   }
 
+  // --- events, for programs that watch the job ---
+
+  static double time_of_day() {
+    return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  }
+
+  void begin_events() {
+    const EventConfig& wanted = job_.config().events;
+    if (wanted.console) elastic_events_.emplace(job_.config(), time_of_day());
+    if (wanted.file.empty()) return;
+    event_log_.emplace(job_.config());
+    event_log_->begin(time_of_day());
+    record_events();
+  }
+
+  void note(const NodeEvent& fact) {
+    if (event_log_) event_log_->note(fact, time_of_day());
+    if (elastic_events_) elastic_events_->note(fact);
+    record_events();
+  }
+
+  void note(const NodeEffect& effect) {
+    if (event_log_) event_log_->note(effect, time_of_day());
+    if (elastic_events_) elastic_events_->note(effect, time_of_day());
+    record_events();
+  }
+
+  void record_events() {
+    if (event_log_) {
+      for (const std::string& line : event_log_->take_lines()) job_.record(line);
+    }
+    if (elastic_events_) {
+      for (const std::string& line : elastic_events_->take_lines()) job_.show_event(line);
+    }
+  }
+
   // --- facts ---
 
   // A signal goes first: workers that it ended too have not failed.
@@ -117,6 +158,7 @@ class NodeDriver::Impl {
     while (!facts_.empty()) {
       const NodeEvent fact = std::move(facts_.front());
       facts_.pop_front();
+      note(fact);
       machine_->step(fact, boottime_now());
       carry_out(machine_->take_effects());
     }
@@ -195,6 +237,7 @@ class NodeDriver::Impl {
 
   void carry_out(const std::vector<NodeEffect>& effects) {
     for (const NodeEffect& effect : effects) {
+      note(effect);
       std::visit([this](const auto& what) { carry_out(what); }, effect);
     }
   }
@@ -217,6 +260,7 @@ class NodeDriver::Impl {
 
   void carry_out(const BeginAttempt& begin) {
     attempt_ = begin;
+    if (!job_.config().serves_store) store_.close();  // its port is rank 0's from now on
     if (oom_) oom_->restart();
     if (gpus_) gpus_->restart();
   }
@@ -258,6 +302,7 @@ class NodeDriver::Impl {
       worker.evidence.error = error_files[i];
       worker.evidence.stderr_tail = job_.router().tail(gather.attempt, local_rank, Stream::kStderr);
       worker.evidence.stderr_before_stop = job_.router().tail_before_mark(gather.attempt, local_rank, Stream::kStderr);
+      worker.evidence.timer = job_.overrun_timer(gather.attempt, local_rank);
       worker.evidence.out_of_memory = out_of_memory;
       if (!devices.empty()) worker.evidence.device = devices[i];
       const StreamPlan err = worker_log_plan(config, gather.attempt, local_rank).err;
@@ -328,6 +373,8 @@ class NodeDriver::Impl {
   std::optional<NodeClaim> claim_;
   std::optional<HostingDriver> hosting_;
   std::optional<NodeMachine> machine_;
+  std::optional<EventLog> event_log_;
+  std::optional<ElasticEvents> elastic_events_;
   BootTimer timer_;
   asio::steady_timer settled_;
   BeginAttempt attempt_;

@@ -2,8 +2,8 @@
 // word.
 //
 // Every worker runs in a session of its own with SIGKILL as parent-death signal, default signal dispositions, an empty
-// signal mask, and no descriptor of ferrun's beyond 0, 1, 2. Nothing here waits: neither for an exec nor for an end.
-// Ownership: owned by the agent driver. Thread rule: the thread that runs `io`.
+// signal mask, and no descriptor of ferrun's beyond 0, 1, 2 and what WorkerStdio names. Nothing here waits: neither for
+// an exec nor for an end. Ownership: owned by the agent driver. Thread rule: the thread that runs `io`.
 #pragma once
 
 #include <sys/types.h>
@@ -28,6 +28,7 @@ namespace ferrun {
 struct WorkerStdio {
   int out = -1;
   int err = -1;
+  int extra = -1;  // becomes the worker's 3 where it is not forked from a template; -1: none
 };
 
 class ProcessLauncher {

@@ -3,7 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <initializer_list>
+
+#include "launcher/cli/nearest_name.h"
 
 namespace ferrun {
 namespace {
@@ -38,10 +41,11 @@ TEST(ArgumentSplit, TheValueOfAnOptionIsNotTheProgram) {
   EXPECT_THAT(result->program, ElementsAre("run.py"));
 }
 
-TEST(ArgumentSplit, DropsOneDoubleDashBeforeTheProgram) {
+TEST(ArgumentSplit, DropsDoubleDashesBeforeTheProgramAsTorchrunAndItsPythonDo) {
   EXPECT_THAT(split({"--", "doctor"})->program, ElementsAre("doctor"));
   EXPECT_THAT(split({"--", "--odd-name"})->program, ElementsAre("--odd-name"));
-  EXPECT_THAT(split({"--", "--", "x"})->program, ElementsAre("--", "x"));
+  EXPECT_THAT(split({"--", "--", "x", "--"})->program, ElementsAre("x", "--"));
+  EXPECT_THAT(split({"--", "--", "--", "x"})->program, ElementsAre("--", "x"));
 }
 
 TEST(ArgumentSplit, ReadsEverySpellingOfAValue) {
@@ -86,6 +90,24 @@ TEST(ArgumentSplit, RefusesWhatItDoesNotKnow) {
   EXPECT_EQ(split_refusal({"--bogus=3", "x.py"}), "unknown option --bogus");
   EXPECT_EQ(split_refusal({"-x", "y"}), "unknown option -x");
   EXPECT_EQ(split_refusal({"-5"}), "unknown option -5");
+}
+
+TEST(ArgumentSplit, NamesTheNearestOption) {
+  EXPECT_EQ(split_refusal({"--maxrestarts=3", "x"}), "unknown option --maxrestarts; did you mean --max-restarts?");
+  EXPECT_EQ(split_refusal({"--nproc_per_nodes=2", "x"}),
+            "unknown option --nproc_per_nodes; did you mean --nproc-per-node?");
+  EXPECT_EQ(split_refusal({"--standalnoe", "x"}), "unknown option --standalnoe; did you mean --standalone?");
+  EXPECT_EQ(split_refusal({"--learning-rate=1", "x"}), "unknown option --learning-rate");
+}
+
+TEST(NearestName, CountsEdits) {
+  const std::array<std::string_view, 3> names = {"tee", "role", "redirects"};
+  EXPECT_EQ(nearest_name("tea", names), "tee");
+  EXPECT_EQ(nearest_name("rloe", names), "role");
+  EXPECT_EQ(nearest_name("redirected", names), "redirects");
+  EXPECT_EQ(nearest_name("x", names), "");
+  EXPECT_EQ(nearest_name("", names), "");
+  EXPECT_EQ(nearest_name("tee", {}), "");
 }
 
 TEST(ArgumentSplit, RefusesMissingAndSurplusValues) {

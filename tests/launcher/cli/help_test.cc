@@ -25,7 +25,7 @@ std::string read_file(const std::string& path) {
   return text.str();
 }
 
-constexpr std::array kVerbs = {Verb::kRun, Verb::kCoordinator, Verb::kStatus, Verb::kDoctor};
+constexpr std::array kVerbs = {Verb::kRun, Verb::kLaunch, Verb::kCoordinator, Verb::kStatus, Verb::kDoctor};
 
 TEST(Help, IsAtMostAHundredColumnsWide) {
   for (const Verb verb : kVerbs) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <nlohmann/json.hpp>
 
 #include "launcher/config/describe.h"
 #include "launcher/config/descriptors.h"
@@ -102,11 +103,123 @@ TEST_F(JobConfigTest, NamesTheBadValueAndItsOrigin) {
   EXPECT_THAT(refusal({"--local-ranks-filter=x"}), HasSubstr("expected local ranks"));
   EXPECT_THAT(refusal({"--exit-code=9"}), HasSubstr("expected cause or torchrun"));
   EXPECT_THAT(refusal({"--nnodes=1:2:3"}), HasSubstr("expected N or MIN:MAX"));
-  EXPECT_THAT(refusal({"--node-rank=1"}), HasSubstr("rank 0"));
+  EXPECT_THAT(refusal({"--node-rank=one"}), HasSubstr("expected a whole number"));
+  EXPECT_THAT(refusal({"--node-rank=1", "--master-port=23450"}), HasSubstr("rank 0; --nnodes says"));
+  EXPECT_THAT(refusal({"--node-rank=1", "--rdzv-endpoint=node0:29500"}), HasSubstr("rank 0; --nnodes says"));
   host_.variable("PET_MAX_RESTARTS", "abc");
   EXPECT_EQ(refusal({}), "PET_MAX_RESTARTS=abc: expected a whole number, 0 or more");
   host_.variable("PET_MAX_RESTARTS", "");
   EXPECT_EQ(refusal({}), "PET_MAX_RESTARTS=: expected a whole number, 0 or more");
+}
+
+TEST_F(JobConfigTest, RankZeroServesTheStoreWhereTorchrunsAgentDoesNotShareItsOwn) {
+  EXPECT_TRUE(make({"--standalone"})->serves_store);
+  host_.variable("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1");
+  EXPECT_FALSE(make({"--standalone"})->serves_store);
+  EXPECT_FALSE(make({"--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"})->serves_store);
+  EXPECT_TRUE(make({})->serves_store) << "the static backend's store is always the agent's";
+  EXPECT_THAT(refusal({"--nnodes=2", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost", "--master-port=23450"}),
+              HasSubstr("rank 0 cannot serve the store at port 23450, where the agents meet"));
+}
+
+TEST_F(JobConfigTest, SaysWhichVariablesOfTorchrunsAgentDoNothing) {
+  host_.variable("TORCHELASTIC_HEALTH_CHECK_PORT", "8080").variable("TORCH_ELASTIC_WORKER_IDENTICAL", "1");
+  const auto config = make({});
+  EXPECT_THAT(config->warnings, ElementsAre("TORCHELASTIC_HEALTH_CHECK_PORT is ignored: ferrun listens for no health "
+                                            "checks; ferrun status tells how a job is"));
+  EXPECT_THAT(config->notes, ::testing::Contains(HasSubstr("TORCH_ELASTIC_WORKER_IDENTICAL=1 saves nothing")));
+}
+
+TEST_F(JobConfigTest, LaunchesAsTheModuleOfThatNameDoes) {
+  const auto launch = [this](const std::vector<std::string>& words) {
+    const Result<CommandLine> line = parse_command_line(words, host_.facts().environment, Verb::kLaunch);
+    return line ? make_job_config(*line, host_.facts()) : Result<JobConfig>(line.error());
+  };
+  EXPECT_TRUE(launch({"--nproc_per_node=2", "prog", "x"})->pass_local_rank);
+  EXPECT_FALSE(launch({"--use_env", "prog"})->pass_local_rank);
+  EXPECT_EQ(launch({"--no-python", "prog"}).error().message,
+            "ferrun launch --no-python needs --use-env, as torch.distributed.launch does");
+  EXPECT_TRUE(launch({"--no-python", "--use-env", "prog"}));
+  const auto forked = launch({"--start-method=fork", "forker"});
+  EXPECT_EQ(forked->start_method, StartMethod::kSpawn);
+  EXPECT_THAT(forked->warnings, ElementsAre(HasSubstr("cannot be forked; they are spawned")));
+  EXPECT_EQ(refusal({"--use-env"}), "unknown option --use-env");
+}
+
+TEST_F(JobConfigTest, RecordsEventsWhereItIsAskedTo) {
+  EXPECT_FALSE(make({})->events.console);
+  EXPECT_FALSE(make({"--event-log-handler=null"})->events.console);
+  const auto config = make({"--event-log-handler=console", "--event-log=/logs/events", "--standalone"});
+  ASSERT_TRUE(config);
+  EXPECT_TRUE(config->events.console);
+  EXPECT_EQ(config->events.file, "/logs/events");
+  EXPECT_EQ(config->events.backend, "c10d");
+  EXPECT_EQ(refusal({"--event-log-handler=kafka"}),
+            "--event-log-handler=kafka: expected null or console; --event-log writes events to a file");
+}
+
+TEST_F(JobConfigTest, ServesTimersWhereTheVariableAsksForIt) {
+  host_.variable("TORCHELASTIC_TIMER_FILE", "/run/timers");
+  EXPECT_TRUE(make({})->timer_pipe.empty());
+  host_.variable("TORCHELASTIC_ENABLE_FILE_TIMER", "1");
+  EXPECT_EQ(make({})->timer_pipe, "/run/timers");
+  host_.variable("TORCHELASTIC_TIMER_FILE", "");
+  const auto config = make({});
+  EXPECT_THAT(config->timer_pipe.string(), MatchesRegex("/tmp/watchdog_timer_[0-9a-f-]{36}"));
+  EXPECT_EQ(config->environment.get("TORCHELASTIC_TIMER_FILE"), config->timer_pipe.string());
+}
+
+TEST_F(JobConfigTest, IsDescribedForProgramsToo) {
+  const auto config = make({"--nproc-per-node=2", "--rdzv-id=job", "--log-dir=/dev/null", "--node-rank=1"});
+  ASSERT_TRUE(config);
+  const auto shown = nlohmann::json::parse(describe_json(*config));
+  EXPECT_EQ(shown["command"], nlohmann::json::array({"/usr/bin/prog"}));
+  EXPECT_EQ(shown["workers"], 2);
+  EXPECT_EQ(shown["store"], nlohmann::json({{"address", "127.0.0.1"}, {"port", nullptr}}));
+  EXPECT_EQ(shown["logs"], nullptr);
+  EXPECT_EQ(shown["warnings"].size(), 1u);
+  EXPECT_EQ(shown["variables"]["WORLD_SIZE"], "2");
+  EXPECT_FALSE(shown["variables"].contains("PATH"));
+  const auto several = make({"--nnodes=2:4", "--rdzv-endpoint=node0:29400", "--master-port=23450"});
+  ASSERT_TRUE(several);
+  const auto nodes = nlohmann::json::parse(describe_json(*several));
+  EXPECT_EQ(nodes["nodes"], nlohmann::json({{"min", 2}, {"max", 4}, {"endpoint", "node0:29400"}}));
+  EXPECT_EQ(nodes["store"], nlohmann::json({{"port", 23450}}));
+}
+
+TEST_F(JobConfigTest, FiltersLinesOfTeedStreams) {
+  const auto config = make({"--tee=1", "--duplicate-stdout-filters=loss,a,,b", "--log-dir=logs"});
+  ASSERT_TRUE(config);
+  EXPECT_THAT(config->output.line_filters.out, ElementsAre("loss", "a,b"));
+  EXPECT_THAT(config->output.line_filters.err, IsEmpty());
+  EXPECT_THAT(config->warnings, IsEmpty());
+  const auto unused = make({"--tee=1", "--duplicate-stderr-filters=x", "--log-dir=logs"});
+  EXPECT_THAT(unused->warnings, ElementsAre("--duplicate-stderr-filters=x: no worker's stderr is teed, so there are no "
+                                            "lines for it; see --tee"));
+  EXPECT_EQ(refusal({"--duplicate-stdout-filters=x", "--tee=3", "--log-dir=/dev/null"}),
+            "--duplicate-stdout-filters=x: --log-dir=/dev/null keeps no files: name a folder");
+}
+
+// Each of these lines starts a job under torchrun.
+TEST_F(JobConfigTest, WhatTorchrunPassesOverIsAWarning) {
+  EXPECT_THAT(make({"--node-rank=3"})->warnings,
+              ElementsAre("--node-rank=3 is ignored: the only node of the job has rank 0"));
+  EXPECT_THAT(make({"--node-rank=3", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"})->warnings,
+              ElementsAre(HasSubstr("--node-rank=3 is ignored")));
+  EXPECT_THAT(make({"--standalone", "--node-rank=-1"})->warnings, ElementsAre(HasSubstr("--node-rank=-1 is ignored")));
+  const auto alone = make({"--standalone", "--nnodes=1:4"});
+  ASSERT_TRUE(alone);
+  EXPECT_FALSE(alone->rendezvous);
+  EXPECT_THAT(alone->warnings, ElementsAre("--nnodes=1:4: no other node can join a --standalone job; it has this one"));
+  EXPECT_THAT(make({"--standalone", "--nnodes=1:1"})->warnings, IsEmpty());
+  EXPECT_THAT(refusal({"--standalone", "--nnodes=2"}), HasSubstr("it excludes --nnodes=2"));
+  EXPECT_THAT(make({"--local-ranks-filter=-1"})->output.console, ::testing::Optional(ElementsAre(-1)));
+  host_.variable("PET_START_METHOD", "process");
+  const auto spawned = make({});
+  ASSERT_TRUE(spawned);
+  EXPECT_EQ(spawned->start_method, StartMethod::kSpawn);
+  EXPECT_THAT(spawned->warnings,
+              ElementsAre("PET_START_METHOD=process: expected spawn, fork or forkserver; workers are spawned"));
 }
 
 TEST_F(JobConfigTest, TheGraceComesFromOptionThenVariableThenDefault) {

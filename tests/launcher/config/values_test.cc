@@ -80,10 +80,19 @@ TEST(ParseStreamSpec, RefusesWhatTorchrunRefuses) {
   }
 }
 
+TEST(SplitTexts, TwoCommasAreOne) {
+  EXPECT_THAT(split_texts("a,b"), ElementsAre("a", "b"));
+  EXPECT_THAT(split_texts("a,,b, c"), ElementsAre("a,b", " c"));
+  EXPECT_THAT(split_texts("a,,,b"), ElementsAre("a,", "b"));
+  EXPECT_THAT(split_texts("a,"), ElementsAre("a", ""));
+  EXPECT_THAT(split_texts(""), ElementsAre(""));
+}
+
 TEST(ParseRankList, ReadsRanks) {
   EXPECT_THAT(*parse_rank_list("0, 3"), ElementsAre(0, 3));
   EXPECT_THAT(*parse_rank_list(""), IsEmpty());
-  for (const char* text : {"a", "0,", "-1"}) EXPECT_FALSE(parse_rank_list(text)) << text;
+  EXPECT_THAT(*parse_rank_list("-1,2"), ElementsAre(-1, 2));
+  for (const char* text : {"a", "0,"}) EXPECT_FALSE(parse_rank_list(text)) << text;
 }
 
 TEST(Names, AreWhatTheyShouldLookLike) {

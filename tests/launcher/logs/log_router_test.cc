@@ -9,8 +9,10 @@
 
 #include <map>
 #include <random>
+#include <thread>
 
 #include "common/io/clock.h"
+#include "launcher/io/logs/log_files.h"
 #include "tests/launcher/logs/log_rig.h"
 
 namespace ferrun {
@@ -22,13 +24,68 @@ using ::testing::ElementsAre;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using testing::lines_of;
 using testing::LogRig;
+using testing::read_file;
+using ::testing::UnorderedElementsAre;
 using testing::write_all;
 
 // As a shell does for `> /dev/stdout`.
 int reopened(int fd) {
   const std::string path = "/proc/self/fd/" + std::to_string(fd);
   return ::open(path.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC);
+}
+
+TEST(LogRouter, KeepsTheLinesThatAFilterWantsInAFileOfTheirOwn) {
+  LogRig rig;
+  const std::string path = rig.directory.file("filtered_stdout.log");
+  Result<UniqueFd> file = open_log_file(path);
+  ASSERT_TRUE(file);
+  rig.router->filter(0, Stream::kStdout, {path, {"loss", "end,"}}, std::move(*file));
+  const int first = rig.tee(0);
+  const int second = rig.tee(1);
+  const int err = rig.tee(0, Stream::kStderr);
+  StreamPlan redirected;
+  redirected.file = rig.file_path(2);
+  const int third = rig.open(2, Stream::kStdout, redirected);
+  write_all(first, "epoch 1\nlo");
+  write_all(first, "ss 0.5\n");
+  write_all(second, "no\nthe end, unfinished");
+  write_all(err, "loss\n");
+  write_all(third, "loss\n");
+  for (const int fd : {first, second, err, third}) ::close(fd);
+  rig.out.start();
+  rig.err.start();
+  rig.end_well();
+  EXPECT_THAT(lines_of(read_file(path)), UnorderedElementsAre("[0]:loss 0.5", "[1]:the end, unfinished"));
+  EXPECT_EQ(rig.file(0), "epoch 1\nloss 0.5\n");
+}
+
+// A console that stands still is caught up from the log file; the filter is not late.
+TEST(LogRouter, FiltersLinesThatTheConsoleGetsLater) {
+  LogRig rig([](LogRouter::Options& options) { options.console_queue_bytes = 16 << 10; });
+  const std::string path = rig.directory.file("filtered_stdout.log");
+  Result<UniqueFd> file = open_log_file(path);
+  ASSERT_TRUE(file);
+  rig.router->filter(0, Stream::kStdout, {path, {"7"}}, std::move(*file));
+  const int fd = rig.tee(0);
+  std::string text;
+  std::string wanted;
+  for (int i = 0; i < 20'000; ++i) {
+    const std::string line = "line " + std::to_string(i) + "\n";
+    text += line;
+    if (line.find('7') != std::string::npos) wanted += "[0]:" + line;
+  }
+  std::thread worker([&] {
+    write_all(fd, text);
+    ::close(fd);
+  });
+  EXPECT_TRUE(rig.run_until([&] { return rig.file(0).size() == text.size(); }));
+  worker.join();
+  rig.out.start();
+  rig.err.start();
+  rig.end_well();
+  EXPECT_EQ(read_file(path), wanted);
 }
 
 TEST(LogRouter, KeepsWhatWasLoggedWhenAWorkerOpensItsStdoutAnew) {

@@ -114,6 +114,19 @@ TEST_F(WorkerValuesTest, ArgumentsAreUntouchedUnlessExpansionIsAskedFor) {
               ElementsAre("/usr/bin/prog", "3", "a$b", "--x=3", "two words"));
 }
 
+TEST_F(WorkerValuesTest, ALocalRankGoesBeforeTheProgramsOwnArguments) {
+  JobConfig config = make({}, {"--lr", "1"});
+  config.pass_local_rank = true;
+  EXPECT_THAT(spawn_request(config, place(3, whole_job(4, 0))).argv,
+              ElementsAre("/usr/bin/prog", "--local-rank=3", "--lr", "1"));
+}
+
+TEST_F(WorkerValuesTest, TellsWhoServesTheStore) {
+  JobConfig config = make({});
+  config.serves_store = false;
+  EXPECT_EQ(worker_environment(config, place(0, whole_job(1, 0))).get("TORCHELASTIC_USE_AGENT_STORE"), "False");
+}
+
 TEST(SafeSubstitute, ReplacesWhatItKnowsAndKeepsTheRest) {
   const std::vector<TemplateValue> values = {{"local_rank", "3"}, {"rank", "5"}};
   const auto expand = [&values](std::string_view text) { return safe_substitute(text, values); };
@@ -149,12 +162,11 @@ TEST_F(WorkerValuesTest, WithoutRedirectsStreamsAreInherited) {
   EXPECT_TRUE(plan.err.inherited());
 }
 
-TEST_F(WorkerValuesTest, WithoutLogFilesErrorFilesShareOneFolder) {
-  const JobConfig config = make({"--nproc-per-node=2"});
-  EXPECT_EQ(job_folder(config.output), config.output.base);
-  EXPECT_TRUE(worker_folder(config.output, 0, 0).empty());
-  EXPECT_EQ(worker_log_plan(config, 3, 1).error_file, config.output.base / "attempt_3_1_error.json");
-  EXPECT_THAT(worker_log_plan(make({"--redirects=1"}), 0, 0).error_file.string(), EndsWith("/attempt_0/0/error.json"));
+// Scripts keep files of their own beside it.
+TEST_F(WorkerValuesTest, AnErrorFileLiesInTheSamePlaceWithAndWithoutALogFolder) {
+  const JobConfig config = make({"--nproc-per-node=2", "--rdzv-id=job"});
+  EXPECT_THAT(worker_log_plan(config, 3, 1).error_file.string(),
+              ::testing::MatchesRegex("/tmp/ferrun_[a-z0-9]{8}/job_[a-z0-9]{8}/attempt_3/1/error.json"));
 }
 
 TEST_F(WorkerValuesTest, WithoutALogFolderNothingIsWritten) {
