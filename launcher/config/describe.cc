@@ -3,6 +3,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "common/json_text.h"
 #include "launcher/config/values.h"
 #include "launcher/logs/log_layout.h"
 #include "launcher/workers/worker_environment.h"
@@ -78,7 +79,7 @@ std::string describe_json(const JobConfig& config) {
   object["logs"] = config.output.wants_files() ? Json(job_folder(config.output).string()) : Json(nullptr);
   object["warnings"] = config.warnings;
   object["variables"] = changed_variables(config, request);
-  return object.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json_text(object) + "\n";
 }
 
 std::string describe(const JobConfig& config) {

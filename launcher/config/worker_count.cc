@@ -10,7 +10,7 @@ namespace ferrun {
 namespace {
 
 using Devices = std::optional<std::vector<GpuDevice>>;
-using Kind = DeviceNodes::Kind;
+using Accelerator = DeviceNodes::Kind;
 
 int cuda_devices(const Devices& devices, const Environment& environment, MigInstances instances) {
   return devices ? static_cast<int>(visible_to_cuda(*devices, environment, instances).size()) : 0;
@@ -43,13 +43,13 @@ std::string why_no_hip(const Devices& devices, const Environment& environment) {
 std::string name_of(const DeviceNodes& nodes) {
   const auto name = [kind = nodes.kind]() -> std::string {
     switch (kind) {
-      case Kind::kIntelGpu: return "Intel GPU";
-      case Kind::kIntelGraphics: return "Intel graphics of the processor";
-      case Kind::kLaptopNpu: return "NPU of the processor";
-      case Kind::kHabana: return "Habana accelerator";
-      case Kind::kAscend: return "Ascend NPU";
-      case Kind::kWsl: return "GPU of WSL2";
-      case Kind::kOther: return "accelerator";
+      case Accelerator::kIntelGpu: return "Intel GPU";
+      case Accelerator::kIntelGraphics: return "Intel graphics of the processor";
+      case Accelerator::kLaptopNpu: return "NPU of the processor";
+      case Accelerator::kHabana: return "Habana accelerator";
+      case Accelerator::kAscend: return "Ascend NPU";
+      case Accelerator::kWsl: return "GPU of WSL2";
+      case Accelerator::kOther: return "accelerator";
     }
     return "device";
   };
@@ -57,7 +57,7 @@ std::string name_of(const DeviceNodes& nodes) {
 }
 
 bool part_of_the_processor(const DeviceNodes& nodes) {
-  return nodes.kind == Kind::kIntelGraphics || nodes.kind == Kind::kLaptopNpu;
+  return nodes.kind == Accelerator::kIntelGraphics || nodes.kind == Accelerator::kLaptopNpu;
 }
 
 class DeviceCounter {
@@ -114,7 +114,8 @@ class DeviceCounter {
 std::string why_no_xpu(const HostFacts& facts) {
   std::string why = "Intel GPUs are not counted: give their number";
   for (const DeviceNodes& nodes : facts.other_accelerators()) {
-    if (nodes.kind == Kind::kIntelGpu || nodes.kind == Kind::kIntelGraphics) why += "; there is: " + name_of(nodes);
+    if (nodes.kind == Accelerator::kIntelGpu || nodes.kind == Accelerator::kIntelGraphics)
+      why += "; there is: " + name_of(nodes);
   }
   return why;
 }

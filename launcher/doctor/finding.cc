@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "common/json_text.h"
 #include "common/printable_text.h"
 
 namespace ferrun {
@@ -41,7 +42,7 @@ std::string findings_json(const std::vector<Finding>& findings) {
     list.push_back({{"status", status_word(finding.status)}, {"check", finding.check}, {"text", finding.text}});
   }
   const nlohmann::json report = {{"failed", any_failed(findings)}, {"findings", std::move(list)}};
-  return report.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  return json_text(report) + "\n";
 }
 
 bool any_failed(const std::vector<Finding>& findings) {

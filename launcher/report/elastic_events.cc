@@ -5,20 +5,20 @@
 #include <utility>
 #include <variant>
 
+#include "common/json_text.h"
+
 namespace ferrun {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string text_of(const Json& object) { return object.dump(-1, ' ', false, Json::error_handler_t::replace); }
-
 // What the worker's error file holds, as text; an empty object where it wrote none.
 std::string raw_error_of(const ErrorFile& error) {
   if (error.state != ErrorFile::State::kRead) return "{}";
   const auto seconds = static_cast<long>(error.timestamp.value_or(0));
-  if (error.callstack.empty()) return text_of(Json{{"message", error.message}, {"timestamp", seconds}});
+  if (error.callstack.empty()) return json_text(Json{{"message", error.message}, {"timestamp", seconds}});
   const Json more = {{"py_callstack", error.callstack}, {"timestamp", std::to_string(seconds)}};
-  return text_of(Json{{"message", Json{{"message", error.message}, {"extraInfo", more}}}});
+  return json_text(Json{{"message", Json{{"message", error.message}, {"extraInfo", more}}}});
 }
 
 }  // namespace
@@ -92,13 +92,13 @@ void ElasticEvents::record(const char* state, std::optional<int> local_rank,
                          {"total_run_time", total_run_time_},
                          {"rdzv_backend", config_.events.backend},
                          {"raw_error", or_null(raw_error)},
-                         {"metadata", text_of(more)},
+                         {"metadata", json_text(more)},
                          {"agent_restarts", assignment_.restart_count},
                          {"duration_ms", nullptr}};
-  lines_.push_back(text_of(Json{{"name", std::string("torchelastic.worker.status.") + state},
-                                {"source", local_rank ? "WORKER" : "AGENT"},
-                                {"timestamp", 0},
-                                {"metadata", metadata}}));
+  lines_.push_back(json_text(Json{{"name", std::string("torchelastic.worker.status.") + state},
+                                  {"source", local_rank ? "WORKER" : "AGENT"},
+                                  {"timestamp", 0},
+                                  {"metadata", metadata}}));
 }
 
 std::vector<std::string> ElasticEvents::take_lines() { return std::exchange(lines_, {}); }

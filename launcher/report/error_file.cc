@@ -3,6 +3,8 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "common/json_text.h"
+
 namespace ferrun {
 namespace {
 
@@ -31,7 +33,7 @@ std::optional<double> number_in(const json& object, const char* key) {
 std::string text_in(const json& object, const char* key) {
   const auto found = object.find(key);
   if (found == object.end()) return {};
-  return found->is_string() ? found->get<std::string>() : found->dump(-1, ' ', false, json::error_handler_t::replace);
+  return found->is_string() ? found->get<std::string>() : json_text(*found);
 }
 
 ErrorFile::Cause cause_in(const json& root) {
@@ -78,7 +80,7 @@ std::string error_file_for_parent(const std::optional<std::string>& bytes, const
     root = {{"message", {{"message", description}, {"extraInfo", json::object()}}}};
   }
   if (is_structured(root)) root["message"]["errorCode"] = exit_code;
-  return root.dump(-1, ' ', false, json::error_handler_t::replace);
+  return json_text(root);
 }
 
 }  // namespace ferrun

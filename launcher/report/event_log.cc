@@ -5,14 +5,12 @@
 #include <variant>
 
 #include "common/exit_status.h"
+#include "common/json_text.h"
 
 namespace ferrun {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-// Bytes that are no UTF-8 are replaced.
-std::string text_of(const Json& object) { return object.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 Json object(double time, const char* event) { return Json{{"time", time}, {"event", event}}; }
 
@@ -57,20 +55,20 @@ void EventLog::begin(double time) {
   job["program"] = config_.program.argv;
   job["workers"] = config_.workers;
   job["max_restarts"] = config_.max_restarts;
-  lines_.push_back(text_of(job));
+  lines_.push_back(json_text(job));
 }
 
 void EventLog::note(const NodeEvent& fact, double time) {
   if (const auto* signal = std::get_if<SignalArrived>(&fact)) {
     Json line = object(time, "signal");
     line["signal"] = signal_name(signal->signal);
-    lines_.push_back(text_of(line));
+    lines_.push_back(json_text(line));
   } else if (const auto* swept = std::get_if<AttemptSwept>(&fact)) {
     Json line = object(time, "attempt");
     line["state"] = "ended";
     line["attempt"] = swept->attempt;
     if (!reason_.empty()) line["reason"] = reason_;
-    lines_.push_back(text_of(line));
+    lines_.push_back(json_text(line));
   } else if (const auto* worker = std::get_if<WorkerFact>(&fact)) {
     const auto line_of = [&](int local_rank, const char* state) {
       return worker_object(time, worker->attempt, local_rank, first_rank_, state);
@@ -78,11 +76,11 @@ void EventLog::note(const NodeEvent& fact, double time) {
     if (const auto* started = std::get_if<RankStarted>(&worker->event)) {
       Json line = line_of(started->local_rank, "running");
       line["pid"] = started->pid;
-      lines_.push_back(text_of(line));
+      lines_.push_back(json_text(line));
     } else if (const auto* missing = std::get_if<RankNotStarted>(&worker->event)) {
       Json line = line_of(missing->local_rank, "not_started");
       line["reason"] = missing->error.message;
-      lines_.push_back(text_of(line));
+      lines_.push_back(json_text(line));
     } else if (const auto* ended = std::get_if<RankEnded>(&worker->event)) {
       const ExitStatus& status = ended->status;
       Json line = line_of(ended->local_rank, status.success() ? "succeeded" : "failed");
@@ -92,7 +90,7 @@ void EventLog::note(const NodeEvent& fact, double time) {
         line["exit_code"] = status.code();
       }
       line["reason"] = status.describe();
-      lines_.push_back(text_of(line));
+      lines_.push_back(json_text(line));
     }
   }
 }
@@ -111,18 +109,18 @@ void EventLog::note(const NodeEffect& effect, double time) {
     line["world_size"] = begin->assignment.world;
     line["master_addr"] = begin->store.host;
     line["master_port"] = begin->store.port;
-    lines_.push_back(text_of(line));
+    lines_.push_back(json_text(line));
   } else if (const auto* send = std::get_if<SignalWorker>(&effect)) {
     Json line = worker_object(time, send->attempt, send->local_rank, first_rank_, "signalled");
     line["signal"] = signal_name(send->signal);
     if (!reason_.empty()) line["reason"] = reason_;
-    lines_.push_back(text_of(line));
+    lines_.push_back(json_text(line));
   } else if (const auto* say = std::get_if<Say>(&effect)) {
     if (say->level >= LogLevel::kWarning) reason_ = say->line;
     Json line = object(time, "message");
     line["level"] = level_name(say->level);
     line["text"] = say->line;
-    lines_.push_back(text_of(line));
+    lines_.push_back(json_text(line));
   } else if (const auto* done = std::get_if<NodeDone>(&effect)) {
     Json line = object(time, "job");
     line["state"] = state_of(done->end.kind);
@@ -130,7 +128,7 @@ void EventLog::note(const NodeEffect& effect, double time) {
     std::string reason;
     for (const std::string& part : done->end.report) reason += (reason.empty() ? "" : "\n") + part;
     if (!reason.empty()) line["reason"] = reason;
-    lines_.push_back(text_of(line));
+    lines_.push_back(json_text(line));
   }
 }
 

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "common/json_text.h"
 #include "common/printable_text.h"
 #include "rendezvous/job/job_status.h"
 
@@ -39,7 +40,7 @@ std::string json_line(const std::string& job, const std::string& status) {
   nlohmann::ordered_json line;
   line["job"] = job;
   line["status"] = nlohmann::ordered_json::parse(status);
-  return line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  return json_text(line) + "\n";
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "common/json_text.h"
+
 namespace ferrun {
 namespace {
 
@@ -50,7 +52,7 @@ std::string to_json(const CoordinatorState& state) {
   ordered_json& terms = object["terms"] = ordered_json::array();
   for (const Term& term : state.terms) terms.push_back({{"name", term.name}, {"value", term.value}});
   if (state.closed) object["closed"] = json_of(*state.closed);
-  return object.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+  return json_text(object);
 }
 
 // The checksum has shown that encode_state wrote this text: a value that is missing or of another kind is met as an

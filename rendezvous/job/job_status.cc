@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "common/json_text.h"
+
 namespace ferrun {
 namespace {
 
@@ -168,7 +170,7 @@ std::string to_json(const JobStatus& status) {
   for (const NodeStatus& node : status.nodes) nodes.push_back(json_of(node));
   object["nodes"] = std::move(nodes);
   if (status.clock_us != 0) object["clock_us"] = status.clock_us;
-  return object.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+  return json_text(object);
 }
 
 Result<JobStatus> job_status_from_json(std::string_view text) {

@@ -23,6 +23,7 @@
 
 #include "common/io/clock.h"
 #include "common/io/unique_fd.h"
+#include "common/json_text.h"
 #include "launcher/io/node/runtime_folder.h"
 #include "rendezvous/job/job_status.h"
 
@@ -106,7 +107,7 @@ struct StatusSocket::Impl : std::enable_shared_from_this<Impl> {
     if (found == asking.end() || !found->second->answer.empty()) return;
     const std::shared_ptr<Asking> entry = found->second;
     const json line = {{"job", job_id}, {"agent", getpid()}, {"status", json::parse(status)}};
-    entry->answer = line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+    entry->answer = json_text(line) + "\n";
     boost::asio::async_write(entry->socket, boost::asio::buffer(entry->answer),
                              [weak = weak_from_this(), id, entry](const boost::system::error_code&, size_t) {
                                if (const auto self = weak.lock()) self->asking.erase(id);
@@ -199,7 +200,7 @@ std::optional<AgentStatus> parse_answer(const std::string& text) {
   const json job = answer.value("job", json());
   const json agent = answer.value("agent", json());
   if (!job.is_string() || !agent.is_number_integer()) return std::nullopt;
-  std::string status = answer["status"].dump(-1, ' ', false, json::error_handler_t::replace);
+  std::string status = json_text(answer["status"]);
   if (!job_status_from_json(status)) return std::nullopt;
   return AgentStatus{job.get<std::string>(), agent.get<int>(), std::move(status)};
 }
