@@ -38,7 +38,7 @@ fs::path attempt_folder(const OutputConfig& output, int attempt) {
 
 fs::path job_folder(const OutputConfig& output) {
   if (!output.wants_files()) return {};
-  return output.base / output.job_folder;
+  return output.wants_only_error_files() ? output.base : output.base / output.job_folder;
 }
 
 fs::path worker_folder(const OutputConfig& output, int attempt, int local_rank) {

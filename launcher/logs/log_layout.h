@@ -2,6 +2,9 @@
 //
 //   <base>/<run id>_<random>/attempt_<n>/<local rank>/{stdout.log,stderr.log,error.json}
 //   <base>/<run id>_<random>/attempt_<n>/{filtered_stdout.log,filtered_stderr.log}
+//
+// The temporary folder of a job that was asked for no files is itself the job's folder: each folder made and removed
+// costs a short job.
 #pragma once
 
 #include <filesystem>

@@ -55,6 +55,7 @@ JobFolders::Attempt JobFolders::prepare(int attempt, const std::vector<WorkerLog
 
 Status JobFolders::make_job_folder() {
   const fs::path folder = job_folder(output_);
+  if (seen_.empty() && !output_.temporary) note_modes();
   std::optional<Failure> failed = make(folder);
   for (int tries = 1; failed && failed->error == ENOENT && tries < kTries; ++tries) failed = make(folder);
   return failed ? Status(folder_error(*failed)) : ok_status();
@@ -84,38 +85,48 @@ Result<UniqueFd> JobFolders::open_file(const fs::path& path) {
   return open_log_file(path);
 }
 
-// With its parents.
+// With its parents. Each call costs a short job: parents that are known to be there, or are not this job's, are not
+// asked after unless the folder cannot be made.
 std::optional<JobFolders::Failure> JobFolders::make(const fs::path& folder) {
-  if (seen_.contains(folder.parent_path())) {
-    std::optional<Failure> failed = make_one(folder);
-    if (!failed || failed->error != ENOENT) return failed;
+  const fs::path parent = folder.parent_path();
+  if (!seen_.contains(parent) && (parent == output_.base || is_below(parent, output_.base))) {
+    if (std::optional<Failure> failed = make(parent)) return failed;
   }
-  fs::path part;
-  for (const fs::path& name : folder) {
-    part /= name;
-    if (part.filename().empty()) continue;  // the root, or a slash at the end
-    if (std::optional<Failure> failed = make_one(part)) return failed;
-  }
-  return std::nullopt;
+  std::optional<Failure> failed = make_one(folder);
+  if (!failed || failed->error != ENOENT || parent == folder) return failed;
+  if (std::optional<Failure> above = make(parent)) return above;
+  return make_one(folder);
 }
 
 std::optional<JobFolders::Failure> JobFolders::make_one(const fs::path& folder) {
   const auto before = seen_.find(folder);
   if (mkdir(folder.c_str(), mode_of(folder)) == 0) {
-    if (before != seen_.end()) {
-      made_again_ = true;
-      chmod(folder.c_str(), before->second);
-    } else {
+    if (before == seen_.end()) {
       made_.push_back(folder);
+      seen_[folder] = std::nullopt;
+    } else {
+      made_again_ = true;
+      if (before->second) chmod(folder.c_str(), *before->second);
     }
-  } else if (errno != EEXIST) {
-    return Failure{folder, errno};
+    return std::nullopt;
   }
+  if (errno != EEXIST) return Failure{folder, errno};
   struct stat what {};
   if (stat(folder.c_str(), &what) != 0) return Failure{folder, errno};
   if (!S_ISDIR(what.st_mode)) return Failure{folder, ENOTDIR};
-  seen_[folder] = what.st_mode & 07777;
+  seen_.try_emplace(folder, what.st_mode & 07777);
   return std::nullopt;
+}
+
+// Of what is there before the job: should it be cleaned away, it is made again as it was.
+void JobFolders::note_modes() {
+  fs::path part;
+  for (const fs::path& name : output_.base) {
+    part /= name;
+    struct stat what {};
+    if (stat(part.c_str(), &what) != 0) return;
+    if (S_ISDIR(what.st_mode)) seen_.try_emplace(part, what.st_mode & 07777);
+  }
 }
 
 mode_t JobFolders::mode_of(const fs::path& folder) const {
@@ -129,6 +140,7 @@ void JobFolders::remove_notes() {
   const fs::path folder = launch_folder(output_);
   std::error_code failed;
   fs::directory_iterator note(folder, failed);
+  if (failed) return;
   for (; !failed && note != fs::directory_iterator(); note.increment(failed)) {
     std::error_code ignored;
     if (fs::is_regular_file(note->symlink_status(ignored))) fs::remove(note->path(), ignored);

@@ -54,6 +54,7 @@ class JobFolders {
  private:
   void remove_notes();
   std::optional<Failure> make(const std::filesystem::path& folder);
+  void note_modes();
   std::optional<Failure> make_one(const std::filesystem::path& folder);
   mode_t mode_of(const std::filesystem::path& folder) const;
   Status make_job_folder();
@@ -62,8 +63,9 @@ class JobFolders {
   Result<UniqueFd> open_file(const std::filesystem::path& path);
 
   const OutputConfig output_;
-  std::map<std::filesystem::path, mode_t> seen_;  // every folder on the way, with its mode
-  std::vector<std::filesystem::path> made_;       // parents first
+  // Every folder on the way; the mode of one that was there before.
+  std::map<std::filesystem::path, std::optional<mode_t>> seen_;
+  std::vector<std::filesystem::path> made_;  // parents first
   std::vector<std::filesystem::path> files_;
   bool made_again_ = false;
 };
