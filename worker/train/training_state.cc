@@ -1,5 +1,6 @@
 #include "worker/train/training_state.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "worker/train/value_fields.h"
@@ -79,6 +80,22 @@ Status read_position(const Value& checkpoint, TrainingState& state) {
   return ok_status();
 }
 
+// The best epoch is the one whose model was kept, which the history alone cannot tell: another value may have been
+// watched then, or the best model was lost and the next one counted.
+void restore_best(const Value& saved, TrainingState& state) {
+  const Result<int64_t> epoch = integer_field(saved, "best_epoch");
+  const Result<int64_t> without = integer_field(saved, "epochs_without_improvement");
+  if (!epoch || !without || *without < 0) return;
+  const auto kept = std::ranges::find(state.history, *epoch, &EpochMetrics::epoch);
+  if (kept == state.history.end()) return;
+  EarlyStopping& stopping = state.early_stopping;
+  const double value = monitored(stopping.monitor, *kept);
+  stopping.best_epoch = *epoch;
+  stopping.epochs_without_improvement = *without;
+  stopping.best.reset();
+  if (saved.find("best") != nullptr && std::isfinite(value)) stopping.best = value;
+}
+
 }  // namespace
 
 std::string place(const TrainingState& state) {
@@ -133,6 +150,7 @@ Status read_state(const Value& checkpoint, TrainingState& state) {
     state.history.push_back(metrics);
     state.early_stopping.improved_by(monitored(state.early_stopping.monitor, metrics), metrics.epoch);
   }
+  if (const Value* const saved = checkpoint.find("early_stopping")) restore_best(*saved, state);
   return ok_status();
 }
 

@@ -36,9 +36,9 @@ double monitored(Monitor monitor, const EpochMetrics& metrics);
 // Adds the state's entries to a checkpoint's dict.
 void add_state(checkpoint::Dict& dict, const TrainingState& state);
 
-// Reads them back. What is the best so far, and since when, follows from the history and the options that `state` has
-// for early stopping. A checkpoint of the Python trainer, which has only the epoch, begins at the start of that epoch.
-// On failure `state` is unspecified.
+// Reads them back. The best so far is the epoch whose model was kept, by the value that `state` watches; in a
+// checkpoint that does not say which, the one that the history has. A checkpoint of the Python trainer, which has only
+// the epoch, begins at the start of that epoch. On failure `state` is unspecified.
 Status read_state(const checkpoint::Value& checkpoint, TrainingState& state);
 
 }  // namespace ferrun::train

@@ -60,7 +60,7 @@ TEST(ConfigFile, RefusesWhatItCannotTake) {
   EXPECT_EQ(file_refusal(R"({"help": true})"), "job.json: 'help' is no option for a file");
   EXPECT_EQ(file_refusal(R"({"config": "other.json"})"), "job.json: 'config' is no option for a file");
   EXPECT_EQ(file_refusal(R"({"role": ["a"]})"), "job.json: role: expected a string or a number");
-  EXPECT_EQ(file_refusal(R"({"numa-binding": "node"})").find("job.json: numa-binding=node: "), 0u);
+  EXPECT_EQ(file_refusal(R"({"logs-specs": "mine"})").find("job.json: logs-specs=mine: "), 0u);
   EXPECT_EQ(file_refusal("{}", {"--config=none.json", "x"}), "--config=none.json: No such file or directory");
 }
 

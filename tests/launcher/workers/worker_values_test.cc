@@ -164,9 +164,12 @@ TEST_F(WorkerValuesTest, WithoutRedirectsStreamsAreInherited) {
 
 // Scripts keep files of their own beside it.
 TEST_F(WorkerValuesTest, AnErrorFileLiesInTheSamePlaceWithAndWithoutALogFolder) {
-  const JobConfig config = make({"--nproc-per-node=2", "--rdzv-id=job"});
-  EXPECT_THAT(worker_log_plan(config, 3, 1).error_file.string(),
-              ::testing::MatchesRegex("/tmp/ferrun_[a-z0-9]{8}/job_[a-z0-9]{8}/attempt_3/1/error.json"));
+  const auto place = [this](const std::vector<std::string>& words) {
+    const JobConfig config = make(words);
+    return worker_log_plan(config, 3, 1).error_file.lexically_relative(job_folder(config.output)).string();
+  };
+  EXPECT_EQ(place({"--nproc-per-node=2"}), "attempt_3/1/error.json");
+  EXPECT_EQ(place({"--nproc-per-node=2", "--log-dir=logs"}), "attempt_3/1/error.json");
 }
 
 TEST_F(WorkerValuesTest, WithoutALogFolderNothingIsWritten) {

@@ -87,6 +87,25 @@ TEST_F(CheckpointContent, RestoresEveryPart) {
   EXPECT_EQ(restored.state.history, saved.state.history);
 }
 
+// best_model.pt is of epoch 1 in both: the best one by another measure, or the first after an older one was lost.
+TEST_F(CheckpointContent, TheBestEpochIsTheOneWhoseModelWasKept) {
+  saved.state.early_stopping.best = 0.1;
+  saved.state.early_stopping.best_epoch = 1;
+  saved.state.early_stopping.epochs_without_improvement = 3;
+  for (const Monitor monitor : {Monitor::kAccuracy, Monitor::kLoss}) {
+    TinyRun restored(7, 2);
+    restored.state.early_stopping.monitor = monitor;
+    ASSERT_TRUE(restore(checkpoint(), restored.parts(), identity(), {}, 0));
+    EXPECT_EQ(restored.state.early_stopping.best_epoch, 1);
+    EXPECT_EQ(restored.state.early_stopping.epochs_without_improvement, 3);
+    EXPECT_EQ(restored.state.early_stopping.best, monitored(monitor, saved.state.history.front()));
+  }
+  saved.state.early_stopping.forget_best();
+  TinyRun restored(7, 2);
+  ASSERT_TRUE(restore(checkpoint(), restored.parts(), identity(), {}, 0));
+  EXPECT_EQ(restored.state.early_stopping.best, std::nullopt) << "there is none: the next one counts";
+}
+
 TEST_F(CheckpointContent, TellsItsLaunchInLastModelAlone) {
   EXPECT_EQ(launch_of(checkpoint()), "L1");
   EXPECT_EQ(launch_of(checkpoint_value(saved.parts(), identity(), {}, false)), "");
