@@ -162,7 +162,7 @@ TEST(LauncherReport, IsTheLastThingOnTheScreen) {
               ::testing::ContainsRegex("Root cause: rank 1 \\(local_rank 1, pid [0-9]+\\) exited with code 3\n"));
   EXPECT_THAT(report, ::testing::ContainsRegex("Stopped here by ferrun because of it:\n  rank 0 .* killed by SIGTERM"));
   EXPECT_THAT(report, HasSubstr("    line 1\n    line 2\n    line 3\n"));
-  EXPECT_THAT(report, ::testing::ContainsRegex("log:    logs/.*/attempt_0/1/stderr.log"));
+  EXPECT_THAT(report, ::testing::ContainsRegex("log:    /.*/logs/.*/attempt_0/1/stderr.log"));
   EXPECT_THAT(report, HasSubstr("Hint: --max-restarts=N"));
   EXPECT_THAT(one_file(folder, "ferrun.log"), HasSubstr("Root cause: rank 1"));
 }

@@ -95,14 +95,14 @@ TEST_F(CheckpointContent, TheBestEpochIsTheOneWhoseModelWasKept) {
   for (const Monitor monitor : {Monitor::kAccuracy, Monitor::kLoss}) {
     TinyRun restored(7, 2);
     restored.state.early_stopping.monitor = monitor;
-    ASSERT_TRUE(restore(checkpoint(), restored.parts(), identity(), {}, 0));
+    ASSERT_TRUE(restore(without(checkpoint(), "rng_states"), restored.parts(), identity(), {}, 0));
     EXPECT_EQ(restored.state.early_stopping.best_epoch, 1);
     EXPECT_EQ(restored.state.early_stopping.epochs_without_improvement, 3);
     EXPECT_EQ(restored.state.early_stopping.best, monitored(monitor, saved.state.history.front()));
   }
   saved.state.early_stopping.forget_best();
   TinyRun restored(7, 2);
-  ASSERT_TRUE(restore(checkpoint(), restored.parts(), identity(), {}, 0));
+  ASSERT_TRUE(restore(without(checkpoint(), "rng_states"), restored.parts(), identity(), {}, 0));
   EXPECT_EQ(restored.state.early_stopping.best, std::nullopt) << "there is none: the next one counts";
 }
 
