@@ -44,7 +44,8 @@ struct Recipe {
   }
   Words words() const {
     Words words = options;
-    if (!options.empty()) words.insert(words.end(), {"--optimizer", optimizer, "--lr", std::to_string(lr())});
+    if (optimizer != "adam" || !options.empty()) words.insert(words.end(), {"--optimizer", optimizer});
+    if (!options.empty()) words.insert(words.end(), {"--lr", std::to_string(lr())});
     if (!options.empty() && optimizer == "sgd") words.insert(words.end(), {"--momentum", "0.9", "--nesterov"});
     if (class_weights) words.insert(words.end(), {"--class-weights", "balanced"});
     if (ema > 0) words.insert(words.end(), {"--ema", std::to_string(ema)});

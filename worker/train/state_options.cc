@@ -23,14 +23,9 @@ void add_whole(Dict& options, const char* key, const std::optional<int64_t>& val
 }
 
 void add_optimizer_options(Dict& options, const Value& group) {
-  const std::string name = ddp::optimizer_of(group);
-  if (name.starts_with("SGD")) {
-    options.emplace_back("optimizer", "sgd");
+  if (ddp::optimizer_of(group).starts_with("SGD")) {
     add_number(options, "momentum", ddp::number(group, "momentum"));
     options.emplace_back("nesterov", ddp::is_true(group, "nesterov"));
-  } else if (group.find("decoupled_weight_decay") != nullptr) {  // before torch 2.7 Adam and AdamW looked alike
-    if (name == "Adam") options.emplace_back("optimizer", "adam");
-    if (name == "AdamW") options.emplace_back("optimizer", "adamw");
   }
   add_number(options, "weight_decay", ddp::number(group, "weight_decay"));
 }
