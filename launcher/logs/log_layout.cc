@@ -34,6 +34,12 @@ fs::path attempt_folder(const OutputConfig& output, int attempt) {
   return job_folder(output) / ("attempt_" + std::to_string(attempt));
 }
 
+fs::path error_file(const OutputConfig& output, const fs::path& folder, int attempt, int local_rank) {
+  if (!folder.empty()) return folder / "error.json";
+  if (!output.wants_files()) return {};
+  return output.base / ("attempt_" + std::to_string(attempt) + "_" + std::to_string(local_rank) + "_error.json");
+}
+
 }  // namespace
 
 fs::path job_folder(const OutputConfig& output) {
@@ -42,8 +48,8 @@ fs::path job_folder(const OutputConfig& output) {
 }
 
 fs::path worker_folder(const OutputConfig& output, int attempt, int local_rank) {
-  const fs::path folder = attempt_folder(output, attempt);
-  return folder.empty() ? folder : folder / std::to_string(local_rank);
+  if (!output.wants_files() || output.wants_only_error_files()) return {};
+  return attempt_folder(output, attempt) / std::to_string(local_rank);
 }
 
 LineFilterPlans line_filter_plans(const OutputConfig& output, int attempt) {
@@ -69,7 +75,7 @@ WorkerLogPlan worker_log_plan(const JobConfig& config, int attempt, int local_ra
   WorkerLogPlan plan;
   plan.out = stream_plan(config, folder / "stdout.log", redirected.out, teed.out, local_rank, first_rank);
   plan.err = stream_plan(config, folder / "stderr.log", redirected.err, teed.err, local_rank, first_rank);
-  if (!folder.empty()) plan.error_file = folder / "error.json";
+  plan.error_file = error_file(config.output, folder, attempt, local_rank);
   return plan;
 }
 

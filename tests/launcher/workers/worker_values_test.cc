@@ -162,13 +162,12 @@ TEST_F(WorkerValuesTest, WithoutRedirectsStreamsAreInherited) {
   EXPECT_TRUE(plan.err.inherited());
 }
 
-// Scripts keep files of their own beside it.
-TEST_F(WorkerValuesTest, AnErrorFileLiesInTheSamePlaceWithAndWithoutALogFolder) {
+TEST_F(WorkerValuesTest, AnErrorFileLiesWithTheLogsOrBesideTheOthers) {
   const auto place = [this](const std::vector<std::string>& words) {
     const JobConfig config = make(words);
     return worker_log_plan(config, 3, 1).error_file.lexically_relative(job_folder(config.output)).string();
   };
-  EXPECT_EQ(place({"--nproc-per-node=2"}), "attempt_3/1/error.json");
+  EXPECT_EQ(place({"--nproc-per-node=2"}), "attempt_3_1_error.json");
   EXPECT_EQ(place({"--nproc-per-node=2", "--log-dir=logs"}), "attempt_3/1/error.json");
 }
 
