@@ -80,6 +80,12 @@ struct PrepareAttempt {
   bool with_template = false;
 };
 
+// This attempt probably comes: its folders may be made while the one before it is swept. Not answered; a
+// PrepareAttempt finds them. What was made for an attempt that did not come is removed at the end.
+struct ForeseeAttempt {
+  int attempt = 0;
+};
+
 // Answered by RankStarted or RankNotStarted; from the template also by RankNotForked.
 struct StartWorker {
   int attempt = 0;
@@ -146,8 +152,8 @@ struct NodeDone {
 
 // PrepareAttempt asks for the folders and, when told so, the template; the store of a round is OpenStore's. It comes as
 // soon as the attempt before it is swept, and at the very beginning, while the other nodes are waited for.
-using NodeEffect = std::variant<PrepareAttempt, BeginAttempt, StartWorker, SignalWorker, SweepAttempt, GatherEvidence,
-                                KillEverything, Say, Dial, HangUp, TellCoordinator, OpenStore, ReachStore, CloseStore,
-                                HoldLease, ShowStatus, LeaveJob, NodeDone>;
+using NodeEffect = std::variant<PrepareAttempt, ForeseeAttempt, BeginAttempt, StartWorker, SignalWorker, SweepAttempt,
+                                GatherEvidence, KillEverything, Say, Dial, HangUp, TellCoordinator, OpenStore,
+                                ReachStore, CloseStore, HoldLease, ShowStatus, LeaveJob, NodeDone>;
 
 }  // namespace ferrun

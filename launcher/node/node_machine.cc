@@ -241,9 +241,16 @@ void NodeMachine::step_group(const GroupEvent& event, TimePoint now) {
   note_failures();
   if (group_->ended()) {
     state_ = Attempt::kSweeping;
+    if (may_start_again()) effects_.emplace_back(ForeseeAttempt{attempt_ + 1});
     effects_.emplace_back(SweepAttempt{attempt_, killed_ ? Duration::zero() : kLeftoverGrace});
   }
   note_success(now);
+}
+
+bool NodeMachine::may_start_again() const {
+  if (group_->succeeded() || order_to_stop_.signal() != 0) return false;
+  const auto* alone = std::get_if<SoloRounds>(&rounds_);
+  return alone == nullptr || alone->restarts_left() > 0;
 }
 
 // The first worker that ended with 0, unless it did so because it was told to.

@@ -106,6 +106,7 @@ class NodeMachine {
   bool drop_unbegun(TimePoint now);
   void step_group(const GroupEvent& event, TimePoint now);
   void take_group_effects();
+  bool may_start_again() const;
   void note_success(TimePoint now);
   void note_failures();
   void gather_evidence();

@@ -17,7 +17,7 @@ bool never_runs(const FailureSighting& cause) {
   return cause.failure.kind == FailureKind::kNotStarted && cause.failure.status.code() == kExitUsage;
 }
 
-std::string restarts_left(int left) {
+std::string starting_again(int left) {
   return "starting all workers again (" + std::to_string(left) + (left == 1 ? " restart left)" : " restarts left)");
 }
 
@@ -81,15 +81,14 @@ void SoloRounds::on(const WorkersGone& event) {
     failures_.push_back(sight("", 0, unknown, now_, Duration::zero(), began_));
   }
   const FailureSighting& cause = failures_[find_root_cause(failures_).cause];
-  if (never_runs(cause) || restarts_ >= config_.max_restarts) return finish(failed());
+  if (never_runs(cause) || restarts_left() <= 0) return finish(failed());
   restart(cause);
 }
 
 void SoloRounds::restart(const FailureSighting& cause) {
   const std::string what = headline(cause);
   ++restarts_;
-  effects_.emplace_back(
-      RendezvousSay{RendezvousLevel::kWarning, what + "; " + restarts_left(config_.max_restarts - restarts_)});
+  effects_.emplace_back(RendezvousSay{RendezvousLevel::kWarning, what + "; " + starting_again(restarts_left())});
   open(what);
 }
 

@@ -39,6 +39,7 @@ class SoloRounds {
   std::optional<TimePoint> next_deadline() const { return std::nullopt; }
   std::vector<MemberEffect> take_effects() { return std::exchange(effects_, {}); }
   bool done() const { return phase_ == Phase::kDone; }
+  int restarts_left() const { return config_.max_restarts - restarts_; }
 
  private:
   enum class Phase { kOpening, kRunning, kStopping, kDone };

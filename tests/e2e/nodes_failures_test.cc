@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <filesystem>
 
 #include "tests/e2e/nodes_run.h"
 
@@ -37,6 +38,17 @@ class NodesFailures : public WaitingNodes {
 };
 
 // --- Workers. ---
+
+TEST_F(NodesFailures, NoFolderStaysOfAnAttemptThatNeverCame) {
+  const auto alone = agent("1", {"--rdzv-backend=c10d", "--log-dir", file("logs"), "--redirects=3"}, shell("exit 3"));
+  EXPECT_EQ(alone->wait().code(), 3) << alone->err();
+  std::vector<std::string> attempts;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(file("logs"))) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("attempt_")) attempts.push_back(name);
+  }
+  EXPECT_THAT(attempts, ::testing::ElementsAre("attempt_0"));
+}
 
 TEST_F(NodesFailures, WorkersOfAllNodesAreAskedToEndAndKilledAfterTheGrace) {
   const auto stubborn = shell(

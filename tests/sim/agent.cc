@@ -124,6 +124,8 @@ void Agent::carry_out(const PrepareAttempt& effect) {
                     static_cast<uint64_t>(effect.attempt));
 }
 
+void Agent::carry_out(const ForeseeAttempt&) {}
+
 void Agent::attempt_ready(uint64_t attempt) { step(AttemptReady{static_cast<int>(attempt)}); }
 
 void Agent::carry_out(const BeginAttempt& effect) {

@@ -90,6 +90,7 @@ class Agent {
   void say(const std::string& line) { parts_.trace.line(parts_.now, node_.name, line); }
 
   void carry_out(const PrepareAttempt& effect);
+  void carry_out(const ForeseeAttempt& effect);
   void carry_out(const BeginAttempt& effect);
   void carry_out(const StartWorker& effect);
   void carry_out(const SignalWorker& effect);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <ranges>
 #include <system_error>
 #include <utility>
@@ -39,6 +40,7 @@ JobFolders::Attempt JobFolders::prepare(int attempt, const std::vector<WorkerLog
                                         const LineFilterPlans& filters) {
   Attempt made;
   made_again_ = false;
+  newest_.clear();
   if (output_.wants_files()) made.folder = make_job_folder();
   if (!made.folder) return made;
   for (int rank = 0; rank < static_cast<int>(plans.size()); ++rank) {
@@ -64,6 +66,9 @@ Status JobFolders::make_job_folder() {
 Result<JobFolders::Streams> JobFolders::open_streams(int attempt, int local_rank, const WorkerLogPlan& plan) {
   if (const fs::path folder = worker_folder(output_, attempt, local_rank); !folder.empty()) {
     if (const std::optional<Failure> failed = make(folder)) return folder_error(*failed);
+  }
+  for (const StreamPlan* stream : {&plan.out, &plan.err}) {
+    if (stream->file) newest_.emplace_back(*stream->file);
   }
   Result<UniqueFd> out = plan.out.file ? open_file(*plan.out.file) : UniqueFd();
   if (!out) return out.error();
@@ -147,6 +152,8 @@ void JobFolders::remove_notes() {
   }
   rmdir(folder.c_str());
 }
+
+void JobFolders::forgo_newest() { std::ranges::move(std::exchange(newest_, {}), std::back_inserter(files_)); }
 
 void JobFolders::remove_empty() {
   if (output_.wants_files()) remove_notes();

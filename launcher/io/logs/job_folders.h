@@ -47,6 +47,9 @@ class JobFolders {
   // failure.
   Attempt prepare(int attempt, const std::vector<WorkerLogPlan>& plans, const LineFilterPlans& filters = {});
 
+  // The newest attempt had no worker: its empty log files go too.
+  void forgo_newest();
+
   // Removes the workers' notes, and the folders that were made here and are empty; of a folder that nobody asked for
   // also empty log files.
   void remove_empty();
@@ -65,8 +68,9 @@ class JobFolders {
   const OutputConfig output_;
   // Every folder on the way; the mode of one that was there before.
   std::map<std::filesystem::path, std::optional<mode_t>> seen_;
-  std::vector<std::filesystem::path> made_;  // parents first
-  std::vector<std::filesystem::path> files_;
+  std::vector<std::filesystem::path> made_;    // parents first
+  std::vector<std::filesystem::path> files_;   // that go when they are empty
+  std::vector<std::filesystem::path> newest_;  // the log files of the attempt that was prepared last
   bool made_again_ = false;
 };
 

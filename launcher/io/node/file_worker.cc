@@ -56,7 +56,10 @@ void FileWorker::State::work_until_closed() {
     lock.lock();
     working = false;
     report(std::move(then));
+    // Whoever wakes up finds the lock free.
+    lock.unlock();
     changed.notify_all();
+    lock.lock();
   }
 }
 

@@ -155,16 +155,36 @@ void LocalJob::introduce() {
   log_.say(LogLevel::kInfo, "job " + config_.run_id + ", launch " + config_.launch_id);
 }
 
+void LocalJob::foresee(const ForeseeAttempt& foresee) {
+  if (writes_files(plans_of(foresee.attempt))) make_files(foresee.attempt);
+}
+
 void LocalJob::prepare(const PrepareAttempt& prepare) {
-  attempt_ = prepare.attempt;
+  prepared_ = prepare;
   streams_ = {};
-  const std::vector<WorkerLogPlan> plans = plans_of(prepare.attempt);
-  const bool opens_any = std::ranges::any_of(plans, [](const auto& plan) { return plan.out.file || plan.err.file; });
-  if (!opens_any && !config_.output.wants_files()) return files_ready(prepare);
+  if (!writes_files(plans_of(prepare.attempt))) return files_ready();
+  if (making_for_ == prepare.attempt && foreseen_) return take_files(*std::exchange(foreseen_, std::nullopt));
   mention_a_slow_disk(prepare.attempt);
-  files_.run([this, folders = folders_, prepare, plans, filters = line_filter_plans(config_.output, prepare.attempt)] {
-    auto made = std::make_shared<JobFolders::Attempt>(folders->prepare(prepare.attempt, plans, filters));
-    return [this, prepare, made] { files_made(prepare, std::move(*made)); };
+  if (making_for_ != prepare.attempt || !making_) make_files(prepare.attempt);
+}
+
+bool LocalJob::writes_files(const std::vector<WorkerLogPlan>& plans) const {
+  return config_.output.wants_files() ||
+         std::ranges::any_of(plans, [](const auto& plan) { return plan.out.file || plan.err.file; });
+}
+
+void LocalJob::make_files(int attempt) {
+  making_for_ = attempt;
+  making_ = true;
+  foreseen_.reset();
+  files_.run([this, attempt, folders = folders_, plans = plans_of(attempt),
+              filters = line_filter_plans(config_.output, attempt)] {
+    auto made = std::make_shared<JobFolders::Attempt>(folders->prepare(attempt, plans, filters));
+    return [this, attempt, made] {
+      making_ = false;
+      if (attempt == prepared_.attempt) return take_files(std::move(*made));
+      foreseen_ = std::move(*made);
+    };
   });
 }
 
@@ -177,19 +197,18 @@ std::vector<WorkerLogPlan> LocalJob::plans_of(int attempt) const {
 void LocalJob::mention_a_slow_disk(int attempt) {
   slow_disk_.expires_after(kSlowDisk);
   slow_disk_.async_wait([this, attempt](const boost::system::error_code& error) {
-    if (error || attempt != attempt_) return;
+    if (error || attempt != prepared_.attempt) return;
     log_.say(LogLevel::kWarning, "still waiting for the log folder " + job_folder(config_.output).string() +
                                      ": its disk or file server does not answer; --log-dir names another one");
   });
 }
 
 // With nothing to be written but error files, a job runs without them rather than not at all.
-void LocalJob::files_made(const PrepareAttempt& prepare, JobFolders::Attempt made) {
-  if (prepare.attempt != attempt_) return;
+void LocalJob::take_files(JobFolders::Attempt made) {
   slow_disk_.cancel();
   without_error_files_ = !made.folder;
   if (!made.folder && !config_.output.wants_only_error_files()) {
-    return tell_(AttemptNotReady{prepare.attempt, made.folder.error()});
+    return tell_(AttemptNotReady{prepared_.attempt, made.folder.error()});
   }
   if (!made.folder) log_.say(LogLevel::kWarning, made.folder.error().message + "; workers have no error files");
   const std::filesystem::path folder = job_folder(config_.output);
@@ -200,8 +219,8 @@ void LocalJob::files_made(const PrepareAttempt& prepare, JobFolders::Attempt mad
     log_.say(LogLevel::kWarning, "the log folder " + folder.string() + " was removed while the job ran: made again");
   }
   streams_ = std::move(made);
-  filter_lines(prepare.attempt);
-  files_ready(prepare);
+  filter_lines(prepared_.attempt);
+  files_ready();
 }
 
 void LocalJob::filter_lines(int attempt) {
@@ -210,11 +229,11 @@ void LocalJob::filter_lines(int attempt) {
   if (plans.err) router_.filter(attempt, Stream::kStderr, *plans.err, std::move(streams_.filtered.err));
 }
 
-void LocalJob::files_ready(const PrepareAttempt& prepare) {
-  if (prepare.with_template && !processes_.template_running()) {
-    start_template(prepare.attempt);
+void LocalJob::files_ready() {
+  if (prepared_.with_template && !processes_.template_running()) {
+    start_template(prepared_.attempt);
   } else {
-    tell_(AttemptReady{prepare.attempt});
+    tell_(AttemptReady{prepared_.attempt});
   }
 }
 
@@ -226,6 +245,7 @@ void LocalJob::start_template(int attempt) {
 }
 
 void LocalJob::start(const StartWorker& start, WorkerPlace place) {
+  begun_ = start.attempt;
   const Result<std::shared_ptr<HeldStdio>> streams = streams_for(start, place.assignment.first_rank);
   if (!streams) return started(start, streams.error());
   if (!without_error_files_) {
@@ -294,7 +314,7 @@ Result<std::shared_ptr<LocalJob::HeldStdio>> LocalJob::streams_for(const StartWo
   if (const auto kept = unforked_.extract({start.attempt, start.local_rank})) return kept.mapped();
   JobFolders::Streams files;
   const size_t rank = static_cast<size_t>(start.local_rank);
-  if (start.attempt == attempt_ && rank < streams_.workers.size()) {
+  if (start.attempt == prepared_.attempt && rank < streams_.workers.size()) {
     Result<JobFolders::Streams>& opened = streams_.workers[rank];
     if (!opened) return opened.error();
     files = std::move(*opened);
@@ -353,7 +373,8 @@ void LocalJob::close(const std::vector<std::string>& lines) {
   timer_pipe_.reset();
   router_.close(kCloseTime, [this] { return close_at_once(); });
   if (!config_.output.wants_files()) return;
-  files_.run([folders = folders_] {
+  files_.run([folders = folders_, unused = making_for_ > begun_] {
+    if (unused) folders->forgo_newest();
     folders->remove_empty();
     return FileWorker::Then();
   });

@@ -11,6 +11,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -57,6 +58,8 @@ class LocalJob {
   void record(const std::string& line) { router_.record(line); }
   void show_event(const std::string& line) { router_.announce(line); }
 
+  // Begins with the folders and log files of an attempt that probably comes.
+  void foresee(const ForeseeAttempt& foresee);
   // Folders, log files and, when asked for, the template: AttemptReady or AttemptNotReady.
   void prepare(const PrepareAttempt& prepare);
   // `place` without its error file, which is found here: RankStarted, RankNotStarted or RankNotForked, and RankEnded.
@@ -88,9 +91,11 @@ class LocalJob {
   SignalInbox::Callbacks inbox_callbacks();
   std::vector<WorkerLogPlan> plans_of(int attempt) const;
   void mention_a_slow_disk(int attempt);
-  void files_made(const PrepareAttempt& prepare, JobFolders::Attempt made);
+  bool writes_files(const std::vector<WorkerLogPlan>& plans) const;
+  void make_files(int attempt);
+  void take_files(JobFolders::Attempt made);
   void filter_lines(int attempt);
-  void files_ready(const PrepareAttempt& prepare);
+  void files_ready();
   void note_stop(const Fact& fact);
   bool close_at_once();
   struct HeldStdio;
@@ -107,8 +112,12 @@ class LocalJob {
   std::shared_ptr<JobFolders> folders_;  // used by `files_` alone
   FileWorker files_;
   boost::asio::steady_timer slow_disk_;
-  int attempt_ = -1;             // the newest that was prepared
-  JobFolders::Attempt streams_;  // of that attempt, until its workers are started
+  PrepareAttempt prepared_{.attempt = -1};       // the newest
+  JobFolders::Attempt streams_;                  // of that attempt, until its workers are started
+  int making_for_ = -1;                          // the attempt whose files were asked for last
+  std::optional<JobFolders::Attempt> foreseen_;  // of that attempt, made before it was prepared
+  bool making_ = false;                          // has not come back
+  int begun_ = -1;                               // the newest that had a worker
   bool without_error_files_ = false;
   UniqueFd return_gate_;  // of an attempt that is being started
   LogRouter router_;

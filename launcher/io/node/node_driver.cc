@@ -244,6 +244,7 @@ class NodeDriver::Impl {
 
   void carry_out(const Say& say) { job_.say(say.level, say.line); }
   void carry_out(const PrepareAttempt& prepare) { job_.prepare(prepare); }
+  void carry_out(const ForeseeAttempt& foresee) { job_.foresee(foresee); }
   void carry_out(const SignalWorker& send) { job_.signal(send); }
   void carry_out(const SweepAttempt& sweep) { job_.sweep(sweep); }
   void carry_out(const KillEverything&) { job_.kill_everything(); }

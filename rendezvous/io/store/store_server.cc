@@ -54,17 +54,23 @@ struct StoreServer::Impl final : StoreConnection::Owner {
     for (const std::string& text : addresses) {
       if (const std::optional<IpAddress> address = parse_ip_address(text)) admitted->insert(without_zone(*address));
     }
-    admit_this_host();
+    knows_this_host = false;
   }
 
   void admit_this_host() {
+    knows_this_host = true;
     for (const HostAddress& own : local_addresses()) admitted->insert(without_zone(own.ip));
   }
 
-  // This host may have got an address since it was asked; each stranger is looked at once.
+  // This host's addresses are asked for when they matter, which in most jobs of one node is never. It may have got
+  // another one since; each stranger is looked at once.
   bool admits(const tcp::endpoint& peer) {
     const IpAddress address = ip_address_of(peer.address());
     if (is_loopback(address) || admitted->contains(without_zone(address))) return true;
+    if (!knows_this_host) {
+      admit_this_host();
+      if (admitted->contains(without_zone(address))) return true;
+    }
     if (refused.size() >= kToldAddresses || !refused.insert(address).second) return false;
     admit_this_host();
     if (admitted->contains(without_zone(address))) return refused.erase(address) > 0;
@@ -204,6 +210,7 @@ struct StoreServer::Impl final : StoreConnection::Owner {
   std::shared_ptr<Listener> listener;  // none: connections are adopted
   uint16_t port = 0;
   std::optional<std::set<IpAddress>> admitted;  // none: everybody
+  bool knows_this_host = false;                 // its addresses are among them
   std::set<IpAddress> refused;
   std::unordered_map<StoreConnectionId, std::shared_ptr<StoreConnection>> connections;
   StoreConnectionId last_id = 0;

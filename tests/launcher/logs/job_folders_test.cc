@@ -65,6 +65,20 @@ TEST_F(JobFoldersTest, MakesTheTreeAndOpensTheFiles) {
   EXPECT_TRUE(fs::exists(base() / "job_x/attempt_3/1/stderr.log"));
 }
 
+TEST_F(JobFoldersTest, AnAttemptThatNeverCameLeavesNothing) {
+  const OutputConfig config = output(/*temporary=*/false, /*redirected=*/true);
+  JobFolders folders(config);
+  folders.prepare(0, plans(config, 0));
+  folders.prepare(1, plans(config, 1));
+  std::ofstream(base() / "job_x/attempt_1/0/stdout.log") << "somebody's";
+  folders.forgo_newest();
+  folders.remove_empty();
+  EXPECT_TRUE(fs::exists(base() / "job_x/attempt_0/1/stderr.log")) << "an attempt that ran keeps its empty files";
+  EXPECT_TRUE(fs::exists(base() / "job_x/attempt_1/0/stdout.log"));
+  EXPECT_FALSE(fs::exists(base() / "job_x/attempt_1/0/stderr.log"));
+  EXPECT_FALSE(fs::exists(base() / "job_x/attempt_1/1"));
+}
+
 TEST_F(JobFoldersTest, MakesAgainWhatSomebodyCleanedAwayWithItsModes) {
   const OutputConfig config = output(/*temporary=*/false, /*redirected=*/false);
   fs::create_directories(base());

@@ -71,7 +71,7 @@ TEST(NodeMachine, StopsItsOwnAtOnceAndTellsTheFailureWithItsEvidence) {
   story.hear(Stop{story.round(1), StopKind::kFailure, "rank 3 failed"});
   EXPECT_THAT(story.effects(), ElementsAre("tell StopAcknowledged")) << "it is being stopped already";
   story.ended(0, kTerminated);
-  EXPECT_THAT(story.effects(), ElementsAre("gather 0", "sweep 0"));
+  EXPECT_THAT(story.effects(), ElementsAre("gather 0", "foresee 1", "sweep 0"));
   story.swept();
   EXPECT_THAT(story.effects(), IsEmpty());
   story.step(EvidenceGathered{0, {left_behind(0)}});
@@ -102,7 +102,7 @@ TEST(NodeMachine, TellsASecondFailureOfItsOwnButNoVictims) {
   story.run_round(1);
   story.ended(1, ExitStatus::signaled(SIGKILL));
   story.ended(0, ExitStatus::signaled(SIGSEGV));
-  EXPECT_THAT(story.effects(), ElementsAre("SIGTERM 0", "gather 1", "gather 0", "sweep 0"));
+  EXPECT_THAT(story.effects(), ElementsAre("SIGTERM 0", "gather 1", "gather 0", "foresee 1", "sweep 0"));
   story.step(EvidenceGathered{0, {left_behind(1)}});
   story.step(EvidenceGathered{0, {left_behind(0)}});
   EXPECT_THAT(story.effects(), ElementsAre(StartsWith("warning: rank 3"), "tell NodeFailed", "tell NodeFailed"));
@@ -118,7 +118,7 @@ TEST(NodeMachine, AnExitAfterAStopIsAFailureOnlyWithAnErrorFile) {
   story.exited(1, 1);
   EXPECT_THAT(story.effects(),
               ElementsAre("tell StopAcknowledged", "warning: stopping the workers of round 1: rank 0 failed",
-                          "SIGTERM 0", "SIGTERM 1", "gather 0", "gather 1", "sweep 0"));
+                          "SIGTERM 0", "SIGTERM 1", "gather 0", "gather 1", "foresee 1", "sweep 0"));
   story.step(EvidenceGathered{0, {left_behind(0)}});
   EXPECT_THAT(story.effects(), IsEmpty()) << "its handler's exit";
   FailedWorker with_story = left_behind(1);
@@ -283,7 +283,7 @@ TEST(NodeMachine, AWorkerThatCannotBeStartedIsAFailure) {
   story.go(1);
   story.effects();
   story.step(WorkerFact{0, RankNotStarted{0, Error{ErrorKind::kUser, "no such file"}}});
-  EXPECT_THAT(story.effects(), ElementsAre("gather 0", "sweep 0"));
+  EXPECT_THAT(story.effects(), ElementsAre("gather 0", "foresee 1", "sweep 0"));
   story.step(EvidenceGathered{0, {left_behind(0)}});
   EXPECT_THAT(story.effects(), Contains("tell NodeFailed"));
   EXPECT_EQ(story.last_failures[0].kind, FailureKind::kNotStarted);
@@ -410,7 +410,7 @@ TEST(NodeMachine, AVictimIsToldAtOnceAndTheOthersMayEndByThemselves) {
   EXPECT_THAT(story.effects(), ElementsAre("tell StopAcknowledged"));
   story.now += 1s;
   story.exited(1, 3);
-  EXPECT_THAT(story.effects(), ElementsAre("gather 1", "sweep 0"));
+  EXPECT_THAT(story.effects(), ElementsAre("gather 1", "foresee 1", "sweep 0"));
   story.step(EvidenceGathered{0, {left_behind(1, {"ValueError: bad label"})}});
   EXPECT_THAT(story.effects(), ElementsAre("tell NodeFailed"));
   EXPECT_EQ(story.last_failures[0].kind, FailureKind::kExit);

@@ -73,6 +73,10 @@ class RandomNode : public RandomWorld<RandomNode> {
     if (chance(2)) return later(AttemptNotReady{prepare.attempt, Error{ErrorKind::kPlatform, "refused"}}, 1s);
     later(AttemptReady{prepare.attempt}, prepare.with_template ? 2s : 10ms);
   }
+  void carry_out(const ForeseeAttempt& foresee) {
+    EXPECT_TRUE(alive_.empty());
+    EXPECT_EQ(foresee.attempt, begun_) << "the one that is prepared next";
+  }
   void carry_out(const LeaveJob&) {}
   void carry_out(const BeginAttempt& begin) {
     EXPECT_EQ(begin.attempt, begun_++);

@@ -79,6 +79,7 @@ class NodeStory {
   std::string describe(const PrepareAttempt& prepare) {
     return "prepare " + std::to_string(prepare.attempt) + (prepare.with_template ? " with template" : "");
   }
+  std::string describe(const ForeseeAttempt& foresee) { return "foresee " + std::to_string(foresee.attempt); }
   std::string describe(const BeginAttempt& begin) {
     begun = begin;
     return "begin " + std::to_string(begin.attempt);

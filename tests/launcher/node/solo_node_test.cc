@@ -125,7 +125,7 @@ TEST(SoloNode, StartsTheNextAttemptOnlyAfterTheSweep) {
   story.run_attempt();
   story.ended(0, ExitStatus::signaled(SIGKILL));
   story.ended(1, kSoloTerminated);
-  EXPECT_THAT(story.effects(), ElementsAre("SIGTERM 1", "sweep 0"));
+  EXPECT_THAT(story.effects(), ElementsAre("SIGTERM 1", "foresee 1", "sweep 0"));
   EXPECT_EQ(story.machine.attempt(), 0);
   story.swept();
   story.gathered({left_by(0)});
@@ -139,6 +139,25 @@ TEST(SoloNode, StartsTheNextAttemptOnlyAfterTheSweep) {
   EXPECT_THAT(story.effects(), Contains("start 1/0"));
   EXPECT_EQ(story.begun->assignment.restart_count, 1);
   EXPECT_EQ(story.begun->launch_id, "launch-1");
+}
+
+TEST(SoloNode, ForeseesNoAttemptThatCannotCome) {
+  SoloStory last(1, 0);
+  last.run_attempt();
+  last.exited(0, 1);
+  EXPECT_THAT(last.effects(), ElementsAre("sweep 0")) << "no restart is left";
+
+  SoloStory good(1, 1);
+  good.run_attempt();
+  good.exited(0, 0);
+  EXPECT_THAT(good.effects(), ElementsAre("sweep 0")) << "it succeeded";
+
+  SoloStory stopped(1, 1);
+  stopped.run_attempt();
+  stopped.step(SignalArrived{SIGTERM});
+  stopped.effects();
+  stopped.exited(0, 143);
+  EXPECT_THAT(stopped.effects(), ElementsAre("sweep 0")) << "it is told to end";
 }
 
 TEST(SoloNode, SpendsTheWholeBudgetAndNoMore) {

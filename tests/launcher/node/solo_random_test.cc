@@ -55,6 +55,12 @@ class RandomSoloNode : public RandomWorld<RandomSoloNode> {
     later(AttemptReady{prepare.attempt}, 1s);
   }
 
+  void carry_out(const ForeseeAttempt& foresee) {
+    EXPECT_FALSE(told_to_stop_) << "foresees a restart although it was told to stop";
+    EXPECT_EQ(foresee.attempt, machine_.attempt() + 1);
+    EXPECT_LE(foresee.attempt, config_.member.max_restarts) << "foresees more restarts than allowed";
+  }
+
   void carry_out(const OpenStore& open) {
     EXPECT_TRUE(alive_.empty()) << "the store is emptied while a worker of the old attempt lives";
     restarts_ = static_cast<int>(open.round.number) - 1;
