@@ -12,6 +12,7 @@
 #include "launcher/config/job_token.h"
 #include "launcher/config/meeting.h"
 #include "launcher/config/names.h"
+#include "launcher/config/slurm_step.h"
 #include "launcher/config/worker_count.h"
 
 namespace ferrun {
@@ -23,7 +24,11 @@ constexpr long kMostNodes = 1'000'000;
 // Reads each group of options into the configuration. Every method fails with the first bad value that it meets.
 class ConfigBuilder {
  public:
-  ConfigBuilder(const CommandLine& line, const HostFacts& facts) : line_(line), options_(line.options), facts_(facts) {}
+  ConfigBuilder(const CommandLine& line, SlurmDefaults defaults, const HostFacts& facts)
+      : line_(line), options_(std::move(defaults.options)), facts_(facts) {
+    config_.warnings = std::move(defaults.warnings);
+    config_.notes = std::move(defaults.notes);
+  }
 
   Result<JobConfig> build() {
     config_.environment = facts_.environment;
@@ -451,7 +456,7 @@ class ConfigBuilder {
   }
 
   const CommandLine& line_;
-  const RawOptions& options_;
+  const RawOptions options_;
   const HostFacts& facts_;
   NodeRange nodes_;
   JobConfig config_;
@@ -465,7 +470,9 @@ bool OutputConfig::writes_streams() const {
 }
 
 Result<JobConfig> make_job_config(const CommandLine& line, const HostFacts& facts) {
-  return ConfigBuilder(line, facts).build();
+  Result<SlurmDefaults> defaults = with_slurm_step(line.options, facts);
+  if (!defaults) return defaults.error();
+  return ConfigBuilder(line, std::move(*defaults), facts).build();
 }
 
 LogLevel log_level_of(const RawOptions& options, const Environment& environment) {

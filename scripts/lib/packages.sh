@@ -22,6 +22,8 @@ build_packages() {
 
 dev_tool_packages() { printf '%s\n' clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14; }
 
+engine_packages() { printf '%s\n' slurmctld slurmd slurm-client munge; }
+
 # missing_packages NAME...: those that are not installed, one a line.
 missing_packages() {
   local name
