@@ -82,6 +82,9 @@ constexpr std::array kFlags = {
     Flag{"log-line-prefix-template", 0, kValue, kOutput, "TEXT", "", true,
          "Prefix of teed lines, with ${role_name}, ${local_rank}, ${rank} and ${hostname}; without it "
          "TORCHELASTIC_LOG_LINE_PREFIX_TEMPLATE counts, else it is [<role><local rank>]:."},
+    Flag{"termination-log", 0, kValue, kOutput, "FILE", "", true,
+         "Write the root cause of a failure to this file, in at most 4096 bytes; in a pod of Kubernetes "
+         "/dev/termination-log without the option. /dev/null: nowhere."},
     Flag{"event-log", 0, kValue, kOutput, "FILE", "", true,
          "Append a line of JSON for every change of state of the job and its workers, with its reason."},
     Flag{"event-log-handler",

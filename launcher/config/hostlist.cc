@@ -16,9 +16,7 @@ bool all_digits(std::string_view text) {
   return !text.empty() && text.size() <= kMostDigits && text.find_first_not_of("0123456789") == std::string_view::npos;
 }
 
-std::optional<long> number(std::string_view text) {
-  return all_digits(text) ? parse_integer(text) : std::nullopt;
-}
+std::optional<long> number(std::string_view text) { return all_digits(text) ? parse_integer(text) : std::nullopt; }
 
 std::string padded(long value, size_t width) {
   std::string digits = std::to_string(value);

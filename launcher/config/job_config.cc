@@ -219,6 +219,7 @@ class ConfigBuilder {
     if (output.prefix_template.empty()) output.prefix_template = "[${role_name}${local_rank}]:";
     choose_log_folder();
     choose_timer_pipe();
+    choose_termination_log();
     if (Status read = read_events(); !read) return read;
     return read_line_filters();
   }
@@ -230,6 +231,16 @@ class ConfigBuilder {
       config_.timer_pipe = temporary_folder() / ("watchdog_timer_" + random_uuid(facts_.random[3], facts_.random[1]));
     }
     config_.environment.set("TORCHELASTIC_TIMER_FILE", config_.timer_pipe.string());
+  }
+
+  // Kubernetes puts an empty file there, and shows what it holds at the end with the pod.
+  void choose_termination_log() {
+    const RawValue* given = options_.given("termination-log");
+    const bool in_pod = !facts_.environment.get_or("KUBERNETES_SERVICE_HOST", "").empty();
+    const std::string path = given != nullptr ? given->text : in_pod ? "/dev/termination-log" : "";
+    if (path.empty() || path == "/dev/null") return;
+    if (given == nullptr && facts_.files.kind(path) != FileQueries::Kind::kFile) return;
+    config_.termination_log = facts_.current_folder / path;
   }
 
   Status read_events() {

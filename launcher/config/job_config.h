@@ -93,6 +93,8 @@ struct JobConfig {
   std::optional<uint64_t> open_files;  // the soft limit that workers get back, whatever ferrun needs itself
   // TORCHELASTIC_ERROR_FILE of ferrun itself: where its parent wants the root cause; empty: nowhere.
   std::string parent_error_file;
+  // Where the container's runtime looks for the root cause; empty: nowhere.
+  std::filesystem::path termination_log;
   // What the user should know about the options, one line each: an unused one, a program without a fork point.
   std::vector<std::string> warnings;
   // What ferrun decided by itself, for --verbose.

@@ -28,8 +28,8 @@ class StepReader {
   }
 
   Result<SlurmDefaults> read() {
-    const bool by_hand = std::ranges::any_of(
-        kMeeting, [this](const char* name) { return made_.options.given(name) != nullptr; });
+    const bool by_hand =
+        std::ranges::any_of(kMeeting, [this](const char* name) { return made_.options.given(name) != nullptr; });
     if (by_hand || !environment_.contains("SLURM_JOB_ID")) return std::move(made_);
     if (!environment_.contains("SLURM_STEP_NODELIST")) {
       warn_outside_of_a_step();
@@ -48,8 +48,9 @@ class StepReader {
   std::optional<long> number(const char* name) const { return parse_integer(variable(name)); }
 
   static Error contradiction(const std::string& what) {
-    return Error{ErrorKind::kUsage, what + "; --nnodes, --node-rank and --rdzv-endpoint say it by hand, and "
-                                           "--standalone makes each ferrun a job of its own"};
+    return Error{ErrorKind::kUsage, what +
+                                        "; --nnodes, --node-rank and --rdzv-endpoint say it by hand, and "
+                                        "--standalone makes each ferrun a job of its own"};
   }
 
   Status read_place() {
@@ -70,8 +71,8 @@ class StepReader {
     if (text.empty()) return ok_status();
     const Result<std::vector<int>> tasks = expand_tasks_per_node(text);
     if (!tasks || tasks->size() != nodes_.size()) {
-      return contradiction("SLURM_STEP_TASKS_PER_NODE=" + text + " does not fit SLURM_STEP_NODELIST=" +
-                           variable("SLURM_STEP_NODELIST"));
+      return contradiction("SLURM_STEP_TASKS_PER_NODE=" + text +
+                           " does not fit SLURM_STEP_NODELIST=" + variable("SLURM_STEP_NODELIST"));
     }
     // On every node alike: one that has a single task would wait for those that were refused.
     const auto crowded = std::ranges::find_if(*tasks, [](int count) { return count > 1; });
@@ -118,7 +119,8 @@ class StepReader {
     const std::optional<long> nodes = number("SLURM_JOB_NUM_NODES");
     if (!nodes || *nodes <= 1) return;
     made_.warnings.push_back("this is no step of Slurm's job " + variable("SLURM_JOB_ID") + ", which has " +
-                             std::to_string(*nodes) + " nodes: only this node is used; srun --ntasks-per-node=1 ferrun …" +
+                             std::to_string(*nodes) +
+                             " nodes: only this node is used; srun --ntasks-per-node=1 ferrun …" +
                              " takes all of them (--standalone: this one is meant)");
   }
 

@@ -4,6 +4,7 @@
 
 #include "common/duration_text.h"
 #include "common/printable_text.h"
+#include "common/text.h"
 #include "launcher/report/failure_report.h"
 
 namespace ferrun {
@@ -88,6 +89,18 @@ std::string ranks_text(const std::vector<int>& ascending) {
     text += ranges[at];
   }
   return text;
+}
+
+std::string termination_message(const std::vector<std::string>& lines) {
+  constexpr size_t kMostBytes = 4096;
+  std::string message;
+  for (size_t at = lines.size(); at-- > 0;) {
+    const std::string line = lines[at] + "\n";
+    if (message.empty() && line.size() > kMostBytes) return std::string(cut_utf8(lines[at], kMostBytes));
+    if (message.size() + line.size() > kMostBytes) break;
+    message.insert(0, line);
+  }
+  return message;
 }
 
 }  // namespace ferrun

@@ -31,6 +31,10 @@ struct NodeReport {
 // Lines without line ends, safe for a terminal whatever the coordinator sent; none after success.
 std::vector<std::string> job_report(const JobEnd& end, const NodeReport& node);
 
+// These lines as one text of at most 4096 bytes, of which Kubernetes shows no more: the last ones, where the root cause
+// is.
+std::string termination_message(const std::vector<std::string>& lines);
+
 // "rank 3", "ranks 4-7 and 9".
 std::string ranks_text(const std::vector<int>& ascending);
 

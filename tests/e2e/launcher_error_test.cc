@@ -126,6 +126,26 @@ TEST(LauncherError, ATmpdirThatIsNoFolderIsReplacedWithALine) {
   EXPECT_THAT(run.err, HasSubstr("TMPDIR=/proc/nowhere is no folder that can be written to"));
 }
 
+TEST(LauncherError, TheRootCauseIsLeftForTheContainersRuntime) {
+  const ScratchFolder folder;
+  folder.write("why", std::string(5000, 'x'));  // mounted, of an earlier container
+  EXPECT_EQ(ferrun(folder, {"--termination-log=why", "sh", "-c", "echo out of luck >&2; exit 3"}).code(), 3);
+  EXPECT_THAT(folder.read("why"), HasSubstr("Root cause: rank 0"));
+  EXPECT_THAT(folder.read("why"), Not(HasSubstr("xxx")));
+
+  folder.write("none", "");
+  EXPECT_EQ(ferrun(folder, {"--termination-log=none", "true"}).code(), 0);
+  EXPECT_EQ(folder.read("none"), "") << "nothing is said of a success";
+
+  const Finished refused = ferrun(folder, {"--termination-log=why", "--log-dir=/proc/nowhere", "true"});
+  EXPECT_NE(refused.code(), 0);
+  EXPECT_THAT(folder.read("why"), HasSubstr("cannot make the log folder /proc/nowhere")) << refused.err;
+
+  const Finished lost = ferrun(folder, {"--termination-log=/proc/nowhere", "sh", "-c", "exit 3"});
+  EXPECT_EQ(lost.code(), 3);
+  EXPECT_THAT(lost.err, HasSubstr("cannot write the termination message, /proc/nowhere"));
+}
+
 TEST(LauncherError, TooFewOpenFilesAreNoticedBeforeTheStart) {
   const ScratchFolder folder;
   // A shell lowers its own limit, and becomes ferrun; an outer ferrun runs it.

@@ -91,34 +91,36 @@ std::string Slurm::why_not;
 TEST_F(Slurm, AStepIsOneWorldWithoutAnyOption) {
   const auto run = step({"-N2", "--ntasks-per-node=1", "--cpus-per-task=2"}, kWho);
   EXPECT_TRUE(run->wait().success()) << run->err();
-  EXPECT_THAT(lines_of(run->out()),
-              UnorderedElementsAre("0/4 host1 10.231.77.1", "1/4 host1 10.231.77.1", "2/4 host2 10.231.77.1",
-                                   "3/4 host2 10.231.77.1"));
+  EXPECT_THAT(lines_of(run->out()), UnorderedElementsAre("0/4 host1 10.231.77.1", "1/4 host1 10.231.77.1",
+                                                         "2/4 host2 10.231.77.1", "3/4 host2 10.231.77.1"));
 }
 
 TEST_F(Slurm, AHeterogeneousJobIsOneWorld) {
   const std::string out =
       batch({"-N1", "-c1", ":", "-N2", "-c2"}, "srun --het-group=0,1 --ntasks-per-node=1 " FERRUN_BIN_DIR
-                                               "/ferrun --no-python sh -c '" + std::string(kWho) + "'\n");
-  EXPECT_THAT(out, AllOf(HasSubstr("0/5 host1"), HasSubstr("1/5 host2"), HasSubstr("2/5 host2"),
-                         HasSubstr("3/5 host3"), HasSubstr("4/5 host3")));
+                                               "/ferrun --no-python sh -c '" +
+                                                   std::string(kWho) + "'\n");
+  EXPECT_THAT(out, AllOf(HasSubstr("0/5 host1"), HasSubstr("1/5 host2"), HasSubstr("2/5 host2"), HasSubstr("3/5 host3"),
+                         HasSubstr("4/5 host3")));
 }
 
 TEST_F(Slurm, AScriptWrittenForTorchrunRunsWithTheWordExchanged) {
-  const std::string out = batch(
-      {"-N2"},
-      "head=$(scontrol show hostnames $SLURM_JOB_NODELIST | head -1)\n"
-      "srun --ntasks-per-node=1 " FERRUN_BIN_DIR "/ferrun --nnodes=$SLURM_NNODES --nproc_per_node=1"
-      " --rdzv_id=$SLURM_JOB_ID --rdzv_backend=c10d --rdzv_endpoint=$head:29500 --no_python sh -c '" +
-          std::string(kWho) + "'\n");
+  const std::string out =
+      batch({"-N2"},
+            "head=$(scontrol show hostnames $SLURM_JOB_NODELIST | head -1)\n"
+            "srun --ntasks-per-node=1 " FERRUN_BIN_DIR
+            "/ferrun --nnodes=$SLURM_NNODES --nproc_per_node=1"
+            " --rdzv_id=$SLURM_JOB_ID --rdzv_backend=c10d --rdzv_endpoint=$head:29500 --no_python sh -c '" +
+                std::string(kWho) + "'\n");
   EXPECT_THAT(out, AllOf(HasSubstr("0/2 host"), HasSubstr("1/2 host")));
 }
 
 TEST_F(Slurm, StepsBesideEachOtherDoNotMeet) {
-  const std::string script = "touch $DIR/up.$SLURM_STEP_ID.$RANK; "
-                             "while [ $(ls $DIR | grep -c ^up) -lt 4 ]; do sleep 0.05; done; echo $WORLD_SIZE";
-  const std::string one = "srun --ntasks-per-node=1 -c1 --exact " FERRUN_BIN_DIR "/ferrun --no-python sh -c '" + script +
-                          "'";
+  const std::string script =
+      "touch $DIR/up.$SLURM_STEP_ID.$RANK; "
+      "while [ $(ls $DIR | grep -c ^up) -lt 4 ]; do sleep 0.05; done; echo $WORLD_SIZE";
+  const std::string one =
+      "srun --ntasks-per-node=1 -c1 --exact " FERRUN_BIN_DIR "/ferrun --no-python sh -c '" + script + "'";
   EXPECT_THAT(lines_of(batch({"-N2", "-c2"}, one + " &\n" + one + " &\nwait\n")),
               ::testing::IsSupersetOf({"2", "2", "2", "2"}));
 }

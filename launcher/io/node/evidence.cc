@@ -19,9 +19,17 @@ namespace fs = std::filesystem;
 
 constexpr size_t kLongestErrorFile = 4 << 20;
 
-Error parent_error(const fs::path& path, const std::string& reason) {
-  return Error{ErrorKind::kPlatform, "cannot write the error file of ferrun's own parent, " + path.string() + ": " +
-                                         reason + " (TORCHELASTIC_ERROR_FILE)"};
+// What cannot be written, why, and which option or variable names it.
+struct Destination {
+  const char* what;
+  const char* named_by;
+};
+constexpr Destination kParentErrorFile{"the error file of ferrun's own parent", "TORCHELASTIC_ERROR_FILE"};
+constexpr Destination kTerminationLog{"the termination message", "--termination-log"};
+
+Error cannot_write(const Destination& to, const fs::path& path, const std::string& reason) {
+  return Error{ErrorKind::kPlatform, "cannot write " + std::string(to.what) + ", " + path.string() + ": " + reason +
+                                         " (" + to.named_by + ")"};
 }
 
 std::string reason_of(int error) { return std::generic_category().message(error); }
@@ -37,14 +45,16 @@ bool replace_file(const fs::path& path, const std::string& bytes, mode_t mode) {
 }
 
 // For a link, or a folder where nothing can be made.
-Status write_in_place(const fs::path& path, const std::string& bytes) {
+Status write_in_place(const Destination& to, const fs::path& path, const std::string& bytes) {
   const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0666));
-  if (!file && errno == ENXIO) return parent_error(path, "it is a FIFO or a socket");
-  if (!file) return parent_error(path, reason_of(errno));
+  if (!file && errno == ENXIO) return cannot_write(to, path, "it is a FIFO or a socket");
+  if (!file) return cannot_write(to, path, reason_of(errno));
   struct stat what {};
-  if (::fstat(file.get(), &what) != 0) return parent_error(path, reason_of(errno));
-  if (!S_ISREG(what.st_mode)) return parent_error(path, "it is not a regular file");
-  if (::ftruncate(file.get(), 0) != 0 || !write_all(file.get(), bytes)) return parent_error(path, reason_of(errno));
+  if (::fstat(file.get(), &what) != 0) return cannot_write(to, path, reason_of(errno));
+  if (!S_ISREG(what.st_mode)) return cannot_write(to, path, "it is not a regular file");
+  if (::ftruncate(file.get(), 0) != 0 || !write_all(file.get(), bytes)) {
+    return cannot_write(to, path, reason_of(errno));
+  }
   return ok_status();
 }
 
@@ -75,7 +85,11 @@ Status tell_parent(const fs::path& parent_file, const fs::path& error_file, cons
   const bool is_there = ::lstat(parent_file.c_str(), &what) == 0;
   const bool is_replaceable = !is_there || S_ISREG(what.st_mode);
   if (is_replaceable && replace_file(parent_file, bytes, is_there ? what.st_mode & 0777 : 0666)) return ok_status();
-  return write_in_place(parent_file, bytes);
+  return write_in_place(kParentErrorFile, parent_file, bytes);
+}
+
+Status leave_message(const fs::path& path, const std::string& message) {
+  return write_in_place(kTerminationLog, path, message);
 }
 
 }  // namespace ferrun

@@ -20,4 +20,8 @@ ErrorFile read_error_file(const std::filesystem::path& path);
 Status tell_parent(const std::filesystem::path& parent_file, const std::filesystem::path& error_file,
                    const std::string& description, int status);
 
+// Leaves the root cause where a container's runtime looks for it. The file is written in place, since Kubernetes mounts
+// it; what is not a regular file is refused.
+Status leave_message(const std::filesystem::path& path, const std::string& message);
+
 }  // namespace ferrun

@@ -16,6 +16,7 @@
 #include "launcher/io/node/evidence.h"
 #include "launcher/io/process/descendants.h"
 #include "launcher/logs/log_layout.h"
+#include "launcher/report/job_report.h"
 
 namespace ferrun {
 
@@ -364,6 +365,21 @@ void LocalJob::tell_parent(int attempt, int local_rank, const std::string& descr
                                      " does not answer: ferrun's own parent does not find the root cause there");
   } else if (!*told) {
     log_.say(LogLevel::kWarning, told->error().message);
+  }
+}
+
+void LocalJob::leave_message(const std::vector<std::string>& lines) {
+  if (config_.termination_log.empty() || lines.empty()) return;
+  const auto left = std::make_shared<Status>(ok_status());
+  files_.run([left, path = config_.termination_log, message = termination_message(lines)] {
+    *left = ferrun::leave_message(path, message);
+    return FileWorker::Then();
+  });
+  if (!files_.wait(kCloseTime)) {
+    log_.say(LogLevel::kWarning,
+             "the disk of " + config_.termination_log.string() + " does not answer: it holds no termination message");
+  } else if (!*left) {
+    log_.say(LogLevel::kWarning, left->error().message);
   }
 }
 

@@ -80,6 +80,8 @@ class LocalJob {
 
   // Hands the root cause on to ferrun's own parent, if that asked for it.
   void tell_parent(int attempt, int local_rank, const std::string& description, int status);
+  // Leaves them for the container's runtime, if it asked for that.
+  void leave_message(const std::vector<std::string>& lines);
   // The last call: shows `lines`, flushes, removes empty folders. A signal cuts it short.
   void close(const std::vector<std::string>& lines);
 

@@ -344,7 +344,9 @@ class NodeDriver::Impl {
   bool over() const { return hosting_ ? hosting_->done().has_value() : done_.has_value(); }
 
   int refuse(const Error& error) {
-    job_.close({"ferrun: " + error.message});
+    const std::vector<std::string> lines{"ferrun: " + error.message};
+    job_.leave_message(lines);
+    job_.close(lines);
     return exit_status_of(error);
   }
 
@@ -356,6 +358,7 @@ class NodeDriver::Impl {
     if (done_->failed_local_rank) {
       job_.tell_parent(attempt_.attempt, *done_->failed_local_rank, done_->failure, done_->failure_status);
     }
+    job_.leave_message(done_->lines);
     job_.close(done_->lines);
     return done_->exit_status;
   }

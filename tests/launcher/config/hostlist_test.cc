@@ -28,7 +28,8 @@ TEST(Hostlist, IsExpandedAsSlurmExpandsIt) {
 
 TEST(Hostlist, WhatSlurmCannotHaveWrittenIsRefused) {
   EXPECT_THAT(hosts("gpu-a[1-2]-ib0"), ElementsAre(HasSubstr("behind the last bracket")));
-  for (const char* text : {"", "n[", "n]", "n[1", "n[]", "n[a]", "n[3-1]", "n[1-]", "a,,b", "n[1-2],", "n[-3]", "n[1 2]"}) {
+  for (const char* text :
+       {"", "n[", "n]", "n[1", "n[]", "n[a]", "n[3-1]", "n[1-]", "a,,b", "n[1-2],", "n[-3]", "n[1 2]"}) {
     EXPECT_THAT(hosts(text), ElementsAre(HasSubstr("refused"))) << text;
   }
 }

@@ -158,6 +158,16 @@ TEST_F(JobConfigTest, RecordsEventsWhereItIsAskedTo) {
             "--event-log-handler=kafka: expected null or console; --event-log writes events to a file");
 }
 
+TEST_F(JobConfigTest, LeavesTheRootCauseWhereKubernetesLooksForIt) {
+  EXPECT_EQ(make({})->termination_log, "");
+  EXPECT_EQ(make({"--termination-log=why.txt"})->termination_log, "/home/user/why.txt");
+  host_.variable("KUBERNETES_SERVICE_HOST", "10.96.0.1");
+  EXPECT_EQ(make({})->termination_log, "") << "the pod has another path";
+  host_.file("/dev/termination-log");
+  EXPECT_EQ(make({})->termination_log, "/dev/termination-log");
+  EXPECT_EQ(make({"--termination-log=/dev/null"})->termination_log, "");
+}
+
 TEST_F(JobConfigTest, ServesTimersWhereTheVariableAsksForIt) {
   host_.variable("TORCHELASTIC_TIMER_FILE", "/run/timers");
   EXPECT_TRUE(make({})->timer_pipe.empty());

@@ -85,8 +85,7 @@ TEST_F(SlurmStepTest, StepsBesideEachOtherMeetAtPortsOfTheirOwn) {
 
 TEST_F(SlurmStepTest, AScriptThatSaysWhereItsNodesMeetIsLeftAlone) {
   step();
-  const Result<JobConfig> config =
-      make({"--nnodes=2", "--node-rank=0", "--master-addr=gpu07", "--master-port=29501"});
+  const Result<JobConfig> config = make({"--nnodes=2", "--node-rank=0", "--master-addr=gpu07", "--master-port=29501"});
   ASSERT_TRUE(config) << config.error().message;
   EXPECT_EQ(config->rendezvous->member.endpoint, "gpu07:29501");
   EXPECT_EQ(config->rendezvous->member.node_rank, 0);

@@ -184,6 +184,18 @@ TEST(JobReport, IsSafeForATerminalWhateverTheCoordinatorSends) {
   EXPECT_THAT(report, Each(Not(HasSubstr("\x1B"))));
 }
 
+TEST(TerminationMessage, IsTheEndOfTheReportInWholeLines) {
+  EXPECT_EQ(termination_message({}), "");
+  EXPECT_EQ(termination_message({"ferrun: FAILED", "Root cause: rank 1"}), "ferrun: FAILED\nRoot cause: rank 1\n");
+  std::vector<std::string> lines(100, std::string(99, 'x'));
+  lines.emplace_back("Root cause: rank 1");
+  const std::string message = termination_message(lines);
+  EXPECT_LE(message.size(), 4096U);
+  EXPECT_GT(message.size(), 3900U);
+  EXPECT_TRUE(message.starts_with("xxx") && message.ends_with("\nRoot cause: rank 1\n"));
+  EXPECT_EQ(termination_message({std::string(5000, 'x')}).size(), 4096U);
+}
+
 TEST(RanksText, SumsUpNeighbours) {
   EXPECT_EQ(ranks_text({3}), "rank 3");
   EXPECT_EQ(ranks_text({3, 4}), "ranks 3-4");
