@@ -1,92 +1,20 @@
-// ferrun in steps and scripts of the real Slurm: three hosts in network namespaces, each with a slurmd of its own.
+// ferrun in steps and scripts of the real Slurm.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <filesystem>
 #include <fstream>
-#include <memory>
-#include <sstream>
 
-#include "tests/process/process_test_support.h"
+#include "tests/e2e/slurm_run.h"
 
 namespace ferrun::testing {
 namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::UnorderedElementsAre;
 
-class Slurm : public ::testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    folder = std::make_unique<TemporaryDirectory>();
-    // munge takes a socket alone where everybody could reach it.
-    std::filesystem::permissions(folder->path(), std::filesystem::perms(0755));
-    Program start({FERRUN_SLURM_CLUSTER, "start", folder->file("cluster")});
-    const ExitStatus status = start.wait();
-    if (status.code() == 77) why_not = start.err();
-    ASSERT_TRUE(status.success() || !why_not.empty()) << start.err();
-  }
-  static void TearDownTestSuite() {
-    Program({FERRUN_SLURM_CLUSTER, "stop", folder->file("cluster")}).wait();
-    folder.reset();
-  }
-
-  void SetUp() override {
-    if (!why_not.empty()) GTEST_SKIP() << why_not;
-  }
-
-  // At the head node.
-  std::unique_ptr<Program> at_head(std::vector<std::string> words) const {
-    words.insert(words.begin(), {FERRUN_SLURM_CLUSTER, "run", folder->file("cluster"), "timeout", "100"});
-    ProgramOptions options;
-    options.environment = {marker.variable(), "DIR=" + directory.path().string()};
-    return std::make_unique<Program>(words, options);
-  }
-  // `srun OPTIONS ferrun --no-python sh -c SCRIPT`.
-  std::unique_ptr<Program> step(std::vector<std::string> words, const std::string& script,
-                                const std::vector<std::string>& flags = {}) const {
-    words.insert(words.begin(), "srun");
-    words.emplace_back(FERRUN_BIN_DIR "/ferrun");
-    words.insert(words.end(), flags.begin(), flags.end());
-    words.insert(words.end(), {"--no-python", "sh", "-c", script});
-    return at_head(std::move(words));
-  }
-  // `sbatch -W OPTIONS` of this script; what it wrote.
-  std::string batch(std::vector<std::string> words, const std::string& script) const {
-    std::ofstream(directory.file("batch.sh")) << "#!/bin/sh\n" << script;
-    words.insert(words.begin(), {"sbatch", "-W", "-o", directory.file("batch.out")});
-    words.push_back(directory.file("batch.sh"));
-    const auto run = at_head(std::move(words));
-    run->wait();
-    return run->err() + read_file(directory.file("batch.out"));
-  }
-
-  static std::vector<std::string> lines_of(const std::string& text) {
-    std::vector<std::string> lines;
-    std::istringstream stream(text);
-    for (std::string line; std::getline(stream, line);) lines.push_back(line);
-    return lines;
-  }
-  size_t files(const std::string& prefix) const {
-    const auto entries = std::filesystem::directory_iterator(directory.path());
-    return static_cast<size_t>(std::count_if(begin(entries), end(entries), [&prefix](const auto& entry) {
-      return entry.path().filename().string().starts_with(prefix);
-    }));
-  }
-
-  static constexpr const char* kWho = "echo $RANK/$WORLD_SIZE $(hostname) $MASTER_ADDR";
-
-  static std::unique_ptr<TemporaryDirectory> folder;
-  static std::string why_not;
-  const JobMarker marker;
-  const TemporaryDirectory directory;
-};
-std::unique_ptr<TemporaryDirectory> Slurm::folder;
-std::string Slurm::why_not;
+constexpr const char* kWho = "echo $RANK/$WORLD_SIZE $(hostname) $MASTER_ADDR";
 
 TEST_F(Slurm, AStepIsOneWorldWithoutAnyOption) {
   const auto run = step({"-N2", "--ntasks-per-node=1", "--cpus-per-task=2"}, kWho);
@@ -148,20 +76,17 @@ TEST_F(Slurm, AWorkersFailureIsTheStepsStatusAndStartsAgainBefore) {
 }
 
 TEST_F(Slurm, WorkersSaveOnceWhenTheJobIsCancelledAndNothingStays) {
-  std::ofstream(directory.file("batch.sh"))
-      << "#!/bin/sh\nsrun --ntasks-per-node=1 " FERRUN_BIN_DIR "/ferrun --no-python sh " << directory.file("train.sh")
-      << "\n";
-  std::ofstream(directory.file("train.sh")) << R"(trap 'sleep 1; echo $RANK >> $DIR/saved; exit 0' TERM
+  std::ofstream(file("train.sh")) << R"(trap 'sleep 1; echo $RANK >> $DIR/saved; exit 0' TERM
 (setsid sh -c 'sleep 1000' &)
 touch $DIR/up.$RANK
 while :; do sleep 0.1; done
 )";
-  const auto submit = at_head({"sbatch", "--parsable", "-N2", "-o", "/dev/null", directory.file("batch.sh")});
-  ASSERT_TRUE(submit->wait().success()) << submit->err();
+  const std::string job = submit(
+      "job", {"-N2"}, "srun --ntasks-per-node=1 " FERRUN_BIN_DIR "/ferrun --no-python sh " + file("train.sh") + "\n");
   ASSERT_TRUE(eventually([this] { return files("up.") == 2; }));
-  at_head({"scancel", lines_of(submit->out()).front()})->wait();
+  at_head({"scancel", job})->wait();
   EXPECT_TRUE(eventually([this] { return marker.processes().empty(); })) << "descendants outlive the step";
-  EXPECT_THAT(lines_of(read_file(directory.file("saved"))), UnorderedElementsAre("0", "1"));
+  EXPECT_THAT(lines_of(read_file(file("saved"))), UnorderedElementsAre("0", "1"));
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "worker/data/recipe.h"
 #include "worker/data/subset.h"
 #include "worker/train/cli_app.h"
+#include "worker/train/output_plan.h"
 
 namespace ferrun::train {
 namespace {
@@ -257,10 +258,12 @@ void add_output_options(CLI::App& app, TrainOptions& options) {
          "--output-dir", options.output_dir,
          "For last_model.pt, best_model.pt, metrics.csv, accuracy_and_loss.png (default: a new directory in runs/)")
       ->type_name("DIR");
-  app.add_option("--resume", options.resume,
-                 "Continue from a checkpoint, a directory that holds one, or (alone) the one in --output-dir")
+  app.add_option(
+         "--resume", options.resume,
+         "Continue from a checkpoint, a directory that holds one, or (alone) the one in --output-dir; auto: from that "
+         "one if it is there, else begin")
       ->expected(0, 1)
-      ->option_text("[PATH]");
+      ->option_text("[PATH|auto]");
   app.add_flag("--overwrite", options.overwrite, "Start afresh although --output-dir holds a checkpoint");
   app.add_option("--save-every", options.save_every,
                  "Steps between two checkpoints within an epoch (default: only at its end)")
@@ -302,9 +305,11 @@ Result<Command> parse_train(const Arguments& arguments) {
     }
   }
   settle_data<TrainOptions>(transforms, command);
-  if (command && options.resume && options.resume->empty() && options.output_dir.empty() &&
-      std::holds_alternative<TrainOptions>(*command)) {
-    return Error{ErrorKind::kUsage, "--resume: name a checkpoint or a directory, or give --output-dir"};
+  const bool in_output_dir = options.resume && (options.resume->empty() || *options.resume == kResumeIfThere);
+  if (command && in_output_dir && options.output_dir.empty() && std::holds_alternative<TrainOptions>(*command)) {
+    return Error{ErrorKind::kUsage, options.resume->empty()
+                                        ? "--resume: name a checkpoint or a directory, or give --output-dir"
+                                        : "--resume=auto: give --output-dir, where the checkpoint is or will be"};
   }
   return command;
 }

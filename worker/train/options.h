@@ -77,7 +77,7 @@ struct TrainOptions {
   std::string weights;     // a file of weights to begin with; empty: drawn from the seed
   bool strict = true;      // they must be the model's, all of them and no others
   std::string output_dir;  // empty: a new directory below runs/
-  // `--resume`: a checkpoint or a directory that holds one; empty text: the one in output_dir.
+  // `--resume`: a checkpoint or a directory that holds one; empty text: the one in output_dir; "auto": if it is there.
   std::optional<std::string> resume;
   bool overwrite = false;
   int64_t save_every = 0;  // steps between two checkpoints within an epoch; 0: at the epoch's end alone

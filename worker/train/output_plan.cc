@@ -8,10 +8,14 @@ std::string parent_of(const std::string& path) {
   return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
 }
 
-// The file that --resume means; empty when it was not given.
+// The file that --resume means; empty when it was not given, or was to be taken only if there is one.
 Result<std::string> resumed_checkpoint(const OutputRequest& request, const OutputFacts& facts) {
   if (!request.resume) {
     return std::string();
+  }
+  if (*request.resume == kResumeIfThere) {
+    const std::string last = join_path(request.output_dir, kLastModel);
+    return facts.exists(last) ? last : std::string();
   }
   const std::string& named = request.resume->empty() ? request.output_dir : *request.resume;
   const std::string file = facts.is_directory(named) || request.resume->empty() ? join_path(named, kLastModel) : named;

@@ -12,10 +12,14 @@
 
 namespace ferrun::train {
 
+// As the value of --resume: the checkpoint of output_dir if there is one, else begin. What a scheduler starts again, it
+// starts with the same command line.
+inline constexpr const char* kResumeIfThere = "auto";
+
 // The request, from the command line and the launcher.
 struct OutputRequest {
   std::string output_dir;             // empty: not given
-  std::optional<std::string> resume;  // empty text: the checkpoint of output_dir
+  std::optional<std::string> resume;  // empty text: the checkpoint of output_dir; kResumeIfThere
   bool overwrite = false;
   std::string launch_id;   // empty without a launcher
   std::string fresh_name;  // a name for a new directory where there is no launch id ("20260728-101500-4711")

@@ -184,7 +184,7 @@ TEST(CommandLine, HelpIsGroupedAndTellsTheDefaults) {
       EXPECT_EQ(page.find(raw), std::string::npos) << raw << " in\n" << page;
     }
   }
-  for (const char* part : {"--amp [off|bf16|fp16]", "--resume [PATH]",
+  for (const char* part : {"--amp [off|bf16|fp16]", "--resume [PATH|auto]",
                            "Data:", "Recipe:", "Device and speed:", "Checkpoints and output:", "make-data",
                            "--epochs N=120", "--batch-size N=128", "default: 224; drawn"}) {
     EXPECT_THAT(text, HasSubstr(part));

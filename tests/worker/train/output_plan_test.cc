@@ -57,6 +57,20 @@ TEST(OutputPlan, RefusesACheckpointThatWasNotLoaded) {
   }
 }
 
+TEST(OutputPlan, ResumesWhereThereIsSomethingElseBegins) {
+  Disk disk;
+  disk.directories = {"out"};
+  OutputRequest request = launch("out");
+  request.resume = kResumeIfThere;
+  EXPECT_EQ(plan_output(request, disk)->checkpoint, "");
+  disk.checkpoints["out/best_model.pt"] = "L0";
+  EXPECT_FALSE(plan_output(request, disk).ok()) << "begins over what it did not load";
+  disk.checkpoints["out/last_model.pt"] = "L0";
+  EXPECT_EQ(plan_output(request, disk)->checkpoint, "out/last_model.pt");
+  disk.checkpoints["out/last_model.pt"] = "L1";
+  EXPECT_TRUE(plan_output(request, disk)->of_launch);
+}
+
 TEST(OutputPlan, ResumesWhereItIsTold) {
   Disk disk;
   disk.checkpoints["out/last_model.pt"] = "L0";
