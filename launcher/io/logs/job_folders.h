@@ -47,12 +47,17 @@ class JobFolders {
   // failure.
   Attempt prepare(int attempt, const std::vector<WorkerLogPlan>& plans, const LineFilterPlans& filters = {});
 
+  // Puts report.json into the job's folder, whole or not at all. kPlatform names it and says why it could not be.
+  Status write_report(const std::string& bytes) const;
+
   // Removes the workers' notes, and the folders that were made here and are empty; of a folder that nobody asked for
   // also empty log files.
   void remove_empty();
 
  private:
   void remove_notes();
+  void point_at_latest() const;
+  void unpoint_latest() const;
   std::optional<Failure> make(const std::filesystem::path& folder);
   void note_modes();
   std::optional<Failure> make_one(const std::filesystem::path& folder);
@@ -68,6 +73,7 @@ class JobFolders {
   std::vector<std::filesystem::path> made_;  // parents first
   std::vector<std::filesystem::path> files_;
   bool made_again_ = false;
+  bool pointed_at_ = false;  // the link to the newest job has been made
 };
 
 }  // namespace ferrun

@@ -32,7 +32,11 @@ constexpr Duration kCloseTime = std::chrono::seconds(3);
 constexpr Duration kSlowDisk = std::chrono::seconds(10);
 constexpr Duration kErrorFileTime = std::chrono::seconds(5);
 
-LogRouter::Options router_options() { return {}; }
+LogRouter::Options router_options(const OutputConfig& output) {
+  LogRouter::Options options;
+  options.rotation = output.rotation;
+  return options;
+}
 
 // Those that programs use among themselves are the job's too: by default they would end the agent without a word.
 std::vector<int> job_signals(std::vector<int> signals) {
@@ -64,7 +68,7 @@ LocalJob::LocalJob(asio::io_context& io, JobConfig config, const SentinelLink& s
       folders_(std::make_shared<JobFolders>(config_.output)),
       files_(io),
       slow_disk_(io),
-      router_(io, router_options()),
+      router_(io, router_options(config_.output)),
       log_(config_.log_level, [this](const std::string& line) { router_.announce(line); }),
       processes_(io, process_callbacks(), config_.open_files) {}
 
@@ -347,6 +351,17 @@ void LocalJob::tell_parent(int attempt, int local_rank, const std::string& descr
   }
 }
 
+void LocalJob::keep_report(const std::string& json) {
+  if (json.empty() || !config_.output.wants_files() || config_.output.temporary) return;
+  const auto kept = std::make_shared<Status>(ok_status());
+  files_.run([kept, folders = folders_, json] {
+    *kept = folders->write_report(json);
+    return FileWorker::Then();
+  });
+  disk_hangs_ = !files_.wait(kCloseTime);
+  if (!disk_hangs_ && !*kept) log_.say(LogLevel::kWarning, kept->error().message);
+}
+
 void LocalJob::close(const std::vector<std::string>& lines) {
   for (const std::string& line : lines) router_.announce(line);
   told_to_stop_ = false;
@@ -357,7 +372,7 @@ void LocalJob::close(const std::vector<std::string>& lines) {
     folders->remove_empty();
     return FileWorker::Then();
   });
-  files_.wait(kCloseTime);
+  if (!disk_hangs_) files_.wait(kCloseTime);
 }
 
 void LocalJob::note_stop(const Fact& fact) {

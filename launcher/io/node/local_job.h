@@ -77,6 +77,8 @@ class LocalJob {
 
   // Hands the root cause on to ferrun's own parent, if that asked for it.
   void tell_parent(int attempt, int local_rank, const std::string& description, int status);
+  // Puts it beside the logs of a job that was given a folder for them.
+  void keep_report(const std::string& json);
   // The last call: shows `lines`, flushes, removes empty folders. A signal cuts it short.
   void close(const std::vector<std::string>& lines);
 
@@ -110,6 +112,7 @@ class LocalJob {
   int attempt_ = -1;             // the newest that was prepared
   JobFolders::Attempt streams_;  // of that attempt, until its workers are started
   bool without_error_files_ = false;
+  bool disk_hangs_ = false;  // it was waited for at the end, and that is enough
   UniqueFd return_gate_;  // of an attempt that is being started
   LogRouter router_;
   AgentLog log_;
