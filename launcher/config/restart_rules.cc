@@ -11,7 +11,7 @@
 namespace ferrun {
 namespace {
 
-constexpr int kSignalBase = 128;
+constexpr int kShellSignalBase = 128;
 constexpr int kHighestStatus = 255;
 
 Error malformed(const std::string& item) {
@@ -32,7 +32,7 @@ int exit_status_in(std::string_view word) {
   const std::optional<long> number = parse_integer(word);
   if (number) return *number >= 1 && *number <= kHighestStatus ? static_cast<int>(*number) : 0;
   const int signal = signal_number(word);
-  return signal == 0 ? 0 : kSignalBase + signal;
+  return signal == 0 ? 0 : kShellSignalBase + signal;
 }
 
 Result<ExitRule> parse_exit_rule(const std::string& item) {

@@ -4,11 +4,12 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 #include <string_view>
+#include <utility>
 #include <variant>
 
 #include "common/json_text.h"
 #include "common/printable_text.h"
-#include "common/text.h"
+#include "launcher/config/values.h"
 #include "launcher/logs/log_layout.h"
 #include "rendezvous/coordinator/job_root_cause.h"
 
@@ -155,7 +156,8 @@ std::vector<std::string> EndRecord::torchrun_failure(size_t index, const LocalFa
       "  exitcode  : " + std::to_string(failure.status.torchrun_code()) + " (pid: " + std::to_string(ended.pid) + ")",
       "  error_file: " + (path.empty() ? kNotAvailable : path.string())};
   std::string begin = "  traceback : ";
-  for (const std::string& line : lines_of(torchrun_message(ended.left_behind.evidence.error, failure, ended.pid))) {
+  for (const std::string& line :
+       split_list(torchrun_message(ended.left_behind.evidence.error, failure, ended.pid), '\n')) {
     lines.push_back(std::exchange(begin, "  ") + printable(line));
   }
   return lines;
@@ -166,7 +168,9 @@ std::vector<std::string> EndRecord::torchrun_lines() const {
   std::vector<LocalFailure> failures = done_->failures;
   std::erase_if(failures, [](const LocalFailure& failure) { return failure.kind == FailureKind::kNotStarted; });
   std::ranges::sort(failures, {}, &LocalFailure::local_rank);
-  const std::string title = printable(config_.program.title) + " FAILED";
+  // With --run-path torchrun calls a function of its own, whose name it shows.
+  const std::string name = config_.program.returns_together ? "run_script_path" : printable(config_.program.title);
+  const std::string title = name + " FAILED";
   size_t width = title.size();
   std::vector<std::string> root;
   std::vector<std::string> others;
