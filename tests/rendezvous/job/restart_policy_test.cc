@@ -74,7 +74,7 @@ TEST(RestartDelays, DoubleForEachFailureInARowUpToTheLongest) {
     EXPECT_GE(delay, least);
     EXPECT_LE(delay, least * 5 / 4);
   }
-  for (int times = 0; times < 1000; ++times) EXPECT_LE(delays.next(false, false), 5s * 5 / 4);
+  for (int times = 0; times < 1000; ++times) EXPECT_LE(delays.next(false, false), 6250ms);
 }
 
 TEST(RestartDelays, BeginAnewAfterARoundThatLasted) {
