@@ -358,8 +358,7 @@ void LocalJob::keep_report(const std::string& json) {
     *kept = folders->write_report(json);
     return FileWorker::Then();
   });
-  disk_hangs_ = !files_.wait(kCloseTime);
-  if (!disk_hangs_ && !*kept) log_.say(LogLevel::kWarning, kept->error().message);
+  if (files_.wait(kCloseTime) && !*kept) log_.say(LogLevel::kWarning, kept->error().message);
 }
 
 void LocalJob::close(const std::vector<std::string>& lines) {
@@ -372,7 +371,7 @@ void LocalJob::close(const std::vector<std::string>& lines) {
     folders->remove_empty();
     return FileWorker::Then();
   });
-  if (!disk_hangs_) files_.wait(kCloseTime);
+  files_.wait(kCloseTime);
 }
 
 void LocalJob::note_stop(const Fact& fact) {

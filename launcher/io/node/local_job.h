@@ -112,7 +112,6 @@ class LocalJob {
   int attempt_ = -1;             // the newest that was prepared
   JobFolders::Attempt streams_;  // of that attempt, until its workers are started
   bool without_error_files_ = false;
-  bool disk_hangs_ = false;  // it was waited for at the end, and that is enough
   UniqueFd return_gate_;  // of an attempt that is being started
   LogRouter router_;
   AgentLog log_;
