@@ -52,6 +52,8 @@ class LineSplitter {
 
   // Bytes of the line that has not ended yet.
   size_t held() const { return held_.size(); }
+  // Valid until the next call.
+  std::string_view held_text() const { return held_; }
 
  private:
   static constexpr size_t kKeptCapacity = 16 << 10;

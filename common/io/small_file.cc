@@ -51,7 +51,10 @@ SmallFile read_small_file(const std::filesystem::path& path, size_t most) {
     if (count < 0) return refused(errno);
     if (count == 0) break;
     filled += static_cast<size_t>(count);
-    if (filled > most) return {State::kTooLarge, "", "it has more than " + size_words(most)};
+    if (filled > most) {
+      bytes.resize(most);
+      return {State::kTooLarge, std::move(bytes), "it has more than " + size_words(most)};
+    }
     if (filled == bytes.size()) bytes.resize(std::min(2 * bytes.size(), most + 1));
   }
   bytes.resize(filled);

@@ -19,7 +19,7 @@ struct SmallFile {
     kUnreadable  // the machine refused
   };
   State state = State::kAbsent;
-  std::string bytes;    // all of it; empty unless kRead
+  std::string bytes;    // all of it; of one that is too large as much as the limit allows; else empty
   std::string problem;  // for a person, after the file's name: "it is a folder"; empty for kRead and kAbsent
 };
 

@@ -43,6 +43,16 @@ constexpr std::array kFlags = {
 
     Flag{"max-restarts", 0, kValue, kRestarts, "N", "0", true,
          "How often the whole group is started again after a worker has failed."},
+    Flag{
+        "on-exit", 0, kList, kRestarts, "RULES", "", true,
+        "What follows when the first worker to fail ended so, as in 3=stop,SIGKILL=restart,40-49=spend: the job ends; "
+        "another attempt that costs nothing; one of --max-restarts. oom: out of memory. The first rule that fits counts."},
+    Flag{"restart-delay", 0, kValue, kRestarts, "SECONDS[:MAX]", "0", true,
+         "How long the next attempt waits after a failure; doubled for each failure in a row, up to MAX (300), and a "
+         "random part of up to a quarter more."},
+    Flag{"min-uptime", 0, kValue, kRestarts, "SECONDS", "30", true,
+         "An attempt that has run for so long ends a row of failures. A node that is lost sooner after the start of a "
+         "round spends a restart."},
     Flag{"shutdown-timeout", 0, kValue, kRestarts, "SECONDS", "30", true,
          "Grace between the signal that asks workers to stop and SIGKILL, shared by all of them; 0 kills at once. "
          "Without the option TORCH_ELASTIC_SHUTDOWN_TIMEOUT counts."},
@@ -85,6 +95,10 @@ constexpr std::array kFlags = {
     Flag{"termination-log", 0, kValue, kOutput, "FILE", "", true,
          "Write the root cause of a failure to this file, in at most 4096 bytes; in a pod of Kubernetes "
          "/dev/termination-log without the option. /dev/null: nowhere."},
+    Flag{"log-max-size", 0, kValue, kOutput, "SIZE", "", true,
+         "Exchange a worker's log file for a new one when it has so many bytes, as in 500k, 100M or 2G."},
+    Flag{"log-keep", 0, kValue, kOutput, "N", "4", true,
+         "How many old log files stay of each, as stdout.log.1 (the newest), stdout.log.2 and so on."},
     Flag{"event-log", 0, kValue, kOutput, "FILE", "", true,
          "Append a line of JSON for every change of state of the job and its workers, with its reason."},
     Flag{"event-log-handler",
@@ -97,6 +111,18 @@ constexpr std::array kFlags = {
          "console: torchrun's events, as JSON on stderr; null: none.",
          {},
          "null console"},
+    Flag{"report",
+         0,
+         kValue,
+         kOutput,
+         "STYLE",
+         "ferrun",
+         true,
+         "What a failed job says last: ferrun's report, or the block that torchrun's ChildFailedError shows.",
+         {},
+         "ferrun torchrun"},
+    Flag{"quiet", 0, kSwitch, kOutput, "", "", true,
+         "Say nothing on stderr but errors and the report of a failed job; LOGLEVEL=ERROR is the same."},
     Flag{"verbose", 0, kSwitch, kOutput, "", "", true,
          "Tell on stderr what ferrun does; LOGLEVEL=INFO is the same, DEBUG tells more."},
 
@@ -133,8 +159,6 @@ constexpr std::array kFlags = {
         "coordinator-timeout", 0, kValue, kNodes, "SECONDS", "60", true,
         "How long the agents wait for a coordinator that they have lost. Under one of its own (ferrun coordinator) the "
         "workers run on for this long."},
-    Flag{"min-uptime", 0, kValue, kNodes, "SECONDS", "30", true,
-         "A node that is lost sooner after the start of a round spends a restart."},
     Flag{"scale-interval", 0, kValue, kNodes, "SECONDS", "30", true,
          "Nodes that join disturb a running round at most once in this time."},
     Flag{"state-file", 0, kValue, kNodes, "FILE", "", true, "Where the coordinator keeps what has to survive it."},
@@ -162,6 +186,18 @@ constexpr std::array kFlags = {
     Flag{"devices", 0, kValue, kProcess, "SHARING", "all", true,
          "all: every worker sees all devices. isolate: each sees its own alone, by UUID, and has LOCAL_RANK 0; a MIG "
          "instance is a device."},
+    Flag{
+        "omp",
+        0,
+        kValue,
+        kProcess,
+        "N",
+        "",
+        true,
+        "OMP_NUM_THREADS of the workers: a number, or auto for each worker's share of the cores. Without it that of the "
+        "environment, else 1 where there are several workers.",
+        {},
+        "auto"},
     Flag{"numa-binding", 0, kValue, kProcess, "KIND", "", false,
          "Bind each worker to CPUs near its device: node = those of its NUMA node, socket = of the node's socket, "
          "exclusive = a share of the node's cores, core-complex = cores with one last-level cache."},

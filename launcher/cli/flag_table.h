@@ -11,6 +11,7 @@ namespace ferrun {
 enum class FlagKind {
   kSwitch,  // present or not
   kValue,   // takes one value; the last one given counts
+  kList,    // the same, but those given on one command line count together, as if commas stood between them
 };
 
 // By what the user wants to do; the order is that of --help.

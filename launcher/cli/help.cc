@@ -17,7 +17,7 @@ constexpr size_t kTextColumn = 31;
 std::string left_column(const Flag& flag) {
   std::string text = flag.short_name != 0 ? std::string("  -") + flag.short_name + ", --" : std::string("      --");
   text += flag.name;
-  if (flag.kind == FlagKind::kValue) text += " " + std::string(flag.value_name);
+  if (flag.kind != FlagKind::kSwitch) text += " " + std::string(flag.value_name);
   return text;
 }
 

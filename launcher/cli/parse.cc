@@ -49,11 +49,11 @@ Status read_options(std::vector<std::string> own, const std::vector<const Flag*>
     if (flag.kind == FlagKind::kSwitch) {
       app.add_flag_callback(name, [&options, &flag, name] { options.set(flag.name, RawValue{"1", name}); });
     } else {
-      app.add_option_function<std::string>(name,
-                                           [&options, &flag, name](const std::string& text) {
-                                             options.set(flag.name, RawValue{text, name});
-                                           })
-          ->take_last();
+      CLI::Option* const option =
+          app.add_option_function<std::string>(name, [&options, &flag, name](const std::string& text) {
+            options.set(flag.name, RawValue{text, name});
+          });
+      flag.kind == FlagKind::kList ? option->join(',') : option->take_last();
     }
   }
   std::ranges::reverse(own);  // CLI11 consumes a vector from its back

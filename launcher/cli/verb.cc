@@ -65,8 +65,8 @@ std::vector<const Flag*> flags_of(Verb verb) {
     }
     case Verb::kCoordinator:
       return flags_named({"nnodes", "max-restarts", "rdzv-endpoint", "rdzv-backend", "rdzv-id", "rdzv-conf",
-                          "token-file", "coordinator-timeout", "min-uptime", "scale-interval", "state-file", "verbose",
-                          "help"});
+                          "token-file", "coordinator-timeout", "min-uptime", "on-exit", "restart-delay",
+                          "scale-interval", "state-file", "verbose", "help"});
     case Verb::kStatus: return flags_named({"job", "json", "help"});
     case Verb::kDoctor:
       return flags_named({"rdzv-endpoint", "rdzv-backend", "rdzv-id", "rdzv-conf", "token-file", "local-addr", "iface",

@@ -12,6 +12,7 @@
 #include "launcher/config/job_token.h"
 #include "launcher/config/meeting.h"
 #include "launcher/config/names.h"
+#include "launcher/config/restart_rules.h"
 #include "launcher/config/slurm_step.h"
 #include "launcher/config/worker_count.h"
 
@@ -20,6 +21,14 @@ namespace {
 
 // More than any cluster has: a slip of the finger is caught before it waits for them.
 constexpr long kMostNodes = 1'000'000;
+// Each is renamed at every exchange.
+constexpr int kMostOldLogs = 1000;
+constexpr long kMostThreads = 100'000;
+
+// Where it counts before a variable, or a file, that says the opposite by another option.
+bool on_command_line(const RawOptions& options, const char* name) {
+  return options.on(name) && options.given(name)->origin.starts_with("--");
+}
 
 // Reads each group of options into the configuration. Every method fails with the first bad value that it meets.
 class ConfigBuilder {
@@ -41,7 +50,7 @@ class ConfigBuilder {
          {&ConfigBuilder::read_size, &ConfigBuilder::read_restarts, &ConfigBuilder::read_names,
           &ConfigBuilder::read_meeting, &ConfigBuilder::read_store, &ConfigBuilder::read_output,
           &ConfigBuilder::read_log_level, &ConfigBuilder::read_program, &ConfigBuilder::read_start_method,
-          &ConfigBuilder::read_devices, &ConfigBuilder::read_cpu_binding}) {
+          &ConfigBuilder::read_devices, &ConfigBuilder::read_cpu_binding, &ConfigBuilder::read_threads}) {
       if (Status done = (this->*step)(); !done) return done.error();
     }
     tell_of_ignored_variables();
@@ -102,6 +111,13 @@ class ConfigBuilder {
     const Result<int> restarts = whole_number("max-restarts", 0);
     if (!restarts) return restarts.error();
     config_.max_restarts = *restarts;
+    Result<RestartPolicy> policy = read_restart_policy(options_, facts_.random[1]);
+    if (!policy) return policy.error();
+    config_.restart = std::move(*policy);
+    const RawValue uptime = options_.value("min-uptime");
+    const std::optional<Duration> least = parse_seconds(uptime.text);
+    if (!least) return bad_value(uptime, "expected seconds, 0 or more");
+    config_.min_uptime = *least;
 
     const RawValue interval = options_.value("monitor-interval");
     const std::optional<double> seconds = parse_decimal(interval.text);
@@ -119,6 +135,9 @@ class ConfigBuilder {
     const RawValue style = options_.value("exit-code");
     if (style.text != "cause" && style.text != "torchrun") return bad_value(style, "expected cause or torchrun");
     config_.torchrun_exit_code = style.text == "torchrun";
+    const RawValue report = options_.value("report");
+    if (report.text != "ferrun" && report.text != "torchrun") return bad_value(report, "expected ferrun or torchrun");
+    config_.torchrun_report = report.text == "torchrun";
     return read_stop_signals();
   }
 
@@ -221,6 +240,7 @@ class ConfigBuilder {
     choose_timer_pipe();
     choose_termination_log();
     if (Status read = read_events(); !read) return read;
+    if (Status read = read_rotation(); !read) return read;
     return read_line_filters();
   }
 
@@ -251,6 +271,25 @@ class ConfigBuilder {
     config_.events.console = handler.text == "console";
     config_.events.backend = options_.on("standalone") ? "c10d" : options_.value("rdzv-backend").text;
     config_.events.file = options_.value("event-log").text;
+    return ok_status();
+  }
+
+  Status read_rotation() {
+    OutputConfig& output = config_.output;
+    constexpr size_t kLeast = 4096;
+    const Result<int> keep = whole_number("log-keep", 0);
+    if (!keep) return keep.error();
+    if (*keep > kMostOldLogs) {
+      return bad_value(options_.value("log-keep"), "expected at most " + std::to_string(kMostOldLogs) + " old files");
+    }
+    const RawValue* const most = options_.given("log-max-size");
+    if (most == nullptr || most->text.empty()) return ok_status();
+    const std::optional<size_t> bytes = parse_size(most->text);
+    if (!bytes || *bytes < kLeast) return bad_value(*most, "expected a size of at least 4k, as in 500k, 100M or 2G");
+    output.rotation = {*bytes, *keep};
+    if (output.wants_files() && output.writes_streams()) return ok_status();
+    config_.warnings.push_back(most->origin + "=" + most->text +
+                               ": no worker's output is written to files; see --redirects and --tee");
     return ok_status();
   }
 
@@ -311,6 +350,9 @@ class ConfigBuilder {
   }
 
   Status read_log_level() {
+    if (on_command_line(options_, "quiet") && on_command_line(options_, "verbose")) {
+      return Error{ErrorKind::kUsage, "--quiet excludes --verbose: give one of them"};
+    }
     config_.log_level = log_level_of(options_, facts_.environment);
     return ok_status();
   }
@@ -423,6 +465,33 @@ class ConfigBuilder {
     return ok_status();
   }
 
+  // The same for all, or the share of each: of the CPUs that it is bound to, else of those that ferrun may use.
+  Status read_threads() {
+    const RawValue* const value = options_.given("omp");
+    if (value == nullptr) return ok_status();
+    const auto workers = static_cast<size_t>(config_.workers);
+    if (value->text != "auto") {
+      const std::optional<long> threads = parse_integer(value->text);
+      if (!threads || *threads < 1 || *threads > kMostThreads) {
+        return bad_value(*value, "expected auto, or a number of threads, 1 or more");
+      }
+      config_.omp_threads.assign(workers, static_cast<int>(*threads));
+      return ok_status();
+    }
+    if (config_.cpus.empty()) {
+      const int cores = facts_.usable_cores();
+      config_.omp_threads.assign(workers, std::max(1, cores / config_.workers));
+      config_.notes.push_back("each worker has " + std::to_string(config_.omp_threads.front()) + " of the " +
+                              std::to_string(cores) + " cores for its OpenMP threads");
+      return ok_status();
+    }
+    for (const WorkerCpus& own : config_.cpus) {
+      const auto sharers = std::ranges::count(config_.cpus, own.cpus, &WorkerCpus::cpus);
+      config_.omp_threads.push_back(std::max(1, static_cast<int>(own.cpus.size()) / static_cast<int>(sharers)));
+    }
+    return ok_status();
+  }
+
   // Of torchrun's agent: what is set there is expected to do something.
   void tell_of_ignored_variables() {
     struct Ignored {
@@ -447,11 +516,13 @@ class ConfigBuilder {
   void set_job_wide_variables() {
     Environment& environment = config_.environment;
     // As torchrun, and its reason: without it every worker's thread pool takes all cores.
-    if (config_.workers > 1 && !environment.contains("OMP_NUM_THREADS")) {
+    if (config_.omp_threads.empty() && config_.workers > 1 && !environment.contains("OMP_NUM_THREADS")) {
       environment.set("OMP_NUM_THREADS", "1");
       config_.notes.push_back("OMP_NUM_THREADS is not set: it is 1 for each of the " + std::to_string(config_.workers) +
                               " workers");
     }
+    // A fork template reads it before it is forked.
+    if (!config_.omp_threads.empty()) environment.set("OMP_NUM_THREADS", std::to_string(config_.omp_threads.front()));
     if (!environment.contains("TORCH_NCCL_ASYNC_ERROR_HANDLING")) {
       environment.set("TORCH_NCCL_ASYNC_ERROR_HANDLING", "1");
     }
@@ -489,6 +560,9 @@ Result<JobConfig> make_job_config(const CommandLine& line, const HostFacts& fact
 LogLevel log_level_of(const RawOptions& options, const Environment& environment) {
   std::string level = environment.get_or("LOGLEVEL", "");
   std::ranges::transform(level, level.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  if (options.on("quiet") && !(on_command_line(options, "verbose") && !on_command_line(options, "quiet"))) {
+    return LogLevel::kError;
+  }
   if (level == "DEBUG" || level == "NOTSET") return LogLevel::kDebug;
   if (level == "INFO" || options.on("verbose")) return LogLevel::kInfo;
   if (level == "ERROR" || level == "CRITICAL") return LogLevel::kError;

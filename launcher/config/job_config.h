@@ -20,7 +20,9 @@
 #include "launcher/config/rendezvous_config.h"
 #include "launcher/config/stop_rules.h"
 #include "launcher/config/values.h"
+#include "launcher/logs/log_rotation.h"
 #include "launcher/workers/spawn_request.h"
+#include "rendezvous/job/restart_policy.h"
 
 namespace ferrun {
 
@@ -37,6 +39,7 @@ struct OutputConfig {
   std::vector<StreamSet> tee;               // by local rank
   std::optional<std::vector<int>> console;  // the local ranks shown on the terminal; none: all
   std::string prefix_template;
+  LogRotation rotation;  // of workers' log files
   // Lines of teed streams with one of these texts are kept in a file of their own as well.
   struct LineFilters {
     std::vector<std::string> out;
@@ -63,8 +66,11 @@ struct JobConfig {
   std::string run_id;
   std::string launch_id;  // unique for this launch, the same through its restarts; sorts by start time
   int max_restarts = 0;
+  RestartPolicy restart;
+  Duration min_uptime = std::chrono::seconds(30);
   StopRules stop;
   bool torchrun_exit_code = false;
+  bool torchrun_report = false;
 
   Program program;
   bool expand_local_rank = false;
@@ -76,6 +82,8 @@ struct JobConfig {
   std::string device_variable = "CUDA_VISIBLE_DEVICES";
   // For each local rank the CPUs that it may run on; empty without --numa-binding.
   std::vector<WorkerCpus> cpus;
+  // OMP_NUM_THREADS by local rank; empty without --omp.
+  std::vector<int> omp_threads;
 
   Meeting meeting;                             // on one node
   std::optional<RendezvousConfig> rendezvous;  // with several nodes

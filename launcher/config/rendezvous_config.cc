@@ -10,6 +10,7 @@
 #include "common/text.h"
 #include "launcher/config/job_token.h"
 #include "launcher/config/rendezvous_conf.h"
+#include "launcher/config/restart_rules.h"
 #include "rendezvous/wire/handshake.h"
 
 namespace ferrun {
@@ -174,6 +175,9 @@ class RendezvousReader {
       return bad_value(value, "expected a whole number, 0 or more");
     }
     config_.coordinator.max_restarts = static_cast<int>(*number);
+    Result<RestartPolicy> policy = read_restart_policy(options_, facts_.random[1]);
+    if (!policy) return policy.error();
+    config_.coordinator.restart = std::move(*policy);
     return ok_status();
   }
 
@@ -196,10 +200,13 @@ class RendezvousReader {
       return least == most ? std::to_string(most) : std::to_string(least) + ":" + std::to_string(most);
     };
     const CoordinatorConfig& job = config_.coordinator;
+    const std::string on_exit = options_.value("on-exit").text;
     config_.coordinator.terms = {{"--nnodes", range(job.min_nodes, job.max_nodes)},
                                  {"--max-restarts", std::to_string(job.max_restarts)},
                                  {"--coordinator-timeout", seconds_number(config_.member.coordinator_timeout)},
                                  {"--min-uptime", seconds_number(job.min_uptime)},
+                                 {"--on-exit", on_exit.empty() ? "none" : on_exit},
+                                 {"--restart-delay", options_.value("restart-delay").text},
                                  {"--scale-interval", seconds_number(job.scale_interval)},
                                  {"--rdzv-conf last_call_timeout", seconds_number(job.last_call)},
                                  {"--rdzv-conf close_timeout", seconds_number(job.close_timeout)},

@@ -78,6 +78,21 @@ std::optional<Duration> parse_seconds(std::string_view text) {
   return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(*seconds));
 }
 
+std::optional<size_t> parse_size(std::string_view text) {
+  text = strip(text);
+  int shift = 0;
+  if (!text.empty()) {
+    const size_t unit = std::string_view("kMG").find(text.back() == 'K' ? 'k' : text.back());
+    if (unit != std::string_view::npos) {
+      shift = 10 * (static_cast<int>(unit) + 1);
+      text.remove_suffix(1);
+    }
+  }
+  const std::optional<long> number = parse_integer(text);
+  if (!number || *number < 1 || *number > (1L << 50) >> shift) return std::nullopt;
+  return static_cast<size_t>(*number) << shift;
+}
+
 Result<NodeRange> parse_node_range(const std::string& text) {
   const std::vector<std::string> parts = split_list(text, ':');
   const std::optional<long> least = parse_integer(parts.front());

@@ -20,6 +20,8 @@ std::optional<long> parse_integer(std::string_view text);
 std::optional<double> parse_decimal(std::string_view text);
 // A finite decimal number of seconds, 0 to a million.
 std::optional<Duration> parse_seconds(std::string_view text);
+// Bytes: a whole number, 1 or more, with k, M or G for powers of 1024 behind it.
+std::optional<size_t> parse_size(std::string_view text);
 
 struct NodeRange {
   long least = 1;

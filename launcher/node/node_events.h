@@ -147,7 +147,8 @@ struct NodeDone {
   std::optional<int> failed_local_rank;
   std::string failure;  // "rank 5 (local_rank 1, pid 4711) exited with code 3": when it wrote no error file
   int failure_status = 0;
-  bool abandoned = false;  // the sentinel died: nothing is worth waiting for
+  std::vector<LocalFailure> failures;  // this node's own, of the last attempt; unless all went well
+  bool abandoned = false;              // the sentinel died: nothing is worth waiting for
 };
 
 // PrepareAttempt asks for the folders and, when told so, the template; the store of a round is OpenStore's. It comes as

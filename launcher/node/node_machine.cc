@@ -46,7 +46,9 @@ NodeMachine::Rounds NodeMachine::rounds_of(const NodeConfig& config, TimePoint n
   if (!config.solo) return Rounds(std::in_place_type<MemberMachine>, config.member, now);
   const MemberConfig& node = config.member;
   return Rounds(std::in_place_type<SoloRounds>,
-                SoloConfig{node.agent, node.host, node.workers, node.role, node.max_restarts, config.launch_id}, now);
+                SoloConfig{node.agent, node.host, node.workers, node.role, node.max_restarts, config.launch_id,
+                           config.restart, config.min_uptime},
+                now);
 }
 
 void NodeMachine::step(const NodeEvent& event, TimePoint now) {
@@ -409,6 +411,7 @@ void NodeMachine::carry_out(const MemberDone& told, TimePoint) {
   node.stopped = stopped_workers();
   node.hints = hints();
   done.lines = job_report(told.end, node);
+  if (told.end.kind != JobEnd::Kind::kSuccess) done.failures = failures_;
   if (told.end.kind == JobEnd::Kind::kFailed && !failures_.empty()) {
     const auto own = std::ranges::find_if(failures_, explains_itself, &LocalFailure::kind);
     const LocalFailure& first = own == failures_.end() ? failures_.front() : *own;

@@ -32,7 +32,9 @@ struct NodeConfig {
   MemberConfig member;  // `member.workers` is the size of every group
   bool solo = false;    // a job of one node: of `member` only agent, host, workers, role and restarts count
   StopRules stop;
-  std::string launch_id;       // of such a job
+  std::string launch_id;  // of such a job
+  RestartPolicy restart;  // likewise
+  Duration min_uptime = std::chrono::seconds(30);
   bool with_template = false;  // whether ranks are forked from a template
   bool torchrun_exit_code = false;
   bool python = false;  // the program is Python's: most of these want the store

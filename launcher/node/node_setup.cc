@@ -21,6 +21,8 @@ NodeConfig node_config(const JobConfig& config, std::vector<std::string> address
   node.member.workers = config.workers;
   node.member.role = config.role;
   node.member.max_restarts = config.max_restarts;
+  node.restart = config.restart;
+  node.min_uptime = config.min_uptime;
   node.stop = config.stop;
   node.with_template = config.start_method != StartMethod::kSpawn;
   node.torchrun_exit_code = config.torchrun_exit_code;

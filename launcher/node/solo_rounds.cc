@@ -5,26 +5,19 @@
 
 #include "launcher/workers/worker_environment.h"
 #include "rendezvous/job/job_status.h"
+#include "rendezvous/job/wording.h"
 
 namespace ferrun {
 namespace {
 
 constexpr int kSignalBase = 128;  // as a shell counts
 
-// A program that cannot be executed cannot be executed the next time either; a machine that refused may not refuse
-// again.
-bool never_runs(const FailureSighting& cause) {
-  return cause.failure.kind == FailureKind::kNotStarted && cause.failure.status.code() == kExitUsage;
-}
-
-std::string starting_again(int left) {
-  return "starting all workers again (" + std::to_string(left) + (left == 1 ? " restart left)" : " restarts left)");
-}
+std::string restarts_text(int left) { return std::to_string(left) + (left == 1 ? " restart left" : " restarts left"); }
 
 }  // namespace
 
 SoloRounds::SoloRounds(SoloConfig config, TimePoint now)
-    : config_(std::move(config)), now_(now), began_(now), changed_at_(now) {
+    : config_(std::move(config)), now_(now), began_(now), delays_(config_.restart), changed_at_(now) {
   open("");
 }
 
@@ -41,6 +34,7 @@ void SoloRounds::open(const std::string& reason) {
   changed_at_ = began_ = now_;
   failures_.clear();
   start_error_.clear();
+  held_until_.reset();
   effects_.emplace_back(OpenStore{round_, {}});
 }
 
@@ -81,15 +75,34 @@ void SoloRounds::on(const WorkersGone& event) {
     failures_.push_back(sight("", 0, unknown, now_, Duration::zero(), began_));
   }
   const FailureSighting& cause = failures_[find_root_cause(failures_).cause];
-  if (never_runs(cause) || restarts_left() <= 0) return finish(failed());
-  restart(cause);
+  switch (config_.restart.after(cause.failure)) {
+    case OnExit::kStop: return finish(failed());
+    case OnExit::kRestart: return restart(cause);
+    case OnExit::kSpend:
+      if (is_final(cause.failure) || restarts_left() <= 0) return finish(failed());
+      ++restarts_;
+      restart(cause);
+  }
 }
 
 void SoloRounds::restart(const FailureSighting& cause) {
+  const ExitRule* const rule = config_.restart.rule_for(cause.failure);
+  const bool is_free = rule != nullptr && rule->then == OnExit::kRestart;
+  const Duration delay = delays_.next(cause.latest - began_ >= config_.min_uptime, is_free);
   const std::string what = headline(cause);
-  ++restarts_;
-  effects_.emplace_back(RendezvousSay{RendezvousLevel::kWarning, what + "; " + starting_again(restarts_left())});
-  open(what);
+  effects_.emplace_back(RendezvousSay{
+      RendezvousLevel::kWarning,
+      what + "; starting all workers again" + (delay > Duration::zero() ? " in " + in_words(delay) : "") + " (" +
+          (is_free ? "--on-exit=" + rule->text : restarts_text(restarts_left())) + ")"});
+  if (delay == Duration::zero()) return open(what);
+  phase_ = Phase::kHeldBack;
+  reason_ = what;
+  changed_at_ = now_;
+  held_until_ = now_ + delay;
+}
+
+void SoloRounds::on(const MemberDeadline&) {
+  if (held_until_ && now_ >= *held_until_) open(reason_);
 }
 
 JobEnd SoloRounds::failed() const {
@@ -99,7 +112,10 @@ JobEnd SoloRounds::failed() const {
   if (cause.failure.kind == FailureKind::kNotStarted && !start_error_.empty()) {
     return {JobEnd::Kind::kRefused, status, {start_error_}};
   }
-  return {JobEnd::Kind::kFailed, status, describe(failures_, root)};
+  JobEnd end{JobEnd::Kind::kFailed, status, describe(failures_, root)};
+  const ExitRule* const rule = config_.restart.rule_for(cause.failure);
+  if (rule != nullptr && rule->then == OnExit::kStop) end.report.push_back(no_restart_line(*rule));
+  return end;
 }
 
 // What had failed before is told as well.
@@ -112,15 +128,16 @@ JobEnd SoloRounds::stopped() const {
 
 void SoloRounds::on(const LeaveAsked& event) {
   const std::string name = signal_name(event.signal);
+  const bool nothing_runs = phase_ == Phase::kOpening || phase_ == Phase::kHeldBack;
   if (event.now) {
-    if (phase_ == Phase::kOpening) return finish(stopped());
+    if (nothing_runs) return finish(stopped());
     effects_.emplace_back(KillWorkers{round_, "got " + name + " again"});
     return;
   }
   if (stop_signal_ != 0) return;
   stop_signal_ = event.signal;
   changed_at_ = now_;
-  if (phase_ == Phase::kOpening) return finish(stopped());
+  if (nothing_runs) return finish(stopped());
   phase_ = Phase::kStopping;
   effects_.emplace_back(StopWorkers{round_, StopKind::kEnd, event.signal, "got " + name});
 }
@@ -128,9 +145,9 @@ void SoloRounds::on(const LeaveAsked& event) {
 void SoloRounds::on(const CannotTakePart& event) { finish(event.end); }
 
 void SoloRounds::on(const StatusAsked& event) {
-  constexpr const char* kPhases[] = {"preparing", "running", "stopping", "done"};
+  constexpr const char* kPhases[] = {"preparing", "running", "stopping", "gathering", "done"};
   constexpr NodeState kStates[] = {NodeState::kPreparing, NodeState::kRunning, NodeState::kStopping,
-                                   NodeState::kFinished};
+                                   NodeState::kWaiting, NodeState::kFinished};
   JobStatus status;
   status.told_by = "the agent on " + config_.host;
   status.launch_id = config_.launch_id;
@@ -155,12 +172,14 @@ void SoloRounds::on(const StatusAsked& event) {
 
 std::string SoloRounds::what_happens() const {
   if (phase_ == Phase::kOpening) return "the workers' store is being opened";
+  if (held_until_) return "the next attempt begins in " + in_words(*held_until_ - now_) + " (--restart-delay)";
   if (phase_ != Phase::kStopping) return "all workers of round " + to_string(round_) + " run";
   return stop_signal_ != 0 ? "it got " + signal_name(stop_signal_) : "a worker failed";
 }
 
 void SoloRounds::finish(JobEnd end) {
   phase_ = Phase::kDone;
+  held_until_.reset();
   effects_.emplace_back(CloseStore{});
   effects_.emplace_back(MemberDone{std::move(end)});
 }

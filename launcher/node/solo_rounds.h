@@ -1,9 +1,11 @@
 // The rounds of a job of one node: what the member machine is for a job of several, without a coordinator and without a
-// socket. Each round has an empty store of its own; a failure spends a restart; the end is the job's.
+// socket. Each round has an empty store of its own; a failure spends a restart, unless a rule of --on-exit says
+// otherwise; the end is the job's.
 //
 //   kOpening ──store──► kRunning ──all 0──────────────► kDone (success)
 //      ▲                   │ failure, stop
-//      └──restart left── kStopping ──none left, stop──► kDone
+//      ├──restart──────  kStopping ──none left, stop──► kDone
+//      └── kHeldBack ◄─────┘ restart after --restart-delay
 //
 // It takes the member machine's events and asks with its effects, so that whoever runs workers for the one runs them
 // for the other. Pure: same events at the same times, same effects. Owned by the node machine.
@@ -16,6 +18,7 @@
 
 #include "common/time.h"
 #include "rendezvous/coordinator/job_root_cause.h"
+#include "rendezvous/job/restart_policy.h"
 #include "rendezvous/member/member_events.h"
 
 namespace ferrun {
@@ -27,6 +30,8 @@ struct SoloConfig {
   std::string role = "default";
   int max_restarts = 0;
   std::string launch_id;
+  RestartPolicy restart;
+  Duration min_uptime = std::chrono::seconds(30);  // a round that has run for so long ends a row of failures
 };
 
 class SoloRounds {
@@ -36,13 +41,14 @@ class SoloRounds {
 
   // Total: what does not concern a job of one node, or belongs to another round, is passed over.
   void step(const MemberEvent& event, TimePoint now);
-  std::optional<TimePoint> next_deadline() const { return std::nullopt; }
+  // MemberDeadline is due then.
+  std::optional<TimePoint> next_deadline() const { return held_until_; }
   std::vector<MemberEffect> take_effects() { return std::exchange(effects_, {}); }
   bool done() const { return phase_ == Phase::kDone; }
   int restarts_left() const { return config_.max_restarts - restarts_; }
 
  private:
-  enum class Phase { kOpening, kRunning, kStopping, kDone };
+  enum class Phase { kOpening, kRunning, kStopping, kHeldBack, kDone };
 
   void on(const StoreOpened& event);
   void on(const StoreNotOpened& event);
@@ -52,6 +58,7 @@ class SoloRounds {
   void on(const LeaveAsked& event);
   void on(const CannotTakePart& event);
   void on(const StatusAsked& event);
+  void on(const MemberDeadline& event);
   template <typename Event>
   void on(const Event&) {}  // of a coordinator
 
@@ -70,7 +77,9 @@ class SoloRounds {
   RoundId round_{1, 0};
   TimePoint began_;
   int restarts_ = 0;
-  std::string reason_;  // why the round began
+  RestartDelays delays_;
+  std::optional<TimePoint> held_until_;  // while kHeldBack
+  std::string reason_;                   // why the round began
   TimePoint changed_at_;
   std::vector<FailureSighting> failures_;  // of the round
   std::string start_error_;                // why its program never ran

@@ -1,8 +1,14 @@
 #include "launcher/report/error_file.h"
 
+#include <cxxabi.h>
+
+#include <cctype>
 #include <charconv>
+#include <cstdlib>
+#include <memory>
 #include <nlohmann/json.hpp>
 
+#include "common/json_beginning.h"
 #include "common/json_text.h"
 
 namespace ferrun {
@@ -48,6 +54,24 @@ bool is_structured(const json& root) {
   return root.is_object() && root.contains("message") && root["message"].is_object();
 }
 
+// Frames of a crash name functions as the linker does, since nothing else can be done while a process crashes.
+std::string with_readable_names(const std::string& callstack) {
+  std::string text;
+  size_t from = 0;
+  for (size_t at = callstack.find("_Z"); at != std::string::npos; at = callstack.find("_Z", from)) {
+    const auto is_of_name = [](unsigned char c) { return std::isalnum(c) != 0 || c == '_' || c == '.' || c == '$'; };
+    size_t end = at;
+    while (end < callstack.size() && is_of_name(static_cast<unsigned char>(callstack[end]))) ++end;
+    const std::string name = callstack.substr(at, end - at);
+    int failed = 0;
+    const std::unique_ptr<char, decltype(&std::free)> readable(
+        abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &failed), &std::free);
+    text.append(callstack, from, at - from).append(failed == 0 ? readable.get() : name.c_str());
+    from = end;
+  }
+  return text.append(callstack, from);
+}
+
 }  // namespace
 
 ErrorFile parse_error_file(const std::optional<std::string>& bytes) {
@@ -67,10 +91,17 @@ ErrorFile parse_error_file(const std::optional<std::string>& bytes) {
   if (!message.is_object()) return unreadable("its \"message\" is neither text nor an object");
   file.message = text_in(message, "message");
   if (const auto extra = message.find("extraInfo"); extra != message.end() && extra->is_object()) {
-    file.callstack = text_in(*extra, "py_callstack");
+    file.callstack = with_readable_names(text_in(*extra, "py_callstack"));
     file.timestamp = number_in(*extra, "timestamp");
   }
   return file;
+}
+
+ErrorFile parse_error_beginning(const std::string& bytes) {
+  ErrorFile file = parse_error_file(completed_json(bytes));
+  file.is_beginning = true;
+  if (file.state == ErrorFile::State::kRead) return file;
+  return unreadable("its beginning is that of no error file");
 }
 
 std::string error_file_for_parent(const std::optional<std::string>& bytes, const std::string& description,

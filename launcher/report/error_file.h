@@ -21,6 +21,7 @@ struct ErrorFile {
   };
   Cause cause = Cause::kUnsaid;
   std::string problem;
+  bool is_beginning = false;        // of a file that is too large to be read whole
   std::string message;              // "ValueError: bad label"
   std::string callstack;            // the traceback; empty in the simple form
   std::optional<double> timestamp;  // seconds since 1970, by the worker's clock
@@ -32,6 +33,8 @@ struct ErrorFile {
 // and in both, beside "message", what only ferrun looks at: "ferrun": {"kind": "own"} or {"kind": "lost_peer"}.
 // Never fails: what cannot be read is kUnreadable.
 ErrorFile parse_error_file(const std::optional<std::string>& bytes);
+// The same of the beginning of a file that is too large. A member whose value has not begun by its end is not there.
+ErrorFile parse_error_beginning(const std::string& bytes);
 
 // The worker's error file as ferrun hands it to its own parent (its own TORCHELASTIC_ERROR_FILE): with the exit code
 // added in the structured form, as torchrun does. A file that cannot be read, or none, is replaced by `description`.

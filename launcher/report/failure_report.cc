@@ -1,5 +1,7 @@
 #include "launcher/report/failure_report.h"
 
+#include <algorithm>
+
 #include "common/printable_text.h"
 
 namespace ferrun {
@@ -7,6 +9,8 @@ namespace {
 
 constexpr size_t kMessageLines = 20;
 constexpr size_t kStackLines = 40;
+constexpr size_t kCrashFrames = 16;
+constexpr const char* kFirstFrame = "#0 ";
 
 // The newest `most` lines, each indented; says how many were left out.
 void append_block(std::vector<std::string>& out, const std::vector<std::string>& lines, size_t most) {
@@ -15,7 +19,16 @@ void append_block(std::vector<std::string>& out, const std::vector<std::string>&
   for (size_t at = skipped; at < lines.size(); ++at) out.push_back("    " + printable(lines[at]));
 }
 
-// What the error file says. Its traceback only where no stderr shows the same.
+// The first `most` lines.
+void append_beginning(std::vector<std::string>& out, const char* title, const std::vector<std::string>& lines,
+                      size_t most) {
+  out.emplace_back(title);
+  for (size_t at = 0; at < std::min(lines.size(), most); ++at) out.push_back("    " + printable(lines[at]));
+  if (lines.size() > most) out.push_back("    (" + std::to_string(lines.size() - most) + " lines more)");
+}
+
+// What the error file says. Its traceback only where no stderr shows the same; that of a crash (ferrun::client), which
+// nothing else shows and whose first frame says most, always.
 void append_error(std::vector<std::string>& out, const ErrorFile& error, bool has_stderr) {
   if (error.state == ErrorFile::State::kUnreadable) {
     out.push_back("  error:  its error file cannot be read: " + error.problem);
@@ -25,10 +38,15 @@ void append_error(std::vector<std::string>& out, const ErrorFile& error, bool ha
   if (message.size() <= 1) {
     out.push_back("  error:  " +
                   (message.empty() ? "(its error file holds an empty message)" : printable(message.front())));
+  } else if (error.is_beginning) {
+    append_beginning(out, "  error:", message, kMessageLines);
   } else {
     out.push_back("  error:");
     append_block(out, message, kMessageLines);
   }
+  if (error.is_beginning) out.push_back("    (its error file is too large to be read whole: this is its beginning)");
+  if (error.callstack.starts_with(kFirstFrame))
+    return append_beginning(out, "  backtrace:", lines_of(error.callstack), kCrashFrames);
   if (has_stderr || error.callstack.empty()) return;
   out.push_back("  traceback:");
   append_block(out, lines_of(error.callstack), kStackLines);

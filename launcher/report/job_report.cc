@@ -6,6 +6,7 @@
 #include "common/printable_text.h"
 #include "common/text.h"
 #include "launcher/report/failure_report.h"
+#include "rendezvous/job/restart_policy.h"
 
 namespace ferrun {
 namespace {
@@ -51,7 +52,8 @@ std::vector<std::string> failure(const std::vector<std::string>& report, const N
   lines.push_back(std::string(kJobRuleWidth, '-'));
   std::ranges::move(printable_lines(report), std::back_inserter(lines));
   lines.insert(lines.end(), node.hints.begin(), node.hints.end());
-  if (!stopped) lines.push_back(restarts_hint(node.max_restarts));
+  const bool by_rule = !report.empty() && report.back().starts_with(kNoRestartLabel);
+  if (!stopped && !by_rule) lines.push_back(restarts_hint(node.max_restarts));
   lines.push_back(std::string(kJobRuleWidth, '='));
   return lines;
 }

@@ -42,6 +42,9 @@ Environment worker_environment(const JobConfig& config, const WorkerPlace& place
   if (!place.interface.empty() && !environment.contains("GLOO_SOCKET_IFNAME")) {
     environment.set("GLOO_SOCKET_IFNAME", place.interface);
   }
+  if (!config.omp_threads.empty()) {
+    set("OMP_NUM_THREADS", config.omp_threads[static_cast<size_t>(place.local_rank)]);
+  }
   if (own_device) environment.set(config.device_variable, config.own_device[static_cast<size_t>(place.local_rank)]);
   return environment;
 }

@@ -7,6 +7,7 @@
 
 #include "common/time.h"
 #include "rendezvous/job/ids.h"
+#include "rendezvous/job/restart_policy.h"
 #include "rendezvous/wire/messages.h"
 
 namespace ferrun {
@@ -32,6 +33,7 @@ struct CoordinatorConfig {
   Duration close_timeout = std::chrono::seconds(30);
   Duration scale_interval = std::chrono::seconds(30);
   Duration min_uptime = std::chrono::seconds(30);
+  RestartPolicy restart;
   Duration loss_window = std::chrono::minutes(10);
   int losses_to_bar = 3;
   Duration first_bar = std::chrono::seconds(10);

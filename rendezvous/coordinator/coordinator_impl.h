@@ -136,6 +136,7 @@ struct CoordinatorMachine::Impl {
   void begin_stop(StopKind kind, const std::string& reason, bool cause_wanted);
   void advance_stop();
   void decide_cause();
+  void restart(const StopInquiry::Verdict& verdict);
 
   // --- coordinator_loss.cc ---
   void on(const PeerLost& event);
@@ -193,6 +194,7 @@ struct CoordinatorMachine::Impl {
   std::optional<RoundRoster> round_;             // none after a preparation that failed
   std::optional<RoundPreparation> preparation_;  // while kPreparing
   RunningRound running_;
+  RestartDelays delays_;
   std::optional<StopInquiry> stopping_;  // while kStopping
   std::optional<Takeover> takeover_;
   std::optional<JobClosing> closing_;  // from kClosing on, if the job has ended

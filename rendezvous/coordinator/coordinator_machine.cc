@@ -46,6 +46,7 @@ CoordinatorMachine::Impl::Impl(CoordinatorConfig config, std::optional<Coordinat
       announcer_(now),
       gathering_({config_.min_nodes, config_.max_nodes, config_.last_call}),
       running_({static_cast<size_t>(config_.max_nodes), config_.scale_interval}),
+      delays_(config_.restart),
       last_change_at_(now) {
   if (saved) take_over(*saved);
   if (!closing_) claim_incarnation();

@@ -106,16 +106,25 @@ void CoordinatorMachine::Impl::advance_stop() {
 }
 
 void CoordinatorMachine::Impl::decide_cause() {
-  StopInquiry::Verdict verdict = stopping_->decide(record_.restarts_left());
+  StopInquiry::Verdict verdict = stopping_->decide(config_.restart, record_.restarts_left());
   last_change_ = verdict.cause;
   switch (verdict.kind) {
     case StopInquiry::Verdict::Kind::kNextRound: return;
-    case StopInquiry::Verdict::Kind::kRestart:
-      record_.spend_restart();
-      return say(RendezvousLevel::kWarning, last_change_ + "; restart " + std::to_string(record_.restarts()) + " of " +
-                                                std::to_string(config_.max_restarts));
+    case StopInquiry::Verdict::Kind::kRestart: return restart(verdict);
     case StopInquiry::Verdict::Kind::kFailed: return close(std::move(verdict.end));
   }
+}
+
+void CoordinatorMachine::Impl::restart(const StopInquiry::Verdict& verdict) {
+  const bool is_free = !verdict.rule.empty();
+  if (!is_free) record_.spend_restart();
+  const Duration delay = delays_.next(verdict.lasted, is_free);
+  if (delay > Duration::zero()) gathering_.hold_back(now_ + delay);
+  const std::string cost =
+      is_free ? "it is started again (--on-exit=" + verdict.rule + ")"
+              : "restart " + std::to_string(record_.restarts()) + " of " + std::to_string(config_.max_restarts);
+  say(RendezvousLevel::kWarning,
+      last_change_ + "; " + cost + (delay > Duration::zero() ? ", in " + in_words(delay) : ""));
 }
 
 }  // namespace ferrun

@@ -53,9 +53,7 @@ RoundDecision wait_for_more(const Gathering& nodes) {
   return wait(std::move(why));
 }
 
-}  // namespace
-
-RoundDecision decide_round(const Gathering& nodes, TimePoint now) {
+RoundDecision decide_by_nodes(const Gathering& nodes, TimePoint now) {
   if (auto decision = wait_for_old_workers(nodes, now)) return *decision;
   if (auto decision = wait_for_calm(nodes, now)) return *decision;
   const size_t least = static_cast<size_t>(nodes.min_nodes);
@@ -73,6 +71,15 @@ RoundDecision decide_round(const Gathering& nodes, TimePoint now) {
   const std::string whom = more == 1 ? "1 more node" : "up to " + std::to_string(more) + " more nodes";
   if (!nodes.last_call_end) return wait("last call for " + whom);
   return wait("last call: " + in_words(*nodes.last_call_end - now) + " left for " + whom, nodes.last_call_end);
+}
+
+}  // namespace
+
+RoundDecision decide_round(const Gathering& nodes, TimePoint now) {
+  RoundDecision decision = decide_by_nodes(nodes, now);
+  if (!decision.form || !nodes.held_until || now >= *nodes.held_until) return decision;
+  return wait("the next attempt begins in " + in_words(*nodes.held_until - now) + " (--restart-delay)",
+              nodes.held_until);
 }
 
 }  // namespace ferrun

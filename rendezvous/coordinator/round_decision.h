@@ -32,6 +32,7 @@ struct Gathering {
   std::optional<TimePoint> settle_end;     // after a goodbye by signal: others may follow
   std::string settle;                      // while settle_end is set: who left
   std::optional<TimePoint> last_call_end;  // once min_nodes are ready
+  std::optional<TimePoint> held_until;     // after a failure: --restart-delay
 };
 
 struct RoundDecision {

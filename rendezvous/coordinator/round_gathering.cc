@@ -18,6 +18,7 @@ void RoundGathering::wait_for(std::string what, std::optional<TimePoint> until) 
 
 void RoundGathering::note_start() {
   last_call_end_.reset();
+  held_until_.reset();
   last_failure_.clear();
 }
 
@@ -29,6 +30,7 @@ Gathering& RoundGathering::complete(Gathering& nodes) const {
   nodes.min_nodes = limits_.min_nodes;
   nodes.max_nodes = limits_.max_nodes;
   nodes.last_call_end = last_call_end_;
+  nodes.held_until = held_until_;
   return nodes;
 }
 

@@ -23,6 +23,8 @@ class RoundGathering {
   bool step(Gathering nodes, TimePoint now, TimePoint judged);
   // A round may begin, but for something that nodes have no part in.
   void wait_for(std::string what, std::optional<TimePoint> until = std::nullopt);
+  // No round begins before: --restart-delay after a failure.
+  void hold_back(TimePoint until) { held_until_ = until; }
   void note_start();
   void note_failed_start(const std::string& reason) { last_failure_ = reason; }
 
@@ -40,6 +42,7 @@ class RoundGathering {
   Limits limits_;
   RoundDecision decision_;
   std::optional<TimePoint> last_call_end_;
+  std::optional<TimePoint> held_until_;
   std::string last_failure_;
 };
 

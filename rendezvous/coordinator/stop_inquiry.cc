@@ -11,12 +11,6 @@ namespace {
 // Beyond these, failures of one round keep their first line only.
 constexpr size_t kReportsKept = 256;
 
-// A program that cannot be executed cannot be executed the next time either; a machine that refused may not refuse
-// again.
-bool is_final(const LocalFailure& failure) {
-  return failure.kind == FailureKind::kNotStarted && failure.status.code() == kExitUsage;
-}
-
 }  // namespace
 
 StopInquiry::StopInquiry(const Limits& limits, StopKind kind, std::string reason, bool cause_wanted,
@@ -122,21 +116,26 @@ TimePoint StopInquiry::cause_deadline() const {
   return began_ + (explained_ ? limits_.cause_wait : std::max(limits_.cause_wait + kLastWords, limits_.loss));
 }
 
-// Losses cost nothing when the round had been running for a while; failures always cost a restart.
-StopInquiry::Verdict StopInquiry::decide(bool restarts_left) {
+// Losses cost nothing when the round had been running for a while; failures cost a restart, unless a rule of --on-exit
+// says otherwise.
+StopInquiry::Verdict StopInquiry::decide(const RestartPolicy& policy, bool restarts_left) {
   cause_wanted_ = false;
   const JobRootCause root = find_root_cause(sightings_);
   const FailureSighting& cause = sightings_[root.cause];
   const LocalFailure& failure = cause.failure;
-  Verdict verdict{Verdict::Kind::kNextRound, headline(cause), {}};
+  Verdict verdict{Verdict::Kind::kNextRound, headline(cause), !is_young_, {}, {}};
   if (failure.kind == FailureKind::kLostNode && !is_young_) return verdict;
-  if (restarts_left && !is_final(failure)) {
+  const ExitRule* const rule = policy.rule_for(failure);
+  const OnExit then = rule == nullptr ? OnExit::kSpend : rule->then;
+  if (then == OnExit::kRestart) verdict.rule = rule->text;
+  if (then == OnExit::kRestart || (then == OnExit::kSpend && restarts_left && !is_final(failure))) {
     verdict.kind = Verdict::Kind::kRestart;
     return verdict;
   }
   verdict.kind = Verdict::Kind::kFailed;
   verdict.end = {JobEnd::Kind::kFailed, failure.status.shell_code(), describe(sightings_, root)};
   if (verdict.end.exit_status == 0) verdict.end.exit_status = 1;  // whatever a peer says, a failure is none
+  if (then == OnExit::kStop) verdict.end.report.push_back(no_restart_line(*rule));
   return verdict;
 }
 

@@ -11,6 +11,7 @@
 #include "common/time.h"
 #include "rendezvous/coordinator/job_root_cause.h"
 #include "rendezvous/coordinator/round_roster.h"
+#include "rendezvous/job/restart_policy.h"
 #include "rendezvous/wire/messages.h"
 
 namespace ferrun {
@@ -61,15 +62,17 @@ class StopInquiry {
   struct Verdict {
     enum class Kind {
       kNextRound,  // costs nothing
-      kRestart,    // costs a restart, and there is one
+      kRestart,    // costs a restart, and there is one; or nothing, by a rule of --on-exit
       kFailed,     // the job has
     };
     Kind kind = Kind::kNextRound;
-    std::string cause;  // one clause
-    JobEnd end;         // of kFailed
+    std::string cause;    // one clause
+    bool lasted = false;  // the round has run for min_uptime
+    std::string rule;     // of kRestart, the one by which it costs nothing: "3=restart"
+    JobEnd end;           // of kFailed
   };
   // Once, when it is ripe.
-  Verdict decide(bool restarts_left);
+  Verdict decide(const RestartPolicy& policy, bool restarts_left);
 
   StopKind kind() const { return kind_; }
   const std::string& reason() const { return reason_; }
@@ -84,7 +87,7 @@ class StopInquiry {
   std::string reason_;
   TimePoint began_;
   TimePoint round_began_;
-  bool is_young_;  // the round, for losses
+  bool is_young_;  // the round: has not run for min_uptime
   std::vector<bool> awaited_;
   std::vector<bool> reaped_;
   std::vector<bool> running_;  // awaited, and neither reaped nor given up

@@ -13,7 +13,8 @@ constexpr size_t kMostRemarks = 64;
 
 constexpr std::array<std::string_view, 2> kRequired = {"--nnodes", "--max-restarts"};
 // By which the coordinator alone decides. Everything else concerns each node itself.
-constexpr std::array<std::string_view, 2> kCoordinators = {"--min-uptime", "--scale-interval"};
+constexpr std::array<std::string_view, 4> kCoordinators = {"--min-uptime", "--on-exit", "--restart-delay",
+                                                           "--scale-interval"};
 constexpr std::string_view kCoordinatorsSettings = "--rdzv-conf ";
 // May differ, and is a mistake more often than not.
 constexpr std::string_view kProgram = "the program";

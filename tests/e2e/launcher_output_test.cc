@@ -55,7 +55,7 @@ TEST(LauncherOutput, IsRedirectedToTorchrunsTree) {
   EXPECT_THAT(files_of_job(folder), ElementsAre("logs", "logs/deep", "logs/deep/job_X", "logs/deep/job_X/attempt_0",
                                                 "logs/deep/job_X/attempt_0/0", "logs/deep/job_X/attempt_0/0/stderr.log",
                                                 "logs/deep/job_X/attempt_0/0/stdout.log", "logs/deep/job_X/attempt_0/1",
-                                                "logs/deep/job_X/attempt_0/1/stderr.log"));
+                                                "logs/deep/job_X/attempt_0/1/stderr.log", "logs/deep/latest"));
   EXPECT_EQ(one_file(folder, "0/stdout.log"), "out 0\n");
   EXPECT_EQ(one_file(folder, "1/stderr.log"), "err 1\n");
 }
@@ -63,7 +63,7 @@ TEST(LauncherOutput, IsRedirectedToTorchrunsTree) {
 TEST(LauncherOutput, IsTeedWithAPrefixForEveryLine) {
   const ScratchFolder folder;
   const Finished run = ferrun(folder, {"--nproc-per-node=2", "--log-dir=logs", "-t3", "--role=tr", "sh", "-c",
-                                       "printf part; sleep 0.02; echo -whole $RANK; printf unfinished; echo err >&2"});
+                                       "printf part; echo -whole $RANK; printf unfinished; echo err >&2"});
   EXPECT_THAT(sorted_lines(run.out),
               ElementsAre("[tr0]:part-whole 0", "[tr0]:unfinished", "[tr1]:part-whole 1", "[tr1]:unfinished"));
   EXPECT_THAT(sorted_lines(run.err), ElementsAre("[tr0]:err", "[tr1]:err"));
@@ -303,6 +303,114 @@ TEST(LauncherStatus, ShowsAJobOfOneNode) {
   std::ofstream(folder.path() / "go");
   EXPECT_EQ(run.finish().code(), 0);
   EXPECT_FALSE(std::filesystem::exists(folder.path() / "ferrun")) << "an empty runtime folder stays";
+}
+
+TEST(LauncherOutput, APromptIsShownBeforeItIsAnswered) {
+  const ScratchFolder folder;
+  RunningFerrun run(
+      folder, {"--tee=1", "sh", "-c", "printf 'name? '; while [ ! -e answer ]; do sleep 0.01; done; echo thanks"});
+  run.wait_for("[default0]:name? ");
+  folder.write("answer", "");
+  const Finished end = run.finish();
+  EXPECT_EQ(end.code(), 0);
+  EXPECT_EQ(end.out, "[default0]:name? thanks\n");
+}
+
+TEST(LauncherOutput, TheLinkLatestLeadsToTheJobThatWasStartedLast) {
+  const ScratchFolder folder;
+  const auto latest = [&folder] { return std::filesystem::read_symlink(folder.path() / "logs/latest").string(); };
+  ferrun(folder, {"--log-dir=logs", "--rdzv-id=first", "-r1", "echo", "one"});
+  EXPECT_THAT(latest(), ::testing::StartsWith("first_"));
+  ferrun(folder, {"--log-dir=logs", "--rdzv-id=second", "-r1", "echo", "two"});
+  EXPECT_THAT(latest(), ::testing::StartsWith("second_"));
+  EXPECT_EQ(folder.read("logs/latest/attempt_0/0/stdout.log"), "two\n");
+}
+
+TEST(LauncherOutput, LeavesNoLinkToAJobThatHasWrittenNothingAndNoFileInItsPlace) {
+  const ScratchFolder folder;
+  ferrun(folder, {"--log-dir=logs", "true"});
+  EXPECT_THAT(folder.files(), IsEmpty());
+  std::filesystem::create_directory(folder.path() / "logs");
+  folder.write("logs/latest", "mine");
+  EXPECT_EQ(ferrun(folder, {"--log-dir=logs", "-r1", "echo", "one"}).code(), 0);
+  EXPECT_EQ(folder.read("logs/latest"), "mine");
+}
+
+TEST(LauncherOutput, ReportJsonTellsProgramsOfTheRootCause) {
+  const ScratchFolder folder;
+  const Finished run =
+      ferrun(folder, {"--nproc-per-node=2", "--log-dir=logs", "--rdzv-id=job", "--max-restarts=1", "-r2", "sh", "-c",
+                      "[ $RANK = 0 ] && exec sleep 60; echo bad label >&2; "
+                      "echo '{\"message\": \"its own words\", \"timestamp\": 12}' > "
+                      "$TORCHELASTIC_ERROR_FILE; kill -SEGV $$"});
+  EXPECT_EQ(run.code(), 139);
+  const auto report = nlohmann::json::parse(folder.read("logs/latest/report.json"));
+  EXPECT_EQ(report["job"], "job");
+  EXPECT_EQ(report["state"], "failed");
+  EXPECT_EQ(report["exit_status"], 139);
+  EXPECT_EQ(report["attempt"], 1);
+  const auto& cause = report["root_cause"];
+  EXPECT_THAT(cause["text"].get<std::string>(),
+              ::testing::MatchesRegex("rank 1 \\(local_rank 1, pid [0-9]+\\) killed by .*"));
+  EXPECT_EQ(cause["rank"], 1);
+  EXPECT_EQ(cause["signal"], "SIGSEGV");
+  EXPECT_EQ(cause["kind"], "signal");
+  EXPECT_EQ(cause["message"], "its own words");
+  EXPECT_EQ(cause["stderr"], nlohmann::json::array({"bad label"}));
+  EXPECT_THAT(cause["stderr_file"].get<std::string>(), ::testing::EndsWith("attempt_1/1/stderr.log"));
+  EXPECT_THAT(cause["error_file"].get<std::string>(), ::testing::EndsWith("attempt_1/1/error.json"));
+  EXPECT_EQ(report["failures"].size(), 1u);
+  EXPECT_FALSE(report["report"].empty());
+}
+
+TEST(LauncherOutput, ReportJsonTellsOfASignalAndNothingOfASuccess) {
+  const ScratchFolder folder;
+  RunningFerrun run(folder, {"--log-dir=logs", "sh", "-c", "echo up; exec sleep 60"});
+  run.wait_for("up");
+  run.send(SIGTERM);
+  EXPECT_EQ(run.finish().code(), 143);
+  const auto report = nlohmann::json::parse(folder.read("logs/latest/report.json"));
+  EXPECT_EQ(report["state"], "stopped");
+  EXPECT_EQ(report["exit_status"], 143);
+  EXPECT_FALSE(report.contains("root_cause"));
+  ferrun(folder, {"--log-dir=logs", "-r1", "echo", "well"});
+  EXPECT_FALSE(std::filesystem::exists(folder.path() / "logs/latest/report.json"));
+}
+
+TEST(LauncherOutput, QuietLeavesTheReportAlone) {
+  const ScratchFolder folder;
+  const std::vector<std::string> job = {"--max-restarts=1", "sh", "-c", "exit $((1 - TORCHELASTIC_RESTART_COUNT))"};
+  EXPECT_THAT(ferrun(folder, job).err, HasSubstr("starting all workers again"));
+  std::vector<std::string> quiet = job;
+  quiet.insert(quiet.begin(), "--quiet");
+  EXPECT_EQ(ferrun(folder, quiet).err, "");
+  EXPECT_THAT(ferrun(folder, {"--quiet", "false"}).err, HasSubstr("Root cause: rank 0"));
+}
+
+TEST(LauncherOutput, LogFilesAreExchangedAtTheirSize) {
+  const ScratchFolder folder;
+  const Finished run =
+      ferrun(folder, {"--log-dir=logs", "-r1", "--log-max-size=4k", "--log-keep=1", "seq", "1", "9999"});
+  EXPECT_EQ(run.code(), 0);
+  const std::string newest = folder.read("logs/latest/attempt_0/0/stdout.log");
+  const std::string older = folder.read("logs/latest/attempt_0/0/stdout.log.1");
+  EXPECT_TRUE((older + newest).ends_with("\n9998\n9999\n"));
+  EXPECT_LE(older.size(), 4096u);
+  EXPECT_GT(older.size(), 4000u);
+  EXPECT_FALSE(std::filesystem::exists(folder.path() / "logs/latest/attempt_0/0/stdout.log.2"));
+}
+
+TEST(LauncherOutput, OmpGivesEachWorkerItsShareOfTheCores) {
+  const ScratchFolder folder;
+  const std::vector<std::string> show = {"sh", "-c", "echo $OMP_NUM_THREADS"};
+  const auto threads = [&](std::vector<std::string> options, const RunningFerrun::Variables& variables = {}) {
+    options.insert(options.end(), show.begin(), show.end());
+    return split_lines(ferrun(folder, options, variables).out);
+  };
+  EXPECT_THAT(threads({"--nproc-per-node=2"}), ElementsAre("1", "1"));
+  EXPECT_THAT(threads({"--nproc-per-node=2", "--omp=3"}, {{"OMP_NUM_THREADS", "8"}}), ElementsAre("3", "3"));
+  const std::string cores = threads({"--omp=auto"}).front();
+  EXPECT_EQ(cores, split_lines(ferrun(folder, {"nproc"}).out).front());
 }
 
 }  // namespace

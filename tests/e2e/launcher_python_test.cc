@@ -6,6 +6,7 @@
 #include <chrono>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <set>
 
 #include "launcher/cli/parse.h"
@@ -77,6 +78,47 @@ TEST_F(LauncherPython, AnExceptionReachesTheReportThroughRunPath) {
   const std::string report = end.err.substr(end.err.rfind("Root cause"));
   EXPECT_THAT(report, HasSubstr("rank 1"));
   EXPECT_THAT(report, HasSubstr("error:  ValueError: bad label in fails.py ['--lr', '1']"));
+}
+
+// From "===" to "===", without what differs between runs: times, pids, the host, and the folder of the error file.
+std::vector<std::string> block_of_torchrun(const std::string& err) {
+  constexpr const char* kEnd = "elastic.multiprocessing.errors.ChildFailedError: ";
+  const size_t at = err.find(kEnd);
+  if (at == std::string::npos) return {"no ChildFailedError in:", err};
+  std::vector<std::string> lines;
+  int borders = 0;
+  for (std::string line : split_lines(err.substr(at))) {
+    if (borders == 2) break;
+    borders += line.starts_with("==") ? 1 : 0;
+    // ferrun runs the script by a function of that name of its own.
+    if (line.find("in run_script_path") != std::string::npos || line.find("runpy.run_path(") != std::string::npos) continue;
+    line = std::regex_replace(line, std::regex("[0-9]{4}-[0-9]{2}-[0-9]{2}_[0-9:]{8}"), "TIME");
+    line = std::regex_replace(line, std::regex("[pP][iI][dD]:? [0-9]+"), "pid N");
+    line = std::regex_replace(line, std::regex("host      : .*"), "host");
+    line = std::regex_replace(line, std::regex("error_file: /.*/attempt_"), "error_file: attempt_");
+    line = std::regex_replace(line, std::regex("^[=-]+$"), "rule");  // as long as the longest line, which has a path
+    lines.push_back(line);
+  }
+  return lines;
+}
+
+TEST_F(LauncherPython, TheReportOfTorchrunIsThatOfTorchrun) {
+  for (const std::vector<std::string>& job :
+       {std::vector<std::string>{"--nproc-per-node=2", "--run-path", kScripts + "fails.py"},
+        std::vector<std::string>{"--nproc-per-node=2", kScripts + "fails.py"},
+        std::vector<std::string>{"--no-python", "sh", "-c", "exit 3"},
+        std::vector<std::string>{"--no-python", "sh", "-c", "kill -9 $$"}}) {
+    std::vector<std::string> ours = {"--report=torchrun", "--exit-code=torchrun",
+                                     "--log-dir=" + (folder_.path() / "a").string()};
+    std::vector<std::string> theirs = {"--standalone", "--log-dir=" + (folder_.path() / "b").string()};
+    ours.insert(ours.end(), job.begin(), job.end());
+    theirs.insert(theirs.end(), job.begin(), job.end());
+    const Finished ferrun_end = run(ours);
+    theirs.insert(theirs.begin(), {"--no-python", peer_python(), "-m", "torch.distributed.run"});
+    const Finished torchrun_end = run(theirs);
+    EXPECT_EQ(ferrun_end.code(), torchrun_end.code());
+    EXPECT_EQ(block_of_torchrun(ferrun_end.err), block_of_torchrun(torchrun_end.err));
+  }
 }
 
 TEST_F(LauncherPython, ARankThatHasReturnedThroughRunPathWaitsForTheOthers) {

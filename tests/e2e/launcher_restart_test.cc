@@ -101,5 +101,45 @@ TEST(LauncherRestart, TheGraceOfAFailureIsNoLongerThanTheShutdownTimeout) {
   EXPECT_THAT(run.err, HasSubstr("Stopped here by ferrun because of it:\n  rank 1"));
 }
 
+// What the manual's table says about exit codes, signals and what is left of the budget.
+TEST(LauncherRestart, StopsOnAnExitCodeThatARuleNames) {
+  const ScratchFolder folder;
+  const Finished run = ferrun(folder, {"--max-restarts=3", "--on-exit=40-49=stop", "sh", "-c", "echo once; exit 42"});
+  EXPECT_EQ(run.code(), 42);
+  EXPECT_EQ(run.out, "once\n");
+  EXPECT_THAT(run.err, HasSubstr("\nNo restart: --on-exit=40-49=stop\n"));
+  EXPECT_THAT(run.err, Not(HasSubstr("--max-restarts")));
+}
+
+TEST(LauncherRestart, StopsOnASignalThatARuleNames) {
+  const ScratchFolder folder;
+  const Finished run = ferrun(
+      folder, {"--max-restarts=3", "--on-exit", "3=restart", "--on-exit=SIGKILL=stop", "sh", "-c", "kill -9 $$"});
+  EXPECT_EQ(run.code(), 137);
+  EXPECT_THAT(run.err, HasSubstr("\nNo restart: --on-exit=SIGKILL=stop\n"));
+}
+
+TEST(LauncherRestart, RestartsOnAnExitCodeThatCostsNothing) {
+  const ScratchFolder folder;
+  const Finished run = ferrun(folder, {"--on-exit=75=restart", "sh", "-c",
+                                       "echo $TORCHELASTIC_RESTART_COUNT; echo x >> starts; "
+                                       "[ $(wc -l < starts) = 3 ] || exit 75"});
+  EXPECT_EQ(run.code(), 0);
+  EXPECT_EQ(run.out, "0\n0\n0\n");
+  EXPECT_THAT(run.err, HasSubstr("exited with code 75; starting all workers again in "));
+  EXPECT_THAT(run.err, HasSubstr(" (--on-exit=75=restart)"));
+}
+
+TEST(LauncherRestart, WaitsForTheRestartDelay) {
+  const ScratchFolder folder;
+  const Finished run = ferrun(folder, {"--max-restarts=1", "--restart-delay=0.3", "sh", "-c",
+                                       "date +%s%N >> starts; exit $((1 - TORCHELASTIC_RESTART_COUNT))"});
+  EXPECT_EQ(run.code(), 0);
+  const std::vector<std::string> starts = split_lines(folder.read("starts"));
+  ASSERT_EQ(starts.size(), 2u);
+  EXPECT_GE(std::stoll(starts[1]) - std::stoll(starts[0]), 300'000'000);
+  EXPECT_THAT(run.err, HasSubstr("starting all workers again in 0.4 s (0 restarts left)"));
+}
+
 }  // namespace
 }  // namespace ferrun

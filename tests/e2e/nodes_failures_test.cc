@@ -92,6 +92,18 @@ TEST_F(NodesFailures, NobodyJoinsOnceAWorkerHasSucceededAndLateNodesEndWellWithT
   EXPECT_EQ(lines_in("up"), 2u);
 }
 
+TEST_F(NodesFailures, TheCoordinatorsRulesDecideForAllNodes) {
+  const auto script = shell("echo up >> $DIR/up; [ $GROUP_RANK = 0 ] && exec sleep 600; exit 42");
+  const auto first = agent("2", {"--max-restarts=3", "--on-exit=42=stop"}, script);
+  ASSERT_TRUE(eventually_status("waiting for 1 of 2 nodes")) << first->err();
+  const auto second = agent("2", {"--max-restarts=3"}, script);
+  EXPECT_EQ(first->wait(), ExitStatus::exited(42)) << first->err();
+  EXPECT_EQ(second->wait(), ExitStatus::exited(42)) << second->err();
+  EXPECT_THAT(second->err(), HasSubstr("\nNo restart: --on-exit=42=stop\n"));
+  EXPECT_THAT(first->err(), HasSubstr("--on-exit is 42=stop on"));
+  EXPECT_EQ(lines_in("up"), 2u);
+}
+
 // --- Lost nodes. ---
 
 TEST_F(NodesFailures, WorkersThatWaitForALostNodeAreKilledAfterTheGraceOfAFailure) {

@@ -19,5 +19,6 @@ ferrun_test(coordinator_parts_test
     coordinator/running_round_test.cc
     coordinator/stop_inquiry_test.cc
     coordinator/takeover_test.cc
+    job/restart_policy_test.cc
     job/stall_filter_test.cc
   LIBS ferrun_rendezvous LABELS unit)

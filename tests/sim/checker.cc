@@ -196,6 +196,7 @@ void Checker::worker_noticed(uint32_t agent, RoundId round, const Processes::Wor
   Failure& failure = failures_[worker.pid];
   failure.round = round;
   failure.agent = agent;
+  failure.fate = worker.fate;
   failure.lost_peer = worker.fate == Fate::kLostPeer;
   failure.noticed = now_;
 }

@@ -22,6 +22,8 @@
 //   StopAnswered         a node answers Stop at once
 //   RestartBudget        no more restarts than allowed
 //   RestartCount         a failure spends one restart, goodbye and join none, a loss one only when early
+//   ExitRules            what --on-exit says of the failure follows: no round, or one that costs nothing
+//   RestartDelay         no round follows a failure sooner than its delay
 //   SuccessKeepsRound    newcomers do not disturb a round in which a worker has ended with 0
 //   DisturbsRarely       newcomers disturb at most once per scale interval
 //   SuccessIsEarned      the job succeeds only when every rank of its newest round ended with 0
@@ -40,6 +42,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -177,6 +180,7 @@ class Checker {
   struct Failure {
     RoundId round;
     uint32_t agent = kNone;
+    Fate fate = Fate::kExit;
     bool lost_peer = false;  // it only lost its connection to another rank
     TrueTime ended{};
     TrueTime noticed{};
@@ -201,6 +205,9 @@ class Checker {
   void check_ranks(const Round& round);
   void check_members(const Round& round);
   void check_restarts(Round& round);
+  void check_policy(const Round& before, int spent);
+  // What rules say of the failures of which one was the cause; empty where that is not known.
+  std::set<OnExit> consequences(const Round& round) const;
   void stops(uint32_t agent, const Stop& message, const CoordinatorEvent& cause);
   void note_cause(Round& round, const Stop& message, const CoordinatorEvent& cause);
   bool loss_is_plausible(const Round& round) const;

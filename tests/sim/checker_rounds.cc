@@ -185,10 +185,42 @@ void Checker::check_restarts(Round& round) {
     if (silent(nodes_[slot.agent]) && !nodes_[slot.agent].goodbye) note_loss(*before, slot.agent);
   }
   const int spent = count - before->slots[0].assignment.restart_count;
+  check_policy(*before, spent);
+  const std::set<OnExit> then = consequences(*before);
+  const bool may_be_free = then.empty() || then.contains(OnExit::kRestart);
+  if (may_be_free && !plan_.coordinator.restart.on_exit.empty()) before->charge_least = 0;
   if (spent < before->charge_least || spent > before->charge_most) {
     fail("RestartCount", "round " + to_string(before->id) + " has spent " + std::to_string(spent) +
                              " restarts, and should have spent " + std::to_string(before->charge_least) + " to " +
                              std::to_string(before->charge_most));
+  }
+}
+
+// Failures that nobody has heard of may be among them, so that what holds for all of them is all that can be said.
+std::set<OnExit> Checker::consequences(const Round& round) const {
+  std::set<OnExit> of_own;
+  std::set<OnExit> of_victims;
+  if (plan_.workers.per_mille_unstartable > 0) return {};
+  for (const auto& [pid, failure] : failures_) {
+    if (failure.round != round.id) continue;
+    LocalFailure seen;
+    seen.status = status_of(failure.fate);
+    (failure.lost_peer ? of_victims : of_own).insert(plan_.coordinator.restart.after(seen));
+  }
+  return of_own.empty() ? of_victims : of_own;
+}
+
+void Checker::check_policy(const Round& before, int spent) {
+  const std::set<OnExit> then = consequences(before);
+  const bool failed = before.charge_least == 1;  // and was not ended by a lost node
+  if (failed && then == std::set{OnExit::kStop}) {
+    fail("ExitRules", "the job goes on after round " + to_string(before.id) + ", whose failure ends it");
+  }
+  if (failed && then == std::set{OnExit::kRestart} && spent > 0) {
+    fail("ExitRules", "the failure of round " + to_string(before.id) + " has spent a restart");
+  }
+  if (spent > 0 && now_ - before.stopped_at < plan_.coordinator.restart.delay * 98 / 100) {
+    fail("RestartDelay", "a round is let go too soon after round " + to_string(before.id) + " failed");
   }
 }
 

@@ -218,6 +218,10 @@ std::vector<NamedMutant> count_mutants() {
   return {
       {"budget-per-node", "each node has the restarts of the job", "RestartBudget",
        config([](CoordinatorConfig& c) { c.max_restarts = (c.max_restarts + 1) * c.max_nodes; })},
+      {"rules-ignored", "what --on-exit says is not asked for", "ExitRules",
+       config([](CoordinatorConfig& c) { c.restart.on_exit.clear(); })},
+      {"no-delay", "the next attempt begins at once", "RestartDelay",
+       config([](CoordinatorConfig& c) { c.restart.delay = 0s; })},
       {"goodbye-charged", "a node that says goodbye spends a restart", "RestartCount", hears(drop<Goodbye>)},
       {"count-differs", "one node is told another restart count", "SameAssignment",
        make<MisspeakingCoordinator>([](CoordinatorEffect& effect) {

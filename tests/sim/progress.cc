@@ -33,9 +33,11 @@ Duration World::settle_bound() const {
   for (const HostPlan& host : plan_.hosts) distance = std::max(distance, host.distance);
   const Duration round_trip = 8 * distance;
   const Duration lease = std::max(c.lease, c.silence) + c.lease / 50 + c.stop_bound;
+  const bool waits = c.restart.delay > 0s || !c.restart.on_exit.empty();
+  const Duration delay = waits ? c.restart.longest_delay * 5 / 4 : 0s;
   const Duration grace = std::max(plan_.workers.failure_grace, plan_.workers.shutdown_timeout);
   return lease + c.silence + grace + c.last_call + 10 * round_trip + kSurroundings + plan_.workers.slowest_sweep +
-         (c.own_process ? 0s : kElection);
+         delay + (c.own_process ? 0s : kElection);
 }
 
 // What was on its way when the last fault ended may still be missed: by then everybody who misses it has noticed.

@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 
 class Planner {
  public:
-  Planner(uint64_t seed, std::optional<int> nodes) : random_(seed ^ 0x5eed5eed5eedu) {
+  Planner(uint64_t seed, std::optional<int> nodes) : random_(seed ^ 0x5eed5eed5eedu), policy_(seed ^ 0xf01dedu) {
     nodes_ = nodes ? *nodes : random_.chance(5) ? random_.pick(200, 260) : random_.pick(3, 16);
     large_ = nodes_ > 32;
   }
@@ -30,6 +30,7 @@ class Planner {
     for (int i = 0; i < faults; ++i) add_fault();
     add_ends();
     leave_states();
+    plan_policy();
     plan_.quiet_at = quiet_at();
     return std::move(plan_);
   }
@@ -76,6 +77,21 @@ class Planner {
     plan_.slowest_evidence = random_.chance(50) ? 2ms : 300ms;
     if (random_.chance(10)) plan_.per_mille_no_store = 100;
     plan_.loss_per_mille = random_.chance(50) ? 0 : random_.chance(50) ? 5 : 20;
+  }
+
+  // A chance of its own: the rest of a seed's story is the same with and without.
+  void plan_policy() {
+    RestartPolicy& restart = plan_.coordinator.restart;
+    restart.longest_delay = 3s;
+    restart.seed = policy_.next();
+    if (policy_.chance(30)) restart.delay = policy_.between(50ms, 2s);
+    if (!policy_.chance(30)) return;
+    for (const Fate fate : {Fate::kExit, Fate::kSegfault, Fate::kAbort}) {
+      if (policy_.chance(40)) continue;
+      const int status = status_of(fate).shell_code();
+      const OnExit then = policy_.chance(60) ? OnExit::kRestart : OnExit::kStop;
+      restart.on_exit.push_back({status, status, false, then, std::to_string(status) + "=a rule"});
+    }
   }
 
   // Two clocks run apart by 1 % at most.
@@ -289,6 +305,7 @@ class Planner {
   }
 
   Random random_;
+  Random policy_;
   int nodes_ = 3;
   bool large_ = false;
   std::vector<Duration> moments_;
@@ -336,6 +353,11 @@ std::string describe(const JobPlan& plan) {
                      (c.own_process ? "coordinator of its own" : "hosted coordinator") + ", lease " + ms(c.lease) +
                      ", silence " + ms(c.silence) + ", last call " + ms(c.last_call) + ", quiet at " +
                      ms(plan.quiet_at) + "\n";
+  if (c.restart.delay > 0ms) text += "  the restart delay is " + ms(c.restart.delay) + "\n";
+  for (const ExitRule& rule : c.restart.on_exit) {
+    text += "  exit status " + std::to_string(rule.first) +
+            (rule.then == OnExit::kStop ? " ends the job\n" : " costs no restart\n");
+  }
   for (const NodePlan& node : plan.nodes) {
     if (node.name != "node" + std::to_string(node.host)) text += "  " + node.name + " is on the machine of node0\n";
   }

@@ -66,5 +66,6 @@ const char* ferrun_launch_dir() {
 int ferrun_report_error(const char* message) { return report(message, Cause::kUnsaid); }
 int ferrun_report_own_error(const char* message) { return report(message, Cause::kOwn); }
 int ferrun_report_lost_peer(const char* message) { return report(message, Cause::kLostPeer); }
+int ferrun_report_crashes() { return ferrun::client::report_crashes() ? 1 : 0; }
 
 }  // extern "C"

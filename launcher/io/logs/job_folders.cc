@@ -1,5 +1,6 @@
 #include "launcher/io/logs/job_folders.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include <system_error>
 #include <utility>
 
+#include "common/io/write_all.h"
 #include "launcher/io/logs/log_files.h"
 #include "launcher/logs/log_layout.h"
 
@@ -20,6 +22,7 @@ namespace fs = std::filesystem;
 
 // Somebody else's job may remove a folder that is empty just now.
 constexpr int kTries = 3;
+constexpr const char* kLatestLink = "latest";
 
 Error folder_error(const JobFolders::Failure& failure) {
   const auto& [folder, error] = failure;
@@ -60,7 +63,42 @@ Status JobFolders::make_job_folder() {
   if (seen_.empty() && !output_.temporary) note_modes();
   std::optional<Failure> failed = make(folder);
   for (int tries = 1; failed && failed->error == ENOENT && tries < kTries; ++tries) failed = make(folder);
-  return failed ? Status(folder_error(*failed)) : ok_status();
+  if (failed) return folder_error(*failed);
+  if (!output_.temporary && !std::exchange(pointed_at_, true)) point_at_latest();
+  return ok_status();
+}
+
+// Replaced as a whole, so that a reader finds the one or the other. Whatever else has that name stays, and a folder
+// without links has none.
+void JobFolders::point_at_latest() const {
+  const fs::path link = output_.base / kLatestLink;
+  struct stat what {};
+  if (lstat(link.c_str(), &what) == 0 && !S_ISLNK(what.st_mode)) return;
+  const fs::path beside = output_.base / ("." + output_.job_folder + "." + kLatestLink);
+  if (symlink(output_.job_folder.c_str(), beside.c_str()) != 0) return;
+  if (rename(beside.c_str(), link.c_str()) != 0) unlink(beside.c_str());
+}
+
+// Of a job whose folder did not stay.
+void JobFolders::unpoint_latest() const {
+  const fs::path link = output_.base / kLatestLink;
+  std::error_code failed;
+  if (fs::read_symlink(link, failed) != fs::path(output_.job_folder) || failed) return;
+  if (!fs::exists(job_folder(output_), failed) && !failed) unlink(link.c_str());
+}
+
+Status JobFolders::write_report(const std::string& bytes) const {
+  const fs::path path = job_folder(output_) / "report.json";
+  const fs::path beside = path.string() + ".part";
+  const auto fail = [&path](int error) {
+    return Error{ErrorKind::kPlatform, "cannot write " + path.string() + ": " + std::generic_category().message(error)};
+  };
+  const UniqueFd file(::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666));
+  if (!file) return fail(errno);
+  if (write_all(file.get(), bytes) && rename(beside.c_str(), path.c_str()) == 0) return ok_status();
+  const int error = errno;
+  unlink(beside.c_str());
+  return fail(error);
 }
 
 Result<JobFolders::Streams> JobFolders::open_streams(int attempt, int local_rank, const WorkerLogPlan& plan) {
@@ -161,7 +199,11 @@ void JobFolders::remove_empty() {
     struct stat what {};
     if (lstat(file.c_str(), &what) == 0 && S_ISREG(what.st_mode) && what.st_size == 0) unlink(file.c_str());
   }
-  for (const fs::path& folder : made_ | std::views::reverse) rmdir(folder.c_str());
+  const fs::path job = job_folder(output_);
+  for (const fs::path& folder : made_ | std::views::reverse) {
+    rmdir(folder.c_str());
+    if (pointed_at_ && folder == job) unpoint_latest();  // before the folder that it lies in
+  }
 }
 
 }  // namespace ferrun

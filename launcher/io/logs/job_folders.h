@@ -50,12 +50,17 @@ class JobFolders {
   // The newest attempt had no worker: its empty log files go too.
   void forgo_newest();
 
+  // Puts report.json into the job's folder, whole or not at all. kPlatform names it and says why it could not be.
+  Status write_report(const std::string& bytes) const;
+
   // Removes the workers' notes, and the folders that were made here and are empty; of a folder that nobody asked for
   // also empty log files.
   void remove_empty();
 
  private:
   void remove_notes();
+  void point_at_latest() const;
+  void unpoint_latest() const;
   std::optional<Failure> make(const std::filesystem::path& folder);
   void note_modes();
   std::optional<Failure> make_one(const std::filesystem::path& folder);
@@ -72,6 +77,7 @@ class JobFolders {
   std::vector<std::filesystem::path> files_;   // that go when they are empty
   std::vector<std::filesystem::path> newest_;  // the log files of the attempt that was prepared last
   bool made_again_ = false;
+  bool pointed_at_ = false;  // the link to the newest job has been made
 };
 
 }  // namespace ferrun

@@ -60,7 +60,10 @@ void LogConsole::announce(const std::string& line) {
 
 std::function<void(const std::string&)> LogConsole::announcer() {
   const LogOutlet err = outlet(Stream::kStderr);
-  return [err](const std::string& line) { err.sink->writer.write(err.target, line + "\n", kAnnounceReserve); };
+  return [err](const std::string& line) {
+    const bool ends_another = err.sink->open_line.exchange(nullptr) != nullptr;
+    err.sink->writer.write(err.target, (ends_another ? "\n" : "") + line + "\n", kAnnounceReserve);
+  };
 }
 
 // A journal that cannot be opened is none: the log directory's fault is reported when the attempt's folders are made.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <utility>
 
 namespace ferrun {
 namespace {
@@ -105,17 +106,55 @@ void LogPipe::deliver(std::string_view bytes) {
 
 void LogPipe::show(std::string_view bytes) {
   if (!late_) source_.reset();
-  if (late_ && !source_) source_ = to_.catch_up(delivered_, splitter_);
+  if (late_ && !source_) {
+    source_ = to_.catch_up(delivered_, splitter_);
+    if (source_) leave_open_line();
+  }
   if (source_) to_.console->sink->writer.write_later(to_.console->target, source_, bytes);
   std::string lines;
   std::string wanted;
   const bool shown = source_ == nullptr;
   splitter_.feed(bytes, [&](std::string_view line) {
-    if (shown) lines.append(to_.prefix).append(line).append(1, '\n');
+    if (shown) append_line(lines, line);
     if (to_.filter && to_.filter->wants(line)) wanted.append(to_.prefix).append(line).append(1, '\n');
   });
-  if (!lines.empty()) pass_on(*to_.console, console_verdict_, lines);
+  if (!lines.empty()) write_to_console(std::move(lines));
   duplicate(wanted);
+}
+
+// What was shown of it before is not shown again, unless somebody has written behind it.
+void LogPipe::append_line(std::string& lines, std::string_view line) {
+  const size_t shown = std::min(std::exchange(shown_part_, 0), line.size());
+  const bool goes_on = shown > 0 && owns_open_line();
+  if (goes_on) to_.console->sink->open_line = nullptr;
+  if (shown > 0 && !goes_on && shown == line.size()) return;  // all but the newline, which stands there
+  if (!goes_on) lines.append(to_.prefix);
+  lines.append(line.substr(shown)).append(1, '\n');
+}
+
+void LogPipe::write_to_console(std::string lines) {
+  if (to_.console->sink->open_line.exchange(nullptr) != nullptr) lines.insert(0, 1, '\n');
+  pass_on(*to_.console, console_verdict_, lines);
+}
+
+bool LogPipe::has_unshown_part() const { return !ended_ && to_.console && !source_ && splitter_.held() > shown_part_; }
+
+void LogPipe::show_part() {
+  if (!has_unshown_part() || console_verdict_ != LogFlow::Verdict::kAccept) return;
+  std::string text(splitter_.held_text().substr(shown_part_));
+  const LogOutlet& console = *to_.console;
+  if (!owns_open_line()) {
+    text.insert(0, to_.prefix);
+    if (console.sink->open_line.load() != nullptr) text.insert(0, 1, '\n');
+  }
+  shown_part_ = splitter_.held();
+  console.sink->open_line = this;
+  pass_on(console, console_verdict_, text);
+}
+
+// The whole line comes again, from the file.
+void LogPipe::leave_open_line() {
+  if (std::exchange(shown_part_, 0) > 0 && owns_open_line()) write_to_console("");
 }
 
 // The filter's file has the queue of the stream's own.
@@ -126,14 +165,17 @@ void LogPipe::duplicate(std::string_view lines) {
 void LogPipe::end() {
   ended_ = true;
   descriptor_.close();
+  part_timer_.reset();
   if (to_.file) to_.file->sink->writer.end(to_.file->target);
   if (!to_.console) return;
   splitter_.finish([&](std::string_view line) {
     const std::string text = std::string(to_.prefix).append(line).append(1, '\n');
+    std::string shown;
+    append_line(shown, line);
     if (source_) {
       to_.console->sink->writer.write(to_.console->target, text, /*reserve=*/to_.longest_line);
-    } else {
-      pass_on(*to_.console, console_verdict_, text);
+    } else if (!shown.empty()) {
+      write_to_console(std::move(shown));
     }
     if (to_.filter && to_.filter->wants(line)) duplicate(text);
   });

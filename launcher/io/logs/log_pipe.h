@@ -7,6 +7,7 @@
 #pragma once
 
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -54,6 +55,14 @@ class LogPipe {
   // True once the writing end is closed and everything is handed on.
   bool ended() const { return ended_; }
 
+  // Bytes of a line that has not ended which the console could take and does not show yet: a prompt, or the first of
+  // two writes of one line. Shown when nothing follows for a moment.
+  bool has_unshown_part() const;
+  void show_part();
+  // Runs from has_unshown_part() on; the router's.
+  std::optional<boost::asio::steady_timer>& part_timer() { return part_timer_; }
+  uint64_t delivered() const { return delivered_; }
+
   LogTail& tail() { return tail_; }
   boost::asio::posix::stream_descriptor& descriptor() { return descriptor_; }
 
@@ -69,13 +78,19 @@ class LogPipe {
   void deliver(std::string_view bytes);
   void show(std::string_view bytes);
   void duplicate(std::string_view lines);
+  void append_line(std::string& lines, std::string_view line);
+  void write_to_console(std::string lines);
+  bool owns_open_line() const { return to_.console->sink->open_line.load() == this; }
+  void leave_open_line();
   void end();
 
   boost::asio::posix::stream_descriptor descriptor_;
   Destinations to_;
   LineSplitter splitter_;
   LogTail tail_;
-  uint64_t delivered_ = 0;             // bytes
+  uint64_t delivered_ = 0;  // bytes
+  size_t shown_part_ = 0;   // bytes of the line that has not ended
+  std::optional<boost::asio::steady_timer> part_timer_;
   bool late_ = false;                  // the console gets what is read now from the file
   std::shared_ptr<LogSource> source_;  // while it does
   LogFlow::Verdict file_verdict_ = LogFlow::Verdict::kAccept;

@@ -29,6 +29,9 @@ constexpr int kReadsInARow = 4;       // then other events have their turn
 
 constexpr Duration kAskAgain = std::chrono::milliseconds(50);  // whether a slow destination has taken its rest
 
+// A line that is written in two pieces is shown as one; a prompt is shown as if at once.
+constexpr Duration kRestOfLine = std::chrono::milliseconds(100);
+
 constexpr const char* kDiskStands = "the disk is stopped or too slow";
 
 struct PipeEnds {
@@ -81,6 +84,7 @@ struct LogRouter::Impl : std::enable_shared_from_this<LogRouter::Impl> {
 
   void wait(const std::shared_ptr<LogPipe>& pipe);
   void pump(const std::shared_ptr<LogPipe>& pipe);
+  void await_rest_of_line(const std::shared_ptr<LogPipe>& pipe);
   void park(const std::shared_ptr<LogPipe>& pipe);
   void resume_parked();
 
@@ -142,12 +146,29 @@ void LogRouter::Impl::pump(const std::shared_ptr<LogPipe>& pipe) {
   for (int reads = 0; reads < kReadsInARow; ++reads) {
     switch (pipe->read_once(monotonic_now())) {
       case LogPipe::Progress::kMore: continue;
-      case LogPipe::Progress::kEmpty: return wait(pipe);
+      case LogPipe::Progress::kEmpty:
+        if (pipe->has_unshown_part()) await_rest_of_line(pipe);
+        return wait(pipe);
       case LogPipe::Progress::kWaiting: return park(pipe);
       case LogPipe::Progress::kEnded: return finish_drains();
     }
   }
   wait(pipe);
+}
+
+// The timer that runs is not set anew for every piece: one that finds that more has come meanwhile runs again.
+void LogRouter::Impl::await_rest_of_line(const std::shared_ptr<LogPipe>& pipe) {
+  std::optional<asio::steady_timer>& timer = pipe->part_timer();
+  if (timer) return;
+  timer.emplace(io, kRestOfLine);
+  timer->async_wait([weak = weak_from_this(), pipe, seen = pipe->delivered()](const boost::system::error_code& error) {
+    const auto self = weak.lock();
+    if (!self || error) return;
+    pipe->part_timer().reset();
+    if (!pipe->has_unshown_part()) return;
+    if (pipe->delivered() != seen) return self->await_rest_of_line(pipe);
+    pipe->show_part();
+  });
 }
 
 void LogRouter::Impl::park(const std::shared_ptr<LogPipe>& pipe) {
@@ -258,12 +279,17 @@ LogPipe::Destinations LogRouter::Impl::destinations(int attempt, Stream stream, 
   to.prefix = plan.prefix;
   to.longest_line = std::min(options.longest_line, options.console_queue_bytes / 4);
   if (!file) return to;
+  LogSink& sink = files();
+  if (options.rotation.on()) {
+    const int fd = file.release();
+    to.file = LogOutlet{&sink, sink.writer.add_rotated(plan.file->string(), fd, options.rotation)};
+    return to;
+  }
   std::shared_ptr<LogFileProgress> progress;
   if (to.console && to.console->sink->can_be_late && is_regular(file)) {
     progress = std::make_shared<LogFileProgress>();
     to.catch_up = catch_up_from(file, progress, plan.prefix);
   }
-  LogSink& sink = files();
   to.file = LogOutlet{&sink, sink.writer.add(plan.file->string(), file.release(), /*owned=*/true, std::move(progress))};
   return to;
 }
@@ -293,7 +319,7 @@ void LogRouter::record(const std::string& line) {
 void LogRouter::filter(int attempt, Stream stream, const LineFilterPlan& plan, UniqueFd file) {
   std::erase_if(impl_->filters, [attempt](const auto& item) { return item.first.first < attempt; });
   LogSink& sink = impl_->files();
-  const LogOutlet outlet{&sink, sink.writer.add(plan.file.string(), file.release(), /*owned=*/true)};
+  const LogOutlet outlet{&sink, sink.writer.add_rotated(plan.file.string(), file.release(), impl_->options.rotation)};
   impl_->filters[{attempt, stream}] = std::make_shared<LineFilter>(outlet, plan.texts);
 }
 

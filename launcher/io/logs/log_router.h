@@ -24,6 +24,7 @@
 #include "common/time.h"
 #include "launcher/logs/log_patience.h"
 #include "launcher/logs/log_plan.h"
+#include "launcher/logs/log_rotation.h"
 
 namespace ferrun {
 
@@ -37,6 +38,8 @@ class LogRouter {
     LogPatience patience;
     size_t longest_line = 1 << 20;  // a longer one is split on the console
     size_t tail_lines = 30;         // kept per stream for the failure report
+    // Of workers' log files. A console that stands still cannot be caught up from files that are exchanged.
+    LogRotation rotation;
   };
 
   LogRouter(boost::asio::io_context& io, Options options);

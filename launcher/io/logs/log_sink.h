@@ -1,6 +1,7 @@
 // A writer together with the flow that bounds its queue, and one stream's share of it.
 #pragma once
 
+#include <atomic>
 #include <utility>
 
 #include "common/time.h"
@@ -25,6 +26,9 @@ struct LogSink {
   LogFlow flow;
   bool can_be_late;
   LogWriter writer;
+  // Of a console: the stream whose unfinished line was shown last, if nothing has been written behind it. Another one
+  // begins with a newline. Set by the event loop; a writer's thread only ends it.
+  std::atomic<const void*> open_line = nullptr;
 };
 
 struct LogOutlet {

@@ -1,5 +1,6 @@
 #include "launcher/io/logs/log_target.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -75,9 +76,10 @@ void LogTarget::finish() {
 size_t LogTarget::write_some(std::string_view bytes) {
   size_t done = 0;
   while (done < bytes.size()) {
-    const ssize_t count = ::write(fd_, bytes.data() + done, std::min(bytes.size() - done, most_at_once_));
+    const ssize_t count = write_once(bytes.substr(done, most_at_once_));
     if (count >= 0) {
       done += static_cast<size_t>(count);
+      if (done > 0) mid_line_ = bytes[done - 1] != '\n';
       if (hooks_.wrote) hooks_.wrote(static_cast<size_t>(count));
       continue;
     }
@@ -91,8 +93,44 @@ size_t LogTarget::write_some(std::string_view bytes) {
     break;
   }
   failing_ = done < bytes.size();
-  if (done > 0) mid_line_ = bytes[done - 1] != '\n';
   return done;
+}
+
+ssize_t LogTarget::write_once(std::string_view bytes) {
+  size_t most = bytes_before_rotation(rotation_, bytes, size_, mid_line_);
+  if (most == 0) {
+    if (!exchange_file()) rotation_ = {};
+    most = bytes_before_rotation(rotation_, bytes, size_, mid_line_);
+  }
+  const ssize_t count = ::write(fd_, bytes.data(), most);
+  if (count > 0) size_ += static_cast<size_t>(count);
+  return count;
+}
+
+void LogTarget::rotate(const LogRotation& rotation) {
+  struct stat what {};
+  if (::fstat(fd_, &what) != 0 || !S_ISREG(what.st_mode)) return;
+  rotation_ = rotation;
+  size_ = static_cast<size_t>(what.st_size);
+}
+
+bool LogTarget::exchange_file() {
+  const auto numbered = [this](int number) { return number == 0 ? name_ : name_ + "." + std::to_string(number); };
+  if (rotation_.keep == 0) {
+    if (::ftruncate(fd_, 0) == 0) size_ = 0;
+    return size_ == 0;
+  }
+  for (int number = rotation_.keep; number > 0; --number)
+    ::rename(numbered(number - 1).c_str(), numbered(number).c_str());
+  const int fresh = ::open(name_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0666);
+  if (fresh < 0 || ::dup3(fresh, fd_, O_CLOEXEC) < 0) {
+    reports_.push_back(name_ + ": " + ::strerrordesc_np(errno) + "; it grows beyond --log-max-size");
+    if (fresh >= 0) ::close(fresh);
+    return false;
+  }
+  ::close(fresh);
+  size_ = 0;
+  return true;
 }
 
 bool LogTarget::say_loss() {

@@ -6,6 +6,8 @@
 // is polled. Ownership: owned by LogWriter. Thread rule: the writer's thread.
 #pragma once
 
+#include <sys/types.h>
+
 #include <functional>
 #include <span>
 #include <string>
@@ -15,6 +17,7 @@
 
 #include "common/time.h"
 #include "launcher/logs/log_loss.h"
+#include "launcher/logs/log_rotation.h"
 
 namespace ferrun {
 
@@ -34,6 +37,10 @@ class LogTarget {
 
   // For a target that was made without a descriptor (-1), before anything else is asked of it.
   void open(int fd);
+
+  // From now on the file, whose path the name is, is exchanged for a new one as `rotation` says, under the same
+  // descriptor. Old ones are renamed: NAME.1 is the newest. Where that fails the file grows on, and a report says so.
+  void rotate(const LogRotation& rotation);
 
   // Writes `pieces` in order.
   void write(std::span<const std::string_view> pieces, TimePoint now);
@@ -57,6 +64,9 @@ class LogTarget {
  private:
   // Bytes written of `bytes`; fewer when the descriptor failed, whose reason is then kept.
   size_t write_some(std::string_view bytes);
+  // One write(2), of what belongs into the file that is open. None of `bytes` are taken where that failed, with errno.
+  ssize_t write_once(std::string_view bytes);
+  bool exchange_file();
   bool say_loss();
   void count_as_lost(std::string_view bytes);
 
@@ -64,6 +74,8 @@ class LogTarget {
   int fd_;
   Hooks hooks_;
   size_t most_at_once_;
+  LogRotation rotation_;
+  size_t size_ = 0;  // of the file, while it is exchanged at some size
   LogLoss loss_;
   const char* reason_ = "";
   bool failing_ = false;

@@ -190,6 +190,12 @@ LogWriter::Target LogWriter::add(std::string name, int fd, bool owned, std::shar
   return state_->add(std::make_unique<State::Slot>(std::move(target), owned, std::move(progress)));
 }
 
+LogWriter::Target LogWriter::add_rotated(const std::string& path, int fd, const LogRotation& rotation) {
+  LogTarget target(path, fd, state_->hooks(nullptr));
+  target.rotate(rotation);
+  return state_->add(std::make_unique<State::Slot>(std::move(target), /*is_owned=*/true, nullptr));
+}
+
 LogWriter::Target LogWriter::add_unopened(std::string name, std::function<int()> open) {
   auto slot = std::make_unique<State::Slot>(LogTarget(std::move(name), -1), /*is_owned=*/true, nullptr);
   slot->open = std::move(open);

@@ -17,6 +17,7 @@
 #include "launcher/io/logs/log_catch_up.h"
 #include "launcher/logs/log_loss.h"
 #include "launcher/logs/log_queue.h"
+#include "launcher/logs/log_rotation.h"
 
 namespace ferrun {
 
@@ -57,6 +58,8 @@ class LogWriter {
   // A destination for the writes that follow. `fd` is closed at the end of the destination if `owned`, else borrowed.
   // `progress` is told what a log file holds.
   Target add(std::string name, int fd, bool owned, std::shared_ptr<LogFileProgress> progress = nullptr);
+  // An owned file of this path that is exchanged at some size.
+  Target add_rotated(const std::string& path, int fd, const LogRotation& rotation);
   // One that `open` opens, on the writer's thread, when the first bytes are written; what is written to one that cannot
   // be opened (-1) is dropped without a word.
   Target add_unopened(std::string name, std::function<int()> open);

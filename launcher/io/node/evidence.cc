@@ -11,6 +11,7 @@
 #include "common/io/small_file.h"
 #include "common/io/unique_fd.h"
 #include "common/io/write_all.h"
+#include "common/json_beginning.h"
 
 namespace ferrun {
 namespace {
@@ -68,6 +69,9 @@ ErrorFile read_error_file(const fs::path& path) {
     case SmallFile::State::kAbsent: return error;
     case SmallFile::State::kRead: error = parse_error_file(file.bytes); break;
     case SmallFile::State::kTooLarge:
+      error = parse_error_beginning(file.bytes);
+      if (!error.problem.empty()) error.problem = file.problem + ", and " + error.problem;
+      break;
     case SmallFile::State::kNotAFile:
     case SmallFile::State::kUnreadable: error.state = ErrorFile::State::kUnreadable; error.problem = file.problem;
   }
@@ -78,9 +82,10 @@ ErrorFile read_error_file(const fs::path& path) {
 Status tell_parent(const fs::path& parent_file, const fs::path& error_file, const std::string& description,
                    int status) {
   const SmallFile file = read_small_file(error_file, kLongestErrorFile);
-  const bool is_read = file.state == SmallFile::State::kRead;
-  const std::string bytes =
-      error_file_for_parent(is_read ? std::optional(file.bytes) : std::nullopt, description, status);
+  std::optional<std::string> told;
+  if (file.state == SmallFile::State::kRead) told = file.bytes;
+  if (file.state == SmallFile::State::kTooLarge) told = completed_json(file.bytes);
+  const std::string bytes = error_file_for_parent(told, description, status);
   struct stat what {};
   const bool is_there = ::lstat(parent_file.c_str(), &what) == 0;
   const bool is_replaceable = !is_there || S_ISREG(what.st_mode);

@@ -33,7 +33,11 @@ constexpr Duration kCloseTime = std::chrono::seconds(3);
 constexpr Duration kSlowDisk = std::chrono::seconds(10);
 constexpr Duration kErrorFileTime = std::chrono::seconds(5);
 
-LogRouter::Options router_options() { return {}; }
+LogRouter::Options router_options(const OutputConfig& output) {
+  LogRouter::Options options;
+  options.rotation = output.rotation;
+  return options;
+}
 
 // Those that programs use among themselves are the job's too: by default they would end the agent without a word.
 std::vector<int> job_signals(std::vector<int> signals) {
@@ -65,7 +69,7 @@ LocalJob::LocalJob(asio::io_context& io, JobConfig config, const SentinelLink& s
       folders_(std::make_shared<JobFolders>(config_.output)),
       files_(io),
       slow_disk_(io),
-      router_(io, router_options()),
+      router_(io, router_options(config_.output)),
       log_(config_.log_level, [this](const std::string& line) { router_.announce(line); }),
       processes_(io, process_callbacks(), config_.open_files) {}
 
@@ -381,6 +385,16 @@ void LocalJob::leave_message(const std::vector<std::string>& lines) {
   } else if (!*left) {
     log_.say(LogLevel::kWarning, left->error().message);
   }
+}
+
+void LocalJob::keep_report(const std::string& json) {
+  if (json.empty() || !config_.output.wants_files() || config_.output.temporary) return;
+  const auto kept = std::make_shared<Status>(ok_status());
+  files_.run([kept, folders = folders_, json] {
+    *kept = folders->write_report(json);
+    return FileWorker::Then();
+  });
+  if (files_.wait(kCloseTime) && !*kept) log_.say(LogLevel::kWarning, kept->error().message);
 }
 
 void LocalJob::close(const std::vector<std::string>& lines) {

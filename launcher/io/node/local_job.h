@@ -82,6 +82,8 @@ class LocalJob {
   void tell_parent(int attempt, int local_rank, const std::string& description, int status);
   // Leaves them for the container's runtime, if it asked for that.
   void leave_message(const std::vector<std::string>& lines);
+  // Puts it beside the logs of a job that was given a folder for them.
+  void keep_report(const std::string& json);
   // The last call: shows `lines`, flushes, removes empty folders. A signal cuts it short.
   void close(const std::vector<std::string>& lines);
 

@@ -6,6 +6,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
+#include <ctime>
 #include <deque>
 #include <optional>
 #include <utility>
@@ -27,6 +28,7 @@
 #include "launcher/node/node_machine.h"
 #include "launcher/node/node_setup.h"
 #include "launcher/report/elastic_events.h"
+#include "launcher/report/end_record.h"
 #include "launcher/report/event_log.h"
 #include "rendezvous/io/net/boot_timer.h"
 
@@ -110,8 +112,18 @@ class NodeDriver::Impl {
     return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
   }
 
+  static long utc_offset() {
+    const std::time_t now = std::time(nullptr);
+    std::tm parts{};
+    return localtime_r(&now, &parts) == nullptr ? 0 : parts.tm_gmtoff;
+  }
+
   void begin_events() {
     const EventConfig& wanted = job_.config().events;
+    const OutputConfig& output = job_.config().output;
+    if (job_.config().torchrun_report || (output.wants_files() && !output.temporary)) {
+      end_record_.emplace(job_.config(), utc_offset());
+    }
     if (wanted.console) elastic_events_.emplace(job_.config(), time_of_day());
     if (wanted.file.empty()) return;
     event_log_.emplace(job_.config());
@@ -121,12 +133,14 @@ class NodeDriver::Impl {
 
   void note(const NodeEvent& fact) {
     if (event_log_) event_log_->note(fact, time_of_day());
+    if (end_record_) end_record_->note(fact, time_of_day());
     if (elastic_events_) elastic_events_->note(fact);
     record_events();
   }
 
   void note(const NodeEffect& effect) {
     if (event_log_) event_log_->note(effect, time_of_day());
+    if (end_record_) end_record_->note(effect);
     if (elastic_events_) elastic_events_->note(effect, time_of_day());
     record_events();
   }
@@ -359,8 +373,16 @@ class NodeDriver::Impl {
       job_.tell_parent(attempt_.attempt, *done_->failed_local_rank, done_->failure, done_->failure_status);
     }
     job_.leave_message(done_->lines);
-    job_.close(done_->lines);
+    if (end_record_) job_.keep_report(end_record_->json());
+    job_.close(report_lines());
     return done_->exit_status;
+  }
+
+  // torchrun's agents tell of their own workers; of a failure elsewhere the job's report does.
+  std::vector<std::string> report_lines() const {
+    if (!job_.config().torchrun_report) return done_->lines;
+    std::vector<std::string> lines = end_record_->torchrun_lines();
+    return lines.empty() ? done_->lines : lines;
   }
 
   asio::io_context io_{1};
@@ -379,6 +401,7 @@ class NodeDriver::Impl {
   std::optional<NodeMachine> machine_;
   std::optional<EventLog> event_log_;
   std::optional<ElasticEvents> elastic_events_;
+  std::optional<EndRecord> end_record_;
   BootTimer timer_;
   asio::steady_timer settled_;
   BeginAttempt attempt_;

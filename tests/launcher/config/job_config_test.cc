@@ -451,5 +451,59 @@ TEST_F(JobConfigTest, NeedsMoreOpenFilesForMoreWorkersAndStreams) {
   EXPECT_LT(descriptors_needed(*make({"--nproc-per-node=64", "--tee=3"})), 1024u);
 }
 
+TEST_F(JobConfigTest, ReadsTheFailurePolicy) {
+  const auto config =
+      make({"--on-exit=3=stop", "--on-exit", "SIGKILL=restart", "--restart-delay=2:60", "--min-uptime=5"});
+  ASSERT_TRUE(config) << config.error().message;
+  ASSERT_EQ(config->restart.on_exit.size(), 2u) << "those of one command line count together";
+  EXPECT_EQ(config->restart.on_exit[1].text, "SIGKILL=restart");
+  EXPECT_EQ(config->restart.longest_delay, std::chrono::seconds(60));
+  EXPECT_EQ(config->min_uptime, std::chrono::seconds(5));
+  host_.variable("PET_ON_EXIT", "9=stop,8=stop");
+  EXPECT_EQ(make({})->restart.on_exit.size(), 2u);
+  EXPECT_EQ(make({"--on-exit=3=stop"})->restart.on_exit.size(), 1u) << "the command line counts before a variable";
+  EXPECT_THAT(refusal({"--on-exit=3"}), StartsWith("--on-exit=3: '3' is no rule; expected"));
+  EXPECT_EQ(refusal({"--min-uptime=-1"}), "--min-uptime=-1: expected seconds, 0 or more");
+}
+
+TEST_F(JobConfigTest, ReadsTheRotationOfLogFiles) {
+  EXPECT_FALSE(make({})->output.rotation.on());
+  const auto config = make({"--log-max-size=10M", "--log-keep=7", "-r1"});
+  EXPECT_EQ(config->output.rotation.max_bytes, size_t{10} << 20);
+  EXPECT_EQ(config->output.rotation.keep, 7);
+  EXPECT_THAT(config->warnings, IsEmpty());
+  EXPECT_THAT(make({"--log-max-size=1G"})->warnings,
+              ElementsAre("--log-max-size=1G: no worker's output is written to files; see --redirects and --tee"));
+  for (const char* size : {"1", "4095", "x", "-5M", "5T", "M", "99999999G"}) {
+    EXPECT_EQ(refusal({std::string("--log-max-size=") + size}),
+              std::string("--log-max-size=") + size + ": expected a size of at least 4k, as in 500k, 100M or 2G");
+  }
+  EXPECT_THAT(refusal({"--log-keep=-1"}), HasSubstr("expected a whole number, 0 or more"));
+  EXPECT_THAT(refusal({"--log-keep=2000"}), HasSubstr("expected at most 1000 old files"));
+}
+
+TEST_F(JobConfigTest, GivesWorkersTheirShareOfTheCores) {
+  EXPECT_THAT(make({"--nproc-per-node=4"})->omp_threads, IsEmpty());
+  EXPECT_THAT(make({"--nproc-per-node=4", "--omp=auto"})->omp_threads, ElementsAre(1, 1, 1, 1)) << "of six";
+  EXPECT_THAT(make({"--nproc-per-node=2", "--omp=auto"})->omp_threads, ElementsAre(3, 3));
+  EXPECT_THAT(make({"--nproc-per-node=8", "--omp=auto"})->omp_threads.back(), 1) << "more workers than cores";
+  EXPECT_THAT(make({"--nproc-per-node=2", "--omp=5"})->omp_threads, ElementsAre(5, 5));
+  const auto config = make({"--nproc-per-node=2", "--omp=auto"});
+  EXPECT_EQ(worker_environment(*config, second_of_two()).get_or("OMP_NUM_THREADS", ""), "3");
+  for (const char* threads : {"", "0", "-1", "many", "1000000"}) {
+    EXPECT_EQ(refusal({std::string("--omp=") + threads}),
+              std::string("--omp=") + threads + ": expected auto, or a number of threads, 1 or more");
+  }
+}
+
+TEST_F(JobConfigTest, ReadsHowMuchIsSaid) {
+  EXPECT_EQ(make({"--quiet"})->log_level, LogLevel::kError);
+  host_.variable("LOGLEVEL", "DEBUG");
+  EXPECT_EQ(make({"--quiet"})->log_level, LogLevel::kError) << "the command line counts before a variable";
+  EXPECT_EQ(refusal({"--quiet", "--verbose"}), "--quiet excludes --verbose: give one of them");
+  EXPECT_TRUE(make({"--report=torchrun"})->torchrun_report);
+  EXPECT_EQ(refusal({"--report=short"}), "--report=short: expected ferrun or torchrun");
+}
+
 }  // namespace
 }  // namespace ferrun

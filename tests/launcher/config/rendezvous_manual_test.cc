@@ -1,5 +1,5 @@
-// ferrun-rendezvous(7), row by row: which tests pin it, and that times in it are those of the code. Whoever changes a
-// row finds its tests here.
+// ferrun-rendezvous(7), and the failure policy of ferrun(1), row by row: which tests pin it, and that times in it are
+// those of the code. Whoever changes a row finds its tests here.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -165,6 +165,32 @@ Rows failures() {
       {"A node's rank is taken", {"NodesWords.ATakenRankIsRefusedWhileItsHolderAnswers"}}};
 }
 
+Rows policy() {
+  return {
+      {"No rule fits, or one with spend",
+       {"RestartPolicy.SpendsARestartWhereNoRuleFits", "SoloNode.SpendsTheWholeBudgetAndNoMore",
+        "LauncherRestart.EndsWithTheLastAttemptsFailureWhenTheBudgetIsSpent",
+        "CoordinatorRound.RestartsAllNodesWithOneCountAndNewRound"}},
+      {"A rule with stop",
+       {"LauncherRestart.StopsOnAnExitCodeThatARuleNames", "LauncherRestart.StopsOnASignalThatARuleNames",
+        "SoloNode.EndsByARuleThoughRestartsAreLeft", "CoordinatorRound.EndsTheJobByARuleThoughRestartsAreLeft",
+        "NodesFailures.TheCoordinatorsRulesDecideForAllNodes"}},
+      {"A rule with restart",
+       {"LauncherRestart.RestartsOnAnExitCodeThatCostsNothing", "SoloNode.RestartsByARuleWithoutSpendingARestart",
+        "CoordinatorRound.RestartsByARuleWithoutSpendingARestart",
+        "RestartDelays.KeepAttemptsThatCostNothingFromRacing"}},
+      {"The program cannot be executed",
+       {"SoloNode.AProgramThatCannotBeExecutedIsNotTriedAgain", "RestartPolicy.HasNoRuleForWhatIsNoWorkersEnd"}},
+      {"A node is lost",
+       {"NodesFailures.ALossSoonAfterTheStartSpendsARestart", "RestartPolicy.HasNoRuleForWhatIsNoWorkersEnd"}},
+      {"A node leaves by a signal, or one joins", {"CoordinatorRound.DelaysNoRoundThatANodeCausesByComingOrGoing"}},
+      {"Another failure before an attempt has run for --min-uptime",
+       {"SoloNode.WaitsForTheRestartDelayWhichGrowsWhileAttemptsAreShort",
+        "CoordinatorRound.HoldsTheNextAttemptBackForTheRestartDelay", "LauncherRestart.WaitsForTheRestartDelay",
+        "RestartDelays.DoubleForEachFailureInARowUpToTheLongest"}},
+      {"A signal while the next attempt is waited for", {"SoloNode.EndsAtOnceOnASignalWhileTheNextAttemptIsHeldBack"}}};
+}
+
 Rows exit_statuses() {
   return {
       {"0", {"NodesTest.ThreeAgentsRunOneJob"}},
@@ -190,8 +216,8 @@ std::string plain(std::string title) {
   return std::regex_replace(title, std::regex(R"(128\+ n)"), "128+n");
 }
 
-std::vector<std::string> titles_in_page(const std::string& section) {
-  std::istringstream page(text_of(FERRUN_SOURCE_DIR "/man/ferrun-rendezvous.7"));
+std::vector<std::string> titles_in_page(const std::string& section, const std::string& name = "ferrun-rendezvous.7") {
+  std::istringstream page(text_of(FERRUN_SOURCE_DIR "/man/" + name));
   std::vector<std::string> titles;
   bool inside = false;
   for (std::string line; std::getline(page, line);) {
@@ -216,12 +242,16 @@ TEST(RendezvousManual, HasExactlyTheRowsWithTests) {
   EXPECT_THAT(titles_in_page("EXIT STATUS"), ElementsAreArray(titles_of(exit_statuses())));
 }
 
+TEST(FailurePolicyManual, HasExactlyTheRowsWithTests) {
+  EXPECT_THAT(titles_in_page("FAILURE POLICY", "ferrun.1"), ElementsAreArray(titles_of(policy())));
+}
+
 TEST(RendezvousManual, NamesTestsThatExist) {
   std::string sources;
   for (const auto& file : fs::recursive_directory_iterator(FERRUN_SOURCE_DIR "/tests")) {
     if (file.path().extension() == ".cc") sources += text_of(file.path());
   }
-  for (const Rows& rows : {guarantees(), timing(), failures(), exit_statuses()}) {
+  for (const Rows& rows : {guarantees(), timing(), failures(), policy(), exit_statuses()}) {
     for (const ManualRow& row : rows) {
       EXPECT_FALSE(row.tests.empty()) << row.title;
       for (const std::string& test : row.tests) {

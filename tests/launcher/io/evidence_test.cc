@@ -52,9 +52,25 @@ TEST(Evidence, NamesWhatStandsInTheErrorFilesPlace) {
   EXPECT_EQ(problem(), path + ": it is a folder");
   std::ofstream(path).close();
   fs::resize_file(path, (4 << 20) + 1);
-  EXPECT_EQ(problem(), path + ": it has more than 4 MiB");
+  EXPECT_EQ(problem(), path + ": it has more than 4 MiB, and its beginning is that of no error file");
   std::ofstream(path) << "{\"mess";
   EXPECT_THAT(problem(), HasSubstr(path + ": it is not JSON"));
+}
+
+TEST(Evidence, ReadsTheBeginningOfAVeryLargeErrorFile) {
+  const TemporaryDirectory directory;
+  const std::string path = directory.file("error.json");
+  const std::string message = "ValueError: bad tensor " + std::string(6 << 20, '7');
+  std::ofstream(path) << R"({"message": {"message": ")" << message << R"(", "extraInfo": {"timestamp": "12"}}})";
+  const ErrorFile file = read_error_file(path);
+  EXPECT_EQ(file.state, State::kRead);
+  EXPECT_TRUE(file.is_beginning);
+  EXPECT_TRUE(file.message.starts_with("ValueError: bad tensor 777"));
+  EXPECT_GT(file.message.size(), size_t{4} << 20 >> 1);
+  const fs::path parent = directory.file("parent.json");
+  ASSERT_TRUE(tell_parent(parent, path, "rank 0 exited with code 3", 3));
+  const auto told = nlohmann::json::parse(testing::read_file(parent.string()));
+  EXPECT_TRUE(told["message"]["message"].get<std::string>().starts_with("ValueError: bad tensor 777"));
 }
 
 std::string message_in(const fs::path& path) {

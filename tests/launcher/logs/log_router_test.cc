@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <pty.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -346,6 +347,98 @@ TEST(LogRouter, LosesSplitsAndMixesUpNoLineOfEightWriters) {
           << "writer " << i << " in its file";
     }
   }
+}
+
+// --- Lines that have not ended. ---
+
+TEST(LogRouter, ShowsAPromptBeforeItsLineHasEnded) {
+  LogRig rig;
+  rig.out.start();
+  const int fd = rig.tee(0);
+  write_all(fd, "first\nname? ");
+  ASSERT_TRUE(rig.run_until([&] { return rig.out.has_shown("[0]:first\n[0]:name? "); }));
+  write_all(fd, "again? ");
+  ASSERT_TRUE(rig.run_until([&] { return rig.out.has_shown("[0]:name? again? "); }));
+  write_all(fd, "yes\nlast\n");
+  ::close(fd);
+  rig.end_well();
+  EXPECT_EQ(rig.out.finish(), "[0]:first\n[0]:name? again? yes\n[0]:last\n");
+  EXPECT_EQ(rig.file(0), "first\nname? again? yes\nlast\n");
+}
+
+TEST(LogRouter, NeverMixesALineWithTheUnfinishedOneOfAnother) {
+  LogRig rig;
+  rig.out.start();
+  const int first = rig.tee(0);
+  const int second = rig.tee(1);
+  write_all(first, "name? ");
+  ASSERT_TRUE(rig.run_until([&] { return rig.out.has_shown("[0]:name? "); }));
+  write_all(second, "done\nbusy");
+  ASSERT_TRUE(rig.run_until([&] { return rig.out.has_shown("[1]:busy"); }));
+  write_all(first, "yes\n");
+  ASSERT_TRUE(rig.run_until([&] { return rig.out.has_shown("yes\n"); }));
+  write_all(second, "\n");
+  ::close(first);
+  ::close(second);
+  rig.end_well();
+  EXPECT_EQ(rig.out.finish(), "[0]:name? \n[1]:done\n[1]:busy\n[0]:yes\n");
+}
+
+TEST(LogRouter, EndsAnUnfinishedLineBeforeItSpeaksItself) {
+  LogRig rig;
+  rig.err.start();
+  const int fd = rig.tee(0, Stream::kStderr);
+  write_all(fd, "(Pdb) ");
+  ASSERT_TRUE(rig.run_until([&] { return rig.err.has_shown("[0]:(Pdb) "); }));
+  rig.router->announce("ferrun: something");
+  ::close(fd);
+  rig.end_well();
+  EXPECT_EQ(rig.err.finish(), "[0]:(Pdb) \nferrun: something\n");
+}
+
+TEST(LogRouter, ShowsAPromptOnATerminal) {
+  int terminal = -1;
+  int shown = -1;
+  ASSERT_EQ(::openpty(&terminal, &shown, nullptr, nullptr, nullptr), 0);
+  LogRig rig([shown](LogRouter::Options& options) { options.console_out = shown; });
+  const int fd = rig.tee(0);
+  write_all(fd, "name? ");
+  ::fcntl(terminal, F_SETFL, O_NONBLOCK);
+  std::string text;
+  ASSERT_TRUE(rig.run_until([&] {
+    char bytes[256];
+    const ssize_t count = ::read(terminal, bytes, sizeof bytes);
+    if (count > 0) text.append(bytes, static_cast<size_t>(count));
+    return text == "[0]:name? ";
+  })) << text;
+  ::close(fd);
+  rig.end_well();
+  ::close(shown);
+  ::close(terminal);
+}
+
+// --- Rotation. ---
+
+TEST(LogRouter, ExchangesFilesAtTheirSizeBetweenLines) {
+  LogRig rig([](LogRouter::Options& options) { options.rotation = {4096, 2}; });
+  rig.out.start();
+  const int fd = rig.tee(0);
+  std::string text;
+  for (int i = 0; text.size() < 20'000; ++i) text += "line " + std::to_string(i) + "\n";
+  std::thread worker([&] {
+    write_all(fd, text);
+    ::close(fd);
+  });
+  rig.end_well();
+  worker.join();
+  const std::string path = rig.file_path(0);
+  const std::string kept = read_file(path + ".2") + read_file(path + ".1") + read_file(path);
+  EXPECT_THAT(text, EndsWith(kept)) << "the newest, without a gap";
+  EXPECT_THAT(kept, ::testing::StartsWith("line ")) << "a file begins with a line";
+  for (const char* number : {"", ".1", ".2"}) EXPECT_LE(read_file(path + number).size(), 4096u);
+  EXPECT_GT(read_file(path + ".1").size(), 4000u);
+  EXPECT_NE(::access((path + ".3").c_str(), F_OK), 0);
+  EXPECT_EQ(lines_of(rig.out.finish()).size(), lines_of(text).size()) << "the console has all";
 }
 
 }  // namespace

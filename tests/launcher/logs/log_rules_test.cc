@@ -10,6 +10,7 @@
 #include "launcher/logs/log_loss.h"
 #include "launcher/logs/log_patience.h"
 #include "launcher/logs/log_queue.h"
+#include "launcher/logs/log_rotation.h"
 #include "launcher/logs/log_tail.h"
 
 namespace ferrun {
@@ -342,6 +343,18 @@ TEST(LastWait, LeavesAMomentToWhoeverIsHurriedOrComesLast) {
   EXPECT_EQ(wait.given_up(kNever), TimePoint{100s} + 200ms);
   const LastWait none(TimePoint{100s}, 0s, TimePoint{100s});
   EXPECT_EQ(none.given_up(kNever), TimePoint{100s});
+}
+
+TEST(LogRotation, KeepsLinesWhole) {
+  const LogRotation rotation{10, 1};
+  EXPECT_EQ(bytes_before_rotation({}, "any number", 1 << 20, true), 10u) << "it is off";
+  EXPECT_EQ(bytes_before_rotation(rotation, "12345\n", 4, false), 6u);
+  EXPECT_EQ(bytes_before_rotation(rotation, "12345\n", 5, false), 0u) << "the line goes into the next file";
+  EXPECT_EQ(bytes_before_rotation(rotation, "123\n567\n90123", 0, false), 8u);
+  EXPECT_EQ(bytes_before_rotation(rotation, "123\n56", 9, true), 4u) << "the line that has begun ends here";
+  EXPECT_EQ(bytes_before_rotation(rotation, "12345678901234\n1", 0, false), 15u) << "a line larger than a file";
+  EXPECT_EQ(bytes_before_rotation(rotation, "12345678901234", 0, false), 14u);
+  EXPECT_EQ(bytes_before_rotation(rotation, "1\n", 15, false), 0u);
 }
 
 }  // namespace

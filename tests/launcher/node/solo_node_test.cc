@@ -35,6 +35,23 @@ class SoloStory : public NodeStory {
     return config;
   }
 
+  static NodeConfig with_policy(int max_restarts, const RestartPolicy& policy) {
+    NodeConfig made = config(1, max_restarts);
+    made.restart = policy;
+    return made;
+  }
+  explicit SoloStory(const NodeConfig& made) : NodeStory(made) {}
+
+  // An attempt of one worker that ends with `code`.
+  std::vector<std::string> fail_attempt(int code) {
+    run_attempt();
+    exited(0, code);
+    swept();
+    gathered({left_by_nobody()});
+    return effects();
+  }
+  static FailedWorker left_by_nobody() { return {0, {}, {}, false}; }
+
   void open_store() { step(StoreOpened{{1, ++opened_}, {"127.0.0.1"}, 4000}); }
 
   // From the preparation to all workers running.
@@ -498,6 +515,62 @@ TEST(SoloNode, AVictimWhoseOthersSayNothingIsTheCause) {
   story.effects();
   EXPECT_THAT(story.done->lines, Contains(HasSubstr("Root cause: rank 0")));
   EXPECT_THAT(story.done->lines, Contains(HasSubstr("rank 1 (local_rank 1, pid 101) killed by SIGTERM")));
+}
+
+RestartPolicy rule_for(int status, OnExit then) {
+  return {{{status, status, false, then, std::to_string(status) + "=a rule"}}, {}, 300s, 0};
+}
+
+TEST(SoloNode, EndsByARuleThoughRestartsAreLeft) {
+  SoloStory story(SoloStory::with_policy(5, rule_for(3, OnExit::kStop)));
+  EXPECT_EQ(story.fail_attempt(3).back(), "done 3");
+  const std::vector<std::string>& lines = story.done->lines;
+  EXPECT_EQ(lines[lines.size() - 2], "No restart: --on-exit=3=a rule");
+}
+
+TEST(SoloNode, RestartsByARuleWithoutSpendingARestart) {
+  SoloStory story(SoloStory::with_policy(0, rule_for(3, OnExit::kRestart)));
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    EXPECT_THAT(story.fail_attempt(3), Contains(HasSubstr("(--on-exit=3=a rule)")));
+    EXPECT_EQ(story.begun->assignment.restart_count, 0);
+    ASSERT_TRUE(story.machine.next_deadline()) << "it must not race";
+    story.now = *story.machine.next_deadline();
+    story.step(DeadlineArrived{});
+    EXPECT_THAT(story.effects(), ElementsAre("open store"));
+  }
+  EXPECT_EQ(story.fail_attempt(4).back(), "done 4") << "no rule is for that one, and no restart is left";
+}
+
+TEST(SoloNode, WaitsForTheRestartDelayWhichGrowsWhileAttemptsAreShort) {
+  SoloStory story(SoloStory::with_policy(9, {{}, 4s, 300s, 0}));
+  const auto delay_after = [&story](Duration lasts) {
+    story.run_attempt();
+    story.now += lasts;
+    story.exited(0, 3);
+    story.swept();
+    story.gathered({SoloStory::left_by_nobody()});
+    EXPECT_THAT(story.effects(), Not(Contains("open store")));
+    const TimePoint due = story.machine.next_deadline().value_or(story.now);
+    const Duration delay = due - story.now;
+    story.now = due;
+    story.step(DeadlineArrived{});
+    EXPECT_THAT(story.effects(), Contains("open store"));
+    return delay;
+  };
+  EXPECT_GE(delay_after(1s), 4s);
+  EXPECT_GE(delay_after(1s), 8s);
+  EXPECT_GE(delay_after(29s), 16s);
+  EXPECT_LE(delay_after(31s), 5s) << "it has run for --min-uptime";
+}
+
+TEST(SoloNode, EndsAtOnceOnASignalWhileTheNextAttemptIsHeldBack) {
+  SoloStory story(SoloStory::with_policy(9, {{}, 60s, 300s, 0}));
+  story.fail_attempt(3);
+  story.step(StatusAsked{1});
+  EXPECT_THAT(story.effects(), ElementsAre("status 1"));
+  story.step(SignalArrived{SIGTERM, true, false, true});
+  EXPECT_EQ(story.effects().back(), "done 143");
+  EXPECT_EQ(story.machine.next_deadline(), std::nullopt);
 }
 
 }  // namespace

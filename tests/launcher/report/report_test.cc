@@ -63,6 +63,27 @@ TEST(ErrorFile, AnythingElseIsUnreadableAndNeverFatal) {
   EXPECT_EQ(parse_error_file(R"({"message": {"extraInfo": {"timestamp": "soon"}}})").timestamp, std::nullopt);
 }
 
+TEST(ErrorFile, OfWhichTheBeginningWasReadSaysWhatIsThere) {
+  const ErrorFile file = parse_error_beginning(
+      R"({"message": {"message": "ValueError: bad", "extraInfo": {"py_callstack": "Traceback\nline 1\nli)");
+  EXPECT_EQ(file.state, ErrorFile::State::kRead);
+  EXPECT_TRUE(file.is_beginning);
+  EXPECT_EQ(file.message, "ValueError: bad");
+  EXPECT_EQ(file.callstack, "Traceback\nline 1\nli");
+  EXPECT_EQ(parse_error_beginning(R"({"message": "77777)").message, "77777");
+  EXPECT_EQ(parse_error_beginning(R"({"other": "77777)").problem, "its beginning is that of no error file");
+  EXPECT_EQ(parse_error_beginning("core dump").state, ErrorFile::State::kUnreadable);
+}
+
+TEST(ErrorFile, NamesFunctionsOfACrashAsAPersonReadsThem) {
+  const ErrorFile file = parse_error_file(
+      R"({"message": {"message": "SIGSEGV", "extraInfo": {"py_callstack":)"
+      R"( "#0 _ZN5probe12read_nothingEPVi+0x5 (/bin/probe+0x1249)\n#1 main+0x7 (/bin/_Z+0x1)\n#2 _Zwhatever+0x1"}}})");
+  EXPECT_EQ(
+      file.callstack,
+      "#0 probe::read_nothing(int volatile*)+0x5 (/bin/probe+0x1249)\n#1 main+0x7 (/bin/_Z+0x1)\n#2 _Zwhatever+0x1");
+}
+
 TEST(ErrorFile, GoesToTheParentWithTheExitCode) {
   const auto structured = nlohmann::json::parse(
       error_file_for_parent(R"({"message": {"message": "m", "extraInfo": {"timestamp": "1"}}})", "unused", 3));
@@ -198,6 +219,29 @@ TEST(WorkerReport, ShowsTheTracebackWhenTheStderrIsNotThere) {
                                        std::string("  traceback:"), std::string("      line 3")}));
   evidence.stderr_tail = {"Traceback:"};
   EXPECT_THAT(report_of(evidence), Not(Contains("  traceback:")));
+}
+
+TEST(WorkerReport, ShowsTheFirstFramesOfACrashBesideItsStderr) {
+  WorkerEvidence evidence = with_error("SIGSEGV (segmentation fault)");
+  for (int frame = 0; frame < 30; ++frame)
+    evidence.error.callstack += "#" + std::to_string(frame) + " f+0x1 (/bin/p)\n";
+  evidence.stderr_tail = {"terminate called"};
+  const std::vector<std::string> report = report_of(evidence);
+  EXPECT_THAT(report,
+              ::testing::IsSupersetOf({std::string("  backtrace:"), std::string("    #0 f+0x1 (/bin/p)"),
+                                       std::string("    #15 f+0x1 (/bin/p)"), std::string("    (14 lines more)")}));
+  EXPECT_THAT(report, Not(Contains("    #16 f+0x1 (/bin/p)")));
+}
+
+TEST(WorkerReport, ShowsTheBeginningOfAMessageThatIsTooLarge) {
+  WorkerEvidence evidence;
+  std::string text = R"({"message": "ValueError: bad\n)";
+  for (int line = 0; line < 100; ++line) text += "line " + std::to_string(line) + "\\n";
+  evidence.error = parse_error_beginning(text);
+  EXPECT_THAT(report_of(evidence),
+              ::testing::IsSupersetOf(
+                  {std::string("    ValueError: bad"), std::string("    line 18"), std::string("    (81 lines more)"),
+                   std::string("    (its error file is too large to be read whole: this is its beginning)")}));
 }
 
 TEST(WorkerReport, SaysWhenTheErrorFileIsCorrupt) {

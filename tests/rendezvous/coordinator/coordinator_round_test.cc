@@ -340,5 +340,71 @@ TEST(CoordinatorRound, HearsTheLastWordsOfOthersBeforeItBlamesAVictim) {
   EXPECT_EQ(story.last<Close>("node2").end.exit_status, 7);
 }
 
+CoordinatorConfig with_rule(int status, OnExit then, int max_restarts) {
+  CoordinatorConfig config = fixed(2, max_restarts);
+  config.restart.on_exit = {{status, status, false, then, std::to_string(status) + "=a rule"}};
+  return config;
+}
+
+TEST(CoordinatorRound, HoldsTheNextAttemptBackForTheRestartDelay) {
+  CoordinatorConfig config = fixed(2, 3);
+  config.restart.delay = 4s;
+  CoordinatorStory story(config);
+  story.join_all({"node0", "node1"});
+  story.fail("node1");
+  EXPECT_EQ(story.phase(), Phase::kGathering);
+  EXPECT_THAT(story.reason(), HasSubstr("(--restart-delay)"));
+  story.wait(3999ms);
+  EXPECT_EQ(story.round().number, 1u);
+  story.wait(1001ms);
+  EXPECT_EQ(story.round().number, 2u);
+  EXPECT_EQ(story.phase(), Phase::kRunning);
+  story.fail("node0");
+  story.wait(7999ms);
+  EXPECT_EQ(story.round().number, 2u) << "twice as long for the second in a row";
+  story.wait(2001ms);
+  EXPECT_EQ(story.round().number, 3u);
+}
+
+TEST(CoordinatorRound, DelaysNoRoundThatANodeCausesByComingOrGoing) {
+  CoordinatorConfig config = CoordinatorStory::elastic(1, 3, 3);
+  config.restart.delay = 60s;
+  config.scale_interval = 0s;
+  config.last_call = 0s;
+  CoordinatorStory story(config);
+  story.join_all({"node0", "node1"});
+  story.wait(1s);
+  const uint64_t before = story.round().number;
+  story.wait(60s);
+  story.kill("node1");
+  EXPECT_EQ(story.phase(), Phase::kRunning);
+  EXPECT_EQ(story.round().number, before + 1);
+}
+
+TEST(CoordinatorRound, EndsTheJobByARuleThoughRestartsAreLeft) {
+  CoordinatorStory story(with_rule(3, OnExit::kStop, 5));
+  story.join_all({"node0", "node1"});
+  story.fail("node1");
+  const JobEnd& end = story.last<Close>("node0").end;
+  EXPECT_EQ(end.kind, JobEnd::Kind::kFailed);
+  EXPECT_EQ(end.exit_status, 3);
+  EXPECT_EQ(end.report.back(), "No restart: --on-exit=3=a rule");
+}
+
+TEST(CoordinatorRound, RestartsByARuleWithoutSpendingARestart) {
+  CoordinatorStory story(with_rule(3, OnExit::kRestart, 0));
+  story.join_all({"node0", "node1"});
+  for (uint64_t round = 1; round < 4; ++round) {
+    EXPECT_EQ(story.round().number, round);
+    story.fail("node1");
+    story.wait(1s);
+  }
+  EXPECT_EQ(story.phase(), Phase::kRunning);
+  EXPECT_EQ(story.node("node0").assignment.restart_count, 0);
+  EXPECT_TRUE(story.said("it is started again (--on-exit=3=a rule)"));
+  story.fail("node1", FailureKind::kExit, 4);
+  EXPECT_EQ(story.last<Close>("node0").end.exit_status, 4) << "no rule is for that one, and no restart is left";
+}
+
 }  // namespace
 }  // namespace ferrun

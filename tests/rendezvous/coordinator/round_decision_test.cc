@@ -98,5 +98,16 @@ TEST(RoundDecision, WaitsAMomentAfterAGoodbyeBySignal) {
   expect_wait(nodes, "node2 leaves (SIGTERM): waiting a moment for others that leave too", kJudged + 250ms);
 }
 
+TEST(RoundDecision, IsHeldBackAfterAFailureWhateverNodesThereAre) {
+  Gathering nodes = gathering(2, 2, 2);
+  nodes.held_until = kJudged + 1500ms;
+  expect_wait(nodes, "the next attempt begins in 1.5 s (--restart-delay)", nodes.held_until);
+  nodes.held_until = kJudged;
+  expect_form(nodes, "all 2 nodes are there");
+  nodes = gathering(4, 4, 2);
+  nodes.held_until = kJudged + 1500ms;
+  expect_wait(nodes, "waiting for 2 of 4 nodes; here: node0 and node1");
+}
+
 }  // namespace
 }  // namespace ferrun

@@ -72,17 +72,45 @@ TEST_F(StopInquiryTest, SpendsARestartForAFailure) {
   StopInquiry inquiry = begin();
   tell(inquiry, 1, failure(FailureKind::kExit, 1));
   tell(inquiry, 0, failure(FailureKind::kLostPeer), 1s);
-  const Verdict verdict = inquiry.decide(true);
+  const Verdict verdict = inquiry.decide({}, true);
   EXPECT_EQ(verdict.kind, Verdict::Kind::kRestart);
   EXPECT_EQ(verdict.cause, "node1: a worker failed");
   EXPECT_FALSE(inquiry.cause_wanted()) << "it is decided";
+}
+
+RestartPolicy policy_of(int status, OnExit then) { return {{{status, status, false, then, "its rule"}}, {}, {}, 0}; }
+
+TEST_F(StopInquiryTest, EndsTheJobByARuleForItsRootCause) {
+  StopInquiry inquiry = begin();
+  tell(inquiry, 1, failure(FailureKind::kExit, 1, 7));
+  tell(inquiry, 0, failure(FailureKind::kLostPeer, 0, 8), 1s);
+  const Verdict verdict = inquiry.decide(policy_of(7, OnExit::kStop), true);
+  EXPECT_EQ(verdict.kind, Verdict::Kind::kFailed);
+  EXPECT_EQ(verdict.end.exit_status, 7);
+  EXPECT_EQ(verdict.end.report.back(), "No restart: --on-exit=its rule");
+}
+
+TEST_F(StopInquiryTest, AsksForNoRuleOfAVictim) {
+  StopInquiry inquiry = begin();
+  tell(inquiry, 1, failure(FailureKind::kExit, 1, 7));
+  tell(inquiry, 0, failure(FailureKind::kLostPeer, 0, 8), 1s);
+  EXPECT_EQ(inquiry.decide(policy_of(8, OnExit::kStop), true).kind, Verdict::Kind::kRestart);
+}
+
+TEST_F(StopInquiryTest, RestartsByARuleWithoutACost) {
+  StopInquiry inquiry = begin();
+  tell(inquiry, 1, failure(FailureKind::kExit, 1, 7));
+  const Verdict verdict = inquiry.decide(policy_of(7, OnExit::kRestart), false);
+  EXPECT_EQ(verdict.kind, Verdict::Kind::kRestart);
+  EXPECT_EQ(verdict.rule, "its rule");
+  EXPECT_TRUE(verdict.lasted) << "for a minute";
 }
 
 TEST_F(StopInquiryTest, EndsTheJobWithTheStatusOfItsCauseWhenNoRestartIsLeft) {
   StopInquiry inquiry = begin();
   tell(inquiry, 1, failure(FailureKind::kExit, 1, 7));
   tell(inquiry, 0, failure(FailureKind::kLostPeer), 1s);
-  const Verdict verdict = inquiry.decide(false);
+  const Verdict verdict = inquiry.decide({}, false);
   EXPECT_EQ(verdict.kind, Verdict::Kind::kFailed);
   EXPECT_EQ(verdict.end.exit_status, 7);
   EXPECT_THAT(verdict.end.report, ElementsAre("Failed as well:", ::testing::StartsWith("  node0: a worker failed"),
@@ -92,13 +120,13 @@ TEST_F(StopInquiryTest, EndsTheJobWithTheStatusOfItsCauseWhenNoRestartIsLeft) {
 TEST_F(StopInquiryTest, NeverCallsAFailureASuccess) {
   StopInquiry inquiry = begin();
   tell(inquiry, 1, failure(FailureKind::kExit, 0, 0));
-  EXPECT_EQ(inquiry.decide(false).end.exit_status, 1);
+  EXPECT_EQ(inquiry.decide({}, false).end.exit_status, 1);
 }
 
 TEST_F(StopInquiryTest, DoesNotTryAgainWhatCannotBeExecuted) {
   StopInquiry inquiry = begin();
   tell(inquiry, 0, failure(FailureKind::kNotStarted, 0, kExitUsage));
-  EXPECT_EQ(inquiry.decide(true).kind, Verdict::Kind::kFailed);
+  EXPECT_EQ(inquiry.decide({}, true).kind, Verdict::Kind::kFailed);
 }
 
 TEST_F(StopInquiryTest, LetsALostNodeCostNothingOnceTheRoundHasRunForAWhile) {
@@ -106,7 +134,7 @@ TEST_F(StopInquiryTest, LetsALostNodeCostNothingOnceTheRoundHasRunForAWhile) {
        {std::pair{30s, Verdict::Kind::kNextRound}, std::pair{29s, Verdict::Kind::kRestart}}) {
     StopInquiry inquiry = begin(true, kPartsStart + uptime);
     inquiry.see_loss(roster.at(2), 2, began - 5s, "its connection ended", began);
-    const Verdict verdict = inquiry.decide(true);
+    const Verdict verdict = inquiry.decide({}, true);
     EXPECT_EQ(verdict.kind, kind);
     EXPECT_EQ(verdict.cause, "node2 was lost: its connection ended");
   }
@@ -116,7 +144,7 @@ TEST_F(StopInquiryTest, TakesARoundOfAnotherCoordinatorForAnOldOne) {
   roster = RoundRoster::adopted({1, 1}, 3, kPartsStart);
   StopInquiry inquiry = begin(true, kPartsStart + 1s);
   inquiry.see_loss(roster.at(0), 0, began, "reset", began);
-  EXPECT_EQ(inquiry.decide(true).kind, Verdict::Kind::kNextRound);
+  EXPECT_EQ(inquiry.decide({}, true).kind, Verdict::Kind::kNextRound);
 }
 
 TEST_F(StopInquiryTest, PutsWhatANodeTellsInPlaceOfItsLoss) {
@@ -124,7 +152,7 @@ TEST_F(StopInquiryTest, PutsWhatANodeTellsInPlaceOfItsLoss) {
   inquiry.see_loss(roster.at(1), 1, began, "reset", began);
   tell(inquiry, 1, failure(FailureKind::kExit, 0, 7));
   inquiry.see_loss(roster.at(1), 1, began, "reset", began);
-  const Verdict verdict = inquiry.decide(false);
+  const Verdict verdict = inquiry.decide({}, false);
   EXPECT_EQ(verdict.end.exit_status, 7);
   EXPECT_THAT(verdict.end.report, ElementsAre("Root cause: node1: a worker failed", "its last words"));
 }
@@ -133,7 +161,7 @@ TEST_F(StopInquiryTest, CountsAFailureThatIsToldTwiceOnce) {
   StopInquiry inquiry = begin();
   tell(inquiry, 1, failure(FailureKind::kExit));
   tell(inquiry, 1, failure(FailureKind::kExit));
-  EXPECT_EQ(inquiry.decide(false).end.report.size(), 2u);
+  EXPECT_EQ(inquiry.decide({}, false).end.report.size(), 2u);
 }
 
 TEST_F(StopInquiryTest, IgnoresFailuresOfWorkersThatTheNodeDoesNotHave) {
@@ -181,7 +209,7 @@ TEST_F(StopInquiryTest, AsksAllThatStillRunAgainOnceSomebodyHasExplainedIt) {
   inquiry.acknowledge(0);
   inquiry.acknowledge(1);
   EXPECT_TRUE(inquiry.is_ripe(began + 1s));
-  EXPECT_EQ(inquiry.decide(false).end.exit_status, 7);
+  EXPECT_EQ(inquiry.decide({}, false).end.exit_status, 7);
 }
 
 }  // namespace

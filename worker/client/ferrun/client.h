@@ -42,6 +42,13 @@ enum class Cause {
 // without one; never throws. Returns whether a file was written.
 bool report_error(const std::string& message, Cause cause = Cause::kUnsaid) noexcept;
 
+// From now on an uncaught C++ exception, and a SIGSEGV, SIGBUS, SIGILL, SIGFPE or SIGABRT, write an error file with
+// what happened and a backtrace that names functions, unless there is one already; then the process ends as it would
+// have. To be called once, behind FERRUN_FORK_POINT and before threads are started; an overflow of the stack is told of
+// the thread that called. Handlers that were there before are called too. Never throws. False: without a launcher,
+// which changes nothing, or where the machine refused.
+bool report_crashes() noexcept;
+
 // In an ordinary run returns at once. In ferrun's fork template it serves fork requests and returns only in the forked
 // ranks, each with its own session, streams, environment and affinity; the template itself never returns.
 // No thread may have been started before.

@@ -36,6 +36,11 @@ int ferrun_report_error(const char* message);
 int ferrun_report_own_error(const char* message);
 int ferrun_report_lost_peer(const char* message);
 
+/* From now on an uncaught C++ exception or a fatal signal (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT) writes an error
+ * file with a backtrace; then the process ends as it would have. Once, behind the fork point and before threads are
+ * started. Returns 1, or 0 where there is no launcher. */
+int ferrun_report_crashes(void);
+
 /* First thing in main: in ferrun's fork template it serves fork requests and returns only in the forked ranks; in an
  * ordinary run it returns at once. No thread may have been started before. */
 void ferrun_fork_point(void);
