@@ -26,7 +26,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::seconds kPatience{120};    // against hanging
+constexpr std::chrono::seconds kPatience{300};    // against hanging
 constexpr std::chrono::seconds kWaitsAtLeast{2};  // what "it waits" means
 
 constexpr size_t kLongestOutput = 40;  // lines that a row's workers write
