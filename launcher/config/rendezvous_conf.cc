@@ -100,14 +100,8 @@ class ConfReader {
   std::optional<Error> error_;
 };
 
-}  // namespace
-
-Status read_rendezvous_conf(const RawOptions& options, RendezvousConfig& config) {
-  const RawValue value = options.value("rdzv-conf");
-  const Result<Pairs> pairs = pairs_of(value);
-  if (!pairs) return pairs.error();
+void read_values(ConfReader& reader, const RawOptions& options, RendezvousConfig& config) {
   CoordinatorConfig& job = config.coordinator;
-  ConfReader reader(value.origin, *pairs);
   // What torchrun's static back end calls the time for all nodes to come.
   if (options.value("rdzv-backend").text == "static") reader.seconds("timeout", config.member.join_timeout);
   reader.seconds("join_timeout", config.member.join_timeout);
@@ -116,6 +110,17 @@ Status read_rendezvous_conf(const RawOptions& options, RendezvousConfig& config)
   reader.seconds("keep_alive_interval", job.heartbeat_interval);
   reader.attempts("keep_alive_max_attempt", config.keep_alive_attempts);
   reader.yes_or_no("is_host", config.is_host);
+}
+
+}  // namespace
+
+Status read_rendezvous_conf(const RawOptions& options, RendezvousConfig& config) {
+  const RawValue value = options.value("rdzv-conf");
+  const Result<Pairs> pairs = pairs_of(value);
+  if (!pairs) return pairs.error();
+  CoordinatorConfig& job = config.coordinator;
+  ConfReader reader(value.origin, *pairs);
+  read_values(reader, options, config);
   reader.only("store_type", "tcp");
   for (const std::string_view key : kOptionsOfTheirOwn) reader.refuse(key, "there is an option for it");
   if (reader.error()) return *reader.error();
@@ -135,6 +140,11 @@ Result<std::vector<std::string>> check_rendezvous_conf(const RawOptions& options
   const RawValue value = options.value("rdzv-conf");
   const Result<Pairs> pairs = pairs_of(value);
   if (!pairs) return pairs.error();
+  // One node has no use for the values, but who mistypes one shall hear of it before there are two.
+  RendezvousConfig unused;
+  ConfReader reader(value.origin, *pairs);
+  read_values(reader, options, unused);
+  if (reader.error()) return *reader.error();
   std::vector<std::string> warnings;
   for (const auto& [key, text] : *pairs) {
     if (!contains(kMeant, key) && !contains(kWithoutEffect, key)) warnings.push_back(unknown_key(value.origin, key));

@@ -62,6 +62,14 @@ install_wheels() {
   say "$name: installed"
 }
 
+# share_wheels FROM TO: what FROM has is importable in TO, unless TO has its own.
+share_wheels() {
+  local from to
+  from=$(echo "$(ferrun_cache)/$1"/lib/python3*/site-packages)
+  to=$(echo "$(ferrun_cache)/$2"/lib/python3*/site-packages)
+  printf '%s\n' "$from" >"$to/shared.pth"
+}
+
 # download_wheels FOLDER REQUIREMENTS
 download_wheels() {
   local folder=$1 requirements=$2

@@ -35,6 +35,29 @@ TEST(LauncherRestart, EndsWithTheLastAttemptsFailureWhenTheBudgetIsSpent) {
   EXPECT_THAT(run.err, HasSubstr("All 2 restarts (--max-restarts) are spent."));
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr long kGrowthInKilobytes = 1'000'000;  // freed memory stays in quarantine
+#else
+constexpr long kGrowthInKilobytes = 1024;
+#endif
+
+// Descriptors and memory of the agent, as its worker sees them.
+TEST(LauncherRestart, AThousandTimesLeaksNothing) {
+  const ScratchFolder folder;
+  const Finished run = ferrun(folder,
+                              {"--max-restarts=1000", "sh", "-c",
+                               "case $TORCHELASTIC_RESTART_COUNT in 100|1000) ls /proc/$PPID/fd | wc -l; "
+                               "sed -n 's/^VmRSS:[^0-9]*//;T;s/ kB//p' /proc/$PPID/status;; esac; exit 1"},
+                              {}, std::chrono::seconds(240));
+  EXPECT_EQ(run.code(), 1);
+  EXPECT_THAT(run.err, HasSubstr("All 1000 restarts (--max-restarts) are spent."));
+  const std::vector<std::string> seen = split_lines(run.out);
+  ASSERT_EQ(seen.size(), 4u) << run.out;
+  // One that is being closed may still be there.
+  EXPECT_LE(std::stol(seen[2]), std::stol(seen[0]) + 2) << run.out;
+  EXPECT_LE(std::stol(seen[3]), std::stol(seen[1]) + kGrowthInKilobytes) << run.out;
+}
+
 TEST(LauncherRestart, KeepsLaunchAndRunIdButNotAPortThatTheKernelChose) {
   const ScratchFolder folder;
   const Finished run = ferrun(folder, {"--max-restarts=1", "--rdzv-id=mine", "sh", "-c",

@@ -280,10 +280,13 @@ TEST_F(JobConfigTest, ChecksTheRendezvousOptionsThatOneNodeDoesNotNeed) {
   EXPECT_THAT(refusal({"--rdzv-endpoint=node7"}), HasSubstr("needs a port"));
   EXPECT_THAT(refusal({"--rdzv-endpoint=a b:1"}), StartsWith("--rdzv-endpoint: "));
   EXPECT_THAT(refusal({"--rdzv-conf=timeout"}), HasSubstr("expected key=value"));
+  EXPECT_THAT(refusal({"--rdzv-conf=timeout=soon"}), HasSubstr("--rdzv-conf: timeout=soon: expected seconds"));
+  EXPECT_THAT(refusal({"--rdzv-backend=c10d", "--rdzv-conf=join_timeout=-1"}), HasSubstr("join_timeout=-1"));
+  EXPECT_THAT(refusal({"--rdzv-conf=is_host=perhaps"}), HasSubstr("expected 1 or 0"));
   EXPECT_THAT(refusal({"--master-port=70000"}), HasSubstr("a port from 0 to 65535"));
   EXPECT_THAT(refusal({"--master-addr=node7:80"}), HasSubstr("without a port"));
   // PyTorch's own tests pass quote characters here.
-  const auto quoted = make({"--rdzv-conf='join_timeout=5,last_call_timeout=1,timeout=5'"});
+  const auto quoted = make({"--rdzv-backend=c10d", "--rdzv-conf='join_timeout=5,last_call_timeout=1,timeout=5'"});
   ASSERT_TRUE(quoted);
   EXPECT_THAT(quoted->warnings, ElementsAre(HasSubstr("''join_timeout' is no setting")));
 }
