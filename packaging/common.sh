@@ -8,4 +8,5 @@ export_source_date() {
   export SOURCE_DATE_EPOCH
 }
 
-project_version() { sed -n 's/^project(ferrun VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt; }
+# project_version <CMakeLists.txt
+project_version() { sed -n 's/^project(ferrun VERSION \([0-9.]*\).*/\1/p'; }
