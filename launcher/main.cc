@@ -96,8 +96,14 @@ int diagnose_machine(const CommandLine& line, const HostFacts& facts) {
   return printed != 0 ? printed : static_cast<int>(any_failed(findings));
 }
 
+// The second line is for reports of errors.
+std::string version_text() {
+  return "ferrun " FERRUN_VERSION "\nbuilt as " FERRUN_BUILD ", glibc " + std::to_string(__GLIBC__) + "." +
+         std::to_string(__GLIBC_MINOR__) + "\n";
+}
+
 int run_program(const CommandLine& line, const HostFacts& facts) {
-  if (line.options.on("version")) return print("ferrun " FERRUN_VERSION "\n");
+  if (line.options.on("version")) return print(version_text());
   if (line.options.on("print-flags")) return print(flag_lines());
   if (const RawValue* shell = line.options.given("print-completion")) {
     const Result<std::string> script = completion_script(shell->text);

@@ -26,4 +26,4 @@ ferrun_cache() {
 }
 
 # print_usage: the comment block at the head of the running script, without its '#' signs.
-print_usage() { sed -n '2,/^[^#]/{/^#/!q;s/^# \{0,1\}//;p}' "$ferrun_root/scripts/$ferrun_script"; }
+print_usage() { sed -n '2,/^[^#]/{/^#/!q;s/^# \{0,1\}//;p}' "$ferrun_root"/{scripts,packaging}/"$ferrun_script" 2>/dev/null; }

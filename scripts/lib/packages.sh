@@ -20,7 +20,12 @@ build_packages() {
   printf '%s\n' libgtest-dev libgmock-dev iproute2 nftables  # the last two make the hosts of tests/net
 }
 
-dev_tool_packages() { printf '%s\n' clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14; }
+dev_tool_packages() {
+  printf '%s\n' clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14 zsh fish man-db groff-base
+}
+
+# What the packages are made and tried with, by packaging/ and tests/install.
+packaging_packages() { printf '%s\n' dpkg-dev lintian mmdebstrap unzip; }
 
 engine_packages() { printf '%s\n' slurmctld slurmd slurm-client munge; }
 

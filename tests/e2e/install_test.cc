@@ -46,8 +46,10 @@ class InstalledPrefix : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
     directory_.emplace();
-    const Outcome install = shell("cmake --install " + quoted(FERRUN_BUILD_DIR) + " --prefix " + quoted(prefix()));
+    const std::string first = directory_->file("first");
+    const Outcome install = shell("cmake --install " + quoted(FERRUN_BUILD_DIR) + " --prefix " + quoted(first));
     ASSERT_EQ(install.code, 0) << install.output;
+    std::filesystem::rename(first, prefix());  // nothing of it may know where it was first
   }
   static void TearDownTestSuite() { directory_.reset(); }
 
@@ -75,7 +77,8 @@ TEST_F(InstalledPrefix, FerrunStartsWorkers) {
 
 TEST_F(InstalledPrefix, HoldsManualPagesAndDocuments) {
   for (const char* file : {"/share/man/man1/ferrun.1", "/share/doc/ferrun/README.md", "/share/doc/ferrun/LICENSE",
-                           "/share/ferrun/examples/hello_ranks/main.cc"}) {
+                           "/share/ferrun/examples/hello_ranks/main.cc", "/share/bash-completion/completions/ferrun",
+                           "/share/zsh/site-functions/_ferrun", "/share/fish/vendor_completions.d/ferrun.fish"}) {
     EXPECT_TRUE(std::filesystem::exists(prefix() + file)) << file;
   }
 }

@@ -10,6 +10,8 @@
 #include <cstring>
 #include <limits>
 
+#include "common/io/error_description.h"
+
 namespace ferrun {
 namespace {
 
@@ -89,7 +91,7 @@ size_t LogTarget::write_some(std::string_view bytes) {
       ::poll(&ready, 1, -1);
       continue;
     }
-    if (loss_.empty()) reason_ = ::strerrordesc_np(errno);
+    if (loss_.empty()) reason_ = error_description()(errno);
     break;
   }
   failing_ = done < bytes.size();

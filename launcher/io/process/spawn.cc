@@ -20,6 +20,7 @@
 #include <memory>
 #include <utility>
 
+#include "common/io/error_description.h"
 #include "common/io/unique_fd.h"
 #include "launcher/io/process/raw_call.h"
 
@@ -40,7 +41,7 @@ struct ChildContext {
   bool limits_open_files;
   rlimit64 open_files;  // soft; the hard limit stays
   // Of constants. A pointer, because a call by name would be bound here, late.
-  const char* (*describe)(int error);
+  ErrorDescription describe;
 };
 
 // Everything below, up to be_child(), runs in the child, which may share the parent's memory: system calls of its own,
@@ -284,7 +285,7 @@ void fill(SharedPlace& place, const SpawnPlan& plan, int outcome) {
   }
   context.limits_open_files = plan.open_files.has_value();
   context.open_files.rlim_cur = plan.open_files.value_or(0);
-  context.describe = &strerrordesc_np;
+  context.describe = error_description();
 }
 
 }  // namespace

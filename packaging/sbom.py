@@ -1,0 +1,83 @@
+"""The bill of materials of a release, in CycloneDX's form, on standard output: sbom.py VERSION COMMIT
+
+It lists what is inside the launcher's binaries: all of it comes from this distribution's packages, whose versions are
+asked for here, and in wheels also the C++ library of the compiler.
+"""
+
+import datetime
+import json
+import os
+import re
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+# The distribution's package (the first that is installed), the library, its licence.
+LIBRARIES = [
+    (["libboost1.81-dev", "libboost-dev"], "boost", "BSL-1.0"),
+    (["libcli11-dev"], "CLI11", "BSD-3-Clause"),
+    (["nlohmann-json3-dev"], "nlohmann-json", "MIT"),
+    (["libspdlog-dev"], "spdlog", "MIT"),
+    (["libfmt-dev"], "fmt", "MIT"),
+    (["libsodium-dev"], "libsodium", "ISC"),
+]
+
+
+def installed_version(packages):
+    for package in packages:
+        asked = subprocess.run(
+            ["dpkg-query", "-W", "-f", "${Version}", package], capture_output=True, text=True, check=False
+        )
+        if asked.returncode == 0 and asked.stdout:
+            return package, asked.stdout
+    sys.exit(f"sbom: none of these packages is installed: {', '.join(packages)}")
+
+
+def component(package, version, name, licence):
+    return {
+        "type": "library",
+        "name": name,
+        "version": version,
+        "purl": f"pkg:deb/debian/{package}@{version}",
+        "licenses": [{"license": {"id": licence}}],
+    }
+
+
+def main(version, commit):
+    tools = (Path(__file__).resolve().parents[1] / "scripts/requirements-packaging.txt").read_text()
+    zig = re.search(r"^ziglang==(\S+)", tools, re.MULTILINE).group(1)
+    components = [component(*installed_version(packages), name, licence) for packages, name, licence in LIBRARIES]
+    components.append(
+        {
+            "type": "library",
+            "name": "libc++ (of wheels)",
+            "version": zig,
+            "purl": f"pkg:pypi/ziglang@{zig}",
+            "licenses": [{"expression": "Apache-2.0 WITH LLVM-exception"}],
+        }
+    )
+    made = datetime.datetime.fromtimestamp(int(os.environ["SOURCE_DATE_EPOCH"]), datetime.timezone.utc)
+    bill = {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.5",
+        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, 'ferrun ' + commit)}",
+        "version": 1,
+        "metadata": {
+            "timestamp": made.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "component": {
+                "type": "application",
+                "name": "ferrun",
+                "version": version,
+                "licenses": [{"license": {"id": "Apache-2.0"}}],
+                "properties": [{"name": "commit", "value": commit}],
+            },
+        },
+        "components": components,
+    }
+    json.dump(bill, sys.stdout, indent=2)
+    print()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
