@@ -158,6 +158,7 @@ void LocalJob::introduce() {
 void LocalJob::prepare(const PrepareAttempt& prepare) {
   attempt_ = prepare.attempt;
   streams_ = {};
+  of_attempt_.clear();
   const std::vector<WorkerLogPlan> plans = plans_of(prepare.attempt);
   const bool opens_any = std::ranges::any_of(plans, [](const auto& plan) { return plan.out.file || plan.err.file; });
   if (!opens_any && !config_.output.wants_files()) return files_ready(prepare);
@@ -264,6 +265,7 @@ UniqueFd LocalJob::return_gate_for(int local_rank) {
 void LocalJob::started(const StartWorker& start, const Result<pid_t>& pid) {
   if (pid) {
     running_[*pid] = {start.attempt, start.local_rank};
+    of_attempt_.push_back(*pid);
     tell_(WorkerFact{start.attempt, RankStarted{start.local_rank, *pid}});
   } else {
     tell_(WorkerFact{start.attempt, RankNotStarted{start.local_rank, pid.error()}});
@@ -281,6 +283,7 @@ void LocalJob::sweep(const SweepAttempt& sweep) {
   streams_ = {};
   return_gate_.reset();
   processes_.sweep(sweep.grace, [this, sweep](const std::vector<KilledProcess>& killed) {
+    for (const KilledProcess& process : killed) of_attempt_.push_back(process.pid);
     if (!killed.empty()) {
       log_.say(LogLevel::kWarning, "had to kill " + std::to_string(killed.size()) +
                                        (killed.size() == 1 ? " process" : " processes") +
