@@ -63,9 +63,8 @@ def train_both(machine, amp):
          "--image-size", size, "--batch-size", batch, "--epochs", epochs, "--patience", "0", "--num-workers", "0",
          "--no-channels-last", "--amp", amp, "--resume", folder / "epoch.pt", "--output-dir", folder / "worker"],
         environment=environment)
-    start = folder / "epoch.pt"
-    ours = machine.peer("compare", folder / "worker" / "last_model.pt", folder / "end.pt", start)
-    own = machine.peer("compare", folder / "again.pt", folder / "end.pt", start)
+    ours, own = machine.peer("compare", folder / "end.pt", folder / "epoch.pt", folder / "worker" / "last_model.pt",
+                             folder / "again.pt")
     train_loss, val_loss = losses(folder / "worker")
     figures = {
         "steps": theirs["steps"],

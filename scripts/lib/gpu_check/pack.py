@@ -128,7 +128,7 @@ def make(root, bin_folder, faces, target):
         fill(root, bin_folder, plug_in, faces, folder)
         size = mebibytes(folder)
         if size > MOST_MIB:
-            raise Problem(f"the pack would have {size:.0f} MiB, and {MOST_MIB} are the most: give fewer pictures (--faces)")
+            raise Problem(f"the pack would have {size:.0f} MiB, and {MOST_MIB} are the most: give fewer --faces")
         if "".join(target.suffixes[-2:]) == ".tar.gz":
             with tarfile.open(target, "w:gz") as archive:
                 archive.add(folder, folder.name)
@@ -136,6 +136,6 @@ def make(root, bin_folder, faces, target):
             folder.rename(target)
     print(f"gpu-check: packed {size:.1f} MiB into {target}, "
           f"{'with the CUDA plug-in' if plug_in else 'without a CUDA plug-in: this build has none (CMake says why)'}")
-    print(f"gpu-check: on the machine with the GPU: {'gpu-check' if target.suffix == '.gz' else target.name + '/gpu-check'} "
-          "--python PYTHON-WITH-TORCH-2.11")
+    name = "ferrun-gpu-check" if target.suffix == ".gz" else target.name
+    print(f"gpu-check: on the machine with the GPU: {name}/gpu-check --python PYTHON-WITH-TORCH-2.11")
     return 0

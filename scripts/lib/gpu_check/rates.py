@@ -168,9 +168,9 @@ def first_of_worker(machine, faces, turn):
 
 def first_of_python(machine, faces):
     log = machine.work / "first.log"
-    command = [machine.python, "-u", machine.root / "bench" / "peer_trainer.py", "--device", machine.device,
-               "--data", faces, "--image-size", 64 if machine.on_gpu else 32, "--batch-size", 32 if machine.on_gpu else 16,
-               "--tuned", "--tell-steps"]
+    size, batch = (64, 32) if machine.on_gpu else (32, 16)
+    command = [machine.python, "-u", machine.root / "bench" / "peer_trainer.py", "--device", machine.device, "--data",
+               faces, "--image-size", size, "--batch-size", batch, "--tuned", "--tell-steps"]
     begun = time.monotonic()
     job = machine.start(command, log)
     try:

@@ -9,7 +9,9 @@ SHOWN = {"passed": "passed", "failed": "FAILED", "impossible": "not possible her
 
 def head(machine):
     facts = machine.facts
-    where = f"{facts['gpu']}, driver {facts['driver'] or 'unknown'}" if machine.on_gpu and facts["gpu"] else machine.device
+    where = machine.device
+    if machine.on_gpu and facts["gpu"]:
+        where = f"{facts['gpu']}, driver {facts['driver'] or 'unknown'}"
     print(f"gpu-check on {where}; {facts['cores']} cores, torch {facts['torch']}, {facts['date']}", flush=True)
 
 

@@ -3,7 +3,7 @@
     trainer.py weights FILE                          a model whose BatchNorms have seen pictures
     trainer.py probabilities DEVICE WEIGHTS FOLDER SIZE
     trainer.py train DEVICE AMP FOLDER SIZE BATCH EPOCHS OUTPUT
-    trainer.py compare ONE OTHER [START]
+    trainer.py compare OTHER START|- ONE...
 
 `train` makes the first epoch, OUTPUT/epoch.pt, and from there on the rest twice: OUTPUT/end.pt, and OUTPUT/again.pt
 with tensors in channels-last order, which adds in another order. How far the two come out apart is what rounding makes
@@ -144,17 +144,22 @@ def row(file):
     return torch.cat(parts[False]), torch.cat(parts[True]), told
 
 
-def compare(one, other, start=None):
-    """How far `one` is from `other`, as a part of what it is; with `start` also of the way that `other` has gone."""
-    (weights_one, seen_one, scaler_one), (weights_other, seen_other, scaler_other) = row(one), row(other)
-    result = {
-        "weights": ((weights_one - weights_other).norm() / weights_other.norm()).item(),
-        "statistics": ((seen_one - seen_other).norm() / seen_other.norm()).item(),
-        "scaler": [scaler_one, scaler_other],
-    }
-    if start:
-        result["of_the_way"] = ((weights_one - weights_other).norm() / (weights_other - row(start)[0]).norm()).item()
-    return result
+def compare(other, start, *ones):
+    """How far each is from `other`, as a part of what it is; with a start also of the way that `other` has gone."""
+    weights_other, seen_other, scaler_other = row(other)
+    results = []
+    for one in ones:
+        weights_one, seen_one, scaler_one = row(one)
+        apart = (weights_one - weights_other).norm()
+        result = {
+            "weights": (apart / weights_other.norm()).item(),
+            "statistics": ((seen_one - seen_other).norm() / seen_other.norm()).item(),
+            "scaler": [scaler_one, scaler_other],
+        }
+        if start != "-":
+            result["of_the_way"] = (apart / (weights_other - row(start)[0]).norm()).item()
+        results.append(result)
+    return results
 
 
 if __name__ == "__main__":
