@@ -49,11 +49,6 @@ std::string xid_line(const Xid& xid) {
   return line;
 }
 
-std::string gibibytes(uint64_t bytes) {
-  const uint64_t tenths = (bytes * 10 + (uint64_t{1} << 29)) >> 30;
-  return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10);
-}
-
 std::string memory_line(const GpuHealth& now) {
   if (now.memory_total == 0 || now.memory_used < now.memory_total / 100 * kMuchMemory) return "";
   std::string line =
@@ -83,6 +78,11 @@ std::string ecc_line(const std::optional<GpuHealth>& before, const GpuHealth& no
 }
 
 }  // namespace
+
+std::string gibibytes(uint64_t bytes) {
+  const uint64_t tenths = (bytes * 10 + (uint64_t{1} << 29)) >> 30;
+  return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10);
+}
 
 std::optional<Xid> parse_xid(std::string_view line) {
   constexpr std::string_view kBegin = "NVRM: Xid (PCI:";

@@ -21,6 +21,9 @@ struct Xid {
 // or without what stands before NVRM; none for any other line.
 std::optional<Xid> parse_xid(std::string_view line);
 
+// "12.5", of so many bytes.
+std::string gibibytes(uint64_t bytes);
+
 struct GpuHolder {
   int pid = 0;
   std::string name;    // empty: not known, as of a process of another container

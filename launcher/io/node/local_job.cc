@@ -167,6 +167,7 @@ void LocalJob::foresee(const ForeseeAttempt& foresee) {
 void LocalJob::prepare(const PrepareAttempt& prepare) {
   prepared_ = prepare;
   streams_ = {};
+  of_attempt_.clear();
   if (!writes_files(plans_of(prepare.attempt))) return files_ready();
   if (making_for_ == prepare.attempt && foreseen_) return take_files(*std::exchange(foreseen_, std::nullopt));
   mention_a_slow_disk(prepare.attempt);
@@ -289,6 +290,7 @@ UniqueFd LocalJob::return_gate_for(int local_rank) {
 void LocalJob::started(const StartWorker& start, const Result<pid_t>& pid) {
   if (pid) {
     running_[*pid] = {start.attempt, start.local_rank};
+    of_attempt_.push_back(*pid);
     tell_(WorkerFact{start.attempt, RankStarted{start.local_rank, *pid}});
   } else {
     tell_(WorkerFact{start.attempt, RankNotStarted{start.local_rank, pid.error()}});
@@ -306,6 +308,7 @@ void LocalJob::sweep(const SweepAttempt& sweep) {
   streams_ = {};
   return_gate_.reset();
   processes_.sweep(sweep.grace, [this, sweep](const std::vector<KilledProcess>& killed) {
+    for (const KilledProcess& process : killed) of_attempt_.push_back(process.pid);
     if (!killed.empty()) {
       log_.say(LogLevel::kWarning, "had to kill " + std::to_string(killed.size()) +
                                        (killed.size() == 1 ? " process" : " processes") +

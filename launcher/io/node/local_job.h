@@ -70,6 +70,9 @@ class LocalJob {
   void sweep(const SweepAttempt& sweep);
   void kill_everything() { processes_.kill_descendants(); }
 
+  // The workers of the newest attempt that was prepared, and what of theirs had to be killed.
+  const std::vector<pid_t>& processes_of_attempt() const { return of_attempt_; }
+
   // The error files of these workers, in their order; `done` is called in a later turn, without waiting for a disk that
   // hangs.
   using ErrorFilesRead = std::function<void(const std::vector<ErrorFile>&)>;
@@ -133,6 +136,7 @@ class LocalJob {
     int local_rank = 0;
   };
   std::map<pid_t, RunningWorker> running_;
+  std::vector<pid_t> of_attempt_;
   std::map<std::pair<int, int>, std::string> overrun_;  // by attempt and local rank
   std::unique_ptr<TimerPipe> timer_pipe_;
   int first_rank_ = 0;  // of the newest attempt

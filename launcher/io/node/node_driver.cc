@@ -257,7 +257,11 @@ class NodeDriver::Impl {
   }
 
   void carry_out(const Say& say) { job_.say(say.level, say.line); }
-  void carry_out(const PrepareAttempt& prepare) { job_.prepare(prepare); }
+  void carry_out(const PrepareAttempt& prepare) {
+    if (!gpus_ || job_.processes_of_attempt().empty()) return job_.prepare(prepare);
+    gpus_->await_release(job_.processes_of_attempt(), say_at(LogLevel::kWarning),
+                         [this, prepare] { job_.prepare(prepare); });
+  }
   void carry_out(const ForeseeAttempt& foresee) { job_.foresee(foresee); }
   void carry_out(const SignalWorker& send) { job_.signal(send); }
   void carry_out(const SweepAttempt& sweep) { job_.sweep(sweep); }

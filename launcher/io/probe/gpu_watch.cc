@@ -8,10 +8,13 @@
 #include <optional>
 #include <utility>
 
+#include "common/duration_text.h"
+#include "common/io/clock.h"
 #include "launcher/config/device_count.h"
 #include "launcher/io/probe/device_probe.h"
 #include "launcher/io/probe/kernel_log.h"
 #include "launcher/io/probe/nvml.h"
+#include "launcher/workers/gpu_release.h"
 
 namespace ferrun {
 
@@ -29,6 +32,7 @@ struct GpuWatch::Sight {
   void look();
   void collect_xids();
   std::vector<std::string> lines_of(int local_rank);
+  std::vector<HeldMemory> held();
 
   const Options options;
   const Environment environment;
@@ -84,6 +88,29 @@ std::vector<std::string> GpuWatch::Sight::lines_of(int local_rank) {
                    nvml->health(addresses[rank]), xids);
 }
 
+std::vector<HeldMemory> GpuWatch::Sight::held() {
+  std::vector<HeldMemory> all;
+  if (!nvml) return all;
+  for (const std::string& address : addresses) {
+    if (address.empty()) continue;
+    const std::vector<GpuHolder>& earlier = before[address].holders;
+    for (GpuHolder& holder : nvml->holders(address)) {
+      const bool since_then = std::ranges::find(earlier, holder.pid, &GpuHolder::pid) == earlier.end();
+      all.push_back({address, holder.pid, std::move(holder.name), holder.bytes, since_then});
+    }
+  }
+  return all;
+}
+
+// A wait for the memory of an attempt that is over.
+struct GpuWatch::Release {
+  asio::steady_timer timer;
+  GpuRelease rule;
+  std::function<void(const std::string&)> say;
+  std::function<void()> done;
+  bool asking = false;  // the driver has been asked and has not answered
+};
+
 std::unique_ptr<GpuWatch> GpuWatch::start(asio::io_context& io, const JobConfig& config) {
   return start(io, config, Options{});
 }
@@ -96,7 +123,11 @@ std::unique_ptr<GpuWatch> GpuWatch::start(asio::io_context& io, const JobConfig&
 }
 
 GpuWatch::GpuWatch(asio::io_context& io, const JobConfig& config, Options options)
-    : io_(io), patience_(options.patience), sight_(std::make_shared<Sight>(config, std::move(options))), thread_(io) {}
+    : io_(io),
+      patience_(options.patience),
+      release_(options.release),
+      sight_(std::make_shared<Sight>(config, std::move(options))),
+      thread_(io) {}
 
 void GpuWatch::restart() {
   looked_ = false;
@@ -121,6 +152,39 @@ void GpuWatch::examine(const std::vector<int>& local_ranks, std::function<void(c
     return [lines = std::move(lines), weak_timer, answer] {
       if (const auto waiting = weak_timer.lock()) waiting->cancel();
       if (*answer) std::exchange(*answer, nullptr)(lines);
+    };
+  });
+}
+
+void GpuWatch::await_release(std::vector<int> dead, std::function<void(const std::string&)> say,
+                             std::function<void()> done) {
+  if (!looked_) return done();
+  look_for_holders(std::make_shared<Release>(
+      Release{asio::steady_timer(io_), {dead, release_, monotonic_now()}, std::move(say), std::move(done)}));
+}
+
+void GpuWatch::look_for_holders(const std::shared_ptr<Release>& release) {
+  release->asking = true;
+  release->timer.expires_after(patience_);
+  release->timer.async_wait([this, release](const boost::system::error_code& error) {
+    if (error || !std::exchange(release->asking, false)) return;
+    release->say("the NVIDIA driver has not told within " + exact_text(patience_) +
+                 " whether the GPU memory of the attempt before is free: starting the next one all the same");
+    release->done();
+  });
+  // A driver that hangs must not keep the timer beyond the loop.
+  thread_.run([this, sight = sight_, waiting = std::weak_ptr(release)] {
+    return [this, waiting, held = sight->held()] {
+      const std::shared_ptr<Release> still = waiting.lock();
+      if (!still || !std::exchange(still->asking, false)) return;  // not waited for any more
+      still->timer.cancel();
+      const GpuRelease::Verdict verdict = still->rule.judge(held, monotonic_now());
+      if (!verdict.line.empty()) still->say(verdict.line);
+      if (verdict.go) return still->done();
+      still->timer.expires_after(GpuRelease::kLookAgain);
+      still->timer.async_wait([this, still](const boost::system::error_code& failed) {
+        if (!failed) look_for_holders(still);
+      });
     };
   });
 }

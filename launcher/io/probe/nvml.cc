@@ -146,16 +146,26 @@ GpuHealth Nvml::health(const std::string& pci_address) {
     health.memory_used = memory.used;
     health.memory_total = memory.total;
   }
+  health.holders = holders(pci_address);
+  return health;
+}
+
+std::vector<GpuHolder> Nvml::holders(const std::string& pci_address) {
+  std::vector<GpuHolder> holders;
+  const Calls& call = *calls_;
+  NvmlHandle device = nullptr;
   std::array<NvmlProcess, kMostProcesses> processes = {};
   unsigned count = kMostProcesses;
-  if (call.processes != nullptr && succeeded(call.processes(device, &count, processes.data()))) {
-    for (size_t at = 0; at < std::min<size_t>(count, kMostProcesses); ++at) {
-      const NvmlProcess& process = processes[at];
-      const uint64_t bytes = process.bytes == ~0ULL ? 0 : process.bytes;
-      health.holders.push_back({static_cast<int>(process.pid), process_name(process.pid), bytes});
-    }
+  if (call.processes == nullptr || call.device_at(pci_address.c_str(), &device) != kSuccess ||
+      call.processes(device, &count, processes.data()) != kSuccess) {
+    return holders;
   }
-  return health;
+  for (size_t at = 0; at < std::min<size_t>(count, kMostProcesses); ++at) {
+    const NvmlProcess& process = processes[at];
+    const uint64_t bytes = process.bytes == ~0ULL ? 0 : process.bytes;
+    holders.push_back({static_cast<int>(process.pid), process_name(process.pid), bytes});
+  }
+  return holders;
 }
 
 std::optional<bool> Nvml::peer_access(const std::string& from, const std::string& to) {

@@ -24,6 +24,9 @@ class Nvml {
   // The device of this PCI address, now. One that NVML cannot find has an address and nothing else.
   GpuHealth health(const std::string& pci_address);
 
+  // The processes that have memory of it, now; none where the driver does not tell.
+  std::vector<GpuHolder> holders(const std::string& pci_address);
+
   // Whether one device may read the other's memory; none where it cannot be told.
   std::optional<bool> peer_access(const std::string& from, const std::string& to);
   // How many of the device's NVLinks are active.

@@ -171,6 +171,83 @@ TEST_F(GpuWatchTest, ALibraryThatIsStillBeingLoadedIsNotWaitedFor) {
   EXPECT_THAT(told, ElementsAre(IsEmpty()));
 }
 
+// How the wait for the memory of an attempt went.
+struct Wait {
+  bool over = false;
+  std::vector<std::string> lines;
+};
+
+class GpuReleaseTest : public GpuWatchTest {
+ protected:
+  void begin(Wait& wait, const std::vector<int>& dead) {
+    io_.restart();
+    watch_->await_release(
+        dead, [&wait](const std::string& line) { wait.lines.push_back(line); }, [&wait] { wait.over = true; });
+  }
+  void finish(Wait& wait) {
+    while (!wait.over && io_.run_one() > 0) {
+    }
+    EXPECT_TRUE(wait.over);
+  }
+  // So that a look between two facts finds the old ones or the new ones.
+  void replace_devices(const std::string& facts) const {
+    fs::rename(folder_.path() / "devices", folder_.path() / "devices.old");
+    devices(facts);
+  }
+};
+
+TEST_F(GpuReleaseTest, ADeadWorkersMemoryIsWaitedFor) {
+  devices("");
+  start();
+  replace_devices("process 0000:43:00.0 4711 64424509440\n");
+  Wait wait;
+  begin(wait, {4711});
+  for (int handlers = 0; handlers < 4; ++handlers) io_.run_one();  // two looks, and the time between them
+  EXPECT_FALSE(wait.over);
+  replace_devices("");
+  finish(wait);
+  EXPECT_THAT(wait.lines, IsEmpty());
+}
+
+TEST_F(GpuReleaseTest, NobodyElseIsWaitedFor) {
+  devices("process 0000:43:00.0 " + std::to_string(getpid()) + " 64424509440\n");
+  start();
+  Wait wait;
+  begin(wait, {4711});
+  finish(wait);
+  EXPECT_THAT(wait.lines, IsEmpty());
+}
+
+TEST_F(GpuReleaseTest, TheWaitEndsAndSaysWhoHoldsTheMemory) {
+  options_.release = std::chrono::milliseconds(1);
+  devices("process 0000:43:00.0 4711 64424509440\n");
+  start();
+  Wait wait;
+  begin(wait, {4711});
+  finish(wait);
+  EXPECT_THAT(wait.lines, ElementsAre(HasSubstr("still held after 1 ms (0000:43:00.0: 60.0 GiB by pid 4711")));
+}
+
+TEST_F(GpuReleaseTest, ADriverThatHangsKeepsNoAttemptFromStarting) {
+  options_.patience = std::chrono::milliseconds(1);
+  devices("");
+  start();
+  devices("hang\n");
+  Wait wait;
+  begin(wait, {4711});
+  finish(wait);
+  EXPECT_THAT(wait.lines, ElementsAre(HasSubstr("the NVIDIA driver has not told within 1 ms")));
+}
+
+TEST_F(GpuReleaseTest, WithoutTheLibraryNothingIsWaitedFor) {
+  options_.library = folder_.path() / "absent.so";
+  start();
+  Wait wait;
+  begin(wait, {4711});
+  finish(wait);
+  EXPECT_THAT(wait.lines, IsEmpty());
+}
+
 TEST(KernelLog, HasTheNewsAlone) {
   const testing::TemporaryDirectory folder;
   std::ofstream(folder.path() / "kmsg") << "old\n";
