@@ -91,9 +91,9 @@ void SoloRounds::restart(const FailureSighting& cause) {
   const Duration delay = delays_.next(cause.latest - began_ >= config_.min_uptime, is_free);
   const std::string what = headline(cause);
   effects_.emplace_back(RendezvousSay{
-      RendezvousLevel::kWarning,
-      what + "; starting all workers again" + (delay > Duration::zero() ? " in " + in_words(delay) : "") + " (" +
-          (is_free ? "--on-exit=" + rule->text : restarts_text(restarts_left())) + ")"});
+      RendezvousLevel::kWarning, what + "; starting all workers again" +
+                                     (delay > Duration::zero() ? " in " + in_words(delay) : "") + " (" +
+                                     (is_free ? "--on-exit=" + rule->text : restarts_text(restarts_left())) + ")"});
   if (delay == Duration::zero()) return open(what);
   phase_ = Phase::kHeldBack;
   reason_ = what;

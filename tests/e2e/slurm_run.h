@@ -1,5 +1,5 @@
-// A real Slurm of three hosts in network namespaces, for the tests of one file: scripts/slurm-cluster starts it, and where
-// it cannot the tests skip with its reason.
+// A real Slurm of three hosts in network namespaces, for the tests of one file: scripts/slurm-cluster starts it, and
+// where it cannot the tests skip with its reason.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -25,7 +25,8 @@ class Slurm : public ::testing::Test {
                                 const std::vector<std::string>& flags = {}) const;
   // `sbatch -W OPTIONS` of this script; what sbatch and the job wrote.
   std::string batch(std::vector<std::string> options, const std::string& script) const;
-  // The same without waiting: the job's number. It writes to file("NAME.out"), and to it again when it is started again.
+  // The same without waiting: the job's number. It writes to file("NAME.out"), and to it again when it is started
+  // again.
   std::string submit(const std::string& name, std::vector<std::string> options, const std::string& script) const;
   bool eventually_over(const std::string& job) const;
 

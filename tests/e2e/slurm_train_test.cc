@@ -15,8 +15,10 @@ using ::testing::HasSubstr;
 class SlurmTraining : public Slurm {
  protected:
   std::string script(const std::string& output) const {
-    return "srun --ntasks-per-node=1 " FERRUN_BIN_DIR "/ferrun worker --faces=40 --image-size=32 --batch-size=12 "
-           "--epochs=2 --patience=0 --save-every=2 --resume=auto --output-dir=" + file(output) + "\n";
+    return "srun --ntasks-per-node=1 " FERRUN_BIN_DIR
+           "/ferrun worker --faces=40 --image-size=32 --batch-size=12 "
+           "--epochs=2 --patience=0 --save-every=2 --resume=auto --output-dir=" +
+           file(output) + "\n";
   }
 };
 
