@@ -91,7 +91,8 @@ std::vector<std::string> block_of_torchrun(const std::string& err) {
     if (borders == 2) break;
     borders += line.starts_with("==") ? 1 : 0;
     // ferrun runs the script by a function of that name of its own.
-    if (line.find("in run_script_path") != std::string::npos || line.find("runpy.run_path(") != std::string::npos) continue;
+    if (line.find("in run_script_path") != std::string::npos || line.find("runpy.run_path(") != std::string::npos)
+      continue;
     line = std::regex_replace(line, std::regex("[0-9]{4}-[0-9]{2}-[0-9]{2}_[0-9:]{8}"), "TIME");
     line = std::regex_replace(line, std::regex("[pP][iI][dD]:? [0-9]+"), "pid N");
     line = std::regex_replace(line, std::regex("host      : .*"), "host");
