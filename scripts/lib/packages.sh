@@ -20,7 +20,7 @@ build_packages() {
   printf '%s\n' libgtest-dev libgmock-dev iproute2 nftables  # the last two make the hosts of tests/net
 }
 
-dev_tool_packages() { printf '%s\n' clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14; }
+dev_tool_packages() { printf '%s\n' clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14 patchelf; }
 
 # missing_packages NAME...: those that are not installed, one a line.
 missing_packages() {

@@ -37,9 +37,9 @@ TEST(GpuRelease, DoesNotWaitForOthers) {
 }
 
 TEST(GpuRelease, SaysWhoHoldsTheMemoryWhenItGoesOnAllTheSame) {
-  const GpuRelease::Verdict verdict =
-      rule().judge({{kDevice, 4711, "", 3 * kGibibyte}, {kDevice, 5000, "Xorg", kGibibyte}, {kDevice, 4712, "python", 0}},
-                   kBegin + seconds(10));
+  const GpuRelease::Verdict verdict = rule().judge(
+      {{kDevice, 4711, "", 3 * kGibibyte}, {kDevice, 5000, "Xorg", kGibibyte}, {kDevice, 4712, "python", 0}},
+      kBegin + seconds(10));
   EXPECT_TRUE(verdict.go);
   EXPECT_EQ(verdict.line,
             "GPU memory of the attempt before is still held after 10 s (0000:1b:00.0: 3.0 GiB by pid 4711, which has "
