@@ -21,7 +21,7 @@ build_packages() {
 }
 
 dev_tool_packages() {
-  printf '%s\n' clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14 zsh fish man-db groff-base
+  printf '%s\n' clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14 zsh fish man-db groff-base patchelf
 }
 
 # What the packages are made and tried with, by packaging/ and tests/install.

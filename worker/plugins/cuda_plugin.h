@@ -1,4 +1,4 @@
-// The door to everything CUDA: a plug-in library beside the worker, built where the CUDA toolkit is and loaded only for
+// The door to everything CUDA: a plug-in library beside the worker, built where CUDA's headers are and loaded only for
 // --device cuda. The worker itself links neither CUDA nor NCCL and starts as fast as without them.
 #pragma once
 
@@ -21,6 +21,8 @@ struct CudaPlugin {
   int interface_version;
   // GPUs that this process may use (CUDA_VISIBLE_DEVICES counts); 0 without a driver.
   int (*device_count)();
+  // Why that is 0, in CUDA's words: no driver, one that is too old, no device. Empty when it is not.
+  std::string (*why_no_device)();
   // Makes GPU `index` current for this process, with the settings that suit fixed picture sizes. Throws c10::Error.
   void (*use_device)(int index);
   // Gives the group an NCCL backend for CUDA tensors and makes it the default one. Throws c10::Error.
@@ -30,8 +32,7 @@ struct CudaPlugin {
   void (*synchronize)();
 };
 
-constexpr int kCudaPluginVersion = 1;
-constexpr const char* kCudaPluginFile = "libferrun_cuda.so";
+constexpr int kCudaPluginVersion = 2;
 using CudaPluginEntry = const CudaPlugin* (*)();
 
 // Loads the plug-in from the worker's own folder or from ../lib/ferrun beside it, once. Failure: one line for a person.

@@ -10,6 +10,7 @@
 
 #include "worker/data/recipe.h"
 #include "worker/data/subset.h"
+#include "worker/plugins/find_cuda_plugin.h"
 #include "worker/train/cli_app.h"
 #include "worker/train/output_plan.h"
 
@@ -271,6 +272,12 @@ void add_output_options(CLI::App& app, TrainOptions& options) {
       ->default_str("");
 }
 
+std::string version_text() {
+  const std::filesystem::path plugin = find_cuda_plugin();
+  return "worker " FERRUN_VERSION "\nCUDA plug-in: " +
+         (plugin.empty() ? "none (" + why_no_cuda_plugin() + ")" : plugin.lexically_normal().string()) + "\n";
+}
+
 // Fills `command` from the arguments; an Answer when help was asked for.
 Result<Command> parse(CliApp& app, const Arguments& arguments, const auto& options) {
   Arguments reversed(arguments.rbegin(), arguments.rend());
@@ -279,7 +286,7 @@ Result<Command> parse(CliApp& app, const Arguments& arguments, const auto& optio
   } catch (const CLI::CallForHelp&) {
     return Command(Answer{app.help_text()});
   } catch (const CLI::CallForVersion&) {
-    return Command(Answer{std::string("worker ") + FERRUN_VERSION + "\n"});
+    return Command(Answer{version_text()});
   } catch (const CLI::ParseError& error) {
     return Error{ErrorKind::kUsage, app.explain(error) + " ('" + app.get_name() + " --help' lists the options)"};
   }

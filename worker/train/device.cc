@@ -21,30 +21,39 @@ int usable_cores() {
   return 1;
 }
 
-Result<ComputeDevice> choose_gpu(int local_rank) {
+// Every rank of the node finds the same: those that have a GPU must not wait for one that has none.
+Error too_few(const CudaPlugin& plugin, int count, int ranks) {
+  std::string words = "--device cuda: ";
+  if (count == 0) {
+    const std::string why = plugin.why_no_device();
+    words += "no GPU can be used here" + (why.empty() ? "" : " (" + why + ")");
+  } else {
+    words += std::to_string(ranks) + " ranks on this machine need a GPU each, and " + std::to_string(count) +
+             " can be used here: start fewer ranks";
+  }
+  return Error{ErrorKind::kUsage, words + (count == 0 ? "; use --device cpu" : ", or use --device cpu")};
+}
+
+Result<ComputeDevice> choose_gpu(int local_rank, int local_world_size) {
   const Result<const CudaPlugin*> plugin = load_cuda_plugin();
   if (!plugin) {
     return plugin.error();
   }
   const int count = (*plugin)->device_count();
-  if (local_rank >= count) {
-    return Error{ErrorKind::kUsage, "--device cuda: local rank " + std::to_string(local_rank) +
-                                        " needs a GPU of its own, but " +
-                                        (count == 0 ? "none can" : "only " + std::to_string(count) + " can") +
-                                        " be used here; start fewer workers or use --device cpu"};
-  }
+  const int ranks = std::max(local_world_size, local_rank + 1);
+  if (ranks > count) return too_few(**plugin, count, ranks);
   (*plugin)->use_device(local_rank);
   return ComputeDevice{c10::Device(c10::DeviceType::CUDA, static_cast<c10::DeviceIndex>(local_rank)), *plugin};
 }
 
 }  // namespace
 
-Result<ComputeDevice> choose_device(DeviceChoice choice, int local_rank) {
+Result<ComputeDevice> choose_device(DeviceChoice choice, int local_rank, int local_world_size) {
   if (choice == DeviceChoice::kCuda) {
-    return choose_gpu(local_rank);
+    return choose_gpu(local_rank, local_world_size);
   }
   if (choice == DeviceChoice::kAuto && access(kDriverFile, F_OK) == 0) {
-    Result<ComputeDevice> gpu = choose_gpu(local_rank);
+    Result<ComputeDevice> gpu = choose_gpu(local_rank, local_world_size);
     if (gpu) {
       return gpu;
     }

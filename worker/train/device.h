@@ -20,9 +20,10 @@ struct ComputeDevice {
   const char* name() const { return is_cuda() ? "cuda" : "cpu"; }
 };
 
-// `auto` takes a GPU where the plug-in, a driver and a GPU for this rank are there, and is quiet otherwise; `cuda`
-// fails with one line that says which of them is missing. Must be called before anything asks LibTorch about CUDA.
-Result<ComputeDevice> choose_device(DeviceChoice choice, int local_rank);
+// `auto` takes a GPU where the plug-in, a driver and a GPU for each of the node's ranks are there, and is quiet
+// otherwise; `cuda` fails with one line that says which of them is missing, the same on all ranks of a node. Must be
+// called before anything asks LibTorch about CUDA.
+Result<ComputeDevice> choose_device(DeviceChoice choice, int local_rank, int local_world_size);
 
 // Autocast's type; nothing in full precision.
 std::optional<c10::ScalarType> autocast_type(AmpChoice amp, const ComputeDevice& device);

@@ -51,10 +51,11 @@ std::variant<Job, Ending> open_job(CommandContext& context, DeviceChoice choice,
   // word. Python ignores it too.
   std::signal(SIGPIPE, SIG_IGN);
   // Before anything asks LibTorch about CUDA: it remembers the first answer.
-  const Result<ComputeDevice> device = choose_device(choice, context.worker.local_rank);
+  const Result<ComputeDevice> device =
+      choose_device(choice, context.worker.local_rank, context.worker.local_world_size);
   if (!device) {
     Ending ending = Ending::failure(device.error());
-    ending.tell = context.worker.rank == 0;
+    ending.tell = context.worker.local_rank == 0;
     return ending;
   }
   const Environment environment = Environment::from_block(environ);

@@ -143,7 +143,8 @@ Ending predict(const PredictOptions& options, LoadedModel& loaded, const Compute
 }  // namespace
 
 Ending run_predict(const PredictOptions& options, CommandContext& context) {
-  const Result<ComputeDevice> device = choose_device(options.device, context.worker.local_rank);
+  const Result<ComputeDevice> device =
+      choose_device(options.device, context.worker.local_rank, context.worker.local_world_size);
   if (!device) return Ending::failure(device.error());
   Result<LoadedModel> loaded = load_model(options.checkpoint);
   if (!loaded) return Ending::failure(loaded.error());

@@ -15,6 +15,16 @@ namespace {
 // Never throws: without a driver the count is 0.
 int device_count() { return c10::cuda::device_count(); }
 
+std::string why_no_device() {
+  try {
+    c10::cuda::device_count_ensure_non_zero();
+    return "";
+  } catch (const c10::Error& error) {
+    const std::string words = error.what_without_backtrace();
+    return words.substr(0, words.find('\n'));
+  }
+}
+
 void use_device(int index) {
   c10::cuda::set_device(static_cast<c10::DeviceIndex>(index));
   // All pictures of a run have one size, so cuDNN's trial of its algorithms pays from the second step on.
@@ -39,7 +49,7 @@ void attach_nccl(c10d::ProcessGroup& group, const c10::intrusive_ptr<c10d::Store
 
 void synchronize() { c10::cuda::device_synchronize(); }
 
-constexpr CudaPlugin kPlugin{kCudaPluginVersion, device_count, use_device, attach_nccl, synchronize};
+constexpr CudaPlugin kPlugin{kCudaPluginVersion, device_count, why_no_device, use_device, attach_nccl, synchronize};
 
 }  // namespace
 }  // namespace ferrun
