@@ -30,11 +30,9 @@ class Framework : public ::testing::Test {
   Finished run(const std::vector<std::string>& program, const RunningFerrun::Variables& more = {}) {
     std::vector<std::string> words = {"--nproc-per-node=2", "--max-restarts=1", "--tee=3"};
     words.insert(words.end(), program.begin(), program.end());
-    RunningFerrun::Variables variables = {{"PYTHON_EXEC", frameworks_python()},
-                                          {"PYTHONWARNINGS", "ignore"},
-                                          {"TORCH_CPP_LOG_LEVEL", "FATAL"},
-                                          {"HF_HUB_OFFLINE", "1"},
-                                          {"HOME", folder_.path().string()}};
+    RunningFerrun::Variables variables = {
+        {"PYTHON_EXEC", frameworks_python()}, {"PYTHONWARNINGS", "ignore"}, {"PYTHONDONTWRITEBYTECODE", "1"},
+        {"TORCH_CPP_LOG_LEVEL", "FATAL"},     {"HF_HUB_OFFLINE", "1"},      {"HOME", folder_.path().string()}};
     variables.insert(more.begin(), more.end());
     return ferrun(folder_, words, variables, kPatience);
   }
