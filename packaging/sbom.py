@@ -1,17 +1,15 @@
 """The bill of materials of a release, in CycloneDX's form, on standard output: sbom.py VERSION COMMIT
 
-It lists what is inside the launcher's binaries: all of it comes from this distribution's packages, whose versions are
-asked for here, and in wheels also the C++ library of the compiler.
+It lists what is inside the launcher's binary: all of it comes from this distribution's packages, whose versions are asked
+for here.
 """
 
 import datetime
 import json
 import os
-import re
 import subprocess
 import sys
 import uuid
-from pathlib import Path
 
 # The distribution's package (the first that is installed), the library, its licence.
 LIBRARIES = [
@@ -21,6 +19,7 @@ LIBRARIES = [
     (["libspdlog-dev"], "spdlog", "MIT"),
     (["libfmt-dev"], "fmt", "MIT"),
     (["libsodium-dev"], "libsodium", "ISC"),
+    (["libstdc++-12-dev", "libstdc++-13-dev", "libstdc++-14-dev"], "libstdc++", "GPL-3.0-or-later WITH GCC-exception-3.1"),
 ]
 
 
@@ -40,23 +39,12 @@ def component(package, version, name, licence):
         "name": name,
         "version": version,
         "purl": f"pkg:deb/debian/{package}@{version}",
-        "licenses": [{"license": {"id": licence}}],
+        "licenses": [{"expression": licence}],
     }
 
 
 def main(version, commit):
-    tools = (Path(__file__).resolve().parents[1] / "scripts/requirements-packaging.txt").read_text()
-    zig = re.search(r"^ziglang==(\S+)", tools, re.MULTILINE).group(1)
     components = [component(*installed_version(packages), name, licence) for packages, name, licence in LIBRARIES]
-    components.append(
-        {
-            "type": "library",
-            "name": "libc++ (of wheels)",
-            "version": zig,
-            "purl": f"pkg:pypi/ziglang@{zig}",
-            "licenses": [{"expression": "Apache-2.0 WITH LLVM-exception"}],
-        }
-    )
     made = datetime.datetime.fromtimestamp(int(os.environ["SOURCE_DATE_EPOCH"]), datetime.timezone.utc)
     bill = {
         "bomFormat": "CycloneDX",

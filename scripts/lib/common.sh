@@ -26,4 +26,8 @@ ferrun_cache() {
 }
 
 # print_usage: the comment block at the head of the running script, without its '#' signs.
-print_usage() { sed -n '2,/^[^#]/{/^#/!q;s/^# \{0,1\}//;p}' "$ferrun_root"/{scripts,packaging}/"$ferrun_script" 2>/dev/null; }
+print_usage() {
+  local script=$ferrun_root/scripts/$ferrun_script
+  if [[ ! -e $script ]]; then script=$ferrun_root/packaging/$ferrun_script; fi
+  sed -n '2,/^[^#]/{/^#/!q;s/^# \{0,1\}//;p}' "$script"
+}

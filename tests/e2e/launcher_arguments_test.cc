@@ -146,7 +146,8 @@ TEST(LauncherArguments, HelpAndVersionGoToStdout) {
   EXPECT_EQ(ferrun(folder, {"-h", "ignored"}).out, help.out);
   const Finished version = ferrun(folder, {"--version"});
   EXPECT_EQ(version.code(), 0);
-  EXPECT_THAT(version.out, ::testing::MatchesRegex("ferrun [0-9]+\\.[0-9]+\\.[0-9]+\n"));
+  EXPECT_THAT(version.out,
+              ::testing::MatchesRegex("ferrun [0-9]+\\.[0-9]+\\.[0-9]+\nbuilt as [^\n]+, glibc 2\\.[0-9]+\n"));
 }
 
 TEST(LauncherArguments, ADryRunStartsNothing) {
