@@ -161,6 +161,7 @@ Value checkpoint_value(const RunParts& parts, const RunIdentity& identity, const
   }
   dict.emplace_back("classes", std::move(classes));
   dict.emplace_back("options", identity.options);
+  dict.emplace_back("data", identity.data);
   dict.emplace_back("world_size", int64_t{identity.world_size});
   if (launch) {
     if (parts.average != nullptr) dict.emplace_back("ema_state_dict", parts.average->state_dict());
