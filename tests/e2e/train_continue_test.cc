@@ -93,6 +93,9 @@ TEST_F(ContinuedRun, HasThePicturesAndThePrecisionOfItsFirstStart) {
                                 HasSubstr("validated on 0.2 of "), Not(HasSubstr("will not equal"))));
   const Words eval = worker({"eval", "--checkpoint", path("out", "best_model.pt")});
   EXPECT_THAT(run(eval), HasSubstr("(14 pictures of 0.2 of " + faces + "/train, drawn by seed 42 at 32x32)"));
+  std::filesystem::rename(faces + "/train/sad/0000.jpg", faces + "/train/sad/other.jpg");
+  EXPECT_THAT(run(again), AllOf(HasSubstr("note: the pictures are others"), HasSubstr("will not equal")))
+      << "as many, but others";
   std::filesystem::rename(faces, directory.file("moved"));
   for (const Words& words : {again, eval}) {
     Program lost(words, options());

@@ -48,9 +48,10 @@ std::vector<std::string> differing_options(const Value& checkpoint, const RunIde
   for (const auto& [key, value] : identity.options) {
     const std::string name = *key.get<std::string>();
     const Value* const before = saved->find(name);
-    if (before != nullptr && value_text(*before) != value_text(value)) {
-      warnings.push_back(name + " was " + value_text(*before) + " and is " + value_text(value) + " now");
-    }
+    if (before == nullptr || value_text(*before) == value_text(value)) continue;
+    warnings.push_back(name == "pictures"
+                           ? "the pictures are others, or called or divided otherwise"
+                           : name + " was " + value_text(*before) + " and is " + value_text(value) + " now");
   }
   return warnings;
 }

@@ -44,7 +44,8 @@ RunIdentity identity_of(const TrainOptions& options, const Job& job, const data:
                       {"threads", whole(job.threads)},
                       {"world_size", whole(job.group->world_size())},
                       {"training_samples", whole(split.train->size())},
-                      {"validation_samples", whole(split.val->size())}};
+                      {"validation_samples", whole(split.val->size())},
+                      {"pictures", data::dataset_fingerprint(split)}};
   identity.data = absolute_directory(options.data.directory);
   if (options.data.directory.empty()) identity.options.emplace_back("faces", whole(options.data.faces()));
   if (!options.data.split.empty()) {

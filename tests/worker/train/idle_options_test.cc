@@ -13,13 +13,12 @@ TEST(IdleOptions, AreNamedWithWhatTheyWouldNeed) {
   options.given = {"momentum", "nesterov", "step-size", "gamma", "plateau-patience", "faces", "lr"};
   options.data.directory = "faces";
   options.schedule = ScheduleChoice::kCosine;
-  EXPECT_THAT(idle_options(options),
-              ElementsAre("--momentum changes nothing without --optimizer sgd",
-                          "--nesterov changes nothing without --optimizer sgd",
-                          "--step-size changes nothing without --scheduler step",
-                          "--gamma changes nothing beside --scheduler cosine",
-                          "--plateau-patience changes nothing without --scheduler plateau",
-                          "--faces changes nothing beside --data"));
+  EXPECT_THAT(idle_options(options), ElementsAre("--momentum changes nothing without --optimizer sgd",
+                                                 "--nesterov changes nothing without --optimizer sgd",
+                                                 "--step-size changes nothing without --scheduler step",
+                                                 "--gamma changes nothing beside --scheduler cosine",
+                                                 "--plateau-patience changes nothing without --scheduler plateau",
+                                                 "--faces changes nothing beside --data"));
 }
 
 TEST(IdleOptions, AreThoseThatWereGiven) {
