@@ -73,14 +73,35 @@ TEST_F(ContinuedRun, TakesTheRestOfAnEpochOnceOnMoreAndOnFewerRanks) {
 
 TEST_F(ContinuedRun, TakesOptionsThatAreGivenAndKeepsTheOthers) {
   run(job(1, "out", {"--epochs", "1", "--lr", "0.002", "--seed", "9", "--batch-size", "14"}));
-  const std::string same = run(
-      {FERRUN_BIN_DIR "/worker", "--faces", "10", "--epochs", "2", "--output-dir", directory.file("out"), "--resume"});
+  const std::string same =
+      run({FERRUN_BIN_DIR "/worker", "--epochs", "2", "--output-dir", directory.file("out"), "--resume"});
   EXPECT_THAT(same, AllOf(HasSubstr("batch 14, seed 9"), HasSubstr("at 32x32"), Not(HasSubstr("note:"))));
   EXPECT_EQ(last_metric("out", 1), "0.002");
   const std::string changed = run({FERRUN_BIN_DIR "/worker", "--faces", "10", "--epochs", "3", "--output-dir",
                                    directory.file("out"), "--resume", "--lr", "0.0005", "--patience", "7"});
   EXPECT_THAT(changed, HasSubstr("lr was 0.002 and is 0.0005 now"));
   EXPECT_EQ(last_metric("out", 1), "0.0005");
+}
+
+// The class names of faces that are drawn are those of FER-2013: nothing else would tell that the pictures are others.
+TEST_F(ContinuedRun, HasThePicturesAndThePrecisionOfItsFirstStart) {
+  const std::string faces = directory.file("faces");
+  run(worker({"make-data", faces, "--faces", "10", "--image-size", "32"}));
+  run(job(1, "out", {"--data", faces + "/train", "--split", "0.8,0.2", "--amp", "bf16", "--epochs", "1"}));
+  const Words again = {FERRUN_BIN_DIR "/worker", "--epochs", "2", "--output-dir", directory.file("out"), "--resume"};
+  EXPECT_THAT(run(again), AllOf(HasSubstr("on 56 pictures of " + faces + "/train"), HasSubstr("bf16, batch 12"),
+                                HasSubstr("validated on 0.2 of "), Not(HasSubstr("will not equal"))));
+  const Words eval = worker({"eval", "--checkpoint", path("out", "best_model.pt")});
+  EXPECT_THAT(run(eval), HasSubstr("(14 pictures of 0.2 of " + faces + "/train, drawn by seed 42 at 32x32)"));
+  std::filesystem::rename(faces + "/train/sad/0000.jpg", faces + "/train/sad/other.jpg");
+  EXPECT_THAT(run(again), AllOf(HasSubstr("note: the pictures are others"), HasSubstr("will not equal")))
+      << "as many, but others";
+  std::filesystem::rename(faces, directory.file("moved"));
+  for (const Words& words : {again, eval}) {
+    Program lost(words, options());
+    EXPECT_EQ(lost.wait().shell_code(), 1);
+    EXPECT_THAT(lost.err(), HasSubstr("--data names another folder)"));
+  }
 }
 
 // What is better, for how long it may fail to come, how many epochs there are: of the first start alone.

@@ -152,7 +152,8 @@ TEST_F(WorkerProgram, PredictsAndEvaluates) {
   ASSERT_TRUE(epochs.ok() && !epochs->empty());
   const std::string loss = std::to_string(epochs->back().val_loss);
   const std::string report = run(worker({"eval", "--checkpoint", best, "--data", directory.file("faces")}));
-  EXPECT_THAT(report, AllOf(HasSubstr("loss " + loss.substr(0, 6)), HasSubstr("(14 pictures at 32x32)")));
+  EXPECT_THAT(report, AllOf(HasSubstr("loss " + loss.substr(0, 6)),
+                            HasSubstr("(14 pictures of " + directory.file("faces") + "/val at 32x32)")));
 }
 
 TEST_F(WorkerProgram, TestsTheBestModelOnceAtTheEnd) {
@@ -169,7 +170,8 @@ TEST_F(WorkerProgram, TestsTheBestModelOnceAtTheEnd) {
   const std::string again = run(worker({"eval", "--checkpoint", best, "--data", faces + "/test"}));
   char loss[32];
   std::snprintf(loss, sizeof loss, "loss %.5f", test["loss"].get<double>());
-  EXPECT_THAT(again, AllOf(HasSubstr(std::string(loss).substr(0, 11)), HasSubstr("(14 pictures at 32x32)")));
+  EXPECT_THAT(again, AllOf(HasSubstr(std::string(loss).substr(0, 11)),
+                           HasSubstr("(14 pictures of " + faces + "/test at 32x32)")));
   EXPECT_EQ(read_file(path("out", "confusion_matrix.png")).substr(1, 3), "PNG");
   EXPECT_THAT(run(worker({"report", directory.file("out")})), HasSubstr("report.html"));
   EXPECT_THAT(read_file(path("out", "report.html")), HasSubstr("surprise"));
@@ -211,7 +213,11 @@ TEST_F(WorkerProgram, NamesABrokenPictureOrSkipsIt) {
   skipping.insert(skipping.end(), {"--bad-images", "skip"});
   const Outcome skipped = outcome(job(2, "skip", skipping));
   EXPECT_EQ(skipped.status, 0) << skipped.err;
-  EXPECT_THAT(skipped.err, AllOf(HasSubstr("has skipped 1 broken pictures"), HasSubstr(broken)));
+  EXPECT_THAT(skipped.err, AllOf(HasSubstr("has skipped 1 broken picture so far"), HasSubstr(broken)));
+  const Outcome evaluated = alone({"eval", "--checkpoint", path("skip", "best_model.pt"), "--data",
+                                   directory.file("faces") + "/train", "--bad-images", "skip"});
+  EXPECT_THAT(evaluated.out, HasSubstr("(69 pictures of "));
+  EXPECT_THAT(evaluated.err, AllOf(HasSubstr("has skipped 1 broken picture, first: "), HasSubstr(broken)));
 }
 
 TEST_F(WorkerProgram, TakesItsStepsWhenAWholeBatchIsBroken) {
@@ -233,7 +239,7 @@ TEST_F(WorkerProgram, TellsAWrongCommandLineOnceForAllRanks) {
   EXPECT_EQ(ended.err.find("worker: there"), ended.err.rfind("worker: there")) << ended.err;
   EXPECT_EQ(alone({"--image-size", "48"}).status, 2);
   EXPECT_EQ(outcome(job(2, "out", {"--batch-size", "1"})).status, 2);
-  const Outcome single = outcome(job(2, "out", {"--batch-size", "4"}));  // the 35th picture of a rank is left over
+  const Outcome single = outcome(job(2, "out", {"--batch-size", "3"}));  // the second rank has one of three
   EXPECT_EQ(single.status, 2);
   EXPECT_THAT(single.err, HasSubstr("a batch of one picture of 32x32"));
   EXPECT_EQ(alone({"--data", directory.file("nowhere")}).status, 1);

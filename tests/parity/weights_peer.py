@@ -1,6 +1,7 @@
 """Weights as PyTorch's users save them, and what PyTorch computes with them; `check`: our exports in PyTorch."""
 
 import collections
+import json
 import pathlib
 import sys
 
@@ -28,6 +29,12 @@ class Lightning(torch.nn.Module):
     def __init__(self, model):
         super().__init__()
         self.model = torch.nn.parallel.DataParallel(model)
+
+
+def composed(steps):
+    """torchvision's transforms from their names and arguments."""
+    return transforms.Compose(
+        [getattr(transforms, step["name"])(**{key: value for key, value in step.items() if key != "name"}) for step in steps])
 
 
 def write(picture):
@@ -73,18 +80,25 @@ def write(picture):
     observant = trained_model(passes=40)
     torch.save(observant.state_dict(), FOLDER / "observant.pt")
     torch.save({"model_state_dict": observant.state_dict(), "options": {"exif_orientation": True}}, FOLDER / "upright.pt")
+    # A run with transforms of its own, as the worker's checkpoints tell of them.
+    steps = [{"name": "Resize", "size": 80}, {"name": "CenterCrop", "size": SIZE}, {"name": "ToTensor"},
+             {"name": "Normalize", "mean": [0.5] * 3, "std": [0.25] * 3}]
+    torch.save({"model_state_dict": observant.state_dict(),
+                "options": {"image_size": SIZE, "exif_orientation": True,
+                            "transforms": json.dumps({"train": steps, "validation": steps})}}, FOLDER / "prepared.pt")
     with torch.no_grad():
         logits = model(prepare(Image.open(picture).convert("RGB"))[None])
         upright_logits = observant(prepare(upright.convert("RGB"))[None])
+        prepared_logits = observant(composed(steps)(upright.convert("RGB"))[None])
     save("answer.pt", torch.softmax(logits, 1))
     finish(missing=difference.missing_keys, unexpected=difference.unexpected_keys,
+           prepared=torch.softmax(prepared_logits.double(), 1)[0].tolist(),
            upright=torch.softmax(upright_logits.double(), 1)[0].tolist(),
            probabilities=torch.softmax(logits.double(), 1)[0].tolist())
 
 
 def read_safetensors(path):
     """The format by its description; the library is no part of the peer."""
-    import json
     data = path.read_bytes()
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8:8 + length])
@@ -120,5 +134,24 @@ def check():
     finish(difference=difference)
 
 
+def check_prepared():
+    """A TorchScript export has all that prediction needs: the picture as it says, without our checkpoint."""
+    facts = {"transforms": "", "exif_orientation": ""}
+    script = torch.jit.load(FOLDER / "prepared.torchscript", _extra_files=facts)
+    picture = Image.open(FOLDER / "turned.jpg")
+    if json.loads(facts["exif_orientation"]):
+        picture = ImageOps.exif_transpose(picture)
+    with torch.no_grad():
+        logits = script(composed(json.loads(facts["transforms"]))(picture.convert("RGB"))[None])
+    wanted = json.loads((FOLDER / "manifest.json").read_text())["prepared"]
+    difference = (torch.softmax(logits.double(), 1)[0] - torch.tensor(wanted)).abs().max().item()
+    finish(difference=difference)
+
+
 if __name__ == "__main__":
-    check() if sys.argv[2] == "check" else write(pathlib.Path(sys.argv[2]))
+    if sys.argv[2] == "check":
+        check()
+    elif sys.argv[2] == "prepared":
+        check_prepared()
+    else:
+        write(pathlib.Path(sys.argv[2]))

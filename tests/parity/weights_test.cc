@@ -137,5 +137,30 @@ TEST_F(Weights, ExportsGivePyTorchTheSameModel) {
   EXPECT_LE(manifest()["difference"].get<double>(), 1e-5);
 }
 
+// Python prepares a picture by what the exported program carries, and gets what `predict` gets from the checkpoint and
+// from the other export.
+TEST_F(Weights, ExportsSayHowTheirPicturesArePrepared) {
+  run_weights_peer();
+  if (IsSkipped() || HasFatalFailure()) return;
+  const auto answer_of = [&](const std::string& checkpoint) {
+    const Ended answer = worker({"predict", "--json", "--checkpoint", file(checkpoint), file("turned.jpg")});
+    EXPECT_TRUE(answer.success) << answer.err;
+    return answer.success ? difference(answer.out, "prepared") : 1.0;
+  };
+  EXPECT_LT(answer_of("prepared.pt"), 1e-4);
+  for (const std::string format : {"safetensors", "torchscript", "state-dict"}) {
+    const Ended wrote =
+        worker({"export", "--checkpoint", file("prepared.pt"), "--format", format, file("prepared." + format)});
+    ASSERT_TRUE(wrote.success) << wrote.err;
+    EXPECT_THAT(wrote.out, HasSubstr(R"({"name":"Normalize","mean":[0.5,0.5,0.5],"std":[0.25,0.25,0.25]}])"
+                                     ", of pictures that are turned upright as their EXIF data says"));
+  }
+  EXPECT_LT(answer_of("prepared.safetensors"), 1e-4);
+  EXPECT_THAT(worker({"export", "--checkpoint", file("plain.pt"), "--format", "torchscript", file("plain.ts")}).out,
+              HasSubstr("does not say how its pictures were prepared"));
+  run_peer("weights_peer.py", "prepared");
+  EXPECT_LT(manifest()["difference"].get<double>(), 1e-5);
+}
+
 }  // namespace
 }  // namespace ferrun::parity

@@ -106,7 +106,8 @@ struct Loader::Impl {
   std::shared_ptr<Slot> open_slot() {
     auto slot = std::make_shared<Slot>();
     const int64_t begin = opened++ * options.batch_size;
-    const int64_t end = std::min(begin + options.batch_size, static_cast<int64_t>(indices.size()));
+    const bool last = opened == batches && !options.drop_last;
+    const int64_t end = last ? static_cast<int64_t>(indices.size()) : begin + options.batch_size;
     slot->batch.indices.assign(indices.begin() + begin, indices.begin() + end);
     for (const int64_t index : slot->batch.indices) slot->batch.labels.push_back(dataset->label(index));
     slot->batch.height = slot->batch.width = transform.size();
@@ -237,7 +238,8 @@ void Loader::start(std::vector<int64_t> indices, int64_t epoch, int64_t first_ba
     const auto samples = static_cast<int64_t>(indices.size());
     self.indices = std::move(indices);
     self.epoch = epoch;
-    self.batches = self.options.drop_last ? samples / size : (samples + size - 1) / size;
+    const bool joins = samples > size && samples % size < self.options.least_batch;
+    self.batches = self.options.drop_last || joins ? samples / size : (samples + size - 1) / size;
     self.opened = self.delivered = std::clamp<int64_t>(first_batch, 0, self.batches);
     self.failed.reset();
     self.window.clear();  // a thread still at work on one of these owns it, and drops it when done

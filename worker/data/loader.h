@@ -34,8 +34,9 @@ enum class BadImages { kFail, kSkip };
 
 struct LoaderOptions {
   int64_t batch_size = 1;
-  int threads = 1;   // 0: decode in `next()` on the caller's thread
-  int prefetch = 2;  // finished batches kept ready at most, besides the one in work
+  int64_t least_batch = 1;  // samples; a last batch of fewer joins the one before it
+  int threads = 1;          // 0: decode in `next()` on the caller's thread
+  int prefetch = 2;         // finished batches kept ready at most, besides the one in work
   bool drop_last = false;
   bool channels_last = false;
   BadImages bad_images = BadImages::kFail;

@@ -162,12 +162,19 @@ Step step_of(const std::string& name, const Arguments& arguments) {
   throw BadEntry("there is no such transform; allowed: " + std::string(kNames));
 }
 
-Result<Transform> transform_of(const Json& document, const char* list, const std::string& source) {
-  const std::string place = source + ": " + list;
-  if (!document.contains(list) || !document.at(list).is_array())
-    return usage_error(place + " is missing: a list of transforms");
+std::string square(int side) { return std::to_string(side) + " x " + std::to_string(side); }
+
+Status check_network_size(const Transform& transform, const std::string& source) {
+  if (transform.size() % kNetworkReduction == 0) return ok_status();
+  return usage_error(source + ": the pictures would have " + square(transform.size()) +
+                     " pixels; the network takes squares whose side is a multiple of 32");
+}
+
+// `place` is where the list stands, for messages.
+Result<Transform> transform_of(const Json& list, const std::string& place) {
+  if (!list.is_array()) return usage_error(place + " is missing: a list of transforms");
   std::vector<Step> steps;
-  for (const Json& entry : document.at(list)) {
+  for (const Json& entry : list) {
     const std::string at = place + "[" + std::to_string(steps.size()) + "]";
     if (!entry.is_object() || !entry.contains("name") || !entry.at("name").is_string())
       return usage_error(at + ": must be an object with a \"name\"; allowed: " + kNames);
@@ -185,25 +192,23 @@ Result<Transform> transform_of(const Json& document, const char* list, const std
   return usage_error(place + (reason.starts_with('[') ? "" : ": ") + reason);
 }
 
+Json list_in(const Json& document, const char* name) { return document.contains(name) ? document.at(name) : Json(); }
+
 Result<Recipe> recipe_of(const Json& document, const std::string& source) {
   if (!document.is_object()) return usage_error(source + ": must be an object with \"train\" and \"validation\"");
   for (const auto& item : document.items()) {
     if (item.key() != "train" && item.key() != "validation")
       return usage_error(source + ": there is no " + quoted(item.key()) + "; allowed: train, validation");
   }
-  Result<Transform> train = transform_of(document, "train", source);
+  Result<Transform> train = transform_of(list_in(document, "train"), source + ": train");
   if (!train) return train.error();
-  Result<Transform> validation = transform_of(document, "validation", source);
+  Result<Transform> validation = transform_of(list_in(document, "validation"), source + ": validation");
   if (!validation) return validation.error();
-  const auto square = [](int side) { return std::to_string(side) + " x " + std::to_string(side); };
   if (train->size() != validation->size()) {
     return usage_error(source + ": train gives pictures of " + square(train->size()) + " and validation of " +
                        square(validation->size()) + "; both must have one size");
   }
-  if (train->size() % kNetworkReduction != 0) {
-    return usage_error(source + ": the pictures would have " + square(train->size()) +
-                       " pixels; the network takes squares whose side is a multiple of 32");
-  }
+  if (Status fits = check_network_size(*train, source); !fits) return fits.error();
   return Recipe{std::move(*train), std::move(*validation)};
 }
 
@@ -248,18 +253,30 @@ std::string list_text(const Transform& transform) {
   return "[" + text + "\n  ]";
 }
 
-}  // namespace
-
-Result<Recipe> parse_recipe(const std::string& text, const std::string& source) {
-  Json json;
+Result<Json> json_of(const std::string& text, const std::string& source) {
   try {
-    json = Json::parse(text);
+    return Json::parse(text);
   } catch (const Json::exception& error) {  // a number that no double holds is out_of_range, not parse_error
     // "[json.exception.parse_error.101] parse error at line 3, column 5: …"
     const std::string what = error.what();
     return usage_error(source + ": is no JSON: " + what.substr(what.find("] ") + 2));
   }
-  return recipe_of(json, source);
+}
+
+}  // namespace
+
+Result<Recipe> parse_recipe(const std::string& text, const std::string& source) {
+  const Result<Json> json = json_of(text, source);
+  return json ? recipe_of(*json, source) : json.error();
+}
+
+Result<Transform> parse_transform(const std::string& text, const std::string& source) {
+  const Result<Json> json = json_of(text, source);
+  if (!json) return json.error();
+  Result<Transform> transform = transform_of(*json, source);
+  if (!transform) return transform;
+  if (Status fits = check_network_size(*transform, source); !fits) return fits.error();
+  return transform;
 }
 
 Result<Recipe> read_recipe(const std::string& path) {
@@ -279,6 +296,12 @@ Result<Recipe> read_recipe(const std::string& path) {
 std::string recipe_text(const Recipe& recipe) {
   return "{\n  \"train\": " + list_text(recipe.train) + ",\n  \"validation\": " + list_text(recipe.validation) +
          "\n}\n";
+}
+
+std::string transform_text(const Transform& transform) {
+  std::string text;
+  for (const Step& step : transform.steps()) text += (text.empty() ? "" : ", ") + entry_of(step).dump();
+  return "[" + text + "]";
 }
 
 }  // namespace ferrun::data

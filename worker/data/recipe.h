@@ -35,4 +35,9 @@ Result<Recipe> read_recipe(const std::string& path);
 // The recipe as parse_recipe reads it, a step a line, with a line end behind.
 std::string recipe_text(const Recipe& recipe);
 
+// One list alone, on one line: what an exported model carries of how its pictures are prepared. Reading it back has
+// parse_recipe's rules and errors.
+std::string transform_text(const Transform& transform);
+Result<Transform> parse_transform(const std::string& text, const std::string& source);
+
 }  // namespace ferrun::data

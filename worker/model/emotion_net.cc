@@ -51,11 +51,16 @@ void EmotionNetImpl::fold_batch_norm() {
   }
 }
 
+namespace {
+constexpr int64_t kReduction = 32;  // of the sides, from the picture to the last map
+}
+
 std::string check_image_size(int64_t size) {
   // The last map is 1/32 of the picture. The one at 1/16 then has even sides, so its positions make four equal bands.
-  constexpr int64_t kStep = 32;
-  if (size >= kStep && size % kStep == 0) return {};
+  if (size >= kReduction && size % kReduction == 0) return {};
   return std::to_string(size) + " is not a multiple of 32, as the network needs it; 64, 96 and 224 are";
 }
+
+int64_t least_training_batch(int64_t size) { return size == kReduction ? 2 : 1; }
 
 }  // namespace ferrun::model

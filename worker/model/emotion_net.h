@@ -38,4 +38,8 @@ TORCH_MODULE(EmotionNet);
 // Empty when square pictures of `size` can pass through the network, else one line saying why and which sizes do.
 std::string check_image_size(int64_t size);
 
+// The fewest square pictures of `size` that the network trains on at once: BatchNorm needs more than one value a
+// channel, and the last map of the smallest pictures is one pixel.
+int64_t least_training_batch(int64_t size);
+
 }  // namespace ferrun::model

@@ -48,9 +48,10 @@ std::vector<std::string> differing_options(const Value& checkpoint, const RunIde
   for (const auto& [key, value] : identity.options) {
     const std::string name = *key.get<std::string>();
     const Value* const before = saved->find(name);
-    if (before != nullptr && value_text(*before) != value_text(value)) {
-      warnings.push_back(name + " was " + value_text(*before) + " and is " + value_text(value) + " now");
-    }
+    if (before == nullptr || value_text(*before) == value_text(value)) continue;
+    warnings.push_back(name == "pictures"
+                           ? "the pictures are others, or called or divided otherwise"
+                           : name + " was " + value_text(*before) + " and is " + value_text(value) + " now");
   }
   return warnings;
 }
@@ -161,6 +162,7 @@ Value checkpoint_value(const RunParts& parts, const RunIdentity& identity, const
   }
   dict.emplace_back("classes", std::move(classes));
   dict.emplace_back("options", identity.options);
+  dict.emplace_back("data", identity.data);
   dict.emplace_back("world_size", int64_t{identity.world_size});
   if (launch) {
     if (parts.average != nullptr) dict.emplace_back("ema_state_dict", parts.average->state_dict());

@@ -32,6 +32,7 @@ struct RunIdentity {
   std::string launch_id;
   int world_size = 1;
   checkpoint::Dict length = {};  // when it is to end: epochs, patience
+  std::string data = {};         // the folder of its pictures; empty: drawn faces
 };
 
 // `rng_states`: the default generator's state of every rank, by rank. With `launch` the checkpoint says which launch

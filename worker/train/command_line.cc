@@ -101,7 +101,8 @@ void add_data_options(CLI::App& app, DataOptions& data, TransformsRequest& trans
                  "Pixels of a picture's side, a multiple of 32 (default: 224; drawn faces: 64)")
       ->transform(WholeNumber(1, kLargestSide));
   app.add_option("--faces", data.faces_per_class, "Drawn training faces per class; a fifth of it to validate")
-      ->transform(WholeNumber(1, kMostPictures));
+      ->transform(WholeNumber(1, kMostPictures))
+      ->default_str(std::to_string(kDefaultFaces));
   app.add_option("--num-workers", data.num_workers, "Threads of a rank that read pictures; 0: read between steps")
       ->transform(WholeNumber(0, 256));
   add_choice<data::BadImages>(app, "--bad-images", data.bad_images,
@@ -293,6 +294,21 @@ Result<Command> parse(CliApp& app, const Arguments& arguments, const auto& optio
   return Command(options);
 }
 
+// Options that contradict each other.
+Status check_together(const TrainOptions& options) {
+  const bool if_there = options.resume && *options.resume == kResumeIfThere;
+  const bool resumes_own = options.resume && (options.resume->empty() || if_there);
+  if (resumes_own && options.output_dir.empty()) {
+    return usage_error(if_there ? "--resume=auto: give --output-dir, where the checkpoint is or will be"
+                                : "--resume: name a checkpoint or a directory, or give --output-dir");
+  }
+  if (resumes_own && options.overwrite) {
+    return usage_error("--resume continues what is in --output-dir, --overwrite starts afresh: give one of them");
+  }
+  if (!options.strict && options.weights.empty()) return usage_error("--no-strict is about --weights: give it too");
+  return ok_status();
+}
+
 Result<Command> parse_train(const Arguments& arguments) {
   CliApp app("Trains a facial-emotion classifier, data-parallel over the ranks that ferrun (or torchrun) starts.",
              "worker");
@@ -312,11 +328,8 @@ Result<Command> parse_train(const Arguments& arguments) {
     }
   }
   settle_data<TrainOptions>(transforms, command);
-  const bool in_output_dir = options.resume && (options.resume->empty() || *options.resume == kResumeIfThere);
-  if (command && in_output_dir && options.output_dir.empty() && std::holds_alternative<TrainOptions>(*command)) {
-    return Error{ErrorKind::kUsage, options.resume->empty()
-                                        ? "--resume: name a checkpoint or a directory, or give --output-dir"
-                                        : "--resume=auto: give --output-dir, where the checkpoint is or will be"};
+  if (command && std::holds_alternative<TrainOptions>(*command)) {
+    if (Status together = check_together(options); !together) return together.error();
   }
   return command;
 }
@@ -345,10 +358,10 @@ Result<Command> parse_predict(const Arguments& arguments) {
                  "Only the N most probable classes, best first (default: all, in their order)")
       ->transform(WholeNumber(1, kMostPictures))
       ->default_str("");
-  app.add_flag_callback(
+  const CLI::Option* const json = app.add_flag_callback(
       "--json", [&options] { options.format = PredictFormat::kJson; },
       "Print an array of {\"file\", \"probabilities\": {class: p}}");
-  app.add_flag_callback(
+  const CLI::Option* const csv = app.add_flag_callback(
       "--csv", [&options] { options.format = PredictFormat::kCsv; }, "Print a header and a line for each picture");
   app.add_option("--batch-size", options.batch_size, "Pictures that are computed together")
       ->transform(WholeNumber(1, kMostPictures));
@@ -358,7 +371,9 @@ Result<Command> parse_predict(const Arguments& arguments) {
   add_device_options(app, options.device, options.threads);
   // Otherwise `--classes a,b x.png` would take x.png for a class.
   app.get_option("--classes")->expected(1)->allow_extra_args(false);
-  return parse(app, arguments, options);
+  Result<Command> command = parse(app, arguments, options);
+  if (command && json->count() > 0 && csv->count() > 0) return usage_error("--json and --csv: give one of them");
+  return command;
 }
 
 Result<Command> parse_eval(const Arguments& arguments) {

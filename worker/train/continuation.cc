@@ -3,6 +3,7 @@
 #include <limits>
 #include <tuple>
 
+#include "worker/train/source_data.h"
 #include "worker/train/state_options.h"
 #include "worker/train/value_fields.h"
 
@@ -151,10 +152,28 @@ Result<Continuation> continue_options(const TrainOptions& asked, const Value& ch
   if (const auto weights = saved.text("class_weights", "class-weights")) {
     options.class_weights = *weights == "balanced" ? ClassWeights::kBalanced : ClassWeights::kNone;
   }
-  if (const auto recipe = saved.text("transforms", "transforms"); recipe && !asked.given.contains("image-size")) {
+  if (const auto recipe = saved.text("transforms", "transforms")) {
     const Result<data::Recipe> parsed = data::parse_recipe(*recipe, "its transforms");
     if (!parsed) return Error{ErrorKind::kUser, parsed.error().message};
+    if (options.data.size() != parsed->size()) {
+      return Error{ErrorKind::kUser, "its transforms give pictures of " + std::to_string(parsed->size()) +
+                                         ", not of --image-size " + std::to_string(options.data.size()) +
+                                         ": leave --image-size out, or name other --transforms"};
+    }
     options.data.transforms = *parsed;
+  }
+  const SavedData pictures = saved_data(checkpoint);
+  options.data = with_saved_data(std::move(options.data), pictures);
+  const bool same_folder =
+      !options.data.directory.empty() && absolute_directory(options.data.directory) == pictures.directory;
+  if (same_folder && options.data.split.empty()) options.data.split = pictures.split;
+  if (const auto precision = saved.text("precision", "amp")) {
+    options.amp = *precision == "bf16"   ? AmpChoice::kBFloat16
+                  : *precision == "fp16" ? AmpChoice::kFloat16
+                                         : AmpChoice::kOff;
+  }
+  if (!asked.given.contains("no-channels-last")) {
+    options.channels_last = saved.flag("channels_last", "channels-last").value_or(options.channels_last);
   }
   if (!asked.data.exif_orientation) options.data.exif_orientation = exif_orientation_of(checkpoint);
   const bool cosine = options.schedule == ScheduleChoice::kCosine;

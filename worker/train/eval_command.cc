@@ -9,6 +9,7 @@
 #include "worker/train/job.h"
 #include "worker/train/loaded_model.h"
 #include "worker/train/mixed_precision.h"
+#include "worker/train/skipped_pictures.h"
 #include "worker/train/source_data.h"
 
 namespace ferrun::train {
@@ -16,7 +17,10 @@ namespace {
 
 constexpr uint64_t kDrawingSeed = 42;  // the faces that `worker` draws by default
 
-using Pictures = std::shared_ptr<const data::Dataset>;
+struct Pictures {
+  std::shared_ptr<const data::Dataset> dataset;
+  std::string from;  // for a person: "faces/val"
+};
 
 // A folder of class folders as it is; of one with train/, what validates. Drawn faces and a division of a folder are
 // those of the checkpoint's run.
@@ -26,10 +30,11 @@ Result<Pictures> open_pictures(const DataOptions& options, uint64_t seed) {
   if (!options.directory.empty() && options.split.empty() &&
       !std::filesystem::is_directory(folder / "train", ignored)) {
     const auto opened = data::ImageFolder::open(options.directory, decode_options(options));
-    return opened ? Result<Pictures>(*opened) : Result<Pictures>(opened.error());
+    return opened ? Result<Pictures>({*opened, options.directory}) : Result<Pictures>(opened.error());
   }
   const Result<data::Split> split = open_data(options, seed);
-  return split ? Result<Pictures>(split->val) : Result<Pictures>(split.error());
+  if (!split) return split.error();
+  return Pictures{split->val, options.directory.empty() ? "drawn faces" : split->validation};
 }
 
 Status check_classes(const LoadedModel& loaded, const data::Dataset& dataset, const std::string& checkpoint) {
@@ -44,22 +49,30 @@ Status check_classes(const LoadedModel& loaded, const data::Dataset& dataset, co
   return ok_status();
 }
 
-// Opens data and model; a failure of either is the rank's.
-Status open_both(const EvalOptions& options, int world_size, Pictures& pictures, LoadedModel& loaded) {
+// Data, model, and what is done to the pictures; a failure of any is the rank's.
+Status open_all(const EvalOptions& options, int world_size, Pictures& pictures, LoadedModel& loaded,
+                std::optional<data::Transform>& transform) {
   Result<LoadedModel> model = load_model(options.checkpoint);
   if (!model) return model.error();
   loaded = std::move(*model);
-  DataOptions data = options.data;
+  DataOptions data = with_saved_data(options.data, loaded.data);
+  if (data.directory.empty() && !data.faces_per_class) {
+    return usage_error("--data: " + options.checkpoint + " does not say which pictures it is of; name a folder");
+  }
   if (!data.exif_orientation) data.exif_orientation = loaded.exif_orientation;
   const Result<Pictures> opened = open_pictures(data, loaded.seed.value_or(kDrawingSeed));
-  if (!opened) return opened.error();
-  pictures = *opened;
-  if (Status checked = check_sizes(options.data.image_size.value_or(loaded.image_size.value_or(options.data.size())),
-                                   options.batch_size, world_size);
-      !checked) {
-    return checked;
+  if (!opened) {
+    return data.directory == options.data.directory ? opened.error()
+                                                    : saved_data_error(opened.error(), options.checkpoint);
   }
-  return check_classes(loaded, *pictures, options.checkpoint);
+  pictures = *opened;
+  Result<data::Transform> chosen =
+      options.data.transforms ? Result<data::Transform>(options.data.transforms->validation)
+                              : loaded.transform_for(options.checkpoint, options.data.image_size, options.data.size());
+  if (!chosen) return chosen.error();
+  transform = std::move(*chosen);
+  if (Status checked = check_sizes(transform->size(), options.batch_size, world_size); !checked) return checked;
+  return check_classes(loaded, *pictures.dataset, options.checkpoint);
 }
 
 }  // namespace
@@ -73,18 +86,16 @@ Ending run_eval(const EvalOptions& options, CommandContext& context) {
   const int world_size = job.group->world_size();
   Pictures pictures;
   LoadedModel loaded;
-  if (std::optional<Ending> failure = agree(*job.group, open_both(options, world_size, pictures, loaded))) {
+  std::optional<data::Transform> transform;
+  if (std::optional<Ending> failure = agree(*job.group, open_all(options, world_size, pictures, loaded, transform))) {
     return *failure;
   }
-  const int size = options.data.image_size.value_or(loaded.image_size.value_or(options.data.size()));
   ShardedLoaderOptions loader_options;
   loader_options.batch_size = options.batch_size;
   loader_options.loader.threads = options.data.num_workers;
   loader_options.loader.channels_last = options.channels_last;
   loader_options.loader.bad_images = options.data.bad_images;
-  const data::Transform transform =
-      options.data.transforms ? options.data.transforms->validation : loaded.transform_for(size);
-  ShardedLoader loader(pictures, transform, loader_options, {world_size, job.group->rank()});
+  ShardedLoader loader(pictures.dataset, *transform, loader_options, {world_size, job.group->rank()});
   loaded.model->to(job.device.device);
   if (options.channels_last) {
     use_channels_last(*loaded.model);
@@ -95,12 +106,14 @@ Ending run_eval(const EvalOptions& options, CommandContext& context) {
   if (note && job.group->rank() == 0) std::fprintf(stderr, "worker: note: %s\n", note->c_str());
   const Result<Evaluation> evaluation = evaluate(loaded.model, loader, arithmetic, *job.group, "evaluation");
   if (!evaluation) return Ending::failure(evaluation.error());
+  SkippedPictures(job.group->rank()).show(loader);
   const SampleSums& sums = evaluation->sums;
   if (job.group->rank() == 0) {
-    const auto confusion = report::ConfusionMatrix::make(pictures->classes(), evaluation->confusion);
+    const auto confusion = report::ConfusionMatrix::make(pictures.dataset->classes(), evaluation->confusion);
     const report::ClassMetrics metrics = report::ClassMetrics::of(confusion.value());
-    std::printf("loss %.6f  accuracy %.6f  macro F1 %.6f  (%.0f pictures at %dx%d)\n%s\n", sums.mean_loss(),
-                sums.accuracy(), metrics.macro_f1, sums.count, size, size, report::metrics_table(metrics).c_str());
+    std::printf("loss %.6f  accuracy %.6f  macro F1 %.6f  (%.0f pictures of %s at %dx%d)\n%s\n", sums.mean_loss(),
+                sums.accuracy(), metrics.macro_f1, sums.count, pictures.from.c_str(), transform->size(),
+                transform->size(), report::metrics_table(metrics).c_str());
   }
   return Ending::success();
 }

@@ -1,7 +1,6 @@
 #include <cstdio>
 #include <filesystem>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <system_error>
 
@@ -15,18 +14,8 @@
 namespace ferrun::train {
 namespace {
 
-// What prediction needs besides the weights, as texts: safetensors' metadata, TorchScript's extra files.
-std::map<std::string, std::string> facts_of(const LoadedModel& loaded) {
-  std::map<std::string, std::string> facts;
-  if (!loaded.classes.empty()) {
-    facts["classes"] = nlohmann::json(loaded.classes).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
-  }
-  if (loaded.image_size) facts["image_size"] = std::to_string(*loaded.image_size);
-  return facts;
-}
-
 Status write(const ExportOptions& options, const LoadedModel& loaded) {
-  std::map<std::string, std::string> facts = facts_of(loaded);
+  std::map<std::string, std::string> facts = loaded.facts();
   switch (options.format) {
     case ExportFormat::kStateDict:
       return checkpoint::write_atomically(options.output, checkpoint::module_state(*loaded.model));
@@ -37,6 +26,23 @@ Status write(const ExportOptions& options, const LoadedModel& loaded) {
       return report::write_file(options.output, model::torchscript_archive(loaded.model, facts));
   }
   return ok_status();
+}
+
+// How a program that uses the file has to prepare its pictures, and whether the file says so itself.
+std::string preparation(const ExportOptions& options, const LoadedModel& loaded) {
+  if (!loaded.image_size) {
+    return "note: the checkpoint does not say how its pictures were prepared, so this file cannot either";
+  }
+  std::map<std::string, std::string> facts = loaded.facts();
+  const std::string how =
+      facts["transforms"] +
+      (loaded.exif_orientation.value_or(false) ? ", of pictures that are turned upright as their EXIF data says" : "");
+  switch (options.format) {
+    case ExportFormat::kStateDict: return "note: a state_dict holds weights alone; its pictures are prepared by " + how;
+    case ExportFormat::kSafetensors: return "its metadata say how pictures are prepared: " + how;
+    case ExportFormat::kTorchScript: return "its extra files say how pictures are prepared: " + how;
+  }
+  return "";
 }
 
 }  // namespace
@@ -52,8 +58,9 @@ Ending run_export(const ExportOptions& options) {
   const Result<LoadedModel> loaded = load_model(options.checkpoint);
   if (!loaded) return Ending::failure(loaded.error());
   if (const Status wrote = write(options, *loaded); !wrote) return Ending::failure(wrote.error());
-  std::printf("%s: %lld classes, %llu bytes\n", options.output.c_str(), static_cast<long long>(loaded->outputs),
-              static_cast<unsigned long long>(std::filesystem::file_size(options.output, error)));
+  std::printf("%s: %lld classes, %llu bytes\n%s\n", options.output.c_str(), static_cast<long long>(loaded->outputs),
+              static_cast<unsigned long long>(std::filesystem::file_size(options.output, error)),
+              preparation(options, *loaded).c_str());
   return Ending::success();
 }
 

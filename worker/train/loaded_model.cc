@@ -14,6 +14,10 @@ namespace {
 
 using checkpoint::Value;
 
+// Keys of an export.
+constexpr const char* kTransforms = "transforms";
+constexpr const char* kExifOrientation = "exif_orientation";
+
 constexpr int64_t kMostClasses = 100000;
 constexpr int64_t kLargestImage = 16384;
 
@@ -102,10 +106,32 @@ Result<std::optional<int>> read_image_size(const Value& file) {
   return std::optional<int>(static_cast<int>(*number));
 }
 
-// What the worker's checkpoints say of their run.
+// What exports say of how pictures are prepared: texts beside the tensors.
+Status read_metadata(const Value& metadata, LoadedModel& loaded) {
+  if (const Result<std::string> text = text_field(metadata, kExifOrientation)) {
+    if (*text == "true" || *text == "false") loaded.exif_orientation = *text == "true";
+  }
+  const Result<std::string> text = text_field(metadata, kTransforms);
+  if (!text || !text->starts_with('[')) return ok_status();  // another program's word for something else
+  Result<data::Transform> transform = data::parse_transform(*text, "its transforms");
+  if (!transform) return transform.error();
+  if (loaded.image_size && *loaded.image_size != transform->size()) {
+    return Error{ErrorKind::kUser, "says that its pictures have " + std::to_string(*loaded.image_size) +
+                                       " pixels a side, but its transforms give " + std::to_string(transform->size())};
+  }
+  loaded.image_size = transform->size();
+  if (*transform != data::Transform::validation(transform->size())) loaded.transform = std::move(*transform);
+  return ok_status();
+}
+
+// What the worker's checkpoints and exports say of their run.
 Status read_run(const Value& file, LoadedModel& loaded) {
   const Value* const options = file.find("options");
-  if (options == nullptr) return ok_status();
+  if (options == nullptr) {
+    const Value* const metadata = file.find("metadata");
+    return metadata == nullptr ? ok_status() : read_metadata(*metadata, loaded);
+  }
+  loaded.data = saved_data(file);
   if (const Result<int64_t> seed = integer_field(*options, "seed")) loaded.seed = static_cast<uint64_t>(*seed);
   loaded.exif_orientation = exif_orientation_of(file);
   if (const Result<std::string> text = text_field(*options, "transforms")) {
@@ -117,6 +143,29 @@ Status read_run(const Value& file, LoadedModel& loaded) {
 }
 
 }  // namespace
+
+Result<data::Transform> LoadedModel::transform_for(const std::string& path, std::optional<int> asked,
+                                                   int fallback) const {
+  if (transform && asked && *asked != transform->size()) {
+    return usage_error("--image-size " + std::to_string(*asked) + ": the transforms of checkpoint " + path +
+                       " give pictures of " + std::to_string(transform->size()) + "; leave --image-size out");
+  }
+  const int size = asked.value_or(image_size.value_or(fallback));
+  if (const std::string bad = model::check_image_size(size); !bad.empty()) return usage_error("--image-size " + bad);
+  return transform ? *transform : data::Transform::validation(size);
+}
+
+std::map<std::string, std::string> LoadedModel::facts() const {
+  std::map<std::string, std::string> facts;
+  if (!classes.empty()) {
+    facts["classes"] = nlohmann::json(classes).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+  }
+  if (exif_orientation) facts[kExifOrientation] = *exif_orientation ? "true" : "false";
+  if (!image_size) return facts;
+  facts["image_size"] = std::to_string(*image_size);
+  facts[kTransforms] = data::transform_text(transform ? *transform : data::Transform::validation(*image_size));
+  return facts;
+}
 
 Result<LoadedModel> load_model(const std::string& path) {
   const Result<Value> file = checkpoint::read(path);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "common/result.h"
 #include "worker/data/transforms.h"
 #include "worker/model/emotion_net.h"
+#include "worker/train/source_data.h"
 
 namespace ferrun::train {
 
@@ -18,13 +20,18 @@ struct LoadedModel {
   std::vector<std::string> classes;          // empty when the checkpoint does not name them
   std::optional<int> image_size;             // at which it was trained, when the checkpoint says so
   std::optional<uint64_t> seed;              // of its run, likewise
+  SavedData data;                            // its pictures, likewise
   std::optional<bool> exif_orientation;      // whether its pictures were turned upright, likewise
   std::optional<data::Transform> transform;  // with which it was validated, where that was not the usual one
 
-  // What is done to pictures of `size`, which the user may have chosen.
-  data::Transform transform_for(int size) const {
-    return transform && transform->size() == size ? *transform : data::Transform::validation(size);
-  }
+  // What is done to pictures, of the size that the user asked for, else the checkpoint's, else `fallback`. Failure,
+  // kUsage: that size does not go with the checkpoint's transforms, or with the network. `path` is for the message.
+  Result<data::Transform> transform_for(const std::string& path, std::optional<int> asked, int fallback) const;
+
+  // What prediction needs besides the weights, as an export carries it: `classes` (a JSON list), `image_size`,
+  // `transforms` (a JSON list as --transforms has it, of validation) and `exif_orientation` (true, false); of what the
+  // checkpoint does not say, nothing. load_model reads them back.
+  std::map<std::string, std::string> facts() const;
 };
 
 // A file that model::find_weights finds weights in: of the worker, or of a Python trainer. The number of classes is

@@ -19,7 +19,7 @@ std::optional<std::string> precision_note(std::optional<c10::ScalarType> autocas
   const bool half = *autocast == c10::ScalarType::Half;
   const std::string name = half ? "fp16" : "bf16";
   return name + " is slow on this CPU: fast " + name + " convolutions need " +
-         (half ? "AVX512-FP16 or AMX-FP16" : "AVX-512") + "; without --amp it computes in fp32, many times faster";
+         (half ? "AVX512-FP16 or AMX-FP16" : "AVX-512") + "; --amp off computes in fp32, many times faster";
 }
 
 }  // namespace ferrun::train

@@ -26,12 +26,13 @@ enum class ClassWeights { kNone, kBalanced };
 
 constexpr int kDefaultImageSize = 224;
 constexpr int kDefaultDrawnFaceSize = 64;
+constexpr int64_t kDefaultFaces = 600;
 
 struct DataOptions {
-  std::string directory;          // an ImageFolder; empty: faces drawn by the program
-  std::optional<int> image_size;  // see image_size()
-  int64_t faces_per_class = 600;  // of the drawn training set; a fifth of it to validate
-  int num_workers = 1;            // loader threads of a rank; 0: none, pictures are read between steps
+  std::string directory;                   // an ImageFolder; empty: faces drawn by the program
+  std::optional<int> image_size;           // see image_size()
+  std::optional<int64_t> faces_per_class;  // of the drawn training set, see faces(); a fifth of it to validate
+  int num_workers = 1;                     // loader threads of a rank; 0: none, pictures are read between steps
   data::BadImages bad_images = data::BadImages::kFail;
   std::vector<double> split;  // shares to train, to validate and (optional) to test; empty: the folders decide
   int64_t max_pixels = data::kDefaultMaxPixels;
@@ -39,6 +40,7 @@ struct DataOptions {
   // --transforms: read and checked with the command line. Its size is `image_size` then.
   std::optional<data::Recipe> transforms;
 
+  int64_t faces() const { return faces_per_class.value_or(kDefaultFaces); }
   int size() const { return image_size.value_or(directory.empty() ? kDefaultDrawnFaceSize : kDefaultImageSize); }
   data::Recipe recipe() const { return transforms ? *transforms : data::Recipe::standard(size()); }
 };
@@ -126,7 +128,7 @@ struct EvalOptions {
 struct MakeDataOptions {
   std::string directory;
   int image_size = kDefaultDrawnFaceSize;
-  int64_t faces_per_class = 600;
+  int64_t faces_per_class = kDefaultFaces;
   uint64_t seed = 42;
   bool overwrite = false;
 };

@@ -71,6 +71,7 @@ Result<std::vector<std::string>> list_pictures(const std::vector<std::string>& a
       continue;
     }
     for (std::string line; std::getline(input, line);) {
+      if (line.ends_with('\r')) line.pop_back();  // as Windows ends lines
       if (line.empty()) continue;
       if (Status added = add_path(line, files); !added) return added.error();
     }

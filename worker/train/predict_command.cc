@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <iostream>
 #include <numeric>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,6 +28,9 @@ Result<std::vector<std::string>> class_names(const PredictOptions& options, cons
     if (static_cast<int64_t>(options.classes.size()) != loaded.outputs) {
       return Error{ErrorKind::kUsage, "--classes names " + std::to_string(options.classes.size()) + " classes, but " +
                                           options.checkpoint + " has " + std::to_string(loaded.outputs)};
+    }
+    if (std::set<std::string>(options.classes.begin(), options.classes.end()).size() != options.classes.size()) {
+      return usage_error("--classes names a class twice");
     }
     return options.classes;
   }
@@ -110,8 +114,8 @@ class Predictor {
   int64_t broken_ = 0;
 };
 
-Ending predict(const PredictOptions& options, LoadedModel& loaded, const ComputeDevice& device, int threads, int size,
-               std::vector<std::string> names) {
+Ending predict(const PredictOptions& options, LoadedModel& loaded, const ComputeDevice& device, int threads,
+               const data::Transform& transform, std::vector<std::string> names) {
   Result<std::vector<std::string>> files = list_pictures(options.images, std::cin);
   if (!files) return Ending::failure(files.error());
   data::DecodeOptions decode;
@@ -123,7 +127,7 @@ Ending predict(const PredictOptions& options, LoadedModel& loaded, const Compute
   loader_options.threads = pictures->size() > 1 ? options.num_workers : 0;
   loader_options.channels_last = true;
   loader_options.bad_images = data::BadImages::kSkip;
-  data::Loader loader(pictures, loaded.transform_for(size), loader_options);
+  data::Loader loader(pictures, transform, loader_options);
   std::vector<int64_t> all(static_cast<size_t>(pictures->size()));
   std::iota(all.begin(), all.end(), 0);
   loader.start(std::move(all), 0);
@@ -150,16 +154,15 @@ Ending run_predict(const PredictOptions& options, CommandContext& context) {
   if (!loaded) return Ending::failure(loaded.error());
   Result<std::vector<std::string>> names = class_names(options, *loaded);
   if (!names) return Ending::failure(names.error());
-  const int size = options.image_size.value_or(loaded->image_size.value_or(kDefaultImageSize));
-  if (const std::string bad = model::check_image_size(size); !bad.empty()) {
-    return Ending::failure({ErrorKind::kUsage, "--image-size " + bad});
-  }
+  const Result<data::Transform> transform =
+      loaded->transform_for(options.checkpoint, options.image_size, kDefaultImageSize);
+  if (!transform) return Ending::failure(transform.error());
   const int threads = set_compute_threads(options.threads, context.worker.local_world_size);
   const at::NoGradGuard no_grad;
   loaded->model->to(device->device);
   use_channels_last(*loaded->model);
   loaded->model->fold_batch_norm();
-  return predict(options, *loaded, *device, threads, size, std::move(*names));
+  return predict(options, *loaded, *device, threads, *transform, std::move(*names));
 }
 
 }  // namespace ferrun::train

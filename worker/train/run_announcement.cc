@@ -1,5 +1,6 @@
 #include "worker/train/run_announcement.h"
 
+#include "worker/train/idle_options.h"
 #include "worker/train/mixed_precision.h"
 #include "worker/train/run_identity.h"
 #include "worker/train/source_data.h"
@@ -27,6 +28,7 @@ void announce_run(RunLog& log, const TrainOptions& options, const Job& job, cons
   log.say(counted(job.group->world_size(), "rank") + " on " + job.device.name() + ", " +
           counted(job.threads, "thread") + " each, " + precision_name(arithmetic) + ", batch " +
           std::to_string(options.batch_size) + ", seed " + std::to_string(options.seed) + ", output in " + directory);
+  for (const std::string& note : idle_options(options)) log.say("note: " + note);
   if (const auto note = precision_note(arithmetic.autocast, !job.device.is_cuda())) log.say("note: " + *note);
 }
 

@@ -2,6 +2,7 @@
 
 #include "worker/train/continuation.h"
 #include "worker/train/part_options.h"
+#include "worker/train/source_data.h"
 
 namespace ferrun::train {
 
@@ -43,7 +44,13 @@ RunIdentity identity_of(const TrainOptions& options, const Job& job, const data:
                       {"threads", whole(job.threads)},
                       {"world_size", whole(job.group->world_size())},
                       {"training_samples", whole(split.train->size())},
-                      {"validation_samples", whole(split.val->size())}};
+                      {"validation_samples", whole(split.val->size())},
+                      {"pictures", data::dataset_fingerprint(split)}};
+  identity.data = absolute_directory(options.data.directory);
+  if (options.data.directory.empty()) identity.options.emplace_back("faces", whole(options.data.faces()));
+  if (!options.data.split.empty()) {
+    identity.options.emplace_back("split", checkpoint::List(options.data.split.begin(), options.data.split.end()));
+  }
   if (options.data.transforms) identity.options.emplace_back("transforms", data::recipe_text(*options.data.transforms));
   if (options.schedule == ScheduleChoice::kCosine) {
     identity.options.emplace_back("cosine_epochs", whole(options.epochs));

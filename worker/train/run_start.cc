@@ -8,10 +8,10 @@
 #include <utility>
 #include <vector>
 
+#include "worker/model/emotion_net.h"
 #include "worker/model/weights.h"
 #include "worker/train/checkpoint_note.h"
 #include "worker/train/continuation.h"
-#include "worker/train/epoch_plan.h"
 #include "worker/train/output_plan.h"
 #include "worker/train/shared_checkpoint.h"
 
@@ -117,28 +117,23 @@ std::variant<RunStart, Ending> decide_start(const TrainOptions& asked, const Job
   return start;
 }
 
-// BatchNorm cannot train on one value a channel: the last layers of the network see one pixel of a 32² picture.
+// A last batch that is smaller is dealt so that no rank has too little of it (EpochPlan).
 Status check_batches(const data::Split& split, const TrainOptions& options, int64_t world_size) {
-  constexpr int kReduction = 32;
-  const int64_t last = split.train->size() % options.batch_size;
-  // The smallest share of a batch is the last rank's.
-  const auto has_one = [world_size](int64_t samples) {
-    return share_of(samples, {world_size, world_size - 1}) == 1 ||
-           (samples > 0 && share_of(samples, {world_size, 0}) == 1);
-  };
-  if (options.data.size() == kReduction && (has_one(options.batch_size) || has_one(last))) {
-    return Error{ErrorKind::kUsage,
-                 "a batch of one picture of 32x32 cannot be trained on: choose another --batch-size (" +
-                     std::to_string(split.train->size()) + " pictures an epoch, on " + std::to_string(world_size) +
-                     " ranks) or a larger --image-size"};
-  }
-  return ok_status();
+  const int64_t size = options.data.size(), least = model::least_training_batch(size);
+  const int64_t smallest = std::min(options.batch_size / world_size, split.train->size());
+  if (smallest >= least) return ok_status();
+  const std::string side = std::to_string(size);
+  return Error{ErrorKind::kUsage, "a batch of one picture of " + side + "x" + side +
+                                      " cannot be trained on: choose another --batch-size (" +
+                                      std::to_string(split.train->size()) + " pictures an epoch, on " +
+                                      std::to_string(world_size) + " ranks) or a larger --image-size"};
 }
 
 std::optional<Ending> begin_run(RunStart& start, model::EmotionNet& model, TrainingState& state,
                                 Checkpointer& checkpointer, RunLog& log, ddp::ProcessGroup& group) {
   if (!start.checkpoint_file.empty()) {
     if (std::optional<Ending> failure = agree(group, resume(start, checkpointer, state, log))) return failure;
+    if (!start.options.weights.empty()) log.say("note: --weights is left out: the checkpoint has weights");
     keep_best(start, state, log, group);
   } else if (!start.options.weights.empty()) {
     return agree(group, group.rank() == 0 ? begin_with_weights(model, start.options, log) : ok_status());

@@ -7,9 +7,11 @@
 namespace ferrun::train {
 namespace {
 
-data::LoaderOptions own_options(data::LoaderOptions options, int64_t global_batch_size, const Shard& shard) {
-  options.batch_size = share_of(global_batch_size, shard);
-  return options;
+data::LoaderOptions own_options(const ShardedLoaderOptions& options, const Shard& shard) {
+  data::LoaderOptions own = options.loader;
+  own.batch_size = share_of(options.batch_size, shard);
+  own.least_batch = options.least_share;
+  return own;
 }
 
 }  // namespace
@@ -20,13 +22,13 @@ ShardedLoader::ShardedLoader(std::shared_ptr<const data::Dataset> dataset, data:
       options_(options),
       shard_(shard),
       image_size_(transform.size()),
-      loader_(dataset_, transform, own_options(options.loader, options.batch_size, shard)) {}
+      loader_(dataset_, transform, own_options(options, shard)) {}
 
 void ShardedLoader::start(int64_t epoch, int64_t done) {
   const Start wanted{epoch, done};
   if (untouched_ == wanted) return;
   untouched_ = wanted;
-  plan_ = EpochPlan::make(order(epoch), done, options_.batch_size, shard_);
+  plan_ = EpochPlan::make(order(epoch), done, options_.batch_size, shard_, options_.least_share);
   delivered_ = 0;
   loader_.start(plan_.indices, epoch);
 }

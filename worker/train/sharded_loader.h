@@ -18,6 +18,7 @@ namespace ferrun::train {
 
 struct ShardedLoaderOptions {
   int64_t batch_size = 1;      // of all ranks; at least one sample for each
+  int64_t least_share = 1;     // see EpochPlan
   bool shuffle = false;        // by torch.randperm seeded with seed + epoch
   data::LoaderOptions loader;  // its batch_size is set here
 };

@@ -16,12 +16,19 @@ class SkippedPictures {
     const int64_t skipped = train.skipped() + val.skipped();
     if (skipped <= shown_) return;
     shown_ = skipped;
-    const std::optional<Error>& first = train.first_skipped() ? train.first_skipped() : val.first_skipped();
-    std::fprintf(stderr, "worker: rank %d has skipped %lld broken pictures so far, first: %s\n", rank_,
-                 static_cast<long long>(skipped), first ? first->message.c_str() : "");
+    tell(skipped, " so far", train.first_skipped() ? train.first_skipped() : val.first_skipped());
+  }
+  // Of pictures that are gone through once.
+  void show(const ShardedLoader& all) const {
+    if (all.skipped() > 0) tell(all.skipped(), "", all.first_skipped());
   }
 
  private:
+  void tell(int64_t skipped, const char* when, const std::optional<Error>& first) const {
+    std::fprintf(stderr, "worker: rank %d has skipped %lld broken picture%s%s, first: %s\n", rank_,
+                 static_cast<long long>(skipped), skipped == 1 ? "" : "s", when, first ? first->message.c_str() : "");
+  }
+
   int rank_;
   int64_t shown_ = 0;
 };

@@ -3,11 +3,15 @@
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <iterator>
+#include <system_error>
 #include <vector>
 
 #include "worker/data/drawn_faces.h"
 #include "worker/data/image_folder.h"
+#include "worker/data/subset.h"
+#include "worker/train/value_fields.h"
 
 namespace ferrun::train {
 
@@ -27,11 +31,44 @@ Result<data::Split> open_data(const DataOptions& options, uint64_t seed) {
     return data::ImageFolder::open_split(options.directory, folder);
   }
   data::DrawnFacesOptions drawn;
-  drawn.train_per_class = options.faces_per_class;
-  drawn.val_per_class = std::max<int64_t>(1, options.faces_per_class / 5);
+  drawn.train_per_class = options.faces();
+  drawn.val_per_class = std::max<int64_t>(1, options.faces() / 5);
   drawn.size = options.size();
   drawn.seed = seed;
   return data::DrawnFaces::make(drawn);
+}
+
+std::string absolute_directory(const std::string& directory) {
+  if (directory.empty()) return directory;
+  std::error_code error;
+  const std::filesystem::path absolute = std::filesystem::absolute(directory, error).lexically_normal();
+  if (error) return directory;
+  return absolute.has_filename() ? absolute.string() : absolute.parent_path().string();
+}
+
+SavedData saved_data(const checkpoint::Value& checkpoint) {
+  SavedData saved;
+  if (const Result<std::string> directory = text_field(checkpoint, "data")) saved.directory = *directory;
+  const checkpoint::Value* const options = checkpoint.find("options");
+  if (options == nullptr) return saved;
+  if (const Result<int64_t> faces = integer_field(*options, "faces"); faces && *faces > 0) saved.faces = *faces;
+  if (const auto split = numbers_field(*options, "split");
+      split && (split->size() == 2 || split->size() == 3) && data::are_fractions_of_one(*split)) {
+    saved.split = *split;
+  }
+  return saved;
+}
+
+DataOptions with_saved_data(DataOptions asked, const SavedData& saved) {
+  if (!saved.directory || !asked.directory.empty() || asked.faces_per_class) return asked;
+  asked.directory = *saved.directory;
+  asked.faces_per_class = saved.faces;
+  if (asked.split.empty()) asked.split = saved.split;
+  return asked;
+}
+
+Error saved_data_error(const Error& why, const std::string& checkpoint) {
+  return {why.kind, why.message + " (the data of " + checkpoint + "; --data names another folder)"};
 }
 
 std::string describe_data(const DataOptions& options, const data::Split& split) {

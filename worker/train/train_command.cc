@@ -60,6 +60,7 @@ Ending test_best_model(model::EmotionNet& model, const RunStart& start, const Jo
   const Result<Evaluation> test = evaluate(model, loader, arithmetic, group, "test");
   if (!test) return Ending::failure(test.error());
   if (test->stopped) return stopped(state, checkpointer, log, group);
+  SkippedPictures(group.rank()).show(loader);
   report::TestResult result;
   result.checkpoint = join_path(start.directory, kBestModel);
   result.data = start.options.data.directory;
@@ -82,6 +83,7 @@ Ending train(RunStart start, const Job& job, const data::Split& split) {
   ShardedLoaderOptions loading = loader_options(options);
   ShardedLoader val_loader(split.val, recipe.validation, loading, shard_of(group));
   loading.shuffle = true;
+  loading.least_share = model::least_training_batch(recipe.size());
   ShardedLoader train_loader(split.train, recipe.train, loading, shard_of(group));
 
   // The model, the optimizer, its schedule, and mixed precision.
@@ -184,6 +186,9 @@ Ending run_train(const TrainOptions& asked, CommandContext& context) {
   const TrainOptions& options = start.options;
   Status checked = check_sizes(options.data.size(), options.batch_size, job.group->world_size());
   Result<data::Split> split = open_data(options.data, options.seed);
+  if (!split && options.data.directory != asked.data.directory) {
+    split = saved_data_error(split.error(), start.checkpoint_file);
+  }
   if (checked) checked = split ? check_batches(*split, options, job.group->world_size()) : Status(split.error());
   if (std::optional<Ending> failure = agree(*job.group, checked)) return *failure;
   checked = check_same_data(*split, *job.group);

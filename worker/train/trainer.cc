@@ -163,7 +163,12 @@ at::Tensor Trainer::loss_of(const BatchTensors& batch, at::Tensor& logits) {
   const ddp::AutocastGuard autocast(arithmetic.device.device.type(), arithmetic.autocast.value_or(at::kBFloat16),
                                     arithmetic.autocast.has_value());
   if (batch.targets.numel() > 0) {
+    // Fewer than BatchNorm can train on are left where the others of the share were broken and skipped: it then takes
+    // the statistics that it has, and leaves them alone.
+    const bool too_few = batch.targets.numel() < model::least_training_batch(batch.pixels.size(2));
+    if (too_few) parts_.network.module()->eval();
     logits = parts_.network.forward(batch.pixels);
+    if (too_few) parts_.network.module()->train();
     constexpr int64_t kNoClass = -100;
     return at::cross_entropy_loss(logits, batch.targets, options_.class_weights, at::Reduction::Mean, kNoClass,
                                   options_.label_smoothing);

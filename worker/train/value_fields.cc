@@ -61,6 +61,19 @@ Result<std::vector<std::string>> texts_field(const Value& dict, const std::strin
   return texts;
 }
 
+std::optional<std::vector<double>> numbers_field(const Value& dict, const std::string& key) {
+  const Value* const entry = dict.find(key);
+  const checkpoint::List* const list = entry == nullptr ? nullptr : entry->get<checkpoint::List>();
+  if (list == nullptr) return std::nullopt;
+  std::vector<double> numbers;
+  for (const Value& item : *list) {
+    const double* const number = item.get<double>();
+    if (number == nullptr) return std::nullopt;
+    numbers.push_back(*number);
+  }
+  return numbers;
+}
+
 std::string value_text(const Value& value) {
   if (const std::string* const text = value.get<std::string>()) {
     return *text;
@@ -74,6 +87,11 @@ std::string value_text(const Value& value) {
   if (const double* const number = value.get<double>()) {
     char text[32];
     std::snprintf(text, sizeof text, "%g", *number);
+    return text;
+  }
+  if (const checkpoint::List* const list = value.get<checkpoint::List>(); list != nullptr && !list->empty()) {
+    std::string text;
+    for (const Value& item : *list) text += (text.empty() ? "" : ",") + value_text(item);
     return text;
   }
   return value.is_none() ? "nothing" : "something else";

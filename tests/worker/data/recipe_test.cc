@@ -31,6 +31,21 @@ TEST(Recipe, TheDefaultComesBackFromItsText) {
   }
 }
 
+TEST(Recipe, OneListAloneComesBackFromItsText) {
+  const Transform transform = Transform::validation(64);
+  const std::string text = transform_text(transform);
+  EXPECT_EQ(text, R"([{"name":"Resize","size":[64,64]}, {"name":"ToTensor"}, )"
+                  R"({"name":"Normalize","mean":[0.485,0.456,0.406],"std":[0.229,0.224,0.225]}])");
+  const Result<Transform> read = parse_transform(text, "its transforms");
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_EQ(*read, transform);
+  const auto why_not = [](const std::string& bad) { return parse_transform(bad, "its transforms").error().message; };
+  EXPECT_EQ(why_not("{}"), "its transforms is missing: a list of transforms");
+  EXPECT_THAT(why_not("["), ::testing::StartsWith("its transforms: is no JSON"));
+  EXPECT_THAT(why_not(std::string(R"([{"name":"Resize","size":[40,40]}, )") + kEnd + "]"),
+              ::testing::HasSubstr("multiple of 32"));
+}
+
 TEST(Recipe, TheTextHasAStepALineAndTorchvisionsNames) {
   EXPECT_EQ(recipe_text(Recipe::standard(64)), R"({
   "train": [

@@ -261,5 +261,18 @@ TEST(CommandLine, IsDescribedInTheManual) {
   }
 }
 
+TEST(CommandLine, RefusesOptionsThatContradictEachOther) {
+  const auto why = [](const std::vector<std::string>& words) {
+    const Result<Command> command = parse_command_line(words);
+    EXPECT_FALSE(command.ok());
+    return command ? "" : command.error().message;
+  };
+  EXPECT_EQ(why({"--resume", "--overwrite", "--output-dir=out"}),
+            "--resume continues what is in --output-dir, --overwrite starts afresh: give one of them");
+  EXPECT_TRUE(parse_command_line({"--resume=other", "--overwrite", "--output-dir=out"}).ok());
+  EXPECT_EQ(why({"--no-strict"}), "--no-strict is about --weights: give it too");
+  EXPECT_EQ(why({"predict", "--checkpoint=c", "--json", "--csv", "x.jpg"}), "--json and --csv: give one of them");
+}
+
 }  // namespace
 }  // namespace ferrun::train

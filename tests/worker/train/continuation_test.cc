@@ -113,6 +113,58 @@ TEST(Continuation, KeepsWhatEndsARunAndWhatIsBetter) {
   EXPECT_THAT(damaged.error().message, HasSubstr("epochs is -1"));
 }
 
+TEST(Continuation, ComputesAsTheCheckpointsRunDid) {
+  const Value ours = Dict{{"options", Dict{{"precision", "bf16"}, {"channels_last", false}}}};
+  const auto continued = continue_options(asked_for({}), ours);
+  ASSERT_TRUE(continued.ok());
+  EXPECT_EQ(continued->options.amp, AmpChoice::kBFloat16);
+  EXPECT_FALSE(continued->options.channels_last);
+  EXPECT_EQ(continue_options(asked_for({"amp"}), ours)->options.amp, AmpChoice::kOff) << "given beside --resume";
+  TrainOptions ordered = asked_for({"channels-last"});
+  EXPECT_TRUE(continue_options(ordered, ours)->options.channels_last);
+  const Value other_order = Dict{{"options", Dict{{"channels_last", true}}}};
+  ordered = asked_for({"no-channels-last"});
+  ordered.channels_last = false;
+  EXPECT_FALSE(continue_options(ordered, other_order)->options.channels_last);
+}
+
+TEST(Continuation, GoesOnWithThePicturesOfTheCheckpointsRun) {
+  const Value ours = Dict{{"data", "/data/fer"}, {"options", Dict{{"split", List{0.75, 0.25}}}}};
+  const auto pictures = [&](const DataOptions& data, const Value& checkpoint) {
+    TrainOptions asked = asked_for({});
+    asked.data = data;
+    return continue_options(asked, checkpoint)->options.data;
+  };
+  EXPECT_EQ(pictures({}, ours).directory, "/data/fer");
+  EXPECT_THAT(pictures({}, ours).split, ElementsAre(0.75, 0.25));
+  DataOptions same;
+  same.directory = "/data/fer/";
+  EXPECT_THAT(pictures(same, ours).split, ElementsAre(0.75, 0.25)) << "the same folder is divided in the same way";
+  same.split = {0.5, 0.5};
+  EXPECT_THAT(pictures(same, ours).split, ElementsAre(0.5, 0.5));
+  DataOptions other;
+  other.directory = "/data/others";
+  EXPECT_EQ(pictures(other, ours).directory, "/data/others");
+  EXPECT_THAT(pictures(other, ours).split, IsEmpty());
+  const Value drawn = Dict{{"data", ""}, {"options", Dict{{"faces", 20}}}};
+  EXPECT_EQ(pictures({}, drawn).faces(), 20);
+  DataOptions more;
+  more.faces_per_class = 30;
+  EXPECT_EQ(pictures(more, drawn).faces(), 30);
+  EXPECT_EQ(pictures(more, ours).directory, "") << "drawn faces were asked for";
+  EXPECT_EQ(pictures({}, Dict{}).directory, "");
+}
+
+TEST(Continuation, RefusesASizeThatItsTransformsDoNotGive) {
+  const Value ours =
+      Dict{{"options", Dict{{"image_size", 64}, {"transforms", data::recipe_text(data::Recipe::standard(64))}}}};
+  EXPECT_EQ(continue_options(asked_for({}), ours)->options.data.transforms, data::Recipe::standard(64));
+  TrainOptions asked = asked_for({"image-size"});
+  asked.data.image_size = 96;
+  EXPECT_THAT(continue_options(asked, ours).error().message,
+              HasSubstr("its transforms give pictures of 64, not of --image-size 96"));
+}
+
 TEST(Continuation, OfAStrangersStatesIsWhatWasAskedFor) {
   for (const Value& strange : {Value(), Value(Dict{{"scheduler_state_dict", 3}, {"optimizer_state_dict", List{}}}),
                                Value(Dict{{"scheduler_state_dict", Dict{{"_schedulers", 4}}}})}) {

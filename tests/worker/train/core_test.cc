@@ -121,6 +121,62 @@ TEST(EpochPlan, ABatchThatIsNotFullComesLast) {
   }
 }
 
+// As a loader cuts a rank's samples: all batches of one size but the last, which takes in what is too little for one.
+std::vector<int64_t> cut(const EpochPlan& plan) {
+  std::vector<int64_t> sizes;
+  int64_t left = std::ssize(plan.indices);
+  while (left > 0) {
+    const int64_t after = left - plan.batch_size;
+    sizes.push_back(after < plan.least_share ? left : plan.batch_size);
+    left -= sizes.back();
+  }
+  return sizes;
+}
+
+TEST(EpochPlan, LeavesNoRankWithLessThanItsLeastShare) {
+  for (const int64_t world_size : {1, 2, 3, 5}) {
+    for (int64_t batch_size = 2 * world_size; batch_size < 40; ++batch_size) {
+      for (int64_t size = 2; size < 90; ++size) {
+        std::vector<int64_t> seen(static_cast<size_t>(size));
+        int64_t counted = 0;
+        for (int64_t rank = 0; rank < world_size; ++rank) {
+          const EpochPlan plan = EpochPlan::make(counting(size), 0, batch_size, {world_size, rank}, 2);
+          for (const int64_t sample : plan.indices) ++seen[static_cast<size_t>(sample)];
+          std::vector<int64_t> shares;
+          counted = 0;
+          for (int64_t batch = 0; batch < plan.batches(); ++batch) {
+            counted += plan.samples_in(batch);
+            ASSERT_LE(plan.samples_in(batch), batch_size + 1);
+            const int64_t own = plan.own_samples_in(batch);
+            ASSERT_NE(own, 1) << size << " on " << world_size << " by " << batch_size;
+            if (own > 0) shares.push_back(own);
+          }
+          ASSERT_EQ(shares, cut(plan)) << size << " on " << world_size << " by " << batch_size;
+        }
+        ASSERT_EQ(counted, size);
+        ASSERT_EQ(seen, std::vector<int64_t>(seen.size(), 1)) << size << " on " << world_size << " by " << batch_size;
+      }
+    }
+  }
+}
+
+TEST(EpochPlan, DealsATailToFewerRanksAndJoinsASingleSampleToTheBatchBefore) {
+  const auto shares = [](int64_t size, int64_t batch_size) {
+    std::vector<std::vector<int64_t>> all;
+    for (int64_t rank = 0; rank < 3; ++rank) {
+      const EpochPlan plan = EpochPlan::make(counting(size), 0, batch_size, {3, rank}, 2);
+      std::vector<int64_t>& own = all.emplace_back();
+      for (int64_t batch = 0; batch < plan.batches(); ++batch) own.push_back(plan.own_samples_in(batch));
+    }
+    return all;
+  };
+  using Shares = std::vector<std::vector<int64_t>>;
+  EXPECT_EQ(shares(15, 12), (Shares{{4, 3}, {4, 0}, {4, 0}}));
+  EXPECT_EQ(shares(17, 12), (Shares{{4, 3}, {4, 2}, {4, 0}}));
+  EXPECT_EQ(shares(25, 12), (Shares{{4, 5}, {4, 4}, {4, 4}}));
+  EXPECT_EQ(shares(1, 12), (Shares{{1}, {0}, {0}})) << "there is nothing to join";
+}
+
 TEST(EpochPlan, GoesOnBehindWhatIsDoneWhateverTheWorldAndTheBatchWere) {
   const std::vector<int64_t> order = counting(71);
   std::vector<int64_t> seen(71);

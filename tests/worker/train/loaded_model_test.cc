@@ -7,6 +7,7 @@
 #include "tests/temporary_directory.h"
 #include "worker/checkpoint/module_state.h"
 #include "worker/checkpoint/writer.h"
+#include "worker/data/recipe.h"
 #include "worker/model/weights.h"
 
 namespace ferrun::train {
@@ -73,6 +74,43 @@ TEST_F(LoadedModelTest, ImpossibleFieldsAreRefusedInOneLine) {
   EXPECT_THAT(refusal(with({{"classes", List{"a", "a", "b"}}})), HasSubstr("twice"));
   EXPECT_THAT(refusal(with({{"classes", List{"a", 1, "b"}}})), HasSubstr("no text"));
   EXPECT_THAT(refusal(with({{"classes", Dict{{"a", 0}, {"b", 7}, {"c", -1}}}})), HasSubstr("count from 0"));
+}
+
+TEST_F(LoadedModelTest, AnExportSaysHowItsPicturesArePrepared) {
+  const auto exported = [&](const std::map<std::string, std::string>& metadata) {
+    EXPECT_TRUE(checkpoint::write_safetensors_atomically(path(), state_, metadata).ok());
+    return load_model(path());
+  };
+  const data::Transform standard = data::Transform::validation(64);
+  data::Transform other =
+      data::Transform::compose({data::Resize{64, 64}, data::ToTensor{}, data::Normalize{{0.5, 0.5, 0.5}, {1, 1, 1}}})
+          .value();
+  const std::map<std::string, std::string> facts{{"classes", R"(["a","b","c"])"},
+                                                 {"exif_orientation", "true"},
+                                                 {"image_size", "64"},
+                                                 {"transforms", data::transform_text(other)}};
+  const Result<LoadedModel> loaded = exported(facts);
+  ASSERT_TRUE(loaded.ok()) << loaded.error().message;
+  EXPECT_EQ(loaded->exif_orientation, true);
+  EXPECT_EQ(loaded->image_size, 64);
+  EXPECT_EQ(loaded->transform, other);
+  EXPECT_EQ(loaded->facts(), facts) << "an export of an export says the same";
+  EXPECT_EQ(loaded->transform_for("x", {}, 224).value(), other);
+  EXPECT_THAT(loaded->transform_for("x", 96, 224).error().message, HasSubstr("leave --image-size out"));
+
+  const Result<LoadedModel> usual = exported({{"transforms", data::transform_text(standard)}});
+  ASSERT_TRUE(usual.ok()) << usual.error().message;
+  EXPECT_EQ(usual->transform_for("x", {}, 224).value(), standard);
+  EXPECT_EQ(usual->transform_for("x", 96, 224).value(), data::Transform::validation(96));
+
+  const Result<LoadedModel> silent = exported({});
+  ASSERT_TRUE(silent.ok()) << silent.error().message;
+  EXPECT_TRUE(silent->facts().empty()) << "what is not known is not made up";
+
+  EXPECT_THAT(exported({{"transforms", "[]"}}).error().message, HasSubstr("its transforms"));
+  EXPECT_TRUE(exported({{"transforms", "as usual"}, {"exif_orientation", "1"}}).ok()) << "of another program";
+  EXPECT_THAT(exported({{"image_size", "96"}, {"transforms", data::transform_text(standard)}}).error().message,
+              HasSubstr("96"));
 }
 
 TEST_F(LoadedModelTest, AnImpossibleLastLayerIsRefusedBeforeAModelIsMade) {

@@ -22,7 +22,7 @@ TEST(MixedPrecision, SlowTypesAreToldOfWithTheRemedy) {
     EXPECT_EQ(precision_note(type, /*on_cpu=*/false, slow), std::nullopt);
     const std::string note = precision_note(type, /*on_cpu=*/true, slow).value_or("");
     EXPECT_THAT(note, HasSubstr(name));
-    EXPECT_THAT(note, HasSubstr("without --amp"));
+    EXPECT_THAT(note, HasSubstr("--amp off"));
   }
   EXPECT_EQ(precision_note(std::nullopt, /*on_cpu=*/true, slow), std::nullopt);
 }

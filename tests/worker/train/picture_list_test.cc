@@ -48,7 +48,7 @@ TEST_F(PictureListTest, AFolderGivesItsPicturesSortedWithThoseBelow) {
 
 TEST_F(PictureListTest, AListComesFromStandardInput) {
   touch("sub/x.jpg");
-  const auto files = list({"a.jpg", "-", "z.jpg"}, "one.jpg\n\n" + path("sub") + "\nlast name.jpg");
+  const auto files = list({"a.jpg", "-", "z.jpg"}, "one.jpg\r\n\r\n\n" + path("sub") + "\nlast name.jpg");
   ASSERT_TRUE(files.ok()) << files.error().message;
   EXPECT_THAT(*files, ElementsAre("a.jpg", "one.jpg", path("sub/x.jpg"), "last name.jpg", "z.jpg"));
 }

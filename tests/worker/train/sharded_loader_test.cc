@@ -122,5 +122,28 @@ TEST(ShardedLoader, StartsAnewOnceABatchWasTaken) {
   EXPECT_EQ(take(loaders.train, 2), first);
 }
 
+// 12 pictures by 4 are three batches, 13 are two of 4 and one of 5; on two ranks, each has the shares of the plan.
+TEST(ShardedLoader, ASinglePictureAtTheEndJoinsTheBatchBefore) {
+  for (const int threads : {0, 2}) {
+    ShardedLoaderOptions options;
+    options.batch_size = 4;
+    options.least_share = 2;
+    options.loader.threads = threads;
+    std::vector<int64_t> seen(13);
+    for (int64_t rank = 0; rank < 2; ++rank) {
+      ShardedLoader loader(std::make_shared<CountedPictures>(13), data::Transform::validation(8), options, {2, rank});
+      loader.start(0);
+      ASSERT_EQ(loader.batches(), 3);
+      EXPECT_EQ(loader.samples_in(2), 5);
+      for (const size_t size : {size_t{2}, size_t{2}, rank == 0 ? size_t{3} : size_t{2}}) {
+        const data::Batch batch = loader.next().value();
+        EXPECT_EQ(batch.labels.size(), size);
+        for (const int64_t index : batch.indices) ++seen[static_cast<size_t>(index)];
+      }
+    }
+    EXPECT_EQ(seen, std::vector<int64_t>(13, 1));
+  }
+}
+
 }  // namespace
 }  // namespace ferrun::train
