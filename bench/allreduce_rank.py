@@ -23,6 +23,8 @@ total = torch.ones(1024)
 dist.all_reduce(total)
 assert total[0] == dist.get_world_size()
 record("reduced")
+while "RESTART_HOLD" in os.environ and not os.path.exists(os.environ["RESTART_HOLD"]):
+    time.sleep(0.01)
 if attempt < last:
     if rank == 1:
         time.sleep(0.02)  # rank 0 waits inside the collective

@@ -1,13 +1,15 @@
 // restart_bench: how fast a launcher brings a job back after a worker has died, and how surely.
 //
-//   restart_bench [--rounds=N] [--restarts=N] [--torchrun=PATH] [--json]
+//   restart_bench [--rounds=N] [--restarts=N] [--ranks=N] [--torchrun=PATH] [--json]
 //
 // Each round runs every case once (interleaved, so that a slow moment of the machine hits all): two workers, rank 1
 // dies by SIGKILL, the group is restarted. "started": from the death to the next attempt's first worker in its main.
 // "reduced": from the death, in the middle of a collective, to both ranks of the next attempt past their first
 // all-reduce. Then, with --restarts, one job for each kind of rank and start method that loses a worker in the middle
-// of a collective N times: how many attempts came up. --rounds=0 leaves the times out. torchrun is found beside the
-// Python peer of the tests; without it its rows are left out.
+// of a collective N times: how many attempts came up. --rounds=0 leaves the times out. With --ranks, N Python ranks:
+// from the launcher's start to all of them past their first all-reduce, and the memory that the launcher and all below
+// it take then, what they share counted once. torchrun is found beside the Python peer of the tests; without it its
+// rows are left out.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -39,6 +41,7 @@ using Command = std::vector<std::string>;
 struct Options {
   int rounds = 7;
   int restarts = 0;
+  int ranks = 0;
   std::string torchrun;
   bool json = false;
 };
@@ -67,12 +70,14 @@ Options parse(int argc, char** argv) {
       options.rounds = std::stoi(value);
     } else if (argument.starts_with("--restarts=")) {
       options.restarts = std::stoi(value);
+    } else if (argument.starts_with("--ranks=")) {
+      options.ranks = std::stoi(value);
     } else if (argument.starts_with("--torchrun=")) {
       options.torchrun = value;
     } else if (argument == "--json") {
       options.json = true;
     } else {
-      std::fprintf(stderr, "usage: restart_bench [--rounds=N] [--restarts=N] [--torchrun=PATH] [--json]\n");
+      std::fprintf(stderr, "usage: restart_bench [--rounds=N] [--restarts=N] [--ranks=N] [--torchrun=PATH] [--json]\n");
       std::exit(2);
     }
   }
@@ -117,14 +122,15 @@ void wait_or_give_up(pid_t launcher, const fs::path& events) {
   }
 }
 
-// Runs the command with its output in `log` and returns what its ranks wrote.
-std::vector<Event> run(Command command, const fs::path& folder) {
+// Starts the command with its output in `log`; its ranks write to `events`.
+pid_t launch(Command command, const fs::path& folder) {
   const fs::path events = folder / "events", log = folder / "log";
   fs::remove(events);
   const pid_t pid = fork();
   if (pid == 0) {
     setenv("RESTART_EVENTS", events.c_str(), 1);
     setenv("OMP_NUM_THREADS", "1", 1);
+    setenv("PYTHON_EXEC", peer_python().c_str(), 1);
     if (std::freopen(log.c_str(), "w", stdout) == nullptr || dup2(STDOUT_FILENO, STDERR_FILENO) < 0) _exit(126);
     std::vector<char*> arguments;
     for (std::string& word : command) arguments.push_back(word.data());
@@ -132,8 +138,31 @@ std::vector<Event> run(Command command, const fs::path& folder) {
     execv(arguments[0], arguments.data());
     _exit(127);
   }
-  wait_or_give_up(pid, events);
-  return read_events(events);
+  return pid;
+}
+
+// Runs the command and returns what its ranks wrote.
+std::vector<Event> run(Command command, const fs::path& folder) {
+  wait_or_give_up(launch(std::move(command), folder), folder / "events");
+  return read_events(folder / "events");
+}
+
+// Kilobytes of the process and all below it: of what several have in common, each has its share.
+long memory_below(pid_t pid) {
+  long sum = 0;
+  const fs::path process = "/proc/" + std::to_string(pid);
+  std::ifstream rollup(process / "smaps_rollup");
+  std::string word;
+  while (rollup >> word) {
+    if (word == "Pss:" && rollup >> word) sum += std::stol(word);
+  }
+  std::error_code gone;
+  for (const auto& task : fs::directory_iterator(process / "task", gone)) {
+    std::ifstream children(task.path() / "children");
+    pid_t child = 0;
+    while (children >> child) sum += memory_below(child);
+  }
+  return sum;
 }
 
 // Milliseconds from the death in attempt 0 to `until` in attempt 1: the first rank's start, or the last rank's
@@ -181,14 +210,15 @@ class Bench {
         if (time) times[index].push_back(*time);
       }
     }
-    for (size_t index = 0; index < cases.size(); ++index) show(cases[index], times[index]);
+    for (size_t index = 0; index < cases.size(); ++index) {
+      show("death to " + cases[index].until + ", " + cases[index].name, times[index]);
+    }
   }
 
   void reliability() {
     const std::string count = std::to_string(options_.restarts);
     for (const std::string method : {"spawn", "forkserver"}) {
       for (const Command& program : reducing_programs()) {
-        // Python ranks have no fork point: ferrun says so, and spawns them.
         const int came_up = attempts_that_came_up(run(ferrun(method, count) + program, folder_.path()));
         report(
             {{"case", "restarts that came up, ferrun " + method + ", " + fs::path(program.back()).filename().string()},
@@ -198,7 +228,56 @@ class Bench {
     }
   }
 
+  // Launchers of Python ranks that nobody kills.
+  void crowds() {
+    const Command program = {FERRUN_SOURCE_DIR "/bench/allreduce_rank.py"};
+    const std::string count = std::to_string(options_.ranks);
+    std::vector<Case> cases;
+    for (const std::string method : {"spawn", "forkserver"}) {
+      cases.push_back(
+          {"ferrun " + method, "", {here("ferrun"), "--start-method", method, "--nproc-per-node", count}, program});
+    }
+    if (have_torchrun_) {
+      cases.push_back({"torchrun", "", {options_.torchrun, "--standalone", "--nproc-per-node", count}, program});
+    }
+    std::vector<std::vector<double>> times(cases.size()), megabytes(cases.size());
+    for (int round = 0; round < std::max(options_.rounds, 1); ++round) {
+      for (size_t index = 0; index < cases.size(); ++index) measure_crowd(cases[index], times[index], megabytes[index]);
+    }
+    for (size_t index = 0; index < cases.size(); ++index) {
+      show("start of " + count + " ranks, " + cases[index].name, times[index]);
+      if (megabytes[index].empty()) continue;
+      report({{"case", "memory of " + count + " ranks, " + cases[index].name},
+              {"came_up", megabytes[index].size()},
+              {"of", options_.rounds},
+              {"median_mb", median(megabytes[index])}});
+    }
+  }
+
  private:
+  void measure_crowd(const Case& crowd, std::vector<double>& times, std::vector<double>& megabytes) const {
+    const fs::path hold = folder_.path() / "go";
+    fs::remove(hold);
+    setenv("RESTART_HOLD", hold.c_str(), 1);
+    const auto now = [] { return std::chrono::steady_clock::now().time_since_epoch(); };
+    const double begin = std::chrono::duration<double, std::milli>(now()).count();
+    const pid_t launcher = launch(crowd.launcher + crowd.program, folder_.path());
+    std::vector<double> reduced;
+    while (waitpid(launcher, nullptr, WNOHANG) == 0) {
+      usleep(10'000);
+      if (fs::exists(hold)) continue;
+      reduced.clear();
+      for (const Event& event : read_events(folder_.path() / "events")) {
+        if (event.name == "reduced") reduced.push_back(event.milliseconds - begin);
+      }
+      if (static_cast<int>(reduced.size()) < options_.ranks) continue;
+      megabytes.push_back(static_cast<double>(memory_below(launcher)) / 1e3);
+      times.push_back(*std::max_element(reduced.begin(), reduced.end()));
+      std::ofstream(hold).put('\n');
+    }
+    unsetenv("RESTART_HOLD");
+  }
+
   static std::string here(const std::string& name) { return std::string(FERRUN_BENCH_BIN_DIR) + "/" + name; }
   static Command ferrun(const std::string& method, const std::string& restarts) {
     return {here("ferrun"), "--nproc-per-node", "2", "--max-restarts", restarts, "--start-method", method};
@@ -212,7 +291,7 @@ class Bench {
 #ifdef FERRUN_WITH_TORCH
     programs.push_back({here("allreduce_rank")});
 #endif
-    if (have_torchrun_) programs.push_back({peer_python(), FERRUN_SOURCE_DIR "/bench/allreduce_rank.py"});
+    if (have_torchrun_) programs.push_back({FERRUN_SOURCE_DIR "/bench/allreduce_rank.py"});
     return programs;
   }
 
@@ -226,17 +305,17 @@ class Bench {
 #endif
     }
     if (have_torchrun_) {
-      cases.push_back({"ferrun spawn, Python", "reduced", ferrun("spawn", "1"), Command{peer_python()} + python});
+      for (const std::string method : {"spawn", "forkserver"}) {
+        cases.push_back({"ferrun " + method + ", Python", "reduced", ferrun(method, "1"), python});
+      }
       cases.push_back({"torchrun", "started", torchrun() + Command{"--no-python"}, rank});
       cases.push_back({"torchrun, Python", "reduced", torchrun(), python});
     }
     return cases;
   }
 
-  void show(const Case& measured, const std::vector<double>& times) const {
-    nlohmann::json row = {{"case", "death to " + measured.until + ", " + measured.name},
-                          {"came_up", times.size()},
-                          {"of", options_.rounds}};
+  void show(const std::string& what, const std::vector<double>& times) const {
+    nlohmann::json row = {{"case", what}, {"came_up", times.size()}, {"of", options_.rounds}};
     if (!times.empty()) {
       row["median_ms"] = median(times);
       row["min_ms"] = *std::min_element(times.begin(), times.end());
@@ -255,6 +334,7 @@ class Bench {
         std::printf("  median %8.1f ms  (%.1f to %.1f)", row["median_ms"].get<double>(), row["min_ms"].get<double>(),
                     row["max_ms"].get<double>());
       }
+      if (row.contains("median_mb")) std::printf("  median %8.0f MB", row["median_mb"].get<double>());
       std::printf("\n");
     }
     std::fflush(stdout);
@@ -272,4 +352,5 @@ int main(int argc, char** argv) {
   Bench bench(options);
   if (options.rounds > 0) bench.latencies();
   if (options.restarts > 0) bench.reliability();
+  if (options.ranks > 0) bench.crowds();
 }

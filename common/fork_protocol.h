@@ -2,12 +2,15 @@
 // one end. Both sides are built from one source tree but may be installed at different times, so the first message of
 // the template carries a version.
 //
-//   template → agent   ForkHello, once, at its fork point
+//   template → agent   ForkHello, once, at its fork point; behind it may stand a line about it, for --verbose
 //   agent → template   ForkRequest, with kForkDescriptors descriptors (SCM_RIGHTS): a memory file with the environment:
 //                      "NAME=value\0" after one another (a file, because no message can carry hundreds of kilobytes),
-//                      and the rank's stdout and stderr
+//                      and the rank's stdout and stderr; a fourth becomes its descriptor 3, where ferrun itself has
+//                      written the program's beginning (Python's --run-path)
 //   rank → agent       ForkReply with its pid, once it is a child of the agent
 //   template → agent   ForkReply with the error, where there is no rank
+//   template → agent   ForkRefusal, its last message: it must not be forked (any more), and behind it a line that says
+//                      why
 //
 // Replies come in the order of the requests. A rank that is killed before the template knows that it has told of itself
 // is refused as well: an agent ignores a refusal of what has been answered. The rank is forked twice, so that it
@@ -28,6 +31,13 @@ inline constexpr int kForkMaxCpus = 1024;  // the size of glibc's cpu_set_t
 
 struct ForkHello {
   uint32_t magic = kForkHelloMagic;
+  uint32_t version = kForkProtocolVersion;
+};
+
+// In the place of a ForkHello or of a reply, from which its first word tells it.
+inline constexpr uint32_t kForkRefusalMagic = 0x466b4e6f;  // "FkNo"
+struct ForkRefusal {
+  uint32_t magic = kForkRefusalMagic;
   uint32_t version = kForkProtocolVersion;
 };
 

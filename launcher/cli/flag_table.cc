@@ -177,10 +177,14 @@ constexpr std::array kFlags = {
          "METHOD",
          "spawn",
          true,
-         "spawn executes every worker afresh. fork and forkserver load a program that has a fork point "
-         "(ferrun::client) once and fork every worker of every attempt from it; other programs are spawned.",
+         "spawn executes every worker afresh. fork and forkserver load a Python script's modules, or a program that "
+         "has a fork point (ferrun::client), once and fork every worker of every attempt from there; other programs "
+         "are spawned.",
          {},
          "spawn fork forkserver"},
+    Flag{"preload", 0, kValue, kProcess, "MODULES", "", true,
+         "Modules that a Python from which workers are forked has imported, separated by commas. Else torch, and what "
+         "the first attempt imports of it and of what it needs."},
     Flag{"virtual-local-rank", 0, kSwitch, kProcess, "", "", true,
          "Every worker gets LOCAL_RANK 0 and sees only its own CUDA device, through CUDA_VISIBLE_DEVICES."},
     Flag{"devices", 0, kValue, kProcess, "SHARING", "all", true,

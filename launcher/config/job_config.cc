@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cmath>
 #include <limits>
 #include <utility>
 
 #include "common/exit_status.h"
 #include "common/text.h"
+#include "launcher/config/file_nature.h"
 #include "launcher/config/job_terms.h"
 #include "launcher/config/job_token.h"
 #include "launcher/config/meeting.h"
@@ -392,17 +394,72 @@ class ConfigBuilder {
       config_.warnings.push_back(method.origin + "=" + method.text +
                                  ": expected spawn, fork or forkserver; workers are spawned");
     }
-    if (config_.start_method != StartMethod::kSpawn && config_.pass_local_rank) {
+    if (config_.start_method != StartMethod::kSpawn) choose_template(method);
+    return read_preload();
+  }
+
+  void choose_template(const RawValue& method) {
+    const std::string reason = why_not_forked();
+    if (!reason.empty()) {
       config_.start_method = StartMethod::kSpawn;
-      config_.warnings.push_back(method.origin + "=" + method.text +
-                                 ": workers with a --local-rank of their own cannot be forked; they are spawned");
+      config_.warnings.push_back(method.origin + "=" + method.text + ": " + reason);
+    } else if (const auto first = behind_python()) {
+      config_.python_template = PythonPlan{std::nullopt, *first};
     }
-    if (config_.start_method != StartMethod::kSpawn && !facts_.files.has_fork_point(config_.program.argv.front())) {
-      config_.start_method = StartMethod::kSpawn;
-      config_.warnings.push_back(method.origin + "=" + method.text + ": " + config_.program.title +
-                                 " has no fork point (ferrun::client); its workers are spawned");
+  }
+
+  // Empty: workers can be forked.
+  std::string why_not_forked() const {
+    const Program& program = config_.program;
+    if (config_.pass_local_rank) return "workers with a --local-rank of their own cannot be forked; they are spawned";
+    if (config_.expand_local_rank && has_own_arguments()) {
+      return "workers whose arguments name their local rank cannot be forked; they are spawned";
+    }
+    if (!behind_python() && !facts_.files.has_fork_point(program.argv.front())) {
+      return program.title + " has no fork point (ferrun::client); its workers are spawned";
+    }
+    return "";
+  }
+
+  // Which word of the command line is the first behind the Python that runs it; none: no Python does.
+  std::optional<size_t> behind_python() const {
+    const Program& program = config_.program;
+    if (!program.why_python.empty()) return 1;
+    const Result<std::string> beginning = facts_.files.beginning(program.argv.front());
+    if (beginning && nature_of(*beginning) == FileNature::kPythonScript) return 0;
+    return std::nullopt;
+  }
+
+  bool has_own_arguments() const {
+    const auto own = config_.program.argv.begin() + static_cast<ptrdiff_t>(config_.program.user_arguments);
+    return std::any_of(own, config_.program.argv.end(),
+                       [](const std::string& word) { return word.find('$') != word.npos; });
+  }
+
+  Status read_preload() {
+    const RawValue* given = options_.given("preload");
+    if (given == nullptr) return ok_status();
+    std::vector<std::string> modules;
+    for (const std::string& word : split_list(given->text, ',')) {
+      const std::string name(strip(word));
+      if (name.empty()) continue;
+      if (!is_module_name(name)) return bad_value(*given, "expected names of Python modules, separated by commas");
+      modules.push_back(name);
+    }
+    if (config_.python_template) {
+      config_.python_template->preload = std::move(modules);
+    } else {
+      config_.warnings.push_back(given->origin + " is of no use: workers are not forked from a Python");
     }
     return ok_status();
+  }
+
+  // Letters beyond ASCII are Python's to judge.
+  static bool is_module_name(const std::string& name) {
+    const auto fits = [](unsigned char letter) {
+      return letter == '_' || letter == '.' || letter >= 128 || std::isalnum(letter) != 0;
+    };
+    return name.front() != '.' && name.back() != '.' && name.find("..") == name.npos && std::ranges::all_of(name, fits);
   }
 
   Status read_devices() {

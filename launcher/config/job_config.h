@@ -76,6 +76,7 @@ struct JobConfig {
   bool expand_local_rank = false;
   bool pass_local_rank = false;  // as the first argument of the user's, --local-rank=N
   StartMethod start_method = StartMethod::kSpawn;
+  std::optional<PythonPlan> python_template;  // where workers are forked from a Python
   // For each local rank its only device, as the value of `device_variable`; LOCAL_RANK is 0 then. Empty with
   // --devices=all.
   std::vector<std::string> own_device;

@@ -2,10 +2,12 @@
 // executes.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "common/environment.h"
+#include "launcher/workers/python_template.h"
 
 namespace ferrun {
 
@@ -20,6 +22,13 @@ struct SpawnRequest {
   Environment environment;
   // The CPUs that the worker may run on; empty: those that ferrun may run on.
   std::vector<int> cpus;
+};
+
+// The process that ranks are forked from.
+struct TemplatePlan {
+  std::vector<std::string> argv;       // as every rank's
+  Environment environment;             // what all ranks have in common
+  std::optional<PythonPlan> python{};  // none: argv[0] is a program that links ferrun::client
 };
 
 }  // namespace ferrun

@@ -9,3 +9,5 @@ foreach(part arguments error exit output restart signal)
 endforeach()
 ferrun_test(launcher_python_test SOURCES launcher_python_test.cc
   LIBS ferrun_launcher_run ferrun_launcher nlohmann_json::nlohmann_json LABELS e2e parity TIMEOUT 600 DEPENDS ferrun)
+ferrun_test(launcher_fork_test SOURCES launcher_fork_test.cc
+  LIBS ferrun_launcher_run nlohmann_json::nlohmann_json LABELS e2e parity TIMEOUT 900 DEPENDS ferrun)

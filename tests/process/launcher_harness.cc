@@ -75,7 +75,7 @@ std::vector<KilledProcess> LauncherHarness::sweep(Duration grace) {
 
 Status LauncherHarness::start_template(const SpawnRequest& request) {
   std::optional<Status> state;
-  launcher.start_template(request.argv, request.environment, [&](const Status& status) { state = status; });
+  launcher.start_template({request.argv, request.environment}, [&](const Status& status) { state = status; });
   if (!run_until([&] { return state.has_value(); }))
     return Error{ErrorKind::kInternal, "the template neither came nor ended"};
   return *state;

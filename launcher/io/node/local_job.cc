@@ -51,10 +51,14 @@ std::vector<int> job_signals(std::vector<int> signals) {
 
 // A worker's descriptors, closed when nobody needs them any more.
 struct LocalJob::HeldStdio {
-  HeldStdio(UniqueFd out_end, UniqueFd err_end)
-      : out(std::move(out_end)), err(std::move(err_end)), stdio{out.get(), err.get()} {}
+  HeldStdio(UniqueFd out_end, UniqueFd err_end, UniqueFd gate_end)
+      : out(std::move(out_end)),
+        err(std::move(err_end)),
+        gate(std::move(gate_end)),
+        stdio{out.get(), err.get(), gate.get()} {}
   const UniqueFd out;
   const UniqueFd err;
+  const UniqueFd gate;
   const WorkerStdio stdio;
 };
 
@@ -82,6 +86,7 @@ ProcessLauncher::Callbacks LocalJob::process_callbacks() {
   };
   callbacks.template_lost = [this](const std::string& reason) { tell_(TemplateUnusable{reason}); };
   callbacks.say = [this](const std::string& line) { log_.say(LogLevel::kWarning, line); };
+  callbacks.note = [this](const std::string& line) { log_.say(LogLevel::kInfo, line); };
   return callbacks;
 }
 
@@ -244,10 +249,11 @@ void LocalJob::files_ready() {
 }
 
 void LocalJob::start_template(int attempt) {
-  processes_.start_template(config_.program.argv, config_.environment, [this, attempt](const Status& ready) {
-    if (!ready) tell_(TemplateUnusable{ready.error().message});
-    tell_(AttemptReady{attempt});
-  });
+  processes_.start_template({config_.program.argv, config_.environment, config_.python_template},
+                            [this, attempt](const Status& ready) {
+                              if (!ready) tell_(TemplateUnusable{ready.error().message});
+                              tell_(AttemptReady{attempt});
+                            });
 }
 
 void LocalJob::start(const StartWorker& start, WorkerPlace place) {
@@ -261,10 +267,7 @@ void LocalJob::start(const StartWorker& start, WorkerPlace place) {
   const SpawnRequest request = spawn_request(config_, place);
   const std::shared_ptr<HeldStdio> held = *streams;
   if (!start.from_template) {
-    WorkerStdio stdio = held->stdio;
-    const UniqueFd gate = return_gate_for(start.local_rank);
-    stdio.extra = gate.get();
-    return processes_.start(request, stdio, [this, start](const Result<pid_t>& pid) { started(start, pid); });
+    return processes_.start(request, held->stdio, [this, start](const Result<pid_t>& pid) { started(start, pid); });
   }
   processes_.fork_from_template(request, held->stdio, [this, start, held](const Result<pid_t>& pid) {
     if (pid) return started(start, *pid);
@@ -332,7 +335,7 @@ Result<std::shared_ptr<LocalJob::HeldStdio>> LocalJob::streams_for(const StartWo
   if (!out) return out.error();
   Result<UniqueFd> err = router_.open(start.attempt, start.local_rank, Stream::kStderr, plan.err, std::move(files.err));
   if (!err) return err.error();
-  return std::make_shared<HeldStdio>(std::move(*out), std::move(*err));
+  return std::make_shared<HeldStdio>(std::move(*out), std::move(*err), return_gate_for(start.local_rank));
 }
 
 void LocalJob::read_error_files(int attempt, const std::vector<int>& local_ranks, ErrorFilesRead done) {

@@ -13,8 +13,8 @@
 #include <utility>
 
 #include "common/fork_protocol.h"
-#include "common/io/unique_fd.h"
 #include "common/io/write_all.h"
+#include "common/printable_text.h"
 #include "launcher/io/process/spawn.h"
 
 namespace ferrun {
@@ -26,6 +26,15 @@ namespace {
 
 // A template answers within a millisecond or two; one that does not for so long is stopped or stuck.
 constexpr std::chrono::seconds kPatience{10};
+// A Python may have begun to import what the first attempt has.
+constexpr std::chrono::seconds kPythonsPatience{60};
+
+// A hello or refusal with its line.
+constexpr size_t kLongestMessage = 1024;
+
+std::string text_behind(const char* bytes, size_t size, size_t head) {
+  return printable(std::string_view(bytes + head, size - head));
+}
 
 Error platform_error(const std::string& what) { return {ErrorKind::kPlatform, what + ": " + std::strerror(errno)}; }
 
@@ -35,19 +44,27 @@ std::string environment_block(const Environment& environment) {
   return block;
 }
 
-bool send_with_descriptors(int channel, ForkRequest& request, const std::array<int, kForkDescriptors>& fds) {
+UniqueFd memory_file(const char* name, const std::string& content) {
+  UniqueFd file(memfd_create(name, MFD_CLOEXEC));
+  if (file && !write_all(file.get(), content)) file.reset();
+  return file;
+}
+
+// `extra` is left out where it is none, so that a template which knows of none need not.
+bool send_with_descriptors(int channel, ForkRequest& request, const std::array<int, kForkDescriptors + 1>& fds) {
+  const size_t bytes = sizeof(int) * (fds.back() < 0 ? kForkDescriptors : fds.size());
   iovec part = {&request, sizeof request};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof fds)> control = {};
   msghdr message = {};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
   message.msg_control = control.data();
-  message.msg_controllen = control.size();
+  message.msg_controllen = CMSG_SPACE(bytes);
   cmsghdr* rights = CMSG_FIRSTHDR(&message);
   rights->cmsg_level = SOL_SOCKET;
   rights->cmsg_type = SCM_RIGHTS;
-  rights->cmsg_len = CMSG_LEN(sizeof fds);
-  std::memcpy(CMSG_DATA(rights), fds.data(), sizeof fds);
+  rights->cmsg_len = CMSG_LEN(bytes);
+  std::memcpy(CMSG_DATA(rights), fds.data(), bytes);
   for (;;) {
     if (sendmsg(channel, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof request) return true;
     if (errno != EINTR) return false;  // a full buffer too: hundreds of requests that it has not taken
@@ -56,32 +73,40 @@ bool send_with_descriptors(int channel, ForkRequest& request, const std::array<i
 
 }  // namespace
 
-Result<std::shared_ptr<ForkTemplate>> ForkTemplate::start(asio::io_context& io, const std::vector<std::string>& argv,
-                                                          const Environment& environment,
+Result<std::shared_ptr<ForkTemplate>> ForkTemplate::start(asio::io_context& io, const TemplatePlan& plan,
                                                           std::optional<uint64_t> open_files, Events events) {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
     return platform_error("cannot start the fork template");
   UniqueFd own(ends[0]);
   const UniqueFd theirs(ends[1]);
-  Environment with_channel = environment;
-  with_channel.set(kTemplateDescriptorVariable, std::to_string(kExtraDescriptor));
+  Environment environment = plan.environment;
+  environment.set(kTemplateDescriptorVariable, std::to_string(kExtraDescriptor));
+  UniqueFd archive;
+  if (plan.python) {
+    archive = memory_file("ferrun-python", python_template_archive(plan.argv, *plan.python));
+    if (!archive) return platform_error("cannot start the fork template");
+    let_python_find("/proc/" + std::to_string(getpid()) + "/fd/" + std::to_string(archive.get()), environment);
+  }
   const std::vector<int> any_cpu;
   const Result<SpawnedProcess> process =
-      spawn_process({argv, with_channel, -1, -1, theirs.get(), any_cpu, open_files, SpawnPlan::Mode::kSure});
+      spawn_process({plan.argv, environment, -1, -1, theirs.get(), any_cpu, open_files, SpawnPlan::Mode::kSure});
   if (!process) return process.error();
-  std::shared_ptr<ForkTemplate> made(new ForkTemplate(io, argv, std::move(events), *process, own.release()));
+  std::shared_ptr<ForkTemplate> made(
+      new ForkTemplate(io, plan.argv, std::move(events), *process, own.release(), std::move(archive)));
   made->watch(io);
   return made;
 }
 
 ForkTemplate::ForkTemplate(asio::io_context& io, std::vector<std::string> argv, Events events,
-                           const SpawnedProcess& process, int channel)
+                           const SpawnedProcess& process, int channel, UniqueFd archive)
     : argv_(std::move(argv)),
       events_(std::move(events)),
       pid_(process.pid),
       exec_outcome_(io, process.exec_outcome),
       channel_(io, channel),
+      archive_(std::move(archive)),
+      patience_time_(archive_ ? kPythonsPatience : kPatience),
       patience_(io) {}
 
 ForkTemplate::~ForkTemplate() {
@@ -118,11 +143,12 @@ void ForkTemplate::wait_for_messages() {
 }
 
 void ForkTemplate::receive_messages() {
-  std::array<char, sizeof(ForkReply) + sizeof(ForkHello)> bytes;
+  std::array<char, kLongestMessage> bytes;
   for (;;) {
     const ssize_t size = recv(channel_.native_handle(), bytes.data(), bytes.size(), MSG_DONTWAIT);
     if (size < 0 && errno == EINTR) continue;
     if (size < 0 && errno == EAGAIN) return;
+    if (size > 0 && take_refusal(bytes.data(), static_cast<size_t>(size))) return;
     const bool understood = size > 0 && (ready_ ? take_reply(bytes.data(), static_cast<size_t>(size))
                                                 : take_hello(bytes.data(), static_cast<size_t>(size)));
     if (understood) continue;
@@ -135,11 +161,30 @@ void ForkTemplate::receive_messages() {
 
 bool ForkTemplate::take_hello(const char* bytes, size_t size) {
   ForkHello hello;
-  if (size != sizeof hello) return false;
+  if (size < sizeof hello) return false;
   std::memcpy(&hello, bytes, sizeof hello);
   if (hello.magic != kForkHelloMagic || hello.version != kForkProtocolVersion) return false;
   ready_ = true;
+  archive_.reset();
+  if (size > sizeof hello) events_.note("the fork template " + name() + ": " + text_behind(bytes, size, sizeof hello));
   events_.ready(ok_status());
+  return true;
+}
+
+// It ends by itself.
+bool ForkTemplate::take_refusal(const char* bytes, size_t size) {
+  ForkRefusal refusal;
+  if (size < sizeof refusal) return false;
+  std::memcpy(&refusal, bytes, sizeof refusal);
+  if (refusal.magic != kForkRefusalMagic) return false;
+  const std::string reason = "workers cannot be forked: " + text_behind(bytes, size, sizeof refusal);
+  close();
+  fail_pending(reason);
+  if (ready_) {
+    events_.lost(reason);
+  } else {
+    events_.ready(Error{ErrorKind::kUser, reason});
+  }
   return true;
 }
 
@@ -162,12 +207,12 @@ bool ForkTemplate::take_reply(const char* bytes, size_t size) {
   return true;
 }
 
-Status ForkTemplate::fork(const SpawnRequest& request, int out, int err) {
+Status ForkTemplate::fork(const SpawnRequest& request, int out, int err, int extra) {
   if (!running()) return Error{ErrorKind::kInternal, "no fork template is ready"};
   if (request.argv != argv_) return Error{ErrorKind::kInternal, "the fork template runs another command line"};
   const std::string block = environment_block(request.environment);
-  const UniqueFd file(memfd_create("ferrun-environment", MFD_CLOEXEC));
-  if (!file || !write_all(file.get(), block)) return platform_error("cannot hand over a worker's environment");
+  const UniqueFd file = memory_file("ferrun-environment", block);
+  if (!file) return platform_error("cannot hand over a worker's environment");
   ForkRequest message;
   message.agent = getpid();
   message.id = next_id_++;
@@ -177,7 +222,7 @@ Status ForkTemplate::fork(const SpawnRequest& request, int out, int err) {
     if (cpu >= 0 && cpu < kForkMaxCpus)
       message.cpus[cpu / 8] = static_cast<uint8_t>(message.cpus[cpu / 8] | 1 << cpu % 8);
   }
-  const std::array<int, kForkDescriptors> fds = {file.get(), out, err};
+  const std::array<int, kForkDescriptors + 1> fds = {file.get(), out, err, extra};
   if (!send_with_descriptors(channel_.native_handle(), message, fds))
     return platform_error("the fork template does not answer");
   pending_.push_back({message.id, request});
@@ -189,7 +234,7 @@ Status ForkTemplate::fork(const SpawnRequest& request, int out, int err) {
 void ForkTemplate::be_patient() {
   patience_.cancel();
   if (!busy() && !exit_) return;
-  patience_.expires_after(kPatience);
+  patience_.expires_after(patience_time_);
   patience_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
     const auto self = weak.lock();
     if (self && !error) self->lose_patience();

@@ -10,6 +10,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -18,8 +19,8 @@
 #include <string>
 #include <vector>
 
-#include "common/environment.h"
 #include "common/exit_status.h"
+#include "common/io/unique_fd.h"
 #include "common/result.h"
 #include "launcher/io/process/child.h"
 #include "launcher/io/process/spawn.h"
@@ -33,14 +34,14 @@ class ForkTemplate : public std::enable_shared_from_this<ForkTemplate> {
     std::function<void(Status)> ready;  // once: at its fork point, or why it never got there
     // Once for each fork(), in order: the rank's pid, already a child of this process, or why there is none.
     std::function<void(const SpawnRequest&, Result<pid_t>)> forked;
-    std::function<void(const std::string&)> lost;  // after ready: it ended
+    std::function<void(const std::string&)> lost;  // after ready: it ended, or must not be forked any more
+    std::function<void(const std::string&)> note;  // before ready: what it has to say of itself, for --verbose
   };
 
-  // Executes `argv` with `environment` and the soft limit of open files that its ranks shall have. An error: no process
-  // could be made; a program that cannot be executed is told by `ready`.
-  static Result<std::shared_ptr<ForkTemplate>> start(boost::asio::io_context& io, const std::vector<std::string>& argv,
-                                                     const Environment& environment, std::optional<uint64_t> open_files,
-                                                     Events events);
+  // Executes what is planned with the soft limit of open files that its ranks shall have. An error: no process could be
+  // made; a program that cannot be executed is told by `ready`.
+  static Result<std::shared_ptr<ForkTemplate>> start(boost::asio::io_context& io, const TemplatePlan& plan,
+                                                     std::optional<uint64_t> open_files, Events events);
   ~ForkTemplate();  // kills it; to reap it is left to who reaps orphans
 
   // Whether `pid` is the template, not reaped yet.
@@ -48,9 +49,9 @@ class ForkTemplate : public std::enable_shared_from_this<ForkTemplate> {
   bool running() const { return ready_ && !ended_ && !exit_; }
   bool busy() const { return !pending_.empty(); }  // forks are under way
 
-  // Asks for a rank. `out` and `err` are borrowed for the call. An error means that nothing was asked. A template that
-  // gives no answer for seconds is killed.
-  Status fork(const SpawnRequest& request, int out, int err);
+  // Asks for a rank. `out`, `err` and `extra`, if there is one, are borrowed for the call. An error means that nothing
+  // was asked. A template that gives no answer for seconds is killed.
+  Status fork(const SpawnRequest& request, int out, int err, int extra = -1);
   // Reaps the template if it has ended; never waits.
   void reap() {
     if (child_) child_->reap();
@@ -60,7 +61,7 @@ class ForkTemplate : public std::enable_shared_from_this<ForkTemplate> {
 
  private:
   ForkTemplate(boost::asio::io_context& io, std::vector<std::string> argv, Events events, const SpawnedProcess& process,
-               int channel);
+               int channel, UniqueFd archive);
 
   void watch(boost::asio::io_context& io);
   void take_exec_outcome();
@@ -68,6 +69,7 @@ class ForkTemplate : public std::enable_shared_from_this<ForkTemplate> {
   void receive_messages();
   bool take_hello(const char* bytes, size_t size);
   bool take_reply(const char* bytes, size_t size);
+  bool take_refusal(const char* bytes, size_t size);
   void be_patient();
   void lose_patience();
   void on_exit(int wait_status);
@@ -84,6 +86,8 @@ class ForkTemplate : public std::enable_shared_from_this<ForkTemplate> {
   boost::asio::posix::stream_descriptor exec_outcome_;
   std::optional<Error> exec_error_;
   boost::asio::posix::stream_descriptor channel_;
+  UniqueFd archive_;  // from which a Python that starts imports, until it is ready
+  std::chrono::seconds patience_time_;
   boost::asio::steady_timer patience_;
   struct Pending {
     uint32_t id;

@@ -161,8 +161,7 @@ struct ProcessLauncher::Impl : std::enable_shared_from_this<ProcessLauncher::Imp
     if (outcome.error) callbacks.say("local rank " + std::to_string(who.local_rank) + ": " + outcome.error->message);
   }
 
-  void start_template(const std::vector<std::string>& argv, const Environment& environment,
-                      const std::function<void(Status)>& ready) {
+  void start_template(const TemplatePlan& plan, const std::function<void(Status)>& ready) {
     if (fork_template) fork_template->stop();
     fork_template.reset();
     ForkTemplate::Events events;
@@ -171,7 +170,8 @@ struct ProcessLauncher::Impl : std::enable_shared_from_this<ProcessLauncher::Imp
     events.lost = [this](const std::string& reason) {
       later([reason](Impl& self) { self.callbacks.template_lost(reason); });
     };
-    auto made = ForkTemplate::start(io, argv, environment, open_files, std::move(events));
+    events.note = [this](const std::string& line) { callbacks.note(line); };
+    auto made = ForkTemplate::start(io, plan, open_files, std::move(events));
     if (made) {
       fork_template = std::move(*made);
     } else {
@@ -181,7 +181,7 @@ struct ProcessLauncher::Impl : std::enable_shared_from_this<ProcessLauncher::Imp
 
   void fork_from_template(const SpawnRequest& request, WorkerStdio stdio, Started forked) {
     const Status asked = fork_template ? fork_template->fork(request, stdio.out < 0 ? STDOUT_FILENO : stdio.out,
-                                                             stdio.err < 0 ? STDERR_FILENO : stdio.err)
+                                                             stdio.err < 0 ? STDERR_FILENO : stdio.err, stdio.extra)
                                        : Status(Error{ErrorKind::kInternal, "no fork template was started"});
     if (asked) {
       forked_callbacks.push_back(std::move(forked));
@@ -257,9 +257,8 @@ void ProcessLauncher::start(const SpawnRequest& request, WorkerStdio stdio, Star
   impl_->start(request, stdio, std::move(started));
 }
 
-void ProcessLauncher::start_template(const std::vector<std::string>& argv, const Environment& environment,
-                                     const std::function<void(Status)>& ready) {
-  impl_->start_template(argv, environment, ready);
+void ProcessLauncher::start_template(const TemplatePlan& plan, const std::function<void(Status)>& ready) {
+  impl_->start_template(plan, ready);
 }
 
 void ProcessLauncher::fork_from_template(const SpawnRequest& request, WorkerStdio stdio, Started forked) {

@@ -28,7 +28,7 @@ namespace ferrun {
 struct WorkerStdio {
   int out = -1;
   int err = -1;
-  int extra = -1;  // becomes the worker's 3 where it is not forked from a template; -1: none
+  int extra = -1;  // becomes the worker's 3; -1: none
 };
 
 class ProcessLauncher {
@@ -40,6 +40,7 @@ class ProcessLauncher {
     std::function<void(const std::string&)> template_lost;
     // A line for a person: what a sweep waits for, why a worker that was thought started could not be executed.
     std::function<void(const std::string&)> say = [](const std::string&) {};
+    std::function<void(const std::string&)> note = [](const std::string&) {};  // likewise, for --verbose
   };
   // The pid of a worker, or why there is none.
   using Started = std::function<void(const Result<pid_t>&)>;
@@ -60,11 +61,10 @@ class ProcessLauncher {
   // 127 and `say` tells why.
   void start(const SpawnRequest& request, WorkerStdio stdio, Started started);
 
-  // Starts `argv` once with `environment` as the template from which ranks are forked (StartMethod::kFork and
-  // kForkServer), in place of an earlier one. `ready` is called once, from the event loop: with success when the
-  // template has reached its fork point, or with the reason why it never will.
-  void start_template(const std::vector<std::string>& argv, const Environment& environment,
-                      const std::function<void(Status)>& ready);
+  // Starts the template from which ranks are forked (StartMethod::kFork and kForkServer), in place of an earlier one.
+  // `ready` is called once, from the event loop: with success when the template has reached its fork point, or with the
+  // reason why it never will.
+  void start_template(const TemplatePlan& plan, const std::function<void(Status)>& ready);
   // Forks a rank from the ready template, whose command line request.argv must be: same promises as start(), and the
   // rank is ferrun's own child as well. `forked` is called from the event loop.
   void fork_from_template(const SpawnRequest& request, WorkerStdio stdio, Started forked);

@@ -307,6 +307,36 @@ TEST_F(JobConfigTest, ForksOnlyProgramsWithAForkPoint) {
       ElementsAre("--start-method=forkserver: prog has no fork point (ferrun::client); its workers are spawned"));
 }
 
+TEST_F(JobConfigTest, ForksPythonsWhereTheirCommandLinesAreOne) {
+  host_.program("/usr/bin/python3").file("x.py", "print()");
+  const auto forked = make_from({"--start-method=fork", "x.py", "$x"});
+  EXPECT_EQ(forked->start_method, StartMethod::kFork);
+  ASSERT_TRUE(forked->python_template);
+  EXPECT_EQ(forked->python_template->behind_python, 1u);
+  EXPECT_EQ(forked->python_template->preload, std::nullopt);
+  EXPECT_FALSE(make_from({"x.py"})->python_template);
+  const auto expanded = make_from({"--start-method=fork", "--expand", "x.py", "${local_rank}"});
+  EXPECT_EQ(expanded->start_method, StartMethod::kSpawn);
+  EXPECT_THAT(expanded->warnings, ElementsAre(HasSubstr("arguments name their local rank cannot be forked")));
+  EXPECT_EQ(make_from({"--start-method=fork", "--expand", "x.py", "1"})->start_method, StartMethod::kFork);
+}
+
+TEST_F(JobConfigTest, PreloadsModulesByTheirNames) {
+  host_.program("/usr/bin/python3").file("x.py", "print()");
+  const auto preload = [this](const std::string& text) {
+    return make_from({"--start-method=fork", "--preload=" + text, "x.py"});
+  };
+  EXPECT_THAT(*preload(" torch, a.b_c2 ,")->python_template->preload, ElementsAre("torch", "a.b_c2"));
+  EXPECT_THAT(*preload("")->python_template->preload, IsEmpty());
+  for (const char* wrong : {"torch numpy", ".torch", "torch.", "a..b", "a-b", "a;b"}) {
+    const auto refused = preload(wrong);
+    ASSERT_FALSE(refused) << wrong;
+    EXPECT_THAT(refused.error().message, HasSubstr("expected names of Python modules, separated by commas"));
+  }
+  EXPECT_THAT(make_from({"--preload=torch", "x.py"})->warnings,
+              ElementsAre("--preload is of no use: workers are not forked from a Python"));
+}
+
 TEST_F(JobConfigTest, SetsJobWideVariablesOnlyWhereTheUserHasNot) {
   EXPECT_EQ(make({})->environment.get("OMP_NUM_THREADS"), std::nullopt);
   EXPECT_EQ(make({"--nproc-per-node=2"})->environment.get("OMP_NUM_THREADS"), "1");
