@@ -84,7 +84,8 @@ c10::Device device_of(const std::string& name) {
   if (!on_cpu && !name.starts_with("cuda:")) throw std::runtime_error("'" + name + "' is neither cpu nor cuda:N");
   const c10::Device device(name);
   const auto choice = on_cpu ? ferrun::train::DeviceChoice::kCpu : ferrun::train::DeviceChoice::kCuda;
-  if (const auto usable = ferrun::train::choose_device(choice, device.has_index() ? device.index() : 0); !usable) {
+  const int index = device.has_index() ? device.index() : 0;
+  if (const auto usable = ferrun::train::choose_device(choice, index, index + 1); !usable) {
     throw std::runtime_error(usable.error().message);
   }
   return device;
