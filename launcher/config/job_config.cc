@@ -9,11 +9,13 @@
 
 #include "common/exit_status.h"
 #include "common/text.h"
+#include "launcher/config/device_options.h"
 #include "launcher/config/file_nature.h"
 #include "launcher/config/job_terms.h"
 #include "launcher/config/job_token.h"
 #include "launcher/config/meeting.h"
 #include "launcher/config/names.h"
+#include "launcher/config/output_options.h"
 #include "launcher/config/restart_rules.h"
 #include "launcher/config/slurm_step.h"
 #include "launcher/config/worker_count.h"
@@ -23,9 +25,6 @@ namespace {
 
 // More than any cluster has: a slip of the finger is caught before it waits for them.
 constexpr long kMostNodes = 1'000'000;
-// Each is renamed at every exchange.
-constexpr int kMostOldLogs = 1000;
-constexpr long kMostThreads = 100'000;
 
 // Where it counts before a variable, or a file, that says the opposite by another option.
 bool on_command_line(const RawOptions& options, const char* name) {
@@ -48,11 +47,10 @@ class ConfigBuilder {
     config_.parent_error_file = facts_.environment.get_or("TORCHELASTIC_ERROR_FILE", "");
     config_.hostname = facts_.hostname;
     using Step = Status (ConfigBuilder::*)();
-    for (const Step step :
-         {&ConfigBuilder::read_size, &ConfigBuilder::read_restarts, &ConfigBuilder::read_names,
-          &ConfigBuilder::read_meeting, &ConfigBuilder::read_store, &ConfigBuilder::read_output,
-          &ConfigBuilder::read_log_level, &ConfigBuilder::read_program, &ConfigBuilder::read_start_method,
-          &ConfigBuilder::read_devices, &ConfigBuilder::read_cpu_binding, &ConfigBuilder::read_threads}) {
+    for (const Step step : {&ConfigBuilder::read_size, &ConfigBuilder::read_restarts, &ConfigBuilder::read_names,
+                            &ConfigBuilder::read_meeting, &ConfigBuilder::read_store, &ConfigBuilder::read_output,
+                            &ConfigBuilder::read_log_level, &ConfigBuilder::read_program,
+                            &ConfigBuilder::read_start_method, &ConfigBuilder::read_devices}) {
       if (Status done = (this->*step)(); !done) return done.error();
     }
     tell_of_ignored_variables();
@@ -63,11 +61,8 @@ class ConfigBuilder {
  private:
   Result<int> whole_number(std::string_view name, int least) {
     const RawValue value = options_.value(name);
-    const std::optional<long> number = parse_integer(value.text);
-    if (!number || *number < least || *number > std::numeric_limits<int>::max()) {
-      return bad_value(value, "expected a whole number, " + std::to_string(least) + " or more");
-    }
-    return static_cast<int>(*number);
+    const Result<int> number = parse_whole_number(value.text, least);
+    return number ? number : bad_value(value, number.error().message);
   }
 
   Status read_size() {
@@ -86,7 +81,7 @@ class ConfigBuilder {
     }
 
     const RawValue workers = options_.value("nproc-per-node");
-    const Result<WorkerCount> count = worker_count(workers.text, facts_, mig_instances());
+    const Result<WorkerCount> count = worker_count(workers.text, facts_, mig_instances(options_));
     if (!count) return bad_value(workers, count.error().message);
     config_.workers = count->workers;
     const std::string origin = workers.origin + "=" + workers.text + ": ";
@@ -217,140 +212,6 @@ class ConfigBuilder {
     return ok_status();
   }
 
-  Status read_output() {
-    OutputConfig& output = config_.output;
-    const RawValue redirects = options_.value("redirects");
-    Result<std::vector<StreamSet>> redirected = parse_stream_spec(redirects.text, config_.workers);
-    if (!redirected) return bad_value(redirects, redirected.error().message);
-    output.redirects = std::move(*redirected);
-    const RawValue tee = options_.value("tee");
-    Result<std::vector<StreamSet>> teed = parse_stream_spec(tee.text, config_.workers);
-    if (!teed) return bad_value(tee, teed.error().message);
-    output.tee = std::move(*teed);
-
-    if (const RawValue* filter = options_.given("local-ranks-filter"); filter != nullptr && !filter->text.empty()) {
-      Result<std::vector<int>> ranks = parse_rank_list(filter->text);
-      if (!ranks) return bad_value(*filter, ranks.error().message);
-      output.console = std::move(*ranks);
-    }
-    output.prefix_template = options_.value("log-line-prefix-template").text;
-    if (output.prefix_template.empty()) {
-      output.prefix_template = facts_.environment.get_or("TORCHELASTIC_LOG_LINE_PREFIX_TEMPLATE", "");
-    }
-    if (output.prefix_template.empty()) output.prefix_template = "[${role_name}${local_rank}]:";
-    choose_log_folder();
-    choose_timer_pipe();
-    choose_termination_log();
-    if (Status read = read_events(); !read) return read;
-    if (Status read = read_rotation(); !read) return read;
-    return read_line_filters();
-  }
-
-  void choose_timer_pipe() {
-    if (facts_.environment.get_or("TORCHELASTIC_ENABLE_FILE_TIMER", "") != "1") return;
-    config_.timer_pipe = facts_.environment.get_or("TORCHELASTIC_TIMER_FILE", "");
-    if (config_.timer_pipe.empty()) {
-      config_.timer_pipe = temporary_folder() / ("watchdog_timer_" + random_uuid(facts_.random[3], facts_.random[1]));
-    }
-    config_.environment.set("TORCHELASTIC_TIMER_FILE", config_.timer_pipe.string());
-  }
-
-  // Kubernetes puts an empty file there, and shows what it holds at the end with the pod.
-  void choose_termination_log() {
-    const RawValue* given = options_.given("termination-log");
-    const bool in_pod = !facts_.environment.get_or("KUBERNETES_SERVICE_HOST", "").empty();
-    const std::string path = given != nullptr ? given->text : in_pod ? "/dev/termination-log" : "";
-    if (path.empty() || path == "/dev/null") return;
-    if (given == nullptr && facts_.files.kind(path) != FileQueries::Kind::kFile) return;
-    config_.termination_log = facts_.current_folder / path;
-  }
-
-  Status read_events() {
-    const RawValue handler = options_.value("event-log-handler");
-    if (handler.text != "null" && handler.text != "console" && handler.text != "dynamic_rendezvous") {
-      return bad_value(handler, "expected null or console; --event-log writes events to a file");
-    }
-    config_.events.console = handler.text == "console";
-    config_.events.backend = options_.on("standalone") ? "c10d" : options_.value("rdzv-backend").text;
-    config_.events.file = options_.value("event-log").text;
-    return ok_status();
-  }
-
-  Status read_rotation() {
-    OutputConfig& output = config_.output;
-    constexpr size_t kLeast = 4096;
-    const Result<int> keep = whole_number("log-keep", 0);
-    if (!keep) return keep.error();
-    if (*keep > kMostOldLogs) {
-      return bad_value(options_.value("log-keep"), "expected at most " + std::to_string(kMostOldLogs) + " old files");
-    }
-    const RawValue* const most = options_.given("log-max-size");
-    if (most == nullptr || most->text.empty()) return ok_status();
-    const std::optional<size_t> bytes = parse_size(most->text);
-    if (!bytes || *bytes < kLeast) return bad_value(*most, "expected a size of at least 4k, as in 500k, 100M or 2G");
-    output.rotation = {*bytes, *keep};
-    if (output.wants_files() && output.writes_streams()) return ok_status();
-    config_.warnings.push_back(most->origin + "=" + most->text +
-                               ": no worker's output is written to files; see --redirects and --tee");
-    return ok_status();
-  }
-
-  Status read_line_filters() {
-    OutputConfig& output = config_.output;
-    const auto teed = [&](bool StreamSet::*stream) {
-      return std::ranges::any_of(output.tee, [stream](StreamSet streams) { return streams.*stream; });
-    };
-    struct Option {
-      const char* name;
-      const char* stream;
-      bool teed;
-      std::vector<std::string>& texts;
-    };
-    for (const Option& option :
-         {Option{"duplicate-stdout-filters", "stdout", teed(&StreamSet::out), output.line_filters.out},
-          Option{"duplicate-stderr-filters", "stderr", teed(&StreamSet::err), output.line_filters.err}}) {
-      const RawValue* given = options_.given(option.name);
-      if (given == nullptr) continue;
-      if (!output.wants_files()) return bad_value(*given, "--log-dir=/dev/null keeps no files: name a folder");
-      option.texts = split_texts(given->text);
-      if (option.teed) continue;
-      config_.warnings.push_back(given->origin + "=" + given->text + ": no worker's " + option.stream +
-                                 " is teed, so there are no lines for it; see --tee");
-    }
-    return ok_status();
-  }
-
-  void choose_log_folder() {
-    OutputConfig& output = config_.output;
-    const std::string folder = options_.value("log-dir").text;
-    if (folder == "/dev/null") return;
-    const std::string random = lower_case_name(facts_.random[3], 8);
-    output.temporary = folder.empty();
-    if (output.temporary) {
-      output.base = temporary_folder() / ("ferrun_" + random);
-    } else {
-      output.base = facts_.current_folder / folder;  // workers may leave the folder that they are started in
-    }
-    output.job_folder = file_name_of(config_.run_id) + "_" + random;
-  }
-
-  // TMPDIR, or where it does not serve the places that Python takes. Whether the folder can be made shows at the start.
-  std::filesystem::path temporary_folder() {
-    const std::string wanted = facts_.environment.get_or("TMPDIR", "");
-    if (!wanted.empty() && facts_.files.writable_folder(wanted)) return wanted;
-    for (const char* folder : {"/tmp", "/var/tmp", "."}) {
-      if (!facts_.files.writable_folder(folder)) continue;
-      const std::filesystem::path found = (facts_.current_folder / folder).lexically_normal();
-      if (!wanted.empty()) {
-        config_.warnings.push_back("TMPDIR=" + wanted +
-                                   " is no folder that can be written to: the workers' error files" +
-                                   " and logs go below " + found.string());
-      }
-      return found;
-    }
-    return wanted.empty() ? "/tmp" : wanted;
-  }
-
   Status read_log_level() {
     if (on_command_line(options_, "quiet") && on_command_line(options_, "verbose")) {
       return Error{ErrorKind::kUsage, "--quiet excludes --verbose: give one of them"};
@@ -462,92 +323,9 @@ class ConfigBuilder {
     return name.front() != '.' && name.back() != '.' && name.find("..") == name.npos && std::ranges::all_of(name, fits);
   }
 
-  Status read_devices() {
-    const RawValue sharing = options_.value("devices");
-    if (sharing.text != "all" && sharing.text != "isolate") return bad_value(sharing, "expected all or isolate");
-    if (sharing.text == "isolate") return isolate_devices(sharing);
-    if (!options_.on("virtual-local-rank")) return ok_status();
-    const std::optional<std::string> visible = facts_.environment.get("CUDA_VISIBLE_DEVICES");
-    for (int rank = 0; rank < config_.workers; ++rank) {
-      config_.own_device.push_back(std::to_string(rank));
-    }
-    if (!visible) return ok_status();
-    const std::vector<std::string> devices = split_list(*visible, ',');
-    if (devices.size() < config_.own_device.size()) {
-      return Error{ErrorKind::kUsage, "--virtual-local-rank: CUDA_VISIBLE_DEVICES=" + *visible +
-                                          " names fewer devices than " + std::to_string(config_.workers) +
-                                          " workers need"};
-    }
-    for (size_t rank = 0; rank < config_.own_device.size(); ++rank) {
-      config_.own_device[rank] = strip(devices[rank]);
-    }
-    return ok_status();
-  }
+  Status read_output() { return read_output_options(options_, facts_, config_); }
 
-  // Whether workers that are each given one MIG instance can use several of them.
-  MigInstances mig_instances() const {
-    const bool one_each = options_.on("virtual-local-rank") || options_.value("devices").text == "isolate";
-    return one_each ? MigInstances::kAll : MigInstances::kFirst;
-  }
-
-  Status isolate_devices(const RawValue& value) {
-    VisibleGpus gpus = visible_gpus(facts_, MigInstances::kAll);
-    const size_t workers = static_cast<size_t>(config_.workers);
-    if (gpus.names.size() < workers) {
-      return bad_value(value, std::to_string(workers) + (workers == 1 ? " worker, and " : " workers, and ") +
-                                  std::to_string(gpus.names.size()) +
-                                  (gpus.names.size() == 1 ? " visible device" : " visible devices"));
-    }
-    gpus.names.resize(workers);
-    config_.own_device = std::move(gpus.names);
-    config_.device_variable = gpus.variable;
-    return ok_status();
-  }
-
-  Status read_cpu_binding() {
-    const RawValue* value = options_.given("numa-binding");
-    if (value == nullptr) return ok_status();
-    const std::optional<NumaBinding> binding = numa_binding_of(value->text);
-    if (!binding) return bad_value(*value, "expected node, socket, exclusive or core-complex");
-    Result<CpuBinding> bound = bind_workers(*binding, facts_, mig_instances(), config_.workers);
-    if (!bound) return bad_value(*value, bound.error().message);
-    config_.cpus = std::move(bound->workers);
-    for (const std::string& line : bound->warnings) {
-      config_.warnings.push_back(value->origin + "=" + value->text + ": " + line);
-    }
-    for (size_t rank = 0; rank < config_.cpus.size(); ++rank) {
-      config_.notes.push_back("local rank " + std::to_string(rank) + " runs on CPUs " +
-                              cpu_list_text(config_.cpus[rank].cpus) + ": " + config_.cpus[rank].place);
-    }
-    return ok_status();
-  }
-
-  // The same for all, or the share of each: of the CPUs that it is bound to, else of those that ferrun may use.
-  Status read_threads() {
-    const RawValue* const value = options_.given("omp");
-    if (value == nullptr) return ok_status();
-    const auto workers = static_cast<size_t>(config_.workers);
-    if (value->text != "auto") {
-      const std::optional<long> threads = parse_integer(value->text);
-      if (!threads || *threads < 1 || *threads > kMostThreads) {
-        return bad_value(*value, "expected auto, or a number of threads, 1 or more");
-      }
-      config_.omp_threads.assign(workers, static_cast<int>(*threads));
-      return ok_status();
-    }
-    if (config_.cpus.empty()) {
-      const int cores = facts_.usable_cores();
-      config_.omp_threads.assign(workers, std::max(1, cores / config_.workers));
-      config_.notes.push_back("each worker has " + std::to_string(config_.omp_threads.front()) + " of the " +
-                              std::to_string(cores) + " cores for its OpenMP threads");
-      return ok_status();
-    }
-    for (const WorkerCpus& own : config_.cpus) {
-      const auto sharers = std::ranges::count(config_.cpus, own.cpus, &WorkerCpus::cpus);
-      config_.omp_threads.push_back(std::max(1, static_cast<int>(own.cpus.size()) / static_cast<int>(sharers)));
-    }
-    return ok_status();
-  }
+  Status read_devices() { return read_device_options(options_, facts_, config_); }
 
   // Of torchrun's agent: what is set there is expected to do something.
   void tell_of_ignored_variables() {

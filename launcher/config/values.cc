@@ -4,6 +4,7 @@
 #include <cctype>
 #include <charconv>
 #include <cmath>
+#include <limits>
 
 #include "common/text.h"
 
@@ -61,6 +62,14 @@ std::optional<long> parse_integer(std::string_view text) {
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
   if (error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
   return number;
+}
+
+Result<int> parse_whole_number(const std::string& text, int least) {
+  const std::optional<long> number = parse_integer(text);
+  if (!number || *number < least || *number > std::numeric_limits<int>::max()) {
+    return usage_error("expected a whole number, " + std::to_string(least) + " or more");
+  }
+  return static_cast<int>(*number);
 }
 
 std::optional<double> parse_decimal(std::string_view text) {

@@ -16,6 +16,8 @@ namespace ferrun {
 
 // As Python's int(): surrounding spaces, a sign and single underscores between digits are allowed.
 std::optional<long> parse_integer(std::string_view text);
+// As that, from `least` to the largest int.
+Result<int> parse_whole_number(const std::string& text, int least);
 // A finite decimal number, the whole of `text`.
 std::optional<double> parse_decimal(std::string_view text);
 // A finite decimal number of seconds, 0 to a million.

@@ -134,7 +134,8 @@ class Stage {
     static const std::regex kDecimalUuid("[0-9]{35,39}");
     static const std::regex kUuid("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}");
     static const std::regex kFolder("(torchelastic|ferrun)_[A-Za-z0-9_]{8}(?=/|$)");
-    static const std::regex kRunFolder("(/|^)([^/\n]*)_[A-Za-z0-9_]{8}(?=/attempt_|/[a-z]+\\.log|/filtered|$)");
+    static const std::regex kRunFolder(
+        "(/|^)([^/\n]*)_[A-Za-z0-9_]{8}(?=/attempt_|/[a-z]+\\.(?:log|json)|/filtered|$)");
     for (size_t at = text.find(root().string()); at != std::string::npos; at = text.find(root().string())) {
       text.replace(at, root().string().size(), "DIR");
     }

@@ -46,7 +46,7 @@ fs::path ScratchFolder::write(const std::string& name, const std::string& text, 
 std::vector<std::string> ScratchFolder::files() const {
   std::vector<std::string> found;
   for (const auto& entry : fs::recursive_directory_iterator(path()))
-    found.push_back(fs::relative(entry.path(), path()).string());
+    found.push_back(entry.path().lexically_relative(path()).string());  // a link by its own name
   std::ranges::sort(found);
   return found;
 }

@@ -94,6 +94,7 @@ Status JobFolders::write_report(const std::string& bytes) const {
     return Error{ErrorKind::kPlatform, "cannot write " + path.string() + ": " + std::generic_category().message(error)};
   };
   const UniqueFd file(::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666));
+  if (!file && (errno == ENOENT || errno == ENOTDIR)) return ok_status();  // no logs to be beside of
   if (!file) return fail(errno);
   if (write_all(file.get(), bytes) && rename(beside.c_str(), path.c_str()) == 0) return ok_status();
   const int error = errno;

@@ -50,7 +50,8 @@ class JobFolders {
   // The newest attempt had no worker: its empty log files go too.
   void forgo_newest();
 
-  // Puts report.json into the job's folder, whole or not at all. kPlatform names it and says why it could not be.
+  // Puts report.json into the job's folder, whole or not at all. Nothing where
+  // the folder could not be made. kPlatform names it and says why it could not be.
   Status write_report(const std::string& bytes) const;
 
   // Removes the workers' notes, and the folders that were made here and are empty; of a folder that nobody asked for

@@ -14,12 +14,12 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 TEST(RestartRules, ReadCodesRangesSignalsAndMemory) {
-  const auto rules = parse_exit_rules("3=stop, 40-49 = restart,SIGKILL=spend,term=stop,oom=stop");
+  const auto rules = parse_exit_rules("3=stop, 40-49 = restart,SIGKILL=spend,SIGTERM=stop,oom=stop");
   ASSERT_TRUE(rules) << rules.error().message;
   EXPECT_THAT(*rules, ElementsAre(ExitRule{3, 3, false, OnExit::kStop, "3=stop"},
                                   ExitRule{40, 49, false, OnExit::kRestart, "40-49 = restart"},
                                   ExitRule{137, 137, false, OnExit::kSpend, "SIGKILL=spend"},
-                                  ExitRule{143, 143, false, OnExit::kStop, "term=stop"},
+                                  ExitRule{143, 143, false, OnExit::kStop, "SIGTERM=stop"},
                                   ExitRule{0, 0, true, OnExit::kStop, "oom=stop"}));
   EXPECT_THAT(*parse_exit_rules(" "), IsEmpty());
 }
