@@ -32,6 +32,8 @@ constexpr Duration kCloseTime = std::chrono::seconds(3);
 // After what time a disk that does not answer is mentioned, and after what time an error file is done without.
 constexpr Duration kSlowDisk = std::chrono::seconds(10);
 constexpr Duration kErrorFileTime = std::chrono::seconds(5);
+// Between two looks for a worker that is being started.
+constexpr Duration kNewsOfStart = std::chrono::milliseconds(10);
 
 LogRouter::Options router_options(const OutputConfig& output) {
   LogRouter::Options options;
@@ -120,7 +122,7 @@ Status LocalJob::open_timer_pipe() {
 // A worker, or a process of its session: nobody else may be ended by what stands in the pipe.
 void LocalJob::end_overrun(const WorkerTimers::Overrun& overrun) {
   const auto found = running_.find(::getsid(overrun.pid));
-  if (found == running_.end()) return;
+  if (found == running_.end()) return starting_ > 0 ? look_again(overrun) : void();
   const auto& [leader, worker] = *found;
   const std::string what = "timer '" + printable(overrun.scope) + "'";
   const std::string who = "rank " + std::to_string(first_rank_ + worker.local_rank) + " (pid " +
@@ -134,6 +136,14 @@ void LocalJob::end_overrun(const WorkerTimers::Overrun& overrun) {
   } else {
     processes_.signal_group(leader, overrun.signal);
   }
+}
+
+// A worker may have set its timer before the news of its start has come.
+void LocalJob::look_again(const WorkerTimers::Overrun& overrun) {
+  const auto timer = std::make_shared<asio::steady_timer>(io_, kNewsOfStart);
+  timer->async_wait([this, timer, overrun](const boost::system::error_code& error) {
+    if (!error) end_overrun(overrun);
+  });
 }
 
 std::string LocalJob::overrun_timer(int attempt, int local_rank) const {
@@ -258,6 +268,7 @@ void LocalJob::start_template(int attempt) {
 
 void LocalJob::start(const StartWorker& start, WorkerPlace place) {
   begun_ = start.attempt;
+  ++starting_;
   const Result<std::shared_ptr<HeldStdio>> streams = streams_for(start, place.assignment.first_rank);
   if (!streams) return started(start, streams.error());
   if (!without_error_files_) {
@@ -271,6 +282,7 @@ void LocalJob::start(const StartWorker& start, WorkerPlace place) {
   }
   processes_.fork_from_template(request, held->stdio, [this, start, held](const Result<pid_t>& pid) {
     if (pid) return started(start, *pid);
+    --starting_;
     unforked_[{start.attempt, start.local_rank}] = held;
     tell_(WorkerFact{start.attempt, RankNotForked{start.local_rank}});
   });
@@ -291,6 +303,7 @@ UniqueFd LocalJob::return_gate_for(int local_rank) {
 }
 
 void LocalJob::started(const StartWorker& start, const Result<pid_t>& pid) {
+  --starting_;
   if (pid) {
     running_[*pid] = {start.attempt, start.local_rank};
     of_attempt_.push_back(*pid);

@@ -94,6 +94,7 @@ class LocalJob {
   Status open_event_log();
   Status open_timer_pipe();
   void end_overrun(const WorkerTimers::Overrun& overrun);
+  void look_again(const WorkerTimers::Overrun& overrun);
   ProcessLauncher::Callbacks process_callbacks();
   SignalInbox::Callbacks inbox_callbacks();
   std::vector<WorkerLogPlan> plans_of(int attempt) const;
@@ -139,6 +140,7 @@ class LocalJob {
   std::vector<pid_t> of_attempt_;
   std::map<std::pair<int, int>, std::string> overrun_;  // by attempt and local rank
   std::unique_ptr<TimerPipe> timer_pipe_;
+  int starting_ = 0;  // workers whose start has not been told
   int first_rank_ = 0;  // of the newest attempt
   // Of ranks that were not forked: each is about to be started afresh, by its attempt and local rank.
   std::map<std::pair<int, int>, std::shared_ptr<HeldStdio>> unforked_;
