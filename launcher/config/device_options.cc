@@ -18,7 +18,8 @@ class DeviceReader {
       : options_(options), facts_(facts), config_(config) {}
 
   Status read() {
-    for (const auto part : {&DeviceReader::read_devices, &DeviceReader::read_cpu_binding, &DeviceReader::read_threads}) {
+    for (const auto part :
+         {&DeviceReader::read_devices, &DeviceReader::read_cpu_binding, &DeviceReader::read_threads}) {
       if (Status done = (this->*part)(); !done) return done;
     }
     return ok_status();

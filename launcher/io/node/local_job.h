@@ -140,7 +140,7 @@ class LocalJob {
   std::vector<pid_t> of_attempt_;
   std::map<std::pair<int, int>, std::string> overrun_;  // by attempt and local rank
   std::unique_ptr<TimerPipe> timer_pipe_;
-  int starting_ = 0;  // workers whose start has not been told
+  int starting_ = 0;    // workers whose start has not been told
   int first_rank_ = 0;  // of the newest attempt
   // Of ranks that were not forked: each is about to be started afresh, by its attempt and local rank.
   std::map<std::pair<int, int>, std::shared_ptr<HeldStdio>> unforked_;
