@@ -41,6 +41,12 @@ std::vector<std::string> fitting(std::vector<std::string> lines) {
   return lines;
 }
 
+// It had told its story when ferrun's signal ended it.
+bool met_on_its_way_out(const WorkerRecord& record, const ErrorFile& error) {
+  if (error.state != ErrorFile::State::kRead || !record.status || !record.status->is_signal()) return false;
+  return std::ranges::find(record.sent_signals, record.status->signal()) != record.sent_signals.end();
+}
+
 }  // namespace
 
 LocalFailure local_failure(const WorkerRecord& record, const FailedWorker& left_behind, const GroupPlace& place,
@@ -53,7 +59,9 @@ LocalFailure local_failure(const WorkerRecord& record, const FailedWorker& left_
   failure.status = record.status ? *record.status : ExitStatus::exited(exit_status_of(*record.start_error));
   failure.age = now - record.ended_at;
   std::vector<std::string> lines = {printable(describe_worker(record, first_rank))};
-  if (failure.kind == FailureKind::kCutShort) lines.front() += ", stopped while it was ending by an exception";
+  if (failure.kind == FailureKind::kCutShort || met_on_its_way_out(record, left_behind.evidence.error)) {
+    lines.front() += ", stopped while it was ending by an exception";
+  }
   if (!record.start_error) {
     lines.push_back("  when:   " + measured_text(record.ended_at - record.started_at) + " after its start" +
                     (place.attempt == 0 ? "" : ", in attempt " + std::to_string(place.attempt) + " (the first is 0)"));
