@@ -137,6 +137,22 @@ TEST(Victims, AreNotThoseThatFailedBeforeFerrunsSignalHitThem) {
   EXPECT_TRUE(is_victim(terminated, told)) << "the failure of another rank, which tells it";
 }
 
+// Its exit status alone would say that somebody stopped it.
+TEST(LocalFailure, OfARankThatFerrunsSignalMetOnItsWayOutSaysSo) {
+  FailedWorker left;
+  left.local_rank = 1;
+  left.evidence.error.state = ErrorFile::State::kRead;
+  left.evidence.error.message = "ValueError: bad label";
+  const auto headline = [&left](const WorkerRecord& record) {
+    return local_failure(record, left, {0, 0}, TimePoint(5s)).report.front();
+  };
+  EXPECT_THAT(headline(ended(ExitStatus::signaled(SIGTERM), {SIGTERM})),
+              HasSubstr("killed by SIGTERM (terminated), stopped while it was ending by an exception"));
+  EXPECT_THAT(headline(ended(ExitStatus::signaled(SIGTERM))), Not(HasSubstr("stopped while")));
+  left.evidence.error = {};
+  EXPECT_THAT(headline(ended(ExitStatus::signaled(SIGTERM), {SIGTERM})), Not(HasSubstr("stopped while")));
+}
+
 TEST(FailureKind, IsWhatTheWorkerSaysBeforeWhatItsWordsSay) {
   WorkerEvidence evidence = with_error("lost the connection to rank 3");
   evidence.error.cause = ErrorFile::Cause::kLostPeer;
