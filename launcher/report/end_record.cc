@@ -11,6 +11,7 @@
 #include "common/printable_text.h"
 #include "launcher/config/values.h"
 #include "launcher/logs/log_layout.h"
+#include "launcher/report/job_report.h"
 #include "rendezvous/coordinator/job_root_cause.h"
 
 namespace ferrun {
@@ -20,17 +21,6 @@ using Json = nlohmann::ordered_json;
 
 constexpr size_t kWidestRule = 60;
 constexpr const char* kNotAvailable = "<N/A>";
-
-const char* state_name(JobEnd::Kind kind) {
-  switch (kind) {
-    case JobEnd::Kind::kSuccess: return "succeeded";
-    case JobEnd::Kind::kFailed: return "failed";
-    case JobEnd::Kind::kStopped: return "stopped";
-    case JobEnd::Kind::kRendezvous: return "not_formed";
-    case JobEnd::Kind::kRefused: return "refused";
-  }
-  return "";
-}
 
 const char* kind_name(FailureKind kind) {
   switch (kind) {
@@ -124,8 +114,8 @@ std::string EndRecord::json() const {
     return worker_json;
   };
   Json root = {
-      {"job", config_.run_id},           {"launch", config_.launch_id},          {"program", config_.program.title},
-      {"host", config_.hostname},        {"state", state_name(done_->end.kind)}, {"exit_status", done_->exit_status},
+      {"job", config_.run_id},           {"launch", config_.launch_id},         {"program", config_.program.title},
+      {"host", config_.hostname},        {"state", end_state(done_->end.kind)}, {"exit_status", done_->exit_status},
       {"attempt", std::max(attempt_, 0)}};
   const std::string_view label = kRootCauseLabel;
   for (const std::string& line : done_->end.report) {

@@ -6,6 +6,7 @@
 
 #include "common/exit_status.h"
 #include "common/json_text.h"
+#include "launcher/report/job_report.h"
 
 namespace ferrun {
 namespace {
@@ -21,17 +22,6 @@ Json worker_object(double time, int attempt, int local_rank, int first_rank, con
   worker["rank"] = first_rank + local_rank;
   worker["local_rank"] = local_rank;
   return worker;
-}
-
-const char* state_of(JobEnd::Kind kind) {
-  switch (kind) {
-    case JobEnd::Kind::kSuccess: return "succeeded";
-    case JobEnd::Kind::kFailed: return "failed";
-    case JobEnd::Kind::kStopped: return "stopped";
-    case JobEnd::Kind::kRendezvous: return "not_formed";
-    case JobEnd::Kind::kRefused: return "refused";
-  }
-  return "failed";
 }
 
 const char* level_name(LogLevel level) {
@@ -123,7 +113,7 @@ void EventLog::note(const NodeEffect& effect, double time) {
     lines_.push_back(json_text(line));
   } else if (const auto* done = std::get_if<NodeDone>(&effect)) {
     Json line = object(time, "job");
-    line["state"] = state_of(done->end.kind);
+    line["state"] = end_state(done->end.kind);
     line["exit_status"] = done->exit_status;
     std::string reason;
     for (const std::string& part : done->end.report) reason += (reason.empty() ? "" : "\n") + part;

@@ -105,4 +105,15 @@ std::string termination_message(const std::vector<std::string>& lines) {
   return message;
 }
 
+const char* end_state(JobEnd::Kind kind) {
+  switch (kind) {
+    case JobEnd::Kind::kSuccess: return "succeeded";
+    case JobEnd::Kind::kFailed: return "failed";
+    case JobEnd::Kind::kStopped: return "stopped";
+    case JobEnd::Kind::kRendezvous: return "not_formed";
+    case JobEnd::Kind::kRefused: return "refused";
+  }
+  return "failed";
+}
+
 }  // namespace ferrun

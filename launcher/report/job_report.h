@@ -35,6 +35,9 @@ std::vector<std::string> job_report(const JobEnd& end, const NodeReport& node);
 // is.
 std::string termination_message(const std::vector<std::string>& lines);
 
+// "succeeded", "failed", "stopped", "not_formed" or "refused": how programs read of an end.
+const char* end_state(JobEnd::Kind kind);
+
 // "rank 3", "ranks 4-7 and 9".
 std::string ranks_text(const std::vector<int>& ascending);
 
