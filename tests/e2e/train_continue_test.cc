@@ -93,6 +93,17 @@ TEST_F(ContinuedRun, HasThePicturesAndThePrecisionOfItsFirstStart) {
                                 HasSubstr("validated on 0.2 of "), Not(HasSubstr("will not equal"))));
   const Words eval = worker({"eval", "--checkpoint", path("out", "best_model.pt")});
   EXPECT_THAT(run(eval), HasSubstr("(14 pictures of 0.2 of " + faces + "/train, drawn by seed 42 at 32x32)"));
+  for (const Words& part : {Words{"--part", "train"}, Words{"--part", "val"}, Words{"--part", "test"}}) {
+    Words of_part = eval;
+    of_part.insert(of_part.end(), part.begin(), part.end());
+    Program evaluation(of_part, options());
+    const int status = evaluation.wait().shell_code();
+    EXPECT_EQ(status, part[1] == "test" ? 2 : 0) << evaluation.err();
+    EXPECT_THAT(evaluation.out() + evaluation.err(),
+                HasSubstr(part[1] == "train" ? "(56 pictures of the training part of " + faces + "/train at 32x32)"
+                          : part[1] == "val" ? "(14 pictures of 0.2 of "
+                                             : "--part test: " + faces + "/train has no test part"));
+  }
   std::filesystem::rename(faces + "/train/sad/0000.jpg", faces + "/train/sad/other.jpg");
   EXPECT_THAT(run(again), AllOf(HasSubstr("note: the pictures are others"), HasSubstr("will not equal")))
       << "as many, but others";

@@ -172,6 +172,16 @@ TEST_F(WorkerProgram, TestsTheBestModelOnceAtTheEnd) {
   std::snprintf(loss, sizeof loss, "loss %.5f", test["loss"].get<double>());
   EXPECT_THAT(again, AllOf(HasSubstr(std::string(loss).substr(0, 11)),
                            HasSubstr("(14 pictures of " + faces + "/test at 32x32)")));
+  std::ofstream(faces + "/test/sad/list.txt") << "of somebody";
+  const Outcome of_part = alone({"eval", "--checkpoint", best, "--data", faces, "--part", "test"});
+  EXPECT_THAT(of_part.out, AllOf(HasSubstr(std::string(loss).substr(0, 11)),
+                                 HasSubstr("(14 pictures of the test part of " + faces + " at 32x32)")));
+  EXPECT_THAT(of_part.err, HasSubstr("worker: note: " + faces +
+                                     "/test: left out 1 file that is no picture by name "
+                                     "(.txt), as torchvision does"));
+  const Outcome plain = alone({"eval", "--checkpoint", best, "--data", faces + "/val", "--part", "val"});
+  EXPECT_EQ(plain.status, 2);
+  EXPECT_THAT(plain.err, HasSubstr("--part: " + faces + "/val has no train/"));
   EXPECT_EQ(read_file(path("out", "confusion_matrix.png")).substr(1, 3), "PNG");
   EXPECT_THAT(run(worker({"report", directory.file("out")})), HasSubstr("report.html"));
   EXPECT_THAT(read_file(path("out", "report.html")), HasSubstr("surprise"));

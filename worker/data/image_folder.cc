@@ -223,6 +223,7 @@ struct ImageFolder::Walk {
   std::vector<std::pair<std::string, std::vector<std::string>>> found;  // folders with their files' names
   std::vector<std::pair<dev_t, ino_t>> above;                           // the folders from the class down to here
   std::vector<std::string> skipped;                                     // names left by programs
+  std::map<std::string, int64_t> other;                                 // files that are no pictures, by extension
 
   // Adds `directory` and every folder below it, in no order.
   Status collect(const std::string& directory) {
@@ -253,6 +254,20 @@ struct ImageFolder::Walk {
     return {std::make_move_iterator(names.begin()), std::make_move_iterator(kept)};
   }
 
+  // "left out 12 files that are no pictures by their names (.gif, .jfif), as torchvision does"
+  std::string note_of_other() const {
+    constexpr size_t kShown = 3;
+    int64_t count = 0;
+    std::vector<std::string> shown;
+    for (const auto& [extension, files] : other) {
+      count += files;
+      if (shown.size() < kShown) shown.push_back(extension);
+    }
+    return "left out " + std::to_string(count) +
+           (count == 1 ? " file that is no picture" : " files that are no pictures") + " by name (" + joined(shown) +
+           (other.size() > kShown ? ", …" : "") + "), as torchvision does";
+  }
+
   // "left out .ipynb_checkpoints, ._0001.jpg and 33 more names of that kind"
   std::string note() {
     constexpr size_t kShown = 2;
@@ -275,8 +290,12 @@ Status ImageFolder::list_class(const std::string& directory, int label, Walk& wa
   const size_t before = files_.size();
   for (auto& [folder, names] : walk.found) {
     for (std::string& name : names) {
-      if (has_picture_extension(name))
+      if (has_picture_extension(name)) {
         files_.push_back({static_cast<uint32_t>(folders_.size()), label, std::move(name)});
+      } else {
+        const std::string extension = fs::path(name).extension();
+        ++walk.other[extension.empty() ? "no extension" : extension];
+      }
     }
     folders_.push_back(std::move(folder));
   }
@@ -305,6 +324,7 @@ Result<std::shared_ptr<const ImageFolder>> ImageFolder::open(const std::string& 
     if (Status listed = opened->list_class(path, static_cast<int>(label), walk); !listed) return listed.error();
   }
   opened->files_.shrink_to_fit();
+  if (!walk.other.empty()) opened->notes_.push_back(printable(root) + ": " + walk.note_of_other());
   if (!walk.skipped.empty()) opened->notes_.push_back(printable(root) + ": " + walk.note());
   if (are_misordered_numbers(opened->classes_)) {
     opened->notes_.push_back(printable(root) + ": the class folders are numbers, which are sorted as text, as in " +

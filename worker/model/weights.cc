@@ -109,10 +109,9 @@ Status load_weights(EmotionNet& model, const Value& weights) {
   return checkpoint::load_module_state(*model, weights);
 }
 
-Result<WeightsReport> load_weights_file(EmotionNet& model, const std::string& path, bool strict) {
-  const auto file = checkpoint::read(path);
-  if (!file) return file.error();
-  const auto weights = find_weights(*file);
+Result<WeightsReport> begin_with(EmotionNet& model, const checkpoint::Value& file, const std::string& path,
+                                 bool strict) {
+  const auto weights = find_weights(file);
   if (!weights) return at_path(path, " " + weights.error().message);
   const int64_t given = count_classes(**weights);
   if (given != 0 && given != model->classes()) {

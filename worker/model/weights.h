@@ -11,15 +11,16 @@
 
 namespace ferrun::model {
 
-// What load_weights_file could not match: nothing when strict.
+// What begin_with could not match: nothing when strict.
 using WeightsReport = checkpoint::StateDifference;
 
-// Starts a model from the weights in a file: a state_dict or a checkpoint of the worker or of a Python trainer
-// (torch.save of any age, safetensors), see find_weights. All or nothing. `strict`: every entry of the model is in the
-// file and the other way round, else an error that lists both sides; otherwise the report does. Another shape, hence
-// another number of classes, is an error either way. Failure: one line that names the file and what helps.
-// The model may be on any device; no gradients, optimizer or random numbers are touched.
-Result<WeightsReport> load_weights_file(EmotionNet& model, const std::string& path, bool strict = true);
+// Starts a model from the weights in a file that checkpoint::read has read from `path`: a state_dict or a checkpoint of
+// the worker or of a Python trainer (torch.save of any age, safetensors), see find_weights. All or nothing. `strict`:
+// every entry of the model is in the file and the other way round, else an error that lists both sides; otherwise the
+// report does. Another shape, hence another number of classes, is an error either way. Failure: one line that names the
+// file and what helps. The model may be on any device; no gradients, optimizer or random numbers are touched.
+Result<WeightsReport> begin_with(EmotionNet& model, const checkpoint::Value& file, const std::string& path,
+                                 bool strict = true);
 
 // The state_dict in a checkpoint: the whole file when it is one, else the entry 'model_state_dict' ('state_dict',
 // 'model', 'net', 'network', 'weights', …), else any other dict in it that holds EmotionNet's names. Failure: there is

@@ -42,8 +42,9 @@ class RealNumber : public CLI::Validator {
 };
 
 // An option whose value is one of a few words. Its help names the default in its own words, if at all.
-template <typename Choice>
-CLI::Option* add_choice(CLI::App& app, const std::string& name, Choice& choice,
+// `Target` is a Choice or an optional one.
+template <typename Choice, typename Target = Choice>
+CLI::Option* add_choice(CLI::App& app, const std::string& name, Target& choice,
                         const std::map<std::string, Choice>& words, const std::string& help) {
   std::string list;
   for (const auto& [word, value] : words) list += (list.empty() ? "" : "|") + word;

@@ -305,6 +305,10 @@ Status check_together(const TrainOptions& options) {
   if (resumes_own && options.overwrite) {
     return usage_error("--resume continues what is in --output-dir, --overwrite starts afresh: give one of them");
   }
+  if (options.ema >= 1) {
+    return usage_error(
+        "--ema: with a decay of 1 the average would be the first weights for ever; usual are 0.99 to 0.9999");
+  }
   if (!options.strict && options.weights.empty()) return usage_error("--no-strict is about --weights: give it too");
   return ok_status();
 }
@@ -377,7 +381,7 @@ Result<Command> parse_predict(const Arguments& arguments) {
 }
 
 Result<Command> parse_eval(const Arguments& arguments) {
-  CliApp app("Prints loss, accuracy and F1 of a checkpoint on a folder of pictures, or on the part that validates.",
+  CliApp app("Prints loss, accuracy and F1 of a checkpoint on a folder of pictures, or on a part of a data set.",
              "worker eval");
   EvalOptions options;
   app.add_option("--checkpoint", options.checkpoint, "A checkpoint of the worker or of the Python trainer")
@@ -387,6 +391,9 @@ Result<Command> parse_eval(const Arguments& arguments) {
       ->transform(WholeNumber(1, kMostPictures));
   TransformsRequest transforms;
   add_data_options(app, options.data, transforms);
+  add_choice<DataPart>(app, "--part", options.part,
+                       {{"test", DataPart::kTest}, {"train", DataPart::kTrain}, {"val", DataPart::kValidation}},
+                       "Of a data set with train/, of --split's shares, or of drawn faces (default: val)");
   add_compute_options(app, options);
   Result<Command> command = parse(app, arguments, options);
   settle_data<EvalOptions>(transforms, command);

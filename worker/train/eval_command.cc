@@ -20,21 +20,42 @@ constexpr uint64_t kDrawingSeed = 42;  // the faces that `worker` draws by defau
 struct Pictures {
   std::shared_ptr<const data::Dataset> dataset;
   std::string from;  // for a person: "faces/val"
+  std::vector<std::string> notes;
 };
 
-// A folder of class folders as it is; of one with train/, what validates. Drawn faces and a division of a folder are
-// those of the checkpoint's run.
-Result<Pictures> open_pictures(const DataOptions& options, uint64_t seed) {
+Result<Pictures> part_of(const data::Split& split, DataPart part, const DataOptions& options) {
+  const std::string from = options.directory.empty() ? "drawn faces" : options.directory;
+  switch (part) {
+    case DataPart::kTrain: return Pictures{split.train, "the training part of " + from, split.notes};
+    case DataPart::kValidation:
+      return Pictures{split.val, options.directory.empty() ? from : split.validation, split.notes};
+    case DataPart::kTest: break;
+  }
+  if (split.test) return Pictures{split.test, "the test part of " + from, split.notes};
+  const std::string reason = split.notes.empty() ? "" : " (" + split.notes.back() + ")";
+  return usage_error("--part test: " + from + " has no test part" + reason +
+                     "; it takes a test/ beside train/, or a third share of --split");
+}
+
+// A folder of class folders as it is; of one with train/, the part that is asked for. Drawn faces and a division of a
+// folder are those of the checkpoint's run.
+Result<Pictures> open_pictures(const DataOptions& options, std::optional<DataPart> part, uint64_t seed) {
   std::error_code ignored;
   const std::filesystem::path folder(options.directory);
   if (!options.directory.empty() && options.split.empty() &&
       !std::filesystem::is_directory(folder / "train", ignored)) {
+    if (part) {
+      return usage_error("--part: " + options.directory +
+                         " has no train/; a folder of class folders is taken whole, without --part, or divided as "
+                         "--split says");
+    }
     const auto opened = data::ImageFolder::open(options.directory, decode_options(options));
-    return opened ? Result<Pictures>({*opened, options.directory}) : Result<Pictures>(opened.error());
+    if (!opened) return opened.error();
+    return Pictures{*opened, options.directory, (*opened)->notes()};
   }
   const Result<data::Split> split = open_data(options, seed);
   if (!split) return split.error();
-  return Pictures{split->val, options.directory.empty() ? "drawn faces" : split->validation};
+  return part_of(*split, part.value_or(DataPart::kValidation), options);
 }
 
 Status check_classes(const LoadedModel& loaded, const data::Dataset& dataset, const std::string& checkpoint) {
@@ -60,7 +81,7 @@ Status open_all(const EvalOptions& options, int world_size, Pictures& pictures, 
     return usage_error("--data: " + options.checkpoint + " does not say which pictures it is of; name a folder");
   }
   if (!data.exif_orientation) data.exif_orientation = loaded.exif_orientation;
-  const Result<Pictures> opened = open_pictures(data, loaded.seed.value_or(kDrawingSeed));
+  const Result<Pictures> opened = open_pictures(data, options.part, loaded.seed.value_or(kDrawingSeed));
   if (!opened) {
     return data.directory == options.data.directory ? opened.error()
                                                     : saved_data_error(opened.error(), options.checkpoint);
@@ -89,6 +110,9 @@ Ending run_eval(const EvalOptions& options, CommandContext& context) {
   std::optional<data::Transform> transform;
   if (std::optional<Ending> failure = agree(*job.group, open_all(options, world_size, pictures, loaded, transform))) {
     return *failure;
+  }
+  for (const std::string& note : pictures.notes) {
+    if (job.group->rank() == 0) std::fprintf(stderr, "worker: note: %s\n", note.c_str());
   }
   ShardedLoaderOptions loader_options;
   loader_options.batch_size = options.batch_size;

@@ -23,6 +23,7 @@ enum class AmpChoice { kOff, kDeviceDefault, kBFloat16, kFloat16 };
 enum class OptimizerChoice { kAdam, kAdamW, kSgd };
 enum class ScheduleChoice { kStep, kCosine, kPlateau };
 enum class ClassWeights { kNone, kBalanced };
+enum class DataPart { kTrain, kValidation, kTest };
 
 constexpr int kDefaultImageSize = 224;
 constexpr int kDefaultDrawnFaceSize = 64;
@@ -117,6 +118,7 @@ struct ExportOptions {
 struct EvalOptions {
   std::string checkpoint;
   DataOptions data;
+  std::optional<DataPart> part;  // default: what validates
   int64_t batch_size = 128;
   DeviceChoice device = DeviceChoice::kAuto;
   AmpChoice amp = AmpChoice::kOff;

@@ -8,9 +8,11 @@
 #include <utility>
 #include <vector>
 
+#include "worker/checkpoint/reader.h"
 #include "worker/model/emotion_net.h"
 #include "worker/model/weights.h"
 #include "worker/train/checkpoint_note.h"
+#include "worker/train/class_names.h"
 #include "worker/train/continuation.h"
 #include "worker/train/output_plan.h"
 #include "worker/train/shared_checkpoint.h"
@@ -45,11 +47,19 @@ std::string some(const std::vector<std::string>& names) {
   return names.size() > kShown ? text + " and " + std::to_string(names.size() - kShown) + " more" : text;
 }
 
-// Rank 0's; the others get its weights with the network.
-Status begin_with_weights(model::EmotionNet& model, const TrainOptions& options, RunLog& log) {
-  const Result<model::WeightsReport> report = model::load_weights_file(model, options.weights, options.strict);
+// Rank 0's; the others get its weights with the network. A last layer that was trained for other classes is a fair
+// start, but its outputs mean something else from here on.
+Status begin_with_weights(model::EmotionNet& model, const TrainOptions& options,
+                          const std::vector<std::string>& classes, RunLog& log) {
+  const Result<checkpoint::Value> file = checkpoint::read(options.weights);
+  if (!file) return Error{file.error().kind, "--weights: " + file.error().message};
+  const Result<model::WeightsReport> report = model::begin_with(model, *file, options.weights, options.strict);
   if (!report) return Error{report.error().kind, "--weights: " + report.error().message};
   log.say("beginning with the weights of " + options.weights);
+  if (const auto names = class_names(*file); names && !names->empty() && *names != classes) {
+    log.say("note: its classes are " + some(*names) + ", those of the data " + some(classes) +
+            ": the last layer begins with the other's weights, output by output");
+  }
   if (!report->missing.empty()) log.say("note: missing in it, and drawn from the seed: " + some(report->missing));
   if (!report->unexpected.empty()) log.say("note: unexpected in it, and left out: " + some(report->unexpected));
   return ok_status();
@@ -130,13 +140,14 @@ Status check_batches(const data::Split& split, const TrainOptions& options, int6
 }
 
 std::optional<Ending> begin_run(RunStart& start, model::EmotionNet& model, TrainingState& state,
-                                Checkpointer& checkpointer, RunLog& log, ddp::ProcessGroup& group) {
+                                Checkpointer& checkpointer, const std::vector<std::string>& classes, RunLog& log,
+                                ddp::ProcessGroup& group) {
   if (!start.checkpoint_file.empty()) {
     if (std::optional<Ending> failure = agree(group, resume(start, checkpointer, state, log))) return failure;
     if (!start.options.weights.empty()) log.say("note: --weights is left out: the checkpoint has weights");
     keep_best(start, state, log, group);
   } else if (!start.options.weights.empty()) {
-    return agree(group, group.rank() == 0 ? begin_with_weights(model, start.options, log) : ok_status());
+    return agree(group, group.rank() == 0 ? begin_with_weights(model, start.options, classes, log) : ok_status());
   }
   return std::nullopt;
 }

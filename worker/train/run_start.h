@@ -39,9 +39,10 @@ std::variant<RunStart, Ending> decide_start(const TrainOptions& asked, const Job
 Status check_batches(const data::Split& split, const TrainOptions& options, int64_t world_size);
 
 // A collective: puts the checkpoint into the checkpointer's parts and lets go of it, or the given weights into rank 0's
-// model, and says so. An ending is a failure, the same on every rank.
+// model, and says so. `classes` are the data's. An ending is a failure, the same on every rank.
 std::optional<Ending> begin_run(RunStart& start, model::EmotionNet& model, TrainingState& state,
-                                Checkpointer& checkpointer, RunLog& log, ddp::ProcessGroup& group);
+                                Checkpointer& checkpointer, const std::vector<std::string>& classes, RunLog& log,
+                                ddp::ProcessGroup& group);
 
 // A collective, once the run has saved its first checkpoint: each node notes it for the launch's next attempt, wherever
 // that has its rank 0. A node that cannot is no reason to stop, the others' notes tell as well; it says so.

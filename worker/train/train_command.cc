@@ -110,7 +110,8 @@ Ending train(RunStart start, const Job& job, const data::Split& split) {
   Checkpointer checkpointer(start.directory, {model, optimizer, schedule, scaler, state, ema},
                             identity_of(options, job, split, arithmetic), group);
   announce_run(log, options, job, split, arithmetic, optimizer.parameters(), start.directory);
-  if (std::optional<Ending> failure = begin_run(start, model, state, checkpointer, log, group)) return *failure;
+  if (std::optional<Ending> failure = begin_run(start, model, state, checkpointer, split.train->classes(), log, group))
+    return *failure;
   // Every rank has rank 0's weights from here on. BatchNorm's statistics come from rank 0 before they are used, in an
   // evaluation or a save, and not before each step, which does not read them.
   ddp::DdpOptions ddp_options;

@@ -103,6 +103,16 @@ TEST(ImageFolder, WhatProgramsLeaveBehindIsNoClassAndNoPicture) {
                                                             "folders"));
 }
 
+TEST(ImageFolder, FilesThatAreNoPicturesByNameAreLeftOutWithALine) {
+  const TestFolder root;
+  for (const char* name : {"a/1.jpg", "a/2.gif", "a/3.jfif", "b/4.JPG", "b/5.gif", "b/README"}) root.write(name, {1});
+  const auto folder = ImageFolder::open(root.path());
+  ASSERT_TRUE(folder) << folder.error().message;
+  EXPECT_THAT(names_below(**folder, root.path()), ElementsAre("a/1.jpg", "b/4.JPG"));
+  EXPECT_THAT((*folder)->notes(), ElementsAre(root.path() + ": left out 4 files that are no pictures by name (.gif, "
+                                                            ".jfif, no extension), as torchvision does"));
+}
+
 TEST(ImageFolder, AClassNameThatIsNoUtf8IsRefusedWithTheRemedy) {
   const TestFolder root;
   root.write("a/1.jpg", {1});

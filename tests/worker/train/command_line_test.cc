@@ -122,6 +122,8 @@ TEST(CommandLine, HasCommands) {
   EXPECT_THAT(refusal({"export", "--checkpoint", "c.pt", "o"}), HasSubstr("--format"));
   EXPECT_THAT(refusal({"predict", "--checkpoint", "c.pt", "--top-k", "0", "x"}), HasSubstr("--top-k"));
   EXPECT_EQ(parsed<EvalOptions>({"eval", "--checkpoint", "c.pt", "--data", "d"}).data.directory, "d");
+  EXPECT_EQ(parsed<EvalOptions>({"eval", "--checkpoint", "c.pt"}).part, std::nullopt);
+  EXPECT_EQ(parsed<EvalOptions>({"eval", "--checkpoint", "c.pt", "--part", "test"}).part, DataPart::kTest);
   const auto made = parsed<MakeDataOptions>({"make-data", "dir", "--faces", "9"});
   EXPECT_EQ(made.directory, "dir");
   EXPECT_EQ(made.faces_per_class, 9);
@@ -164,6 +166,7 @@ TEST(CommandLine, NamesWhatIsWrong) {
       {{"--bad-images", "maybe"}, "fail|skip"},
       {{"predict", "x.png"}, "--checkpoint is required"},
       {{"predict", "--checkpoint", "c"}, "the argument 'images' is missing"},
+      {{"eval", "--checkpoint", "c", "--part", "all"}, "--part: 'all' is not one of test|train|val"},
       {{"make-data"}, "the argument 'directory' is missing"},
       {{"make-data", "a", "b"}, "'b' is one argument too many"},
       {{"report"}, "the argument 'directory' is missing"},
@@ -271,6 +274,8 @@ TEST(CommandLine, RefusesOptionsThatContradictEachOther) {
             "--resume continues what is in --output-dir, --overwrite starts afresh: give one of them");
   EXPECT_TRUE(parse_command_line({"--resume=other", "--overwrite", "--output-dir=out"}).ok());
   EXPECT_EQ(why({"--no-strict"}), "--no-strict is about --weights: give it too");
+  EXPECT_EQ(why({"--ema", "1"}),
+            "--ema: with a decay of 1 the average would be the first weights for ever; usual are 0.99 to 0.9999");
   EXPECT_EQ(why({"predict", "--checkpoint=c", "--json", "--csv", "x.jpg"}), "--json and --csv: give one of them");
 }
 

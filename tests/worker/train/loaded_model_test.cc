@@ -136,17 +136,19 @@ TEST_F(LoadedModelTest, WeightsOfAFileStartAModelStrictlyOrNot) {
   state.erase(state.begin());
   state.emplace_back("loss.weight", at::zeros({3}));
   save(Dict{{"net", state}});
+  const auto file = checkpoint::read(path());
+  ASSERT_TRUE(file.ok()) << file.error().message;
   model::EmotionNet model(3);
-  const auto refused = model::load_weights_file(model, path());
+  const auto refused = model::begin_with(model, *file, path());
   ASSERT_FALSE(refused.ok());
   EXPECT_THAT(refused.error().message, HasSubstr("missing: 'backbone.0.conv.weight'; unexpected: 'loss.weight'"));
   EXPECT_THAT(refused.error().message, HasSubstr("--no-strict"));
-  const auto report = model::load_weights_file(model, path(), /*strict=*/false);
+  const auto report = model::begin_with(model, *file, path(), /*strict=*/false);
   ASSERT_TRUE(report.ok()) << report.error().message;
   EXPECT_THAT(report->missing, ::testing::ElementsAre("backbone.0.conv.weight"));
   EXPECT_THAT(report->unexpected, ::testing::ElementsAre("loss.weight"));
   model::EmotionNet other(5);
-  const auto mismatched = model::load_weights_file(other, path(), /*strict=*/false);
+  const auto mismatched = model::begin_with(other, *file, path(), /*strict=*/false);
   ASSERT_FALSE(mismatched.ok());
   EXPECT_THAT(mismatched.error().message, HasSubstr("3 classes"));
 }
