@@ -57,7 +57,9 @@ std::string printable(std::string_view name) {
   return text;
 }
 
-bool is_left_by_programs(std::string_view name) { return name.starts_with('.') || name == "__MACOSX"; }
+bool is_left_by_programs(std::string_view name) {
+  return name.starts_with('.') || name == "__MACOSX" || name == "Thumbs.db" || name == "desktop.ini";
+}
 
 bool are_misordered_numbers(const std::vector<std::string>& sorted) {
   const auto is_number = [](const std::string& name) {

@@ -18,7 +18,8 @@ std::string composed(std::string_view name);
 std::string printable(std::string_view name);
 
 // Names that programs leave behind and no person gives to a class or a picture: hidden ones (.ipynb_checkpoints,
-// .DS_Store, macOS's ._photo.jpg) and __MACOSX, the folder of such files in a ZIP from a Mac.
+// .DS_Store, macOS's ._photo.jpg), __MACOSX, the folder of such files in a ZIP from a Mac, and Windows' Thumbs.db and
+// desktop.ini.
 bool is_left_by_programs(std::string_view name);
 
 // Whether all are whole numbers whose order as text, which is the labels' order, is not that of the numbers

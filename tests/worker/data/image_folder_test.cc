@@ -99,7 +99,7 @@ TEST(ImageFolder, WhatProgramsLeaveBehindIsNoClassAndNoPicture) {
   ASSERT_TRUE(folder) << folder.error().message;
   EXPECT_THAT((*folder)->classes(), ElementsAre("a", "b"));
   EXPECT_THAT(names_below(**folder, root.path()), ElementsAre("a/1.jpg", "b/2.jpg"));
-  EXPECT_THAT((*folder)->notes(), ElementsAre(root.path() + ": left out .DS_Store, ._1.jpg and 3 more hidden files and "
+  EXPECT_THAT((*folder)->notes(), ElementsAre(root.path() + ": left out .DS_Store, ._1.jpg and 4 more hidden files and "
                                                             "folders"));
 }
 

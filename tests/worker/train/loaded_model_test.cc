@@ -6,6 +6,7 @@
 
 #include "tests/temporary_directory.h"
 #include "worker/checkpoint/module_state.h"
+#include "worker/checkpoint/reader.h"
 #include "worker/checkpoint/writer.h"
 #include "worker/data/recipe.h"
 #include "worker/model/weights.h"
