@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "common/exit_status.h"
 #include "common/printable_text.h"
 #include "common/text.h"
 
@@ -64,6 +65,18 @@ std::vector<WorkerTimers::Overrun> WorkerTimers::take_overruns(double now) {
 
 void WorkerTimers::forget(pid_t pid) {
   std::erase_if(timers_, [pid](const auto& item) { return item.first.first == pid; });
+}
+
+OverrunVerdict judge_overrun(const WorkerTimers::Overrun& overrun, std::optional<TimedWorker> owner, bool starting) {
+  using Action = OverrunVerdict::Action;
+  if (!owner) return {starting ? Action::kLookAgain : Action::kNone, "", ""};
+  const std::string what = "timer '" + printable(overrun.scope) + "'";
+  const std::string who =
+      "rank " + std::to_string(owner->rank) + " (pid " + std::to_string(overrun.pid) + ") overran its " + what;
+  if (overrun.signal == 0) return {Action::kNone, who + ", which asks for no signal", ""};
+  const std::string signal = signal_name(overrun.signal);
+  return {overrun.pid == owner->pid ? Action::kSignalGroup : Action::kSignalProcess, who + ": ending it with " + signal,
+          "it overran its " + what + " and was sent " + signal};
 }
 
 }  // namespace ferrun

@@ -47,4 +47,22 @@ class WorkerTimers {
   std::map<std::pair<pid_t, std::string>, Timer> timers_;  // by pid and scope
 };
 
+// The worker that leads the session of a process with a timer.
+struct TimedWorker {
+  pid_t pid = 0;
+  int rank = 0;
+};
+
+// What becomes of a process whose timer has run out.
+struct OverrunVerdict {
+  enum class Action { kNone, kLookAgain, kSignalGroup, kSignalProcess };
+  Action action = Action::kNone;
+  std::string line;      // to be shown; empty: nothing
+  std::string evidence;  // for the report of the worker's end, where it is signalled
+};
+
+// `owner`: nothing when no worker leads the process's session, which then is nobody's that ferrun may end; unless a
+// worker is being started, whose news may come after its first timer. A worker itself is signalled with its group.
+OverrunVerdict judge_overrun(const WorkerTimers::Overrun& overrun, std::optional<TimedWorker> owner, bool starting);
+
 }  // namespace ferrun

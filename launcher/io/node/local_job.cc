@@ -119,26 +119,22 @@ Status LocalJob::open_timer_pipe() {
   return ok_status();
 }
 
-// A worker, or a process of its session: nobody else may be ended by what stands in the pipe.
 void LocalJob::end_overrun(const WorkerTimers::Overrun& overrun) {
   const auto found = running_.find(::getsid(overrun.pid));
-  if (found == running_.end()) return starting_ > 0 ? look_again(overrun) : void();
-  const auto& [leader, worker] = *found;
-  const std::string what = "timer '" + printable(overrun.scope) + "'";
-  const std::string who = "rank " + std::to_string(first_rank_ + worker.local_rank) + " (pid " +
-                          std::to_string(overrun.pid) + ") overran its " + what;
-  if (overrun.signal == 0) return log_.say(LogLevel::kWarning, who + ", which asks for no signal");
-  log_.say(LogLevel::kWarning, who + ": ending it with " + signal_name(overrun.signal));
-  overrun_[{worker.attempt, worker.local_rank}] =
-      "it overran its " + what + " and was sent " + signal_name(overrun.signal);
-  if (overrun.pid != leader) {
-    ::kill(overrun.pid, overrun.signal);
-  } else {
-    processes_.signal_group(leader, overrun.signal);
+  const bool known = found != running_.end();
+  const auto owner =
+      known ? std::optional(TimedWorker{found->first, first_rank_ + found->second.local_rank}) : std::nullopt;
+  const OverrunVerdict verdict = judge_overrun(overrun, owner, starting_ > 0);
+  if (!verdict.line.empty()) log_.say(LogLevel::kWarning, verdict.line);
+  if (!verdict.evidence.empty()) overrun_[{found->second.attempt, found->second.local_rank}] = verdict.evidence;
+  switch (verdict.action) {
+    case OverrunVerdict::Action::kNone: return;
+    case OverrunVerdict::Action::kLookAgain: return look_again(overrun);
+    case OverrunVerdict::Action::kSignalGroup: processes_.signal_group(overrun.pid, overrun.signal); return;
+    case OverrunVerdict::Action::kSignalProcess: ::kill(overrun.pid, overrun.signal); return;
   }
 }
 
-// A worker may have set its timer before the news of its start has come.
 void LocalJob::look_again(const WorkerTimers::Overrun& overrun) {
   const auto timer = std::make_shared<asio::steady_timer>(io_, kNewsOfStart);
   timer->async_wait([this, timer, overrun](const boost::system::error_code& error) {

@@ -56,6 +56,23 @@ TEST(WorkerTimers, OfSeveralTheFirstWithASignalCounts) {
   EXPECT_EQ(timers.next(), std::nullopt) << "all timers of both are dropped";
 }
 
+TEST(WorkerTimers, OnlyWorkersAndProcessesOfTheirSessionsAreEnded) {
+  using Action = OverrunVerdict::Action;
+  const WorkerTimers::Overrun overrun{7, "step", SIGKILL, 1};
+  EXPECT_EQ(judge_overrun(overrun, std::nullopt, /*starting=*/false).action, Action::kNone);
+  EXPECT_EQ(judge_overrun(overrun, std::nullopt, /*starting=*/true).action, Action::kLookAgain)
+      << "its start may not have been told yet";
+  const OverrunVerdict of_worker = judge_overrun(overrun, TimedWorker{7, 3}, false);
+  EXPECT_EQ(of_worker.action, Action::kSignalGroup);
+  EXPECT_EQ(of_worker.line, "rank 3 (pid 7) overran its timer 'step': ending it with SIGKILL");
+  EXPECT_EQ(of_worker.evidence, "it overran its timer 'step' and was sent SIGKILL");
+  EXPECT_EQ(judge_overrun(overrun, TimedWorker{6, 3}, false).action, Action::kSignalProcess);
+  const OverrunVerdict harmless = judge_overrun({7, "step", 0, 1}, TimedWorker{7, 3}, false);
+  EXPECT_EQ(harmless.action, Action::kNone);
+  EXPECT_EQ(harmless.line, "rank 3 (pid 7) overran its timer 'step', which asks for no signal");
+  EXPECT_EQ(harmless.evidence, "");
+}
+
 TEST(WorkerTimers, RefuseWhatIsNoRequest) {
   WorkerTimers timers;
   for (const char* line :
