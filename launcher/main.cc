@@ -20,9 +20,12 @@
 #include "launcher/config/describe.h"
 #include "launcher/config/descriptors.h"
 #include "launcher/config/doctor_job.h"
+#include "launcher/config/hosts_job.h"
 #include "launcher/config/job_config.h"
 #include "launcher/doctor/finding.h"
 #include "launcher/exit_statuses.h"
+#include "launcher/io/hosts/host_agent.h"
+#include "launcher/io/hosts/hosts_process.h"
 #include "launcher/io/node/coordinator_process.h"
 #include "launcher/io/node/node_driver.h"
 #include "launcher/io/node/runtime_folder.h"
@@ -68,6 +71,14 @@ int supervise(JobConfig config) {
   return NodeDriver(std::move(config), *sentinel).run();
 }
 
+// The command line in full, of which each host gets its own.
+int run_on_named_hosts(const std::vector<std::string>& arguments, const CommandLine& line, const HostFacts& facts) {
+  Result<HostsJob> job = make_hosts_job(arguments, line, facts, {read_config, ssh_address});
+  if (!job) return fail(job.error());
+  raise_open_files(descriptors_for_hosts(job->hosts.size()));
+  return run_on_hosts(std::move(*job));
+}
+
 int coordinate(const CommandLine& line, const HostFacts& facts) {
   Result<CoordinatorJob> job = make_coordinator_job(line, facts);
   if (!job) return fail(job.error());
@@ -102,12 +113,16 @@ std::string version_text() {
          std::to_string(__GLIBC_MINOR__) + "\n";
 }
 
-int run_program(const CommandLine& line, const HostFacts& facts) {
+int run_program(const std::vector<std::string>& arguments, const CommandLine& line, const HostFacts& facts) {
   if (line.options.on("version")) return print(version_text());
   if (line.options.on("print-flags")) return print(flag_lines());
   if (const RawValue* shell = line.options.given("print-completion")) {
     const Result<std::string> script = completion_script(shell->text);
     return script ? print(*script) : fail(script.error());
+  }
+  if (wants_hosts(line.options)) {
+    if (line.options.on("dry-run")) return fail(usage_error("--dry-run shows the job of one host: leave --hosts out"));
+    return run_on_named_hosts(arguments, line, facts);
   }
   Result<JobConfig> config = make_job_config(line, facts);
   if (!config) return fail(config.error());
@@ -121,6 +136,7 @@ int run_program(const CommandLine& line, const HostFacts& facts) {
 
 int main(int argc, char** argv) {
   std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
+  if (arguments == std::vector<std::string>{"host-agent"}) return run_host_agent();
   const Verb verb = verb_of(arguments);
   if (verb != Verb::kRun) arguments.erase(arguments.begin());
   const HostFacts facts = read_host_facts();
@@ -129,7 +145,7 @@ int main(int argc, char** argv) {
   if (line->options.on("help")) return print(help_text(verb));
   switch (verb) {
     case Verb::kRun:
-    case Verb::kLaunch: return run_program(*line, facts);
+    case Verb::kLaunch: return run_program(arguments, *line, facts);
     case Verb::kCoordinator: return coordinate(*line, facts);
     case Verb::kStatus: return show_status(*line, facts);
     case Verb::kDoctor: return diagnose_machine(*line, facts);

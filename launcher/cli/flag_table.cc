@@ -133,6 +133,14 @@ constexpr std::array kFlags = {
     Flag{"standalone", 0, kSwitch, kRendezvous, "", "", true,
          "A job of its own on this machine: loopback address, free port; address and port options are ignored."},
 
+    Flag{"hosts", 0, kValue, kNodes, "LIST", "", false,
+         "Start the job on these hosts from here, by ssh: node0,node1:4 (four workers there), gpu[01-16]. What else is "
+         "given holds on all of them; --nnodes=MIN:MAX goes on without hosts that cannot be reached."},
+    Flag{"hostfile", 0, kValue, kNodes, "FILE", "", false,
+         "The same from a file, a host a line, with slots=N or :N behind it as MPI's launchers read it."},
+    Flag{"ssh", 0, kValue, kNodes, "COMMAND", "ssh", false,
+         "What reaches a host of --hosts: it is given the host's name and a command. Of its own ferrun gives ssh "
+         "BatchMode and ServerAliveInterval, and this command nothing."},
     Flag{"rdzv-endpoint", 0, kValue, kNodes, "HOST[:PORT]", "", true,
          "Where the nodes meet: the agent that has this address coordinates the job. Port 29400 with c10d, 29500 with "
          "static; without the option --master-addr and --master-port. On one node and with static it is those two."},

@@ -6,7 +6,8 @@ namespace {
 constexpr size_t kOwn = 48;
 constexpr size_t kStorePerWorker = 4;               // connections
 constexpr size_t kPerWorker = 1 + kStorePerWorker;  // and its pidfd
-constexpr size_t kPerStream = 2;                    // the pipe's end and the file
+constexpr size_t kPerHost = 4;
+constexpr size_t kPerStream = 2;  // the pipe's end and the file
 
 }  // namespace
 
@@ -32,5 +33,7 @@ size_t descriptors_for_all_nodes(int max_nodes, int workers_per_node) {
   const size_t nodes = static_cast<size_t>(max_nodes);
   return nodes * (1 + static_cast<size_t>(workers_per_node) * kStorePerWorker);
 }
+
+size_t descriptors_for_hosts(size_t hosts) { return kOwn + 2 * kPerHost * hosts; }
 
 }  // namespace ferrun

@@ -16,4 +16,7 @@ size_t descriptors_for_workers(int workers);
 // Beyond that, what the agent would need with several nodes if it coordinated the largest job and served its store.
 size_t descriptors_for_all_nodes(int max_nodes, int workers_per_node);
 
+// Of the ferrun that a user starts with --hosts: per host three pipes and a pidfd.
+size_t descriptors_for_hosts(size_t hosts);
+
 }  // namespace ferrun

@@ -16,3 +16,7 @@ ferrun_test(code_order_test SOURCES code_order_test.cc LABELS e2e DEPENDS ferrun
 if(FERRUN_LINKER_ORDERS_CODE AND CMAKE_BUILD_TYPE STREQUAL "Release" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_definitions(code_order_test PRIVATE FERRUN_CODE_IS_ORDERED)
 endif()
+
+# By the real sshd.
+ferrun_test(hosts_test SOURCES hosts_test.cc LIBS ferrun_nodes_run ferrun_launcher ferrun_process_test_support LABELS e2e TIMEOUT 300
+            DEPENDS ferrun)
