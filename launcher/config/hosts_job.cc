@@ -19,8 +19,9 @@ constexpr std::array<std::string_view, 3> kOwnOptions = {"hosts", "hostfile", "s
 constexpr std::array kExcluded = {"node-rank", "standalone", "master-addr", "local-addr", "iface", "rdzv-backend"};
 // What belongs to the login on a host, and not to the job.
 constexpr std::array<std::string_view, 21> kOfTheLogin = {
-    "_",    "DISPLAY",  "HOME",   "HOSTNAME", "LOGNAME", "LS_COLORS",       "MAIL",           "OLDPWD", "PWD",    "SHELL",    "SHLVL",
-    "TERM", "TERM_PROGRAM", "TMUX", "TMUX_PANE", "USER",    "WAYLAND_DISPLAY", "XAUTHORITY", "TMPDIR", "STY", "WINDOW"};
+    "_",      "DISPLAY", "HOME",  "HOSTNAME",     "LOGNAME", "LS_COLORS", "MAIL", "OLDPWD",          "PWD",
+    "SHELL",  "SHLVL",   "TERM",  "TERM_PROGRAM", "TMUX",    "TMUX_PANE", "USER", "WAYLAND_DISPLAY", "XAUTHORITY",
+    "TMPDIR", "STY",     "WINDOW"};
 constexpr std::array<std::string_view, 3> kOfTheLoginBegin = {"SSH_", "XDG_", "DBUS_"};
 constexpr long kFirstPort = 20000;  // below what kernels give out by themselves
 constexpr uint64_t kPorts = 10000;
@@ -78,8 +79,9 @@ class HostsReader {
     for (const char* const name : kExcluded) {
       const RawValue* const value = options_.given(name);
       if (value == nullptr) continue;
-      return usage_error(value->origin + ": follows from --hosts; leave it out" +
-                         (std::string_view(name) == "master-addr" ? " (--rdzv-endpoint says where the nodes meet)" : ""));
+      return usage_error(
+          value->origin + ": follows from --hosts; leave it out" +
+          (std::string_view(name) == "master-addr" ? " (--rdzv-endpoint says where the nodes meet)" : ""));
     }
     return ok_status();
   }
@@ -127,7 +129,8 @@ class HostsReader {
     for (const std::string& word : split->own) {
       // An option's empty value stands alone behind it.
       if (word.empty() && skips_value) continue;
-      const std::string_view name = std::string_view(word).substr(0, word.find('=')).substr(std::min<size_t>(2, word.size()));
+      const std::string_view name =
+          std::string_view(word).substr(0, word.find('=')).substr(std::min<size_t>(2, word.size()));
       skips_value = std::ranges::count(kOwnOptions, name) > 0 ||
                     (std::ranges::count(kReplaced, name) > 0 && (name != "rdzv-id" || given("rdzv-id") == nullptr));
       if (!skips_value) own_.push_back(word);

@@ -140,7 +140,9 @@ class OutputReader {
   // TMPDIR, or where it does not serve the places that Python takes. Whether the folder can be made shows at the start.
   std::filesystem::path temporary_folder() {
     const std::string wanted = facts_.environment.get_or("TMPDIR", "");
-    if (!wanted.empty() && facts_.files.writable_folder(wanted)) return wanted;
+    if (!wanted.empty() && facts_.files.writable_folder(wanted)) {
+      return (facts_.current_folder / wanted).lexically_normal();  // workers may leave the folder that they start in
+    }
     for (const char* folder : {"/tmp", "/var/tmp", "."}) {
       if (!facts_.files.writable_folder(folder)) continue;
       const std::filesystem::path found = (facts_.current_folder / folder).lexically_normal();

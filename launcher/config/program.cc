@@ -149,6 +149,7 @@ class ProgramSearch {
   Result<Program> find(ProgramChoice choice) const {
     if (name_.empty()) return user_error("the program's name is empty");
     if (choice.module) return by_python({"-m"});
+    if (name_ == "-" && !choice.no_python) return by_python({});  // from standard input
     if (choice.run_path || (!choice.no_python && name_.ends_with(".py"))) {
       if (Status script = check_script(name_, files_); !script) return script.error();
       if (!choice.run_path) return by_python({});
@@ -203,6 +204,7 @@ class ProgramSearch {
     front.push_back(name_);
     Program program = assemble(std::move(front));
     program.why_python = python->why;
+    if (!python->warning.empty()) program.warnings.push_back(python->warning);
     return program;
   }
 

@@ -80,6 +80,32 @@ std::optional<PythonChoice> python_of_a_variable(const HostFacts& facts) {
   return std::nullopt;
 }
 
+// A virtual environment whose Python is gone, with the distribution's upgrade for example: what runs instead knows
+// nothing of its packages.
+std::string environment_without_python(const HostFacts& facts) {
+  const auto sentence = [](const std::string& which) { return which + " has no Python that can be run"; };
+  for (const fs::path& bin : folders_called_from(facts)) {
+    const fs::path environment = (bin / "..").lexically_normal();
+    if (is_environment(environment, facts.files) && !python_in(bin, facts.files)) {
+      return sentence("the environment that ferrun was called from, " + environment.parent_path().string() + ",");
+    }
+  }
+  const std::string named = facts.environment.get_or("VIRTUAL_ENV", "");
+  return named.empty() || python_in(fs::path(named) / "bin", facts.files) ? "" : sentence("VIRTUAL_ENV=" + named);
+}
+
+// What is taken where none of the environments gives a Python.
+Result<PythonChoice> python_of_the_path(const HostFacts& facts) {
+  for (const char* name : {"python3", "python"}) {
+    if (const std::optional<std::string> found = search_path(name, facts)) {
+      return PythonChoice{*found, "it is the first one in PATH"};
+    }
+  }
+  return no_python(
+      "no Python interpreter found: neither in the environment that ferrun lies in, VIRTUAL_ENV and"
+      " CONDA_PREFIX nor as python3 in PATH; set PYTHON_EXEC");
+}
+
 }  // namespace
 
 bool runnable(const fs::path& path, const FileQueries& files) {
@@ -100,15 +126,12 @@ Result<PythonChoice> choose_python(const HostFacts& facts) {
   const std::string named = facts.environment.get_or("PYTHON_EXEC", "");
   if (!named.empty()) return named_python(named, facts);
   if (std::optional<PythonChoice> python = python_of_the_caller(facts)) return *python;
-  if (std::optional<PythonChoice> python = python_of_a_variable(facts)) return *python;
-  for (const char* name : {"python3", "python"}) {
-    if (const std::optional<std::string> found = search_path(name, facts)) {
-      return PythonChoice{*found, "it is the first one in PATH"};
-    }
+  const std::optional<PythonChoice> of_variable = python_of_a_variable(facts);
+  Result<PythonChoice> chosen = of_variable ? Result<PythonChoice>(*of_variable) : python_of_the_path(facts);
+  if (const std::string broken = environment_without_python(facts); chosen && !broken.empty()) {
+    chosen->warning = broken + ": using " + chosen->path;
   }
-  return no_python(
-      "no Python interpreter found: neither in the environment that ferrun lies in, VIRTUAL_ENV and"
-      " CONDA_PREFIX nor as python3 in PATH; set PYTHON_EXEC");
+  return chosen;
 }
 
 }  // namespace ferrun

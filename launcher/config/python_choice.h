@@ -11,7 +11,8 @@ namespace ferrun {
 
 struct PythonChoice {
   std::string path;
-  std::string why;  // the second half of a sentence: "PYTHON_EXEC names it"
+  std::string why;           // the second half of a sentence: "PYTHON_EXEC names it"
+  std::string warning = {};  // of an environment that was meant and has no Python to run; empty: none
 };
 
 // In this order: PYTHON_EXEC; the environment (venv or conda) whose bin folder ferrun was called from, as torchrun in

@@ -108,17 +108,22 @@ class RendezvousReader {
     }
     const RawValue endpoint = options_.value("rdzv-endpoint");
     const RawValue master = options_.value("master-addr");
+    if (options_.given("rdzv-endpoint") != nullptr && strip(endpoint.text).empty()) return empty_host(endpoint);
     const RawValue& source = endpoint.text.empty() ? master : endpoint;
     const Result<Endpoint> parsed = parse_endpoint(source.text, port);
     if (!parsed) return Error{ErrorKind::kUsage, source.origin + ": " + parsed.error().message};
     config_.endpoint = *parsed;
     if (config_.endpoint.port == 0) return bad_value(source, "nodes cannot meet at port 0: HOST:PORT");
     if (&source == &master && strip(master.text).empty()) {
-      return bad_value(master, "it is empty (is a variable?): expected the name or number of a host");
+      return empty_host(master);
     }
     config_.member.endpoint = to_string(config_.endpoint);
     warn_of_the_endpoint(endpoint.text.empty() && options_.given("master-addr") == nullptr);
     return ok_status();
+  }
+
+  static Error empty_host(const RawValue& value) {
+    return bad_value(value, "it is empty (is a variable?): expected the name or number of a host");
   }
 
   // Agents and workers meet where the options say; users of other launchers expect the variables to count.

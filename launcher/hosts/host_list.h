@@ -11,7 +11,7 @@
 namespace ferrun {
 
 struct HostEntry {
-  std::string name;          // as ssh takes it: a name or an address, perhaps with a user, or an alias of its configuration
+  std::string name;  // as ssh takes it: a name or an address, perhaps with a user, or an alias of its configuration
   std::optional<int> slots;  // workers; none: not said
   bool operator==(const HostEntry&) const = default;
 };

@@ -20,7 +20,8 @@ void append(std::string& text, std::string_view field) {
 }
 
 Error no_order(const std::string& why) {
-  return Error{ErrorKind::kUser, "'ferrun host-agent' is started by ferrun --hosts, and takes its order from it: " + why};
+  return Error{ErrorKind::kUser,
+               "'ferrun host-agent' is started by ferrun --hosts, and takes its order from it: " + why};
 }
 
 Result<HostOrder> decode(std::string_view body) {
@@ -32,7 +33,8 @@ Result<HostOrder> decode(std::string_view body) {
     body.remove_prefix(end + 1);
   }
   const auto count = fields.size() >= 2 ? parse_integer(fields[1]) : std::nullopt;
-  if (!count || *count < 0 || static_cast<size_t>(*count) > fields.size() - 2) return no_order("the words do not add up");
+  if (!count || *count < 0 || static_cast<size_t>(*count) > fields.size() - 2)
+    return no_order("the words do not add up");
   HostOrder order;
   order.folder = std::move(fields[0]);
   const auto arguments = fields.begin() + 2, variables = arguments + *count;
@@ -65,7 +67,8 @@ Result<std::optional<HostOrder>> HostOrderReader::feed(std::string_view bytes) {
     if (held_.size() > kLongestHeader) return no_order("what came is none");
     return std::optional<HostOrder>();
   }
-  const std::vector<std::string> words = split_list(std::string_view(held_).substr(kHeader.size(), end - kHeader.size()), ' ');
+  const std::vector<std::string> words =
+      split_list(std::string_view(held_).substr(kHeader.size(), end - kHeader.size()), ' ');
   if (words.front() != kVersion) return no_order("it is of another version of ferrun; all hosts need the same");
   const std::optional<long> size = words.size() == 2 ? parse_integer(words[1]) : std::nullopt;
   if (!size || *size < 0 || *size > kMostBytes) return no_order("its size makes no sense");

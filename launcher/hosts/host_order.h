@@ -1,6 +1,6 @@
 // What the ferrun that the user started tells the one on another host: where to run, with what environment and
-// arguments. It travels on the connection itself, so that nothing of it (the job's secret is in it) is on a command line,
-// and every byte of an argument arrives. Pure.
+// arguments. It travels on the connection itself, so that nothing of it (the job's secret is in it) is on a command
+// line, and every byte of an argument arrives. Pure.
 //
 //   FERRUN HOST ORDER 1 <bytes>\n  folder\0  <count>\0  argument\0 ...  NAME=value\0 ...
 //

@@ -6,7 +6,7 @@
 namespace ferrun {
 namespace {
 
-constexpr int kSshFailed = 255;        // by ssh(1), when it is ssh itself that failed
+constexpr int kSshFailed = 255;  // by ssh(1), when it is ssh itself that failed
 constexpr int kShellFoundNothing = 127;
 
 }  // namespace

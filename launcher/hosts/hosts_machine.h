@@ -75,10 +75,10 @@ class HostsMachine {
   const Config config_;
   std::vector<Phase> phases_;
   std::vector<HostsEffect> effects_;
-  int stop_signal_ = 0;           // that the user's side sent, first
-  bool given_up_ = false;         // too few hosts
-  bool succeeded_ = false;        // an agent has
-  std::optional<int> failure_;    // of the first agent that failed
+  int stop_signal_ = 0;         // that the user's side sent, first
+  bool given_up_ = false;       // too few hosts
+  bool succeeded_ = false;      // an agent has
+  std::optional<int> failure_;  // of the first agent that failed
   bool done_ = false;
 };
 

@@ -312,8 +312,11 @@ void NodeMachine::on(const EvidenceGathered& event, TimePoint now) {
     const WorkerRecord& record = group_->workers()[static_cast<size_t>(worker.local_rank)];
     if (is_victim(record, worker.evidence)) continue;
     failed.push_back({record, worker});
-    // The kernel counts whom it has killed, and does not say whom: no other end is of its making.
-    if (!record.status || record.status->signal() != SIGKILL) failed.back().left_behind.evidence.out_of_memory.clear();
+    // The kernel counts whom it has killed, and does not say whom. Another end is not of its making, but may follow
+    // from what it did to one of the job's: a loader process, say.
+    WorkerEvidence& evidence = failed.back().left_behind.evidence;
+    const bool is_killed = record.status && record.status->signal() == SIGKILL;
+    if (!is_killed && !evidence.memory_of_the_job) evidence.out_of_memory.clear();
   }
   order_by_error_files(failed);
   std::vector<LocalFailure> own;

@@ -72,11 +72,51 @@ std::string with_readable_names(const std::string& callstack) {
   return text.append(callstack, from);
 }
 
+// Python's json writes what is none, and reads it: NaN and Infinity, and half of a pair of surrogates, which stands for
+// a byte of a file's name that could not be decoded.
+std::string without_pythons_additions(std::string_view text) {
+  std::string plain;
+  bool in_string = false;
+  const auto is_half = [&](size_t at, char first, char last) {
+    return at + 6 <= text.size() && text[at] == '\\' && text[at + 1] == 'u' && (text[at + 2] | 0x20) == 'd' &&
+           (text[at + 3] | 0x20) >= first && (text[at + 3] | 0x20) <= last;
+  };
+  const auto is_high = [&](size_t at) { return is_half(at, '8', '9') || is_half(at, 'a', 'b'); };
+  const auto is_low = [&](size_t at) { return is_half(at, 'c', 'f'); };
+  for (size_t at = 0; at < text.size();) {
+    const std::string_view rest = text.substr(at);
+    if (in_string && is_high(at) && is_low(at + 6)) {
+      plain += text.substr(at, 12);
+      at += 12;
+    } else if (in_string && (is_high(at) || is_low(at))) {
+      plain += "\\ufffd";
+      at += 6;
+    } else if (in_string && text[at] == '\\') {
+      plain += text.substr(at, 2);
+      at += 2;
+    } else if (!in_string &&
+               (rest.starts_with("NaN") || rest.starts_with("Infinity") || rest.starts_with("-Infinity"))) {
+      plain += "null";
+      at += rest.front() == 'N' ? 3 : rest.front() == 'I' ? 8 : 9;
+    } else {
+      if (text[at] == '"') in_string = !in_string;
+      plain += text[at++];
+    }
+  }
+  return plain;
+}
+
+json parse_pythons_json(std::string_view text) {
+  json root = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (root.is_discarded()) root = json::parse(without_pythons_additions(text), nullptr, /*allow_exceptions=*/false);
+  return root;
+}
+
 }  // namespace
 
 ErrorFile parse_error_file(const std::optional<std::string>& bytes) {
   if (!bytes || bytes->empty()) return {};
-  const json root = json::parse(*bytes, nullptr, /*allow_exceptions=*/false);
+  const json root = parse_pythons_json(*bytes);
   if (root.is_discarded()) return unreadable("it is not JSON, or was cut off");
   if (!root.is_object() || !root.contains("message")) return unreadable("it has no \"message\"");
   ErrorFile file;
@@ -106,7 +146,7 @@ ErrorFile parse_error_beginning(const std::string& bytes) {
 
 std::string error_file_for_parent(const std::optional<std::string>& bytes, const std::string& description,
                                   int exit_code) {
-  json root = json::parse(bytes.value_or(""), nullptr, /*allow_exceptions=*/false);
+  json root = parse_pythons_json(bytes.value_or(""));
   if (root.is_discarded() || !root.is_object() || !root.contains("message")) {
     root = {{"message", {{"message", description}, {"extraInfo", json::object()}}}};
   }

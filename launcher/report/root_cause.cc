@@ -144,7 +144,10 @@ bool is_victim(const WorkerRecord& worker, const WorkerEvidence& evidence) {
 
 FailureKind failure_kind(const WorkerRecord& worker, const WorkerEvidence& evidence) {
   if (worker.start_error || !worker.status) return FailureKind::kNotStarted;
-  if (worker.status->signal() == SIGKILL && !evidence.out_of_memory.empty()) return FailureKind::kOutOfMemory;
+  // A shell says by 137 that its command was killed; that it was one of the job's, the job's own counter says.
+  const bool is_killed = worker.status->signal() == SIGKILL ||
+                         (evidence.memory_of_the_job && worker.status->shell_code() == 128 + SIGKILL);
+  if (is_killed && !evidence.out_of_memory.empty()) return FailureKind::kOutOfMemory;
   if (is_ending_of_ferrun(worker) && is_cut_short(worker, evidence)) return FailureKind::kCutShort;
   if (is_casualty(worker, evidence)) return FailureKind::kLostPeer;
   return worker.status->is_signal() ? FailureKind::kSignal : FailureKind::kExit;

@@ -19,6 +19,8 @@ struct WorkerEvidence {
   std::string timer;                // which of its own timers it overran, for which it was ended; empty: none
   std::vector<std::string> device;  // what is wrong with its GPU (gpu_lines); empty: nothing, or none is known
   std::string out_of_memory;        // how the kernel's counters say that it was killed for memory; empty: they do not
+  // They count this job's own control group, so that a process of the job was killed, if not this one.
+  bool memory_of_the_job = false;
 };
 
 // Whether this end may, by failure_kind, be that of a worker that only lost its peer; what it left behind tells. (That

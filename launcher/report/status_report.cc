@@ -27,7 +27,7 @@ std::vector<std::string> jobs_in(const std::vector<AgentStatus>& answers) {
 
 Result<std::string> choose_job(const std::vector<AgentStatus>& answers, const std::string& wanted) {
   const std::vector<std::string> jobs = jobs_in(answers);
-  if (jobs.empty()) return Error{ErrorKind::kUser, "no job with several nodes runs on this machine for this user"};
+  if (jobs.empty()) return Error{ErrorKind::kUser, "no job runs on this machine for this user"};
   if (wanted.empty() && jobs.size() == 1) return jobs.front();
   if (wanted.empty())
     return Error{ErrorKind::kUsage, "several jobs run here, name one with --job: " + printable_list(jobs)};

@@ -45,8 +45,9 @@ class Hosts : public ::testing::Test {
     }
     port = free_port();
     std::ofstream(folder->file("sshd_config"))
-        << "Port " << port << "\nListenAddress 127.0.0.1\nHostKey " << folder->file("host_key") << "\nAuthorizedKeysFile "
-        << folder->file("user_key.pub") << "\nStrictModes no\nUsePAM no\nPidFile none\nMaxStartups 100\n";
+        << "Port " << port << "\nListenAddress 127.0.0.1\nHostKey " << folder->file("host_key")
+        << "\nAuthorizedKeysFile " << folder->file("user_key.pub")
+        << "\nStrictModes no\nUsePAM no\nPidFile none\nMaxStartups 100\n";
     // node9 is down.
     std::ofstream(folder->file("ssh_config"))
         << "Host node9\n  Port 1\nHost *\n  HostName 127.0.0.1\n  Port " << port << "\n  IdentityFile "
@@ -65,9 +66,10 @@ class Hosts : public ::testing::Test {
   }
 
   // ferrun --hosts HOSTS FLAGS --no-python sh -c SCRIPT
-  std::unique_ptr<Program> start(const std::string& hosts, const std::string& script, std::vector<std::string> flags = {},
-                                 std::vector<std::string> variables = {}) const {
-    std::vector<std::string> words = {FERRUN_BIN_DIR "/ferrun", "--hosts=" + hosts, "--ssh=ssh -F " + folder->file("ssh_config")};
+  std::unique_ptr<Program> start(const std::string& hosts, const std::string& script,
+                                 std::vector<std::string> flags = {}, std::vector<std::string> variables = {}) const {
+    std::vector<std::string> words = {FERRUN_BIN_DIR "/ferrun", "--hosts=" + hosts,
+                                      "--ssh=ssh -F " + folder->file("ssh_config")};
     words.insert(words.end(), flags.begin(), flags.end());
     words.insert(words.end(), {"--no-python", "sh", "-c", script, "sh", "two words", "", "it's\n$HOME"});
     ProgramOptions options;
@@ -90,12 +92,12 @@ std::string Hosts::why_not;
 int Hosts::port = 0;
 
 TEST_F(Hosts, AreOneJobFromOneCommand) {
-  const auto run = start("node0,node1:3", "echo $RANK/$WORLD_SIZE node $GROUP_RANK $COLOUR in $PWD; echo to stderr >&2", {},
-                         {"COLOUR=light blue"});
+  const auto run = start("node0,node1:3", "echo $RANK/$WORLD_SIZE node $GROUP_RANK $COLOUR in $PWD; echo to stderr >&2",
+                         {}, {"COLOUR=light blue"});
   EXPECT_TRUE(run->wait().success()) << run->err();
   const std::string here = " light blue in " + directory.path().string();
-  EXPECT_THAT(lines_of(run->out()), UnorderedElementsAre("0/4 node 0" + here, "1/4 node 1" + here, "2/4 node 1" + here,
-                                                         "3/4 node 1" + here));
+  EXPECT_THAT(lines_of(run->out()),
+              UnorderedElementsAre("0/4 node 0" + here, "1/4 node 1" + here, "2/4 node 1" + here, "3/4 node 1" + here));
   EXPECT_EQ(run->err(), "to stderr\nto stderr\nto stderr\nto stderr\n");
 }
 
@@ -111,7 +113,8 @@ TEST_F(Hosts, AFailureIsToldOnceAndIsTheStatus) {
   size_t reports = 0;
   for (const std::string& line : lines_of(run->err())) reports += line.starts_with("Root cause: ") ? 1 : 0;
   EXPECT_EQ(reports, 1U) << run->err();
-  EXPECT_THAT(run->err(), AllOf(HasSubstr("Root cause: "), HasSubstr("rank 1 (local_rank 0, pid "), HasSubstr("exited with code 7")));
+  EXPECT_THAT(run->err(), AllOf(HasSubstr("Root cause: "), HasSubstr("rank 1 (local_rank 0, pid "),
+                                HasSubstr("exited with code 7")));
   EXPECT_TRUE(eventually([&] { return marker.processes().empty(); }));
 }
 
@@ -124,7 +127,8 @@ TEST_F(Hosts, OneThatCannotBeReachedIsNamedInSshsWords) {
 }
 
 TEST_F(Hosts, AnElasticJobStartsWithoutOne) {
-  const auto run = start("node0,node9,node2", "echo $RANK/$WORLD_SIZE", {"--nnodes=2:3", "--rdzv-conf=last_call_timeout=1"});
+  const auto run =
+      start("node0,node9,node2", "echo $RANK/$WORLD_SIZE", {"--nnodes=2:3", "--rdzv-conf=last_call_timeout=1"});
   EXPECT_TRUE(run->wait().success()) << run->err();
   EXPECT_THAT(lines_of(run->out()), UnorderedElementsAre("0/2", "1/2"));
   EXPECT_THAT(run->err(), HasSubstr("the job goes on without it"));
@@ -174,11 +178,12 @@ struct AgentCase {
 TEST(HostAgent, RefusesWhatIsNoOrderAndNamesAFolderThatTheHostLacks) {
   const TemporaryDirectory scratch;
   const std::string order = encode_host_order({"/no/such folder", {"true"}, {}});
-  for (const AgentCase& each : {AgentCase{"GET / HTTP/1.1\r\n\r\n", "is started by ferrun --hosts", ""},
-                                AgentCase{"", "no order came", ""},
-                                AgentCase{order, "the job's folder /no/such folder cannot be entered on this host: No such "
-                                                 "file or directory",
-                                          std::string(kHostAnswer) + "\n"}}) {
+  for (const AgentCase& each :
+       {AgentCase{"GET / HTTP/1.1\r\n\r\n", "is started by ferrun --hosts", ""}, AgentCase{"", "no order came", ""},
+        AgentCase{order,
+                  "the job's folder /no/such folder cannot be entered on this host: No such "
+                  "file or directory",
+                  std::string(kHostAnswer) + "\n"}}) {
     std::ofstream(scratch.file("input")) << each.input;
     Program agent({"sh", "-c", "exec " FERRUN_BIN_DIR "/ferrun host-agent < '" + scratch.file("input") + "'"});
     EXPECT_EQ(agent.wait().code(), 2);

@@ -45,6 +45,25 @@ TEST(LauncherOutput, IsInheritedByDefault) {
   EXPECT_THAT(sorted_lines(run.err), ElementsAre("err 0", "err 1"));
 }
 
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // which need room for themselves
+// As under a container's limit of processes, or of memory: no output needs a thread, however welcome one is.
+TEST(LauncherOutput, IsCarriedWhereThereIsNoRoomForAThread) {
+  for (const char* const limit : {"14000", "18000", "22000"}) {
+    const ScratchFolder folder;
+    const Finished run = ferrun(
+        folder,
+        {"--no-python", "bash", "-c",
+         std::string("ulimit -c 0; ulimit -v ") + limit +
+             "; exec " FERRUN_BIN_DIR
+             "/ferrun --no-python --nproc-per-node=2 --redirects=3 --tee=3 --log-dir=logs --max-restarts=1 sh -c "
+             "'echo out $RANK; [ $TORCHELASTIC_RESTART_COUNT = 1 ] || exit 3'"});
+    EXPECT_EQ(run.code(), 0) << limit << run.err;
+    EXPECT_THAT(run.out, AllOf(HasSubstr("out 0\n"), HasSubstr("out 1\n"))) << limit;
+    EXPECT_EQ(one_file(folder, "attempt_1/0/stdout.log"), "out 0\n") << limit;
+  }
+}
+#endif
+
 TEST(LauncherOutput, IsRedirectedToTorchrunsTree) {
   const ScratchFolder folder;
   const Finished run = ferrun(

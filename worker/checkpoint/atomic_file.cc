@@ -36,6 +36,11 @@ bool equal_files(const std::string& a, const std::string& b) {
 }  // namespace
 
 AtomicFile::AtomicFile(std::string path, FileSystem& files) : path_(std::move(path)), files_(files) {
+  // A link stays, and what it points to is replaced.
+  std::error_code error;
+  if (std::filesystem::is_symlink(path_, error)) {
+    if (std::filesystem::path target = std::filesystem::canonical(path_, error); !error) path_ = target.string();
+  }
   folder_ = std::filesystem::path(path_).parent_path().string();
   if (folder_.empty()) folder_ = ".";
 }
@@ -61,6 +66,15 @@ void AtomicFile::remove_leftovers() {
 }
 
 Status AtomicFile::open() {
+  std::error_code error;
+  const auto there = std::filesystem::status(path_, error).type();
+  using std::filesystem::file_type;
+  if (there == file_type::character || there == file_type::block || there == file_type::fifo ||
+      there == file_type::socket) {
+    return Error{ErrorKind::kUser, "cannot save " + path_ +
+                                       ": it is a device, a pipe or a socket, which a file would "
+                                       "replace; name a file"};
+  }
   remove_leftovers();
   const std::string stem = path_ + kTemporaryMark + std::to_string(::getpid());
   for (int attempt = 0; attempt < kNameAttempts; ++attempt) {

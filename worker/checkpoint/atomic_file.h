@@ -14,6 +14,7 @@
 namespace ferrun::checkpoint {
 
 // Bytes are written to a temporary file in the same folder; commit() makes them durable and renames it over `path`.
+// Where `path` is a link, the file that it points to is meant; a device, a pipe or a socket is refused (kUser).
 // Destroyed without commit() the temporary file is removed and `path` is as it was. A killed process leaves its
 // temporary file, `<name>.tmp-…`, which the next AtomicFile for the same path removes: one writer at a time. Not
 // thread-safe.

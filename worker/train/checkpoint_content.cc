@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "worker/checkpoint/module_state.h"
+#include "worker/train/state_options.h"
 #include "worker/train/value_fields.h"
 
 namespace ferrun::train {
@@ -41,14 +42,13 @@ Status check_classes(const Value& checkpoint, const RunIdentity& identity) {
 // An option of which the checkpoint knows another value.
 std::vector<std::string> differing_options(const Value& checkpoint, const RunIdentity& identity) {
   std::vector<std::string> warnings;
-  const Value* const saved = checkpoint.find("options");
-  if (saved == nullptr) {
-    return warnings;
-  }
+  // Of a Python checkpoint, what its optimizer and its schedule say.
+  const Value* const told = checkpoint.find("options");
+  const Value saved = told == nullptr ? Value(options_of_states(checkpoint)) : *told;
   for (const auto& [key, value] : identity.options) {
     const std::string name = *key.get<std::string>();
-    const Value* const before = saved->find(name);
-    if (before == nullptr || value_text(*before) == value_text(value)) continue;
+    const Value* const before = saved.find(name);
+    if (before == nullptr || before->is_none() || value_text(*before) == value_text(value)) continue;
     warnings.push_back(name == "pictures"
                            ? "the pictures are others, or called or divided otherwise"
                            : name + " was " + value_text(*before) + " and is " + value_text(value) + " now");

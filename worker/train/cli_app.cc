@@ -135,4 +135,9 @@ RealNumber::RealNumber(double lowest, double highest) : CLI::Validator("") {
   };
 }
 
+GivenPath::GivenPath()
+    : CLI::Validator(
+          [](std::string& text) { return text.empty() ? "the path is empty; is a variable unset?" : std::string(); },
+          "") {}
+
 }  // namespace ferrun::train

@@ -41,6 +41,12 @@ class RealNumber : public CLI::Validator {
   explicit RealNumber(double lowest, double highest = std::numeric_limits<double>::infinity());
 };
 
+// A path that is not empty: what an unset variable of a shell gives would be taken for "not given".
+class GivenPath : public CLI::Validator {
+ public:
+  GivenPath();
+};
+
 // An option whose value is one of a few words. Its help names the default in its own words, if at all.
 // `Target` is a Choice or an optional one.
 template <typename Choice, typename Target = Choice>

@@ -96,6 +96,7 @@ void add_data_options(CLI::App& app, DataOptions& data, TransformsRequest& trans
   app.add_option("--data", data.directory,
                  "A folder with train/ and val/ (or valid/, validation/), one folder of pictures per class. "
                  "Default: faces drawn by the program")
+      ->transform(GivenPath())
       ->type_name("DIR");
   app.add_option("--image-size", data.image_size,
                  "Pixels of a picture's side, a multiple of 32 (default: 224; drawn faces: 64)")
@@ -248,6 +249,7 @@ void add_loss_options(CLI::App& app, TrainOptions& options) {
                            "balanced: rare classes count as much as frequent ones (default: none)");
   app.add_option("--weights", options.weights,
                  "Begin with the weights of a checkpoint or state_dict, of the worker or of Python")
+      ->transform(GivenPath())
       ->type_name("FILE");
   app.add_flag_callback(
       "--no-strict", [&options] { options.strict = false; },
@@ -259,6 +261,7 @@ void add_output_options(CLI::App& app, TrainOptions& options) {
   app.add_option(
          "--output-dir", options.output_dir,
          "For last_model.pt, best_model.pt, metrics.csv, accuracy_and_loss.png (default: a new directory in runs/)")
+      ->transform(GivenPath())
       ->type_name("DIR");
   app.add_option(
          "--resume", options.resume,

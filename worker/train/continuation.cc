@@ -193,6 +193,8 @@ Result<Continuation> continue_options(const TrainOptions& asked, const Value& ch
       (cosine && saved.changed("cosine_epochs", "epochs", static_cast<double>(options.epochs))) ||
       (plateau &&
        saved.changed("plateau_patience", "plateau-patience", static_cast<double>(options.plateau_patience))) ||
+      // Its best so far, and whether more is better, are of the metric that it watched.
+      (plateau && saved.changed("monitor", "monitor", std::string(name_of(options.monitor)))) ||
       saved.changed("scheduler", "scheduler", std::string(name_of(options.schedule)));
   if (asked.given.contains("weight-decay")) {
     continuation.hyperparameters.emplace_back("weight_decay", *options.weight_decay);

@@ -99,6 +99,13 @@ Status read_run(const Value& file, LoadedModel& loaded) {
   return ok_status();
 }
 
+// Of ExponentialMovingAverage's state: it is more than the weights that the run began with.
+bool has_updates(const Value& average) {
+  const Value* const count = average.find("n_averaged");
+  const auto* const tensor = count == nullptr ? nullptr : count->get<at::Tensor>();
+  return tensor != nullptr && tensor->numel() == 1 && tensor->is_cpu() && tensor->item<double>() > 0;
+}
+
 }  // namespace
 
 Result<data::Transform> LoadedModel::transform_for(const std::string& path, std::optional<int> asked,
@@ -127,7 +134,10 @@ std::map<std::string, std::string> LoadedModel::facts() const {
 Result<LoadedModel> load_model(const std::string& path) {
   const Result<Value> file = checkpoint::read(path);
   if (!file) return file.error();
-  const Result<const Value*> weights = model::find_weights(*file);
+  // A run with --ema validates the average of its weights, and its best model is one.
+  const Value* const average = file->find("ema_state_dict");
+  const Result<const Value*> weights =
+      model::find_weights(average != nullptr && has_updates(*average) ? *average : *file);
   if (!weights) return unusable_model(path, weights.error().message);
   LoadedModel loaded;
   loaded.outputs = model::count_classes(**weights);

@@ -26,39 +26,42 @@ bool is_within_itself(const fs::path& folder, const std::vector<fs::path>& above
                      [&](const fs::path& other) { return fs::equivalent(folder, other, error); });
 }
 
-Status add_folder(const fs::path& folder, std::vector<fs::path>& above, std::vector<std::string>& files) {
+// The pictures of a folder and of those below. One that cannot be listed stands for itself, and its reading says why.
+void add_folder(const fs::path& folder, std::vector<fs::path>& above, std::vector<std::string>& files) {
   std::error_code error;
   std::vector<fs::path> entries;
   for (fs::directory_iterator entry(folder, error); !error && entry != fs::directory_iterator(); entry.increment(error))
     entries.push_back(entry->path());
-  if (error) return Error{ErrorKind::kUser, folder.string() + ": cannot be listed: " + error.message()};
+  if (error) return files.push_back(folder.string());
   std::sort(entries.begin(), entries.end());
   above.push_back(folder);
   for (const fs::path& entry : entries) {
     const std::string name = entry.filename().string();
     if (name.starts_with('.')) continue;
     if (fs::is_directory(entry, error)) {
-      if (is_within_itself(entry, above)) continue;
-      if (Status added = add_folder(entry, above, files); !added) return added;
+      if (!is_within_itself(entry, above)) add_folder(entry, above, files);
     } else if (is_picture_name(name)) {
       files.push_back(entry.string());
     }
   }
   above.pop_back();
-  return ok_status();
 }
 
-Status add_path(const std::string& path, std::vector<std::string>& files) {
+// A folder without a picture stands for itself, so that the other arguments are answered all the same.
+void add_path(const std::string& path, std::vector<std::string>& files) {
   std::error_code error;
-  if (!fs::is_directory(path, error)) {
-    files.push_back(path);
-    return ok_status();
-  }
   const size_t before = files.size();
   std::vector<fs::path> above;
-  if (Status added = add_folder(path, above, files); !added) return added;
-  if (files.size() == before) return Error{ErrorKind::kUser, path + ": holds no JPEG or PNG pictures"};
-  return ok_status();
+  if (fs::is_directory(path, error)) add_folder(path, above, files);
+  if (files.size() == before) files.push_back(path);
+}
+
+// Why a folder that stands for itself has no pictures.
+Error explain_folder(const std::string& path) {
+  std::error_code error;
+  const fs::directory_iterator entries(path, error);
+  return Error{ErrorKind::kUser,
+               path + (error ? ": cannot be listed: " + error.message() : ": holds no JPEG or PNG pictures")};
 }
 
 }  // namespace
@@ -67,13 +70,13 @@ Result<std::vector<std::string>> list_pictures(const std::vector<std::string>& a
   std::vector<std::string> files;
   for (const std::string& argument : arguments) {
     if (argument != "-") {
-      if (Status added = add_path(argument, files); !added) return added.error();
+      add_path(argument, files);
       continue;
     }
     for (std::string line; std::getline(input, line);) {
       if (line.ends_with('\r')) line.pop_back();  // as Windows ends lines
       if (line.empty()) continue;
-      if (Status added = add_path(line, files); !added) return added.error();
+      add_path(line, files);
     }
   }
   if (files.empty()) return Error{ErrorKind::kUser, "there are no pictures: standard input names none"};
@@ -83,7 +86,9 @@ Result<std::vector<std::string>> list_pictures(const std::vector<std::string>& a
 Status PictureList::load_into(int64_t index, data::Image& image, data::MemoryLease& memory) const {
   data::DecodeOptions options = decode_;
   options.memory = &memory;
-  Status read = data::read_image(files_[static_cast<size_t>(index)], image, options);
+  const std::string& path = files_[static_cast<size_t>(index)];
+  std::error_code error;
+  Status read = fs::is_directory(path, error) ? Status(explain_folder(path)) : data::read_image(path, image, options);
   if (!read) {
     const std::lock_guard lock(mutex_);
     failures_.insert_or_assign(index, read.error());

@@ -16,8 +16,8 @@ namespace ferrun::train {
 
 // The files that `arguments` name, in their order: a file as it is, whether it exists or not; a folder's JPEG and PNG
 // files with those of the folders below, sorted by path, without hidden ones (names that begin with a dot); for "-" the
-// lines of `input`, each of which is a file or a folder. Failure (kUser): a folder that cannot be listed or holds no
-// picture; nothing at all to predict.
+// lines of `input`, each of which is a file or a folder. A folder that cannot be listed or holds no picture is in the
+// list itself, and PictureList says why. Failure (kUser): nothing at all to predict.
 Result<std::vector<std::string>> list_pictures(const std::vector<std::string>& arguments, std::istream& input);
 
 // These files as a dataset without labels, decoded as `decode` says. A file that cannot be read is remembered with the

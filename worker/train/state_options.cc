@@ -6,6 +6,7 @@
 #include "worker/ddp/optimizer.h"
 #include "worker/ddp/schedule_state.h"
 #include "worker/ddp/state_fields.h"
+#include "worker/train/early_stopping.h"
 
 namespace ferrun::train {
 namespace {
@@ -44,6 +45,10 @@ void add_schedule_options(Dict& options, const Value& state, int64_t warmup) {
     options.emplace_back("scheduler", "plateau");
     add_number(options, "gamma", ddp::number(state, "factor"));
     add_whole(options, "plateau_patience", ddp::integer(state, "patience"));
+    // PyTorch keeps the direction alone, not what was watched.
+    const Value* const mode = state.find("mode");
+    const auto* const word = mode == nullptr ? nullptr : mode->get<std::string>();
+    if (word != nullptr && *word == "min") options.emplace_back("monitor", name_of(Monitor::kLoss));
   }
   add_number(options, "lr", ddp::only_number(state, "base_lrs"));
 }

@@ -6,8 +6,8 @@
 
 #include <array>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/write.hpp>
@@ -263,14 +263,14 @@ void HostConnection::read_on() {
 void HostConnection::read(Stream& stream) {
   if (!hosts_.may_read()) return;
   stream.reading = true;
-  stream.pipe.async_read_some(asio::buffer(stream.buffer), [this, &stream](const boost::system::error_code& error,
-                                                                          size_t count) {
-    stream.reading = false;
-    if (stream.ended) return;
-    if (error) return end(stream);
-    take(stream, {stream.buffer.data(), count});
-    read(stream);
-  });
+  stream.pipe.async_read_some(asio::buffer(stream.buffer),
+                              [this, &stream](const boost::system::error_code& error, size_t count) {
+                                stream.reading = false;
+                                if (stream.ended) return;
+                                if (error) return end(stream);
+                                take(stream, {stream.buffer.data(), count});
+                                read(stream);
+                              });
 }
 
 void HostConnection::take(Stream& stream, std::string_view bytes) {

@@ -13,8 +13,8 @@ namespace ferrun {
 // end with it, and the agents stop.
 int run_on_hosts(HostsJob job);
 
-// The address that ssh's configuration gives to a host (`ssh -G`), the name itself where the command is no ssh, or cannot
-// say. Waits for ssh, which reads its files; called before anything runs.
+// The address that ssh's configuration gives to a host (`ssh -G`), the name itself where the command is no ssh, or
+// cannot say. Waits for ssh, which reads its files; called before anything runs.
 std::string ssh_address(const std::vector<std::string>& ssh, const std::string& name);
 
 }  // namespace ferrun

@@ -1,7 +1,5 @@
 #include "launcher/io/logs/log_writer.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +11,7 @@
 #include <thread>
 
 #include "common/io/clock.h"
+#include "common/io/quiet_thread.h"
 #include "launcher/io/logs/log_target.h"
 #include "launcher/logs/log_patience.h"
 
@@ -24,16 +23,6 @@ constexpr size_t kFetchSize = 64 << 10;
 constexpr const char* kNotFetched = "the reader of the console came too late, and the log file does not have them";
 
 constexpr Duration kAskEvery = std::chrono::milliseconds(50);
-
-// A thread that takes no signal: they are the event loop's.
-std::thread start_without_signals(std::function<void()> body) {
-  sigset_t all, before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  std::thread thread(std::move(body));
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return thread;
-}
 
 }  // namespace
 
@@ -57,6 +46,8 @@ struct LogWriter::State {
   explicit State(Options given) : options(std::move(given)), queue(options.queue_bytes) {}
 
   void run();
+  bool write_next(std::unique_lock<std::mutex>& lock);
+  void write_here(std::unique_lock<std::mutex>& lock);
   LogTarget::Hooks hooks(const std::shared_ptr<LogFileProgress>& progress);
   Target add(std::unique_ptr<Slot> slot);
   void wake(const std::shared_ptr<State>& self, std::unique_lock<std::mutex> lock);
@@ -75,9 +66,10 @@ struct LogWriter::State {
   std::vector<std::unique_ptr<Slot>> slots;  // empty once the destination has ended
   std::optional<size_t> notify_below;
   std::thread thread;
-  bool stopping = false;   // no more work comes
-  bool finished = false;   // the thread has done all it had to do
-  bool abandoned = false;  // nobody waits for the thread, nothing may be called back
+  bool wrote_here = false;  // without a thread
+  bool stopping = false;    // no more work comes
+  bool finished = false;    // the thread has done all it had to do
+  bool abandoned = false;   // nobody waits for the thread, nothing may be called back
   std::atomic<TimePoint::rep> moved_at{TimePoint{}.time_since_epoch().count()};
 };
 
@@ -86,19 +78,7 @@ void LogWriter::State::run() {
   while (true) {
     work.wait(lock, [&] { return stopping || !queue.empty(); });
     if (queue.empty()) break;
-    LogQueue::Front front = queue.front();
-    Slot* slot = slots[front.target].get();
-    lock.unlock();
-    if (slot != nullptr) execute(front, *slot);
-    lock.lock();
-    if (abandoned) return;
-    remove(front);
-    if (slot != nullptr) publish(front.target);
-    if (front.kind == LogQueue::Kind::kEnd) end_target(front.target);
-    if (notify_below && queue.queued() <= *notify_below) {
-      notify_below.reset();
-      options.drained();
-    }
+    if (!write_next(lock)) return;
   }
   for (Target index = 0; index < slots.size(); ++index) {
     if (slots[index] == nullptr) continue;
@@ -110,6 +90,31 @@ void LogWriter::State::run() {
   }
   finished = true;
   ended.notify_all();
+}
+
+// Under the lock, which it opens meanwhile. False: nobody waits any more.
+bool LogWriter::State::write_next(std::unique_lock<std::mutex>& lock) {
+  LogQueue::Front front = queue.front();
+  Slot* slot = slots[front.target].get();
+  lock.unlock();
+  if (slot != nullptr) execute(front, *slot);
+  lock.lock();
+  if (abandoned) return false;
+  remove(front);
+  if (slot != nullptr) publish(front.target);
+  if (front.kind == LogQueue::Kind::kEnd) end_target(front.target);
+  if (notify_below && queue.queued() <= *notify_below) {
+    notify_below.reset();
+    options.drained();
+  }
+  return true;
+}
+
+// A destination that stands still holds up whoever writes: better than a job that ends for want of a thread.
+void LogWriter::State::write_here(std::unique_lock<std::mutex>& lock) {
+  wrote_here = true;
+  while (!queue.empty() && write_next(lock)) {
+  }
 }
 
 void LogWriter::State::execute(LogQueue::Front& front, Slot& slot) {
@@ -180,7 +185,11 @@ LogWriter::Target LogWriter::State::add(std::unique_ptr<Slot> slot) {
 }
 
 void LogWriter::State::wake(const std::shared_ptr<State>& self, std::unique_lock<std::mutex> lock) {
-  if (!thread.joinable()) thread = start_without_signals([self] { self->run(); });
+  if (!thread.joinable()) {
+    std::optional<std::thread> started = start_quiet_thread([self] { self->run(); });
+    if (!started) return write_here(lock);
+    thread = std::move(*started);
+  }
   lock.unlock();  // the thread needs it at once
   work.notify_one();
 }
@@ -234,7 +243,9 @@ void LogWriter::end(Target target) {
     state_->queue.push_end(target);
     state_->work.notify_one();
   } else {
-    state_->slots[target].reset();  // nothing was ever written
+    // Nothing was ever written by a thread.
+    if (state_->wrote_here && state_->slots[target] != nullptr) state_->slots[target]->target.finish();
+    state_->slots[target].reset();
   }
 }
 
@@ -273,7 +284,13 @@ bool LogWriter::State::wait_for_end(std::unique_lock<std::mutex>& lock, const Pa
 
 std::vector<LogWriter::Unwritten> LogWriter::finish(const Patience& patience) {
   std::unique_lock lock(state_->mutex);
-  if (!state_->thread.joinable()) return {};
+  if (!state_->thread.joinable()) {
+    for (const auto& slot : state_->slots) {
+      if (state_->wrote_here && slot != nullptr) slot->target.finish();
+    }
+    state_->slots.clear();
+    return {};
+  }
   state_->stopping = true;
   state_->work.notify_one();
   const bool finished = state_->wait_for_end(lock, patience);

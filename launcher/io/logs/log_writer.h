@@ -1,10 +1,11 @@
 // Writes output to its destinations on a thread of its own, so that a stopped terminal or a slow disk delays nobody
 // else.
 //
-// The thread starts with the first output. All signals are blocked in it: a terminal's SIGTTOU or a pipe's SIGPIPE
-// become errors of the write. When the thread hangs in a write at the end, it is left behind with what it needs.
-// Ownership: owned by LogRouter. Thread rule: every method may be called from any thread; the callbacks come from the
-// writer's thread and are over, for good, when finish() has returned.
+// The thread starts with the first output; where the machine has no room for one, whoever writes waits for the write.
+// All signals are blocked in it: a terminal's SIGTTOU or a pipe's SIGPIPE become errors of the write. When the thread
+// hangs in a write at the end, it is left behind with what it needs. Ownership: owned by LogRouter. Thread rule: every
+// method may be called from any thread; the callbacks come from the writer's thread and are over, for good, when
+// finish() has returned.
 #pragma once
 
 #include <functional>

@@ -1,14 +1,14 @@
 #include "launcher/io/node/file_worker.h"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <boost/asio/post.hpp>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <utility>
+
+#include "common/io/quiet_thread.h"
 
 namespace ferrun {
 
@@ -18,7 +18,7 @@ namespace asio = boost::asio;
 struct FileWorker::State : std::enable_shared_from_this<FileWorker::State> {
   using Guard = asio::executor_work_guard<asio::io_context::executor_type>;
 
-  void start_thread();
+  bool start_thread();
   void work_until_closed();
   void report(Then then);
 
@@ -33,13 +33,11 @@ struct FileWorker::State : std::enable_shared_from_this<FileWorker::State> {
   std::optional<Guard> guard;
 };
 
-void FileWorker::State::start_thread() {
-  sigset_t all, before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  std::thread([self = shared_from_this()] { self->work_until_closed(); }).detach();
-  started = true;
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+bool FileWorker::State::start_thread() {
+  std::optional<std::thread> thread = start_quiet_thread([self = shared_from_this()] { self->work_until_closed(); });
+  if (!thread) return false;
+  thread->detach();
+  return started = true;
 }
 
 void FileWorker::State::work_until_closed() {
@@ -88,7 +86,15 @@ void FileWorker::run(Work work) {
   if (state_->awaited++ == 0) state_->guard.emplace(state_->io->get_executor());
   std::unique_lock lock(state_->mutex);
   state_->queue.push_back(std::move(work));
-  if (!state_->started) return state_->start_thread();
+  if (!state_->started && !state_->start_thread()) {
+    // No room for a thread: the loop waits for its disk.
+    Work here = std::move(state_->queue.front());
+    state_->queue.pop_front();
+    lock.unlock();
+    Then then = here();
+    lock.lock();
+    return state_->report(std::move(then));
+  }
   lock.unlock();
   state_->changed.notify_all();
 }

@@ -323,6 +323,7 @@ class NodeDriver::Impl {
       worker.evidence.stderr_before_stop = job_.router().tail_before_mark(gather.attempt, local_rank, Stream::kStderr);
       worker.evidence.timer = job_.overrun_timer(gather.attempt, local_rank);
       worker.evidence.out_of_memory = out_of_memory;
+      worker.evidence.memory_of_the_job = oom_ && oom_->counts_own_group();
       if (!devices.empty()) worker.evidence.device = devices[i];
       const StreamPlan err = worker_log_plan(config, gather.attempt, local_rank).err;
       // An empty file that nobody asked for is removed.

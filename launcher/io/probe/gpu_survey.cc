@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/io/quiet_thread.h"
 #include "common/io/small_file.h"
 #include "launcher/config/device_count.h"
 #include "launcher/io/probe/device_probe.h"
@@ -71,9 +72,15 @@ GpuFacts survey_gpus(const Environment& environment, const GpuSurveyOptions& opt
   }
   std::promise<std::optional<Answers>> promise;
   std::future<std::optional<Answers>> future = promise.get_future();
-  std::thread([promise = std::move(promise), library = options.library, addresses]() mutable {
-    promise.set_value(ask_driver(library, addresses));
-  }).detach();
+  // std::function copies what it holds, and a promise cannot be copied.
+  auto answer = std::make_shared<std::promise<std::optional<Answers>>>(std::move(promise));
+  std::optional<std::thread> thread = start_quiet_thread(
+      [answer, library = options.library, addresses] { answer->set_value(ask_driver(library, addresses)); });
+  if (!thread) {
+    facts.problem = "it was not asked: the limit on processes is reached (ulimit -u, a container's pids)";
+    return facts;
+  }
+  thread->detach();
   if (future.wait_for(options.patience) != std::future_status::ready) {
     facts.problem = "it does not answer: a device hangs, perhaps (dmesg, nvidia-smi)";
     return facts;

@@ -18,6 +18,8 @@ class OomWatch {
   // "the kernel's out-of-memory killer struck once in this control group (limit 512 MiB)"; empty when it did not. Says
   // how many processes died, not which: of use for a worker that was ended by SIGKILL alone.
   std::string evidence() const;
+  // Whether it speaks of the job's own control group, not of the whole machine.
+  bool counts_own_group() const { return in_group().has_value(); }
   void restart();
 
  private:

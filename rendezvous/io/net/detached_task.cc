@@ -1,18 +1,17 @@
 #include "rendezvous/io/net/detached_task.h"
 
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <mutex>
-#include <system_error>
+#include <optional>
 #include <thread>
 #include <utility>
 
+#include "common/io/quiet_thread.h"
 #include "common/io/unique_fd.h"
 
 namespace ferrun {
@@ -35,21 +34,6 @@ class Event {
   UniqueFd fd_;
 };
 
-// Takes no signal: they are the event loop's. Throws std::system_error.
-void start_thread(std::function<void()> body) {
-  sigset_t all, before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  std::exception_ptr failed;
-  try {
-    std::thread(std::move(body)).detach();
-  } catch (...) {
-    failed = std::current_exception();
-  }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (failed) std::rethrow_exception(failed);
-}
-
 }  // namespace
 
 Result<std::shared_ptr<DetachedTask>> DetachedTask::start(boost::asio::io_context& io, std::function<void()> work,
@@ -59,17 +43,18 @@ Result<std::shared_ptr<DetachedTask>> DetachedTask::start(boost::asio::io_contex
   if (watched < 0) return Error{ErrorKind::kPlatform, std::string("no descriptor for a task: ") + std::strerror(errno)};
   std::shared_ptr<DetachedTask> task(new DetachedTask(io, std::move(done)));
   task->ended_.assign(watched);
-  try {
-    start_thread([event, work = std::move(work)] {
-      {
-        const std::lock_guard lock(event->order);
-        work();
-      }
-      event->set();
-    });
-  } catch (const std::system_error& failed) {
-    return Error{ErrorKind::kPlatform, std::string("no thread for a task: ") + failed.what()};
+  std::optional<std::thread> thread = start_quiet_thread([event, work = std::move(work)] {
+    {
+      const std::lock_guard lock(event->order);
+      work();
+    }
+    event->set();
+  });
+  if (!thread) {
+    return Error{ErrorKind::kPlatform,
+                 "no thread for a task: the limit on processes is reached (ulimit -u, a container's pids)"};
   }
+  thread->detach();
   task->ended_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
                           [task, event](const boost::system::error_code& error) {
                             if (error) return;

@@ -27,7 +27,9 @@ class HostsJobTest : public ::testing::Test {
       if (path == "hosts.txt") return std::string("node0 slots=4\nnode1\n");
       return Error{ErrorKind::kUser, "there is no such file"};
     };
-    const auto address = [](const std::vector<std::string>&, const std::string& name) { return name == "alias" ? std::string("10.0.0.7") : name; };
+    const auto address = [](const std::vector<std::string>&, const std::string& name) {
+      return name == "alias" ? std::string("10.0.0.7") : name;
+    };
     return make_hosts_job(words, *line, host_.facts(), {file, address});
   }
   std::string refusal(const std::vector<std::string>& words) {
@@ -51,10 +53,12 @@ TEST_F(HostsJobTest, EachHostGetsTheCommandLineAndItsPlace) {
                           "--node-rank=1", "--rdzv-endpoint=node0:20004", "--rdzv-id=hosts-23456789",
                           "--nproc-per-node=4", "--", "train.py", "--hosts=mine", ""));
   EXPECT_THAT(job->hosts[0].order.arguments, AllOf(Contains("--node-rank=0"), Not(Contains(HasSubstr("nproc")))));
-  EXPECT_THAT(second.command,
-              ElementsAre("ssh", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3", "me@node1",
-                          "exec sh -c '[ -x /opt/ferrun/bin/ferrun ] && exec /opt/ferrun/bin/ferrun host-agent; exec ferrun "
-                          "host-agent'"));
+  EXPECT_THAT(
+      second.command,
+      ElementsAre("ssh", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3",
+                  "me@node1",
+                  "exec sh -c '[ -x /opt/ferrun/bin/ferrun ] && exec /opt/ferrun/bin/ferrun host-agent; exec ferrun "
+                  "host-agent'"));
 }
 
 TEST_F(HostsJobTest, TheSecretAndTheEnvironmentTravelWithTheOrderAlone) {
@@ -76,8 +80,8 @@ TEST_F(HostsJobTest, TheSecretAndTheEnvironmentTravelWithTheOrderAlone) {
 }
 
 TEST_F(HostsJobTest, WhatIsGivenByHandIsKept) {
-  const Result<HostsJob> job = make({"--hosts=alias,node1:4,node7", "--nnodes=2:3", "--nproc-per-node=8", "--rdzv-id=mine",
-                                     "--master-port=23450", "--ssh=ssh -p 2222"});
+  const Result<HostsJob> job = make({"--hosts=alias,node1:4,node7", "--nnodes=2:3", "--nproc-per-node=8",
+                                     "--rdzv-id=mine", "--master-port=23450", "--ssh=ssh -p 2222"});
   ASSERT_TRUE(job.ok()) << job.error().message;
   EXPECT_EQ(job->least, 2U);
   EXPECT_THAT(job->hosts[1].order.arguments,

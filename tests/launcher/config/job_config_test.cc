@@ -425,6 +425,12 @@ TEST_F(JobConfigTest, ChoosesTheLogFolder) {
   EXPECT_THAT(make({})->warnings, IsEmpty());
 }
 
+// Workers may leave the folder that they are started in.
+TEST_F(JobConfigTest, ARelativeTmpdirIsMadeWhole) {
+  host_.variable("TMPDIR", "scratch").writable_folders({"scratch"});
+  EXPECT_THAT(make({})->output.base.string(), StartsWith("/home/user/scratch/ferrun_"));
+}
+
 TEST_F(JobConfigTest, AFolderInTmpdirThatDoesNotServeIsReplacedWithALine) {
   host_.variable("TMPDIR", "/gone");
   EXPECT_THAT(make({})->output.base.string(), StartsWith("/tmp/ferrun_"));

@@ -35,6 +35,14 @@ TEST(ResolveProgram, RunsAModuleByPython) {
   EXPECT_THAT(program->argv, ElementsAre("/usr/bin/python3", "-u", "-m", "pkg.train", "x"));
 }
 
+TEST(ResolveProgram, RunsStandardInputByPython) {
+  FakeHost host;
+  const auto program = resolve_program({"-", "x"}, {}, host.facts());
+  ASSERT_TRUE(program);
+  EXPECT_THAT(program->argv, ElementsAre("/usr/bin/python3", "-u", "-", "x"));
+  EXPECT_THAT(refusal({"-"}, host, {.no_python = true}), HasSubstr("no such program in PATH"));
+}
+
 TEST(ResolveProgram, RunsAScriptByRunpyWhenAsked) {
   FakeHost host;
   host.file("script");

@@ -45,6 +45,20 @@ TEST_F(PythonChoiceTest, PassesOverAVariableWhoseEnvironmentIsGone) {
   EXPECT_EQ(python(), "/usr/bin/python3");
 }
 
+// As after an upgrade of the distribution's Python: what runs instead has none of the environment's packages.
+TEST_F(PythonChoiceTest, SaysThatAnEnvironmentHasLostItsPython) {
+  const auto warning = [this] { return choose_python(host_.facts())->warning; };
+  EXPECT_EQ(warning(), "");
+  host_.variable("VIRTUAL_ENV", "/gone");
+  EXPECT_EQ(warning(), "VIRTUAL_ENV=/gone has no Python that can be run: using /usr/bin/python3");
+  host_.file("/venv/pyvenv.cfg").called_as("/venv/bin/ferrun");
+  EXPECT_EQ(warning(),
+            "the environment that ferrun was called from, /venv, has no Python that can be run: using "
+            "/usr/bin/python3");
+  host_.variable("PYTHON_EXEC", "/usr/bin/python3");
+  EXPECT_EQ(warning(), "");
+}
+
 TEST_F(PythonChoiceTest, IsThatOfTheEnvironmentThatFerrunWasCalledFromBeforeAStaleVariable) {
   venv("/old");
   venv("/image/venv");

@@ -81,6 +81,9 @@ TEST_F(RendezvousConfigTest, ReadsTheSizeAsARange) {
   const Result<JobConfig> config = make({"--nnodes=2:4", "--rdzv-endpoint=node0"});
   EXPECT_EQ(config->rendezvous->coordinator.min_nodes, 2);
   EXPECT_EQ(config->rendezvous->coordinator.max_nodes, 4);
+  // As a variable of a shell that was not set makes it.
+  EXPECT_THAT(refusal({"--nnodes=2", "--rdzv-endpoint", ""}),
+              HasSubstr("--rdzv-endpoint=: it is empty (is a variable?)"));
   EXPECT_THAT(refusal({"--nnodes=4:2"}), HasSubstr("0 < MIN <= MAX"));
   EXPECT_THAT(refusal({"--nnodes=0:2"}), HasSubstr("0 < MIN <= MAX"));
   EXPECT_THAT(refusal({"--nnodes=9999999"}), HasSubstr("expected at most 1000000 nodes"));

@@ -21,12 +21,12 @@ std::string refusal(const Result<std::vector<HostEntry>>& parsed) { return parse
 TEST(HostList, TakesNamesSlotsUsersAndSlurmsRanges) {
   EXPECT_THAT(parse_hosts("node0").value(), ElementsAre(HostEntry{"node0", std::nullopt}));
   EXPECT_THAT(parse_hosts("node0,me@node1:4,10.0.0.7,fe80::1").value(),
-              ElementsAre(HostEntry{"node0", std::nullopt}, HostEntry{"me@node1", 4}, HostEntry{"10.0.0.7", std::nullopt},
-                          HostEntry{"fe80::1", std::nullopt}));
-  EXPECT_THAT(parse_hosts("gpu[08-10,12],login").value(),
-              ElementsAre(HostEntry{"gpu08", std::nullopt}, HostEntry{"gpu09", std::nullopt},
-                          HostEntry{"gpu10", std::nullopt}, HostEntry{"gpu12", std::nullopt},
-                          HostEntry{"login", std::nullopt}));
+              ElementsAre(HostEntry{"node0", std::nullopt}, HostEntry{"me@node1", 4},
+                          HostEntry{"10.0.0.7", std::nullopt}, HostEntry{"fe80::1", std::nullopt}));
+  EXPECT_THAT(
+      parse_hosts("gpu[08-10,12],login").value(),
+      ElementsAre(HostEntry{"gpu08", std::nullopt}, HostEntry{"gpu09", std::nullopt}, HostEntry{"gpu10", std::nullopt},
+                  HostEntry{"gpu12", std::nullopt}, HostEntry{"login", std::nullopt}));
 }
 
 TEST(HostList, RefusesWhatIsNoHost) {
@@ -40,9 +40,10 @@ TEST(HostList, RefusesWhatIsNoHost) {
 }
 
 TEST(HostFile, IsReadAsMpisLaunchersReadIt) {
-  EXPECT_THAT(parse_host_file("# cluster\nnode0 slots=4\n\n  node1:2  # MPICH\r\nnode2 slots=8 max_slots=16\nnode3").value(),
-              ElementsAre(HostEntry{"node0", 4}, HostEntry{"node1", 2}, HostEntry{"node2", 8},
-                          HostEntry{"node3", std::nullopt}));
+  EXPECT_THAT(
+      parse_host_file("# cluster\nnode0 slots=4\n\n  node1:2  # MPICH\r\nnode2 slots=8 max_slots=16\nnode3").value(),
+      ElementsAre(HostEntry{"node0", 4}, HostEntry{"node1", 2}, HostEntry{"node2", 8},
+                  HostEntry{"node3", std::nullopt}));
 }
 
 TEST(HostFile, NamesTheLineThatIsWrong) {

@@ -58,9 +58,15 @@ TEST(HostOrder, WhatIsNoneIsRefusedAtOnce) {
   EXPECT_THAT(refusal("FERRUN HOST ORDER 1\n"), HasSubstr("size"));
   using namespace std::string_literals;
   EXPECT_THAT(refusal("FERRUN HOST ORDER 1 2\nab"s), HasSubstr("no end"));
-  EXPECT_THAT(refusal("FERRUN HOST ORDER 1 5\n/\0""9\0x"s), HasSubstr("no end"));
-  EXPECT_THAT(refusal("FERRUN HOST ORDER 1 4\n/\0""9\0"s), HasSubstr("add up"));
-  EXPECT_THAT(refusal("FERRUN HOST ORDER 1 7\n/\0""0\0=x\0"s), HasSubstr("no name"));
+  EXPECT_THAT(refusal("FERRUN HOST ORDER 1 5\n/\0"
+                      "9\0x"s),
+              HasSubstr("no end"));
+  EXPECT_THAT(refusal("FERRUN HOST ORDER 1 4\n/\0"
+                      "9\0"s),
+              HasSubstr("add up"));
+  EXPECT_THAT(refusal("FERRUN HOST ORDER 1 7\n/\0"
+                      "0\0=x\0"s),
+              HasSubstr("no name"));
 }
 
 }  // namespace

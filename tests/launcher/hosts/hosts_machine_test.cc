@@ -36,10 +36,13 @@ class Hosts {
 
   Hosts& step(const HostsEvent& event) {
     machine_.step(event);
-    for (const HostsEffect& effect : machine_.take_effects()) std::visit([this](const auto& each) { note(each); }, effect);
+    for (const HostsEffect& effect : machine_.take_effects())
+      std::visit([this](const auto& each) { note(each); }, effect);
     return *this;
   }
-  void note(const SignalHost& each) { told_.push_back("host " + std::to_string(each.host) + ": " + signal_name(each.signal)); }
+  void note(const SignalHost& each) {
+    told_.push_back("host " + std::to_string(each.host) + ": " + signal_name(each.signal));
+  }
   void note(const HangUpOnHost& each) { told_.push_back("hang up on " + std::to_string(each.host)); }
   void note(const SayOfHosts& each) { told_.push_back((each.is_error ? "error: " : "warning: ") + each.line); }
   void note(const HostsDone& each) { told_.push_back("done " + std::to_string(each.exit_status)); }
@@ -57,10 +60,11 @@ TEST(HostsMachine, EndsAsTheAgentThatFailsFirst) {
 TEST(HostsMachine, AHostThatCannotBeReachedEndsAJobThatNeedsIt) {
   Hosts hosts(3);
   hosts.answered(0).ended(1, 255, "ssh: connect to host node1 port 22: Connection refused");
-  EXPECT_THAT(hosts.told(),
-              ElementsAre("error: node1 cannot be reached: ssh: connect to host node1 port 22: Connection refused; 2 of the "
-                          "3 hosts that the job needs are left, so it ends (--nnodes=MIN:MAX goes on with fewer)",
-                          "host 0: SIGTERM", "hang up on 2"));
+  EXPECT_THAT(
+      hosts.told(),
+      ElementsAre("error: node1 cannot be reached: ssh: connect to host node1 port 22: Connection refused; 2 of the "
+                  "3 hosts that the job needs are left, so it ends (--nnodes=MIN:MAX goes on with fewer)",
+                  "host 0: SIGTERM", "hang up on 2"));
   hosts.answered(2);
   EXPECT_THAT(hosts.told(), ElementsAre("host 2: SIGTERM")) << "its answer was on the way";
   EXPECT_THAT(hosts.ended(2, 143).ended(0, 143).told(), ElementsAre("done 75"));
@@ -75,17 +79,19 @@ TEST(HostsMachine, AnElasticJobGoesOnWithoutIt) {
 }
 
 TEST(HostsMachine, WithoutTheHostWhereTheNodesMeetThereIsNoJob) {
-  EXPECT_THAT(Hosts(2, 1).answered(1).ended(0, 1).told(),
-              ElementsAre("error: node0: ferrun could not be started there, exited with code 1; the nodes meet there, so "
-                          "the job ends",
-                          "host 1: SIGTERM"));
+  EXPECT_THAT(
+      Hosts(2, 1).answered(1).ended(0, 1).told(),
+      ElementsAre("error: node0: ferrun could not be started there, exited with code 1; the nodes meet there, so "
+                  "the job ends",
+                  "host 1: SIGTERM"));
 }
 
 TEST(HostsMachine, ALostConnectionIsNoEndOfTheJob) {
   Hosts hosts(2, 1);
   hosts.answered(0).answered(1).ended(1, 255, "client_loop: send disconnect: Broken pipe");
-  EXPECT_THAT(hosts.told(), ElementsAre("warning: lost the connection to node1, where everything is stopped: client_loop: "
-                                        "send disconnect: Broken pipe"));
+  EXPECT_THAT(hosts.told(),
+              ElementsAre("warning: lost the connection to node1, where everything is stopped: client_loop: "
+                          "send disconnect: Broken pipe"));
   EXPECT_THAT(hosts.ended(0, 0).told(), ElementsAre("done 0"));
   EXPECT_THAT(Hosts(1).answered(0).ended(0, 255).told().back(), "done 75");
 }

@@ -22,7 +22,14 @@ TEST(SharedOutput, ALineOfFerrunsIsSaidOnce) {
 }
 
 TEST(SharedOutput, WorkersLinesPassWhateverTheyAre) {
-  EXPECT_EQ(shown({{0, "loss 1"}, {1, "loss 1"}, {0, kRuler}, {0, "model"}, {1, kRuler}, {1, "model"}, {1, kRuler}, {0, kRuler}}),
+  EXPECT_EQ(shown({{0, "loss 1"},
+                   {1, "loss 1"},
+                   {0, kRuler},
+                   {0, "model"},
+                   {1, kRuler},
+                   {1, "model"},
+                   {1, kRuler},
+                   {0, kRuler}}),
             "loss 1\nloss 1\n" + kRuler + "\nmodel\n" + kRuler + "\nmodel\n" + kRuler + "\n" + kRuler + "\n");
 }
 

@@ -59,6 +59,10 @@ TEST(FailureKinds, FollowFromTheEndAndTheEvidence) {
   EXPECT_EQ(failure_kind(record(ExitStatus::signaled(SIGKILL)), memory), FailureKind::kOutOfMemory);
   EXPECT_EQ(failure_kind(record(ExitStatus::exited(137)), memory), FailureKind::kExit)
       << "another process's want of memory";
+  memory.memory_of_the_job = true;
+  EXPECT_EQ(failure_kind(record(ExitStatus::exited(137)), memory), FailureKind::kOutOfMemory)
+      << "as a shell tells of its command's SIGKILL";
+  EXPECT_EQ(failure_kind(record(ExitStatus::exited(1)), memory), FailureKind::kExit);
   WorkerRecord never_started;
   never_started.start_error = Error{ErrorKind::kPlatform, "no process left"};
   EXPECT_EQ(failure_kind(never_started, none), FailureKind::kNotStarted);

@@ -266,6 +266,20 @@ TEST(WorkerReport, SaysWhenTheErrorFileIsCorrupt) {
   EXPECT_THAT(report_of(evidence), Contains("  error:  its error file cannot be read: it is not JSON, or was cut off"));
 }
 
+// What Python's json writes, and reads.
+TEST(WorkerReport, TakesPythonsNumbersAndHalvesOfSurrogatePairs) {
+  const auto message = [](const std::string& text) { return parse_error_file(text).message; };
+  EXPECT_EQ(
+      message(R"({"message": {"message": "caf\udce9.jpg", "extraInfo": {"timestamp": 1.5, "v": [NaN, -Infinity]}}})"),
+      "caf\uFFFD.jpg");
+  EXPECT_EQ(message(R"({"message": "smile \ud83d\ude00, half \ud83d, NaN \\udce9", "v": Infinity})"),
+            "smile \U0001F600, half \uFFFD, NaN \\udce9");
+  EXPECT_EQ(parse_error_file("{\"message\": NaNa}").state, ErrorFile::State::kUnreadable);
+  const std::string for_parent =
+      error_file_for_parent(R"({"message": {"message": "caf\udce9", "extraInfo": {}}})", "x", 3);
+  EXPECT_THAT(for_parent, ::testing::HasSubstr("caf"));
+}
+
 TEST(RestartsHint, SaysWhetherRestartsWereSpent) {
   EXPECT_THAT(restarts_hint(0), StartsWith("Hint: --max-restarts=N"));
   EXPECT_EQ(restarts_hint(1), "The one restart (--max-restarts) is spent.");

@@ -39,8 +39,8 @@ TEST(StatusReport, AsksForANameWhereSeveralJobsRun) {
 }
 
 TEST(StatusReport, SaysThatThereIsNone) {
-  EXPECT_THAT(status_report({}, "", false).error().message, HasSubstr("no job with several nodes runs"));
-  EXPECT_THAT(status_report({}, "c", false).error().message, HasSubstr("no job with several nodes runs"));
+  EXPECT_THAT(status_report({}, "", false).error().message, HasSubstr("no job runs on this machine"));
+  EXPECT_THAT(status_report({}, "c", false).error().message, HasSubstr("no job runs on this machine"));
 }
 
 TEST(StatusReport, IsOneLineOfJson) {

@@ -1,6 +1,7 @@
 #include "worker/checkpoint/atomic_file.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -157,6 +158,30 @@ TEST_F(AtomicFileTest, WithoutHardLinksItSavesAllTheSame) {
   ASSERT_TRUE(replace("new", no_links, (folder_ / "previous").string()).ok());
   EXPECT_EQ(content(path_), "new");
   EXPECT_EQ(files(), 1u);
+}
+
+TEST_F(AtomicFileTest, ALinkStaysAndItsTargetIsReplaced) {
+  const testing::TemporaryDirectory folder;
+  const std::string target = folder.file("target"), link = folder.file("link");
+  std::ofstream(target) << "old";
+  fs::create_symlink(target, link);
+  ASSERT_TRUE(write_file_atomically(link, std::vector<uint8_t>{'n', 'e', 'w'}).ok());
+  EXPECT_TRUE(fs::is_symlink(link));
+  EXPECT_EQ(content(target), "new");
+}
+
+TEST_F(AtomicFileTest, APipeIsNotReplacedByAFile) {
+  const testing::TemporaryDirectory folder;
+  const std::string pipe = folder.file("pipe"), link = folder.file("link");
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  fs::create_symlink(pipe, link);
+  for (const std::string& path : {pipe, link}) {
+    const Status refused = write_file_atomically(path, std::vector<uint8_t>{'x'});
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().kind, ErrorKind::kUser);
+    EXPECT_NE(refused.error().message.find("a device, a pipe or a socket"), std::string::npos);
+  }
+  EXPECT_TRUE(fs::is_fifo(pipe));
 }
 
 TEST_F(AtomicFileTest, LeftoversOfAKilledWriterAreRemoved) {

@@ -98,6 +98,24 @@ TEST(Continuation, SaysThatAPlateauGoesOnAtItsOwnRate) {
   EXPECT_THAT(continue_options(asked_for({}), adam_and_plateau())->notes, IsEmpty());
 }
 
+// What a plateau holds for better is its metric's: another one begins anew.
+TEST(Continuation, APlateauWatchesWhatTheRunDoes) {
+  const Value falling =
+      Dict{{"scheduler_state_dict",
+            Dict{{"mode", "min"}, {"factor", 0.5}, {"patience", 4}, {"num_bad_epochs", 1}, {"best", 0.3}}}};
+  const auto of_python = continue_options(asked_for({}), falling);
+  ASSERT_TRUE(of_python.ok()) << of_python.error().message;
+  EXPECT_EQ(of_python->options.monitor, Monitor::kLoss) << "PyTorch's mode min";
+  EXPECT_FALSE(of_python->new_schedule);
+  TrainOptions asked = asked_for({"monitor"});
+  asked.monitor = Monitor::kAccuracy;
+  EXPECT_TRUE(continue_options(asked, falling)->new_schedule);
+  const Value ours = Dict{{"options", Dict{{"scheduler", "plateau"}, {"monitor", "val_loss"}}}};
+  EXPECT_TRUE(continue_options(asked, ours)->new_schedule);
+  asked.monitor = Monitor::kLoss;
+  EXPECT_FALSE(continue_options(asked, ours)->new_schedule);
+}
+
 TEST(Continuation, KeepsWhatEndsARunAndWhatIsBetter) {
   const Value ours = Dict{{"options", Dict{{"monitor", "val_loss"}, {"min_delta", 0.25}, {"nesterov", true}}},
                           {"length", Dict{{"epochs", 9}, {"patience", 2}}}};

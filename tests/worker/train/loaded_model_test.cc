@@ -1,5 +1,6 @@
 #include "worker/train/loaded_model.h"
 
+#include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -62,6 +63,23 @@ TEST_F(LoadedModelTest, TakesClassesAndSizeFromTheCheckpoint) {
   ASSERT_TRUE(unnamed.ok()) << unnamed.error().message;
   EXPECT_TRUE(unnamed->classes.empty());
   EXPECT_FALSE(unnamed->image_size.has_value());
+}
+
+// What a run with --ema validates, and keeps as its best model.
+TEST_F(LoadedModelTest, TheAverageOfTheWeightsIsTaken) {
+  const Value averages = checkpoint::module_state(*model::EmotionNet(3));
+  const auto with_average = [&](int64_t updates) {
+    Dict average{{"n_averaged", at::scalar_tensor(updates, at::kLong)}};
+    for (const auto& [key, value] : *averages.get<Dict>())
+      average.emplace_back("module." + *key.get<std::string>(), value);
+    const auto loaded = accepted(with({{"ema_state_dict", average}}));
+    EXPECT_TRUE(loaded.ok()) << loaded.error().message;
+    return loaded.ok() ? checkpoint::module_state(*loaded->model) : Value();
+  };
+  constexpr const char* kLayer = "classify.linear.weight";
+  const auto layer = [&](const Value& state) { return *state.find(kLayer)->get<at::Tensor>(); };
+  EXPECT_TRUE(layer(with_average(5)).equal(layer(averages)));
+  EXPECT_TRUE(layer(with_average(0)).equal(layer(state_))) << "nothing is averaged yet";
 }
 
 TEST_F(LoadedModelTest, ImpossibleFieldsAreRefusedInOneLine) {

@@ -54,9 +54,19 @@ TEST_F(PictureListTest, AListComesFromStandardInput) {
 }
 
 TEST_F(PictureListTest, NothingToPredictIsAnError) {
-  touch("readme.txt");
-  EXPECT_THAT(list({path()}).error().message, HasSubstr("no JPEG or PNG"));
   EXPECT_THAT(list({"-"}, "\n").error().message, HasSubstr("standard input"));
+}
+
+TEST_F(PictureListTest, AFolderWithoutPicturesKeepsNoOtherFromItsAnswer) {
+  touch("empty/readme.txt");
+  const auto files = list({"a.jpg", path("empty"), "-"}, path("empty") + "\nz.jpg\n");
+  ASSERT_TRUE(files.ok()) << files.error().message;
+  EXPECT_THAT(*files, ElementsAre("a.jpg", path("empty"), path("empty"), "z.jpg"));
+  const PictureList pictures(*files);
+  data::Image image;
+  data::MemoryLease memory;
+  EXPECT_FALSE(pictures.load_into(1, image, memory).ok());
+  EXPECT_EQ(pictures.failure(1)->message, path("empty") + ": holds no JPEG or PNG pictures");
 }
 
 TEST_F(PictureListTest, PicturesAreDecodedAsAskedFor) {
