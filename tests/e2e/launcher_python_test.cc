@@ -103,11 +103,12 @@ std::vector<std::string> block_of_torchrun(const std::string& err) {
   return lines;
 }
 
-// Of a script that is not run by --run-path torchrun also lists the ranks that it has stopped because of the failure;
-// they have not failed.
+// Of processes it lists those too that were stopped because of the failure, of functions (--run-path) it does not.
 TEST_F(LauncherPython, TheReportOfTorchrunIsThatOfTorchrun) {
   for (const std::vector<std::string>& job :
        {std::vector<std::string>{"--nproc-per-node=2", "--run-path", kScripts + "fails.py"},
+        std::vector<std::string>{"--nproc-per-node=3", "--no-python", "sh", "-c",
+                                 "[ $RANK = 1 ] && exit 3; exec sleep 1000"},
         std::vector<std::string>{"--no-python", "sh", "-c", "exit 3"},
         std::vector<std::string>{"--no-python", "sh", "-c", "kill -9 0"}}) {
     std::vector<std::string> ours = {"--report=torchrun", "--exit-code=torchrun",
