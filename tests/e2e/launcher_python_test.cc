@@ -144,6 +144,14 @@ TEST_F(LauncherPython, ARankThatHasReturnedThroughRunPathWaitsForTheOthers) {
   }
 }
 
+// Under torchrun it waits for as long as its process group does.
+TEST_F(LauncherPython, AnExceptionEndsARankWhoseProcessGroupHasWorkOnItsWay) {
+  const Finished end = run({"--nproc-per-node=2", "--run-path", kScripts + "raises_with_work.py"});
+  EXPECT_EQ(end.code(), 1);
+  EXPECT_THAT(end.err, HasSubstr("Root cause: rank 1"));
+  EXPECT_THAT(end.err, HasSubstr("error:  ValueError: bad label"));
+}
+
 // Nobody's connections go while the others use them.
 TEST_F(LauncherPython, AGlooScriptThatDestroysNothingEndsWell) {
   for (int round = 0; round < 3; ++round) {
