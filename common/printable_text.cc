@@ -62,6 +62,22 @@ std::string printable(std::string_view bytes) {
   return text;
 }
 
+std::string one_line(std::string_view typed) {
+  static constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string text;
+  for (const char character : typed) {
+    const auto byte = static_cast<uint8_t>(character);
+    if (byte >= 0x20 && byte != 0x7F) {
+      text += character;
+    } else if (const size_t named = std::string_view("\n\r\t").find(character); named != std::string_view::npos) {
+      text.append(1, '\\').append(1, "nrt"[named]);
+    } else {
+      text.append("\\x").append(1, kDigits[byte >> 4]).append(1, kDigits[byte & 15]);
+    }
+  }
+  return printable(text);
+}
+
 std::vector<std::string> lines_of(std::string_view text) {
   std::vector<std::string> lines;
   while (!text.empty()) {

@@ -12,6 +12,10 @@ namespace ferrun {
 // stays.
 std::string printable(std::string_view bytes);
 
+// What a user typed, as one line that shows all of it: control characters as C writes them ("\\n", "\\x1b"), an invalid
+// byte as U+FFFD.
+std::string one_line(std::string_view typed);
+
 // Lines of `text`, without line ends and without empty lines at the end.
 std::vector<std::string> lines_of(std::string_view text);
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "common/io/small_file.h"
+#include "common/printable_text.h"
 #include "launcher/cli/completion.h"
 #include "launcher/cli/config_file.h"
 #include "launcher/cli/help.h"
@@ -48,7 +49,7 @@ Result<std::string> read_config(const std::string& path) {
 
 int fail(const Error& error) {
   const char* hint = error.kind == ErrorKind::kUsage ? " (see ferrun --help)" : "";
-  std::fprintf(stderr, "ferrun: %s%s\n", error.message.c_str(), hint);
+  std::fprintf(stderr, "ferrun: %s%s\n", one_line(error.message).c_str(), hint);
   return exit_status_of(error);
 }
 
@@ -91,7 +92,7 @@ int show_status(const CommandLine& line, const HostFacts& facts) {
   constexpr std::chrono::seconds kPatience{5};
   const RawValue* job = line.options.given("job");
   const AgentAnswers answers = ask_agents(runtime_folders(facts.environment), kPatience);
-  for (const std::string& refused : answers.refused) std::fprintf(stderr, "ferrun: %s\n", refused.c_str());
+  for (const std::string& refused : answers.refused) std::fprintf(stderr, "ferrun: %s\n", one_line(refused).c_str());
   const Result<std::string> report =
       status_report(answers.agents, job != nullptr ? job->text : "", line.options.on("json"));
   if (report) return print(report.value());

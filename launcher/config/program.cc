@@ -14,7 +14,11 @@ using Kind = FileQueries::Kind;
 // Runs sys.argv[1] as python would run a script, under torch's error recorder where torch is installed. A script that
 // has returned waits for those of the other ranks: descriptor 3 is the writing end of a pipe that all of them hold, so
 // that its reading end ends when the last of them lets go of it, by returning or by its end. A child must not hold it.
-constexpr std::string_view kRunPathBootstrap = R"(import os, runpy, sys
+// What is left of an interpreter's end behind its exit functions are destructors, and that of a process group with work
+// on its way waits for peers, which wait for this rank: after an exception it has ten seconds.
+constexpr std::string_view kRunPathBootstrap = R"(import atexit, faulthandler, os, runpy, sys
+raised = False
+atexit.register(lambda: raised and faulthandler.dump_traceback_later(10, exit=True))
 sys.argv = sys.argv[1:]
 sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
 def run_script_path():
@@ -46,6 +50,9 @@ try:
 except SystemExit as end:
     if end.code:
         raise
+except Exception:
+    raised = True
+    raise
 gate.wait()
 )";
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string_view>
 #include <utility>
@@ -46,13 +47,13 @@ std::string local_time(double seconds, long utc_offset) {
   return text;
 }
 
-std::string torchrun_message(const ErrorFile& error, const LocalFailure& failure, pid_t pid) {
+std::string torchrun_message(const ErrorFile& error, const ExitStatus& status, pid_t pid) {
   if (error.state == ErrorFile::State::kRead && !error.callstack.empty()) return error.callstack;
   if (error.state == ErrorFile::State::kRead && !error.message.empty()) return error.message;
-  if (!failure.status.is_signal()) {
+  if (!status.is_signal()) {
     return "To enable traceback see: https://pytorch.org/docs/stable/elastic/errors.html";
   }
-  const int signal = failure.status.signal();
+  const int signal = status.signal();
   return "Signal " + std::to_string(signal) + " (" + signal_name(signal) + ") received by PID " + std::to_string(pid);
 }
 
@@ -61,7 +62,10 @@ std::string torchrun_message(const ErrorFile& error, const LocalFailure& failure
 void EndRecord::note(const NodeEvent& fact, double time) {
   if (const auto* told = std::get_if<WorkerFact>(&fact); told != nullptr && told->attempt == attempt_) {
     if (const auto* started = std::get_if<RankStarted>(&told->event)) worker(started->local_rank).pid = started->pid;
-    if (const auto* ended = std::get_if<RankEnded>(&told->event)) worker(ended->local_rank).ended_at = time;
+    if (const auto* ended = std::get_if<RankEnded>(&told->event)) {
+      worker(ended->local_rank).status = ended->status;
+      worker(ended->local_rank).ended_at = time;
+    }
   }
   if (const auto* gathered = std::get_if<EvidenceGathered>(&fact);
       gathered != nullptr && gathered->attempt == attempt_) {
@@ -72,6 +76,7 @@ void EndRecord::note(const NodeEvent& fact, double time) {
 void EndRecord::note(const NodeEffect& effect) {
   if (const auto* begin = std::get_if<BeginAttempt>(&effect)) {
     attempt_ = begin->attempt;
+    first_rank_ = begin->assignment.first_rank;
     workers_.assign(static_cast<size_t>(config_.workers), Worker{});
   } else if (const auto* done = std::get_if<NodeDone>(&effect)) {
     done_ = *done;
@@ -135,19 +140,35 @@ std::string EndRecord::json() const {
   return json_text(root) + "\n";
 }
 
-std::vector<std::string> EndRecord::torchrun_failure(size_t index, const LocalFailure& failure) const {
-  const Worker& ended = worker(failure.local_rank);
-  const std::filesystem::path path = error_file(ended, failure.local_rank);
+// Those that failed; then, of processes, those that were stopped because of it. Of functions, which --run-path makes of
+// scripts, torchrun has no record of these.
+std::vector<std::pair<int, ExitStatus>> EndRecord::torchrun_failures() const {
+  std::map<int, ExitStatus> failed;
+  for (const LocalFailure& failure : done_->failures) {
+    if (failure.kind != FailureKind::kNotStarted) failed.emplace(failure.local_rank, failure.status);
+  }
+  std::vector<std::pair<int, ExitStatus>> listed(failed.begin(), failed.end());
+  if (config_.program.returns_together) return listed;
+  for (int local_rank = 0; local_rank < static_cast<int>(workers_.size()); ++local_rank) {
+    const std::optional<ExitStatus>& status = worker(local_rank).status;
+    if (status && !status->success() && !failed.contains(local_rank)) listed.emplace_back(local_rank, *status);
+  }
+  return listed;
+}
+
+std::vector<std::string> EndRecord::torchrun_failure(size_t index, int local_rank, const ExitStatus& status) const {
+  const Worker& ended = worker(local_rank);
+  const std::filesystem::path path = error_file(ended, local_rank);
   std::vector<std::string> lines = {
       "[" + std::to_string(index) + "]:",
       "  time      : " + local_time(time_of(ended), utc_offset_),
       "  host      : " + config_.hostname,
-      "  rank      : " + std::to_string(failure.rank) + " (local_rank: " + std::to_string(failure.local_rank) + ")",
-      "  exitcode  : " + std::to_string(failure.status.torchrun_code()) + " (pid: " + std::to_string(ended.pid) + ")",
+      "  rank      : " + std::to_string(first_rank_ + local_rank) + " (local_rank: " + std::to_string(local_rank) + ")",
+      "  exitcode  : " + std::to_string(status.torchrun_code()) + " (pid: " + std::to_string(ended.pid) + ")",
       "  error_file: " + (path.empty() ? kNotAvailable : path.string())};
   std::string begin = "  traceback : ";
   for (const std::string& line :
-       split_list(torchrun_message(ended.left_behind.evidence.error, failure, ended.pid), '\n')) {
+       split_list(torchrun_message(ended.left_behind.evidence.error, status, ended.pid), '\n')) {
     lines.push_back(std::exchange(begin, "  ") + printable(line));
   }
   return lines;
@@ -155,9 +176,7 @@ std::vector<std::string> EndRecord::torchrun_failure(size_t index, const LocalFa
 
 std::vector<std::string> EndRecord::torchrun_lines() const {
   if (!done_ || done_->end.kind != JobEnd::Kind::kFailed || !done_->failed_local_rank) return {};
-  std::vector<LocalFailure> failures = done_->failures;
-  std::erase_if(failures, [](const LocalFailure& failure) { return failure.kind == FailureKind::kNotStarted; });
-  std::ranges::sort(failures, {}, &LocalFailure::local_rank);
+  const std::vector<std::pair<int, ExitStatus>> failures = torchrun_failures();
   // With --run-path torchrun calls a function of its own, whose name it shows.
   const std::string name = config_.program.returns_together ? "run_script_path" : printable(config_.program.title);
   const std::string title = name + " FAILED";
@@ -165,8 +184,9 @@ std::vector<std::string> EndRecord::torchrun_lines() const {
   std::vector<std::string> root;
   std::vector<std::string> others;
   for (size_t index = 0; index < failures.size(); ++index) {
-    const bool is_root = failures[index].local_rank == *done_->failed_local_rank;
-    for (std::string& line : torchrun_failure(index, failures[index])) {
+    const auto& [local_rank, status] = failures[index];
+    const bool is_root = local_rank == *done_->failed_local_rank;
+    for (std::string& line : torchrun_failure(index, local_rank, status)) {
       width = std::max(width, line.size());
       (is_root ? root : others).push_back(std::move(line));
     }

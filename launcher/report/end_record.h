@@ -7,7 +7,9 @@
 #include <sys/types.h>
 
 #include <filesystem>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "launcher/config/job_config.h"
@@ -27,24 +29,28 @@ class EndRecord {
 
   // One object, with a newline behind it; empty before the end, and after a success.
   std::string json() const;
-  // Empty unless the job failed by a worker of this node: torchrun's agents tell of their own workers alone.
+  // Empty unless the job failed by a worker of this node: torchrun's agents tell of their own workers alone, of those
+  // that failed and of those that they stopped.
   std::vector<std::string> torchrun_lines() const;
 
  private:
   struct Worker {
     pid_t pid = 0;
-    double ended_at = 0;  // seconds since 1970
+    std::optional<ExitStatus> status;  // none while it runs
+    double ended_at = 0;               // seconds since 1970
     FailedWorker left_behind;
   };
   const Worker& worker(int local_rank) const { return workers_.at(static_cast<size_t>(local_rank)); }
   Worker& worker(int local_rank) { return workers_.at(static_cast<size_t>(local_rank)); }
   std::filesystem::path error_file(const Worker& worker, int local_rank) const;
   double time_of(const Worker& worker) const;
-  std::vector<std::string> torchrun_failure(size_t index, const LocalFailure& failure) const;
+  std::vector<std::pair<int, ExitStatus>> torchrun_failures() const;  // by local rank
+  std::vector<std::string> torchrun_failure(size_t index, int local_rank, const ExitStatus& status) const;
 
   const JobConfig& config_;
   long utc_offset_;
   int attempt_ = -1;
+  int first_rank_ = 0;  // the global rank of local rank 0
   std::vector<Worker> workers_;
   std::optional<NodeDone> done_;
 };

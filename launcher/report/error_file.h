@@ -25,6 +25,8 @@ struct ErrorFile {
   std::string message;              // "ValueError: bad label"
   std::string callstack;            // the traceback; empty in the simple form
   std::optional<double> timestamp;  // seconds since 1970, by the worker's clock
+  // Written by ferrun::client for a fatal signal or an uncaught C++ exception: frames instead of a traceback.
+  bool is_crash() const { return callstack.starts_with("#0 "); }
 };
 
 // `bytes` of the file, none when there is no file. Reads both forms:

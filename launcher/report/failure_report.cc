@@ -10,7 +10,6 @@ namespace {
 constexpr size_t kMessageLines = 20;
 constexpr size_t kStackLines = 40;
 constexpr size_t kCrashFrames = 16;
-constexpr const char* kFirstFrame = "#0 ";
 
 // The newest `most` lines, each indented; says how many were left out.
 void append_block(std::vector<std::string>& out, const std::vector<std::string>& lines, size_t most) {
@@ -45,8 +44,7 @@ void append_error(std::vector<std::string>& out, const ErrorFile& error, bool ha
     append_block(out, message, kMessageLines);
   }
   if (error.is_beginning) out.push_back("    (its error file is too large to be read whole: this is its beginning)");
-  if (error.callstack.starts_with(kFirstFrame))
-    return append_beginning(out, "  backtrace:", lines_of(error.callstack), kCrashFrames);
+  if (error.is_crash()) return append_beginning(out, "  backtrace:", lines_of(error.callstack), kCrashFrames);
   if (has_stderr || error.callstack.empty()) return;
   out.push_back("  traceback:");
   append_block(out, lines_of(error.callstack), kStackLines);
@@ -81,13 +79,17 @@ std::string restarts_hint(int max_restarts) {
   return "All " + std::to_string(max_restarts) + " restarts (--max-restarts) are spent.";
 }
 
-std::string describe_worker(const WorkerRecord& worker, int first_rank) {
+std::string describe_rank(const WorkerRecord& worker, int first_rank) {
   const std::string rank = std::to_string(first_rank + worker.local_rank);
   std::string text = "rank " + rank + " (local_rank " + std::to_string(worker.local_rank);
   if (worker.pid != 0) text += ", pid " + std::to_string(worker.pid);
-  text += ") ";
-  if (worker.start_error) return text + "did not start: " + worker.start_error->message;
-  return text + (worker.status ? worker.status->describe() : "is still running");
+  return text + ")";
+}
+
+std::string describe_worker(const WorkerRecord& worker, int first_rank) {
+  const std::string rank = describe_rank(worker, first_rank);
+  if (worker.start_error) return rank + " did not start: " + worker.start_error->message;
+  return rank + " " + (worker.status ? worker.status->describe() : "is still running");
 }
 
 }  // namespace ferrun

@@ -9,6 +9,9 @@
 
 namespace ferrun {
 
+// "rank 5 (local_rank 1, pid 4711)"; the pid only where it was started.
+std::string describe_rank(const WorkerRecord& worker, int first_rank);
+
 // "rank 5 (local_rank 1, pid 4711) exited with code 3"; `first_rank` is the global rank of local rank 0.
 std::string describe_worker(const WorkerRecord& worker, int first_rank = 0);
 

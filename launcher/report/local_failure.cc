@@ -41,10 +41,15 @@ std::vector<std::string> fitting(std::vector<std::string> lines) {
   return lines;
 }
 
-// It had told its story when ferrun's signal ended it.
-bool met_on_its_way_out(const WorkerRecord& record, const ErrorFile& error) {
-  if (error.state != ErrorFile::State::kRead || !record.status || !record.status->is_signal()) return false;
-  return std::ranges::find(record.sent_signals, record.status->signal()) != record.sent_signals.end();
+// "rank 5 (local_rank 1, pid 4711) exited with code 3", and what ferrun's signal has to do with it.
+std::string headline(const WorkerRecord& record, const WorkerEvidence& evidence, FailureKind kind, int first_rank) {
+  const std::string text = describe_worker(record, first_rank);
+  if (was_met_on_its_way_out(record, evidence)) {
+    return describe_rank(record, first_rank) + " was ending by " +
+           (evidence.error.is_crash() ? "a crash" : "an exception") + " when ferrun's " +
+           signal_name(record.status->signal()) + " met it";
+  }
+  return kind == FailureKind::kCutShort ? text + ", stopped while it was ending by an exception" : text;
 }
 
 }  // namespace
@@ -56,12 +61,10 @@ LocalFailure local_failure(const WorkerRecord& record, const FailedWorker& left_
   failure.local_rank = record.local_rank;
   failure.rank = first_rank + record.local_rank;
   failure.kind = failure_kind(record, left_behind.evidence);
-  failure.status = record.status ? *record.status : ExitStatus::exited(exit_status_of(*record.start_error));
+  failure.status =
+      record.status ? own_end(record, left_behind.evidence) : ExitStatus::exited(exit_status_of(*record.start_error));
   failure.age = now - record.ended_at;
-  std::vector<std::string> lines = {printable(describe_worker(record, first_rank))};
-  if (failure.kind == FailureKind::kCutShort || met_on_its_way_out(record, left_behind.evidence.error)) {
-    lines.front() += ", stopped while it was ending by an exception";
-  }
+  std::vector<std::string> lines = {printable(headline(record, left_behind.evidence, failure.kind, first_rank))};
   if (!record.start_error) {
     lines.push_back("  when:   " + measured_text(record.ended_at - record.started_at) + " after its start" +
                     (place.attempt == 0 ? "" : ", in attempt " + std::to_string(place.attempt) + " (the first is 0)"));

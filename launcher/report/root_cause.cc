@@ -97,6 +97,8 @@ bool was_signalled(const WorkerRecord& worker, int signal) {
   return std::ranges::find(worker.sent_signals, signal) != worker.sent_signals.end();
 }
 
+constexpr int kExitOfPythonsException = 1;
+
 // The exit code by which a handler passes a signal on: 128 and its number.
 bool is_exit_of_a_handler(const WorkerRecord& worker) {
   return worker.status->code() > 128 && was_signalled(worker, worker.status->code() - 128);
@@ -150,7 +152,19 @@ FailureKind failure_kind(const WorkerRecord& worker, const WorkerEvidence& evide
   if (is_killed && !evidence.out_of_memory.empty()) return FailureKind::kOutOfMemory;
   if (is_ending_of_ferrun(worker) && is_cut_short(worker, evidence)) return FailureKind::kCutShort;
   if (is_casualty(worker, evidence)) return FailureKind::kLostPeer;
-  return worker.status->is_signal() ? FailureKind::kSignal : FailureKind::kExit;
+  return own_end(worker, evidence).is_signal() ? FailureKind::kSignal : FailureKind::kExit;
+}
+
+bool was_met_on_its_way_out(const WorkerRecord& worker, const WorkerEvidence& evidence) {
+  if (!worker.status || !worker.status->is_signal() || !was_signalled(worker, worker.status->signal())) return false;
+  return evidence.error.state == ErrorFile::State::kRead || is_cut_short(worker, evidence);
+}
+
+ExitStatus own_end(const WorkerRecord& worker, const WorkerEvidence& evidence) {
+  if (!was_met_on_its_way_out(worker, evidence) || evidence.error.is_crash()) return *worker.status;
+  const bool told_by_stderr = evidence.error.state != ErrorFile::State::kRead;
+  const bool by_cpp = told_by_stderr && python_exception(evidence.stderr_before_stop).empty();
+  return by_cpp ? ExitStatus::signaled(SIGABRT) : ExitStatus::exited(kExitOfPythonsException);
 }
 
 }  // namespace ferrun

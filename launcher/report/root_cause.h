@@ -39,4 +39,11 @@ bool is_victim(const WorkerRecord& worker, const WorkerEvidence& evidence);
 // stopped it.
 FailureKind failure_kind(const WorkerRecord& worker, const WorkerEvidence& evidence);
 
+// Whether a signal of ferrun's ended a worker that was ending by an exception of its own.
+bool was_met_on_its_way_out(const WorkerRecord& worker, const WorkerEvidence& evidence);
+
+// How a worker that failed ended; one that ferrun's signal met on its way out, as it would have without the signal,
+// where that can be told (not of a crash that ferrun::client reports). It has to have been started.
+ExitStatus own_end(const WorkerRecord& worker, const WorkerEvidence& evidence);
+
 }  // namespace ferrun

@@ -11,6 +11,7 @@ constexpr std::string_view kTemplateSource =
 #include "python_template_source.inc"
     ;
 
+constexpr std::string_view kHugePagesOfHeap = "glibc.malloc.hugetlb";
 constexpr std::string_view kModule = "sitecustomize.py";
 
 // Bytes as Python writes them, whatever they are.
@@ -100,6 +101,9 @@ std::string python_template_archive(const std::vector<std::string>& argv, const 
 void let_python_find(const std::string& path, Environment& environment) {
   const std::string given = environment.get_or("PYTHONPATH", "");
   environment.set("PYTHONPATH", given.empty() ? path : path + ":" + given);
+  const std::string tunables = environment.get_or("GLIBC_TUNABLES", "");
+  if (tunables.find(kHugePagesOfHeap) != std::string::npos) return;
+  environment.set("GLIBC_TUNABLES", (tunables.empty() ? "" : tunables + ":") + std::string(kHugePagesOfHeap) + "=1");
 }
 
 }  // namespace ferrun

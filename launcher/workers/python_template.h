@@ -22,7 +22,8 @@ struct PythonPlan {
 // is started on the way to it does not become the template.
 std::string python_template_archive(const std::vector<std::string>& argv, const PythonPlan& plan);
 
-// Has the interpreter find the archive at `path` before anything else. The template takes that back.
+// Has the interpreter find the archive at `path` before anything else, and glibc keep the heap in huge pages, of which
+// a fork copies one entry where it copies 512 of the others. The template takes both back.
 void let_python_find(const std::string& path, Environment& environment);
 
 }  // namespace ferrun

@@ -18,6 +18,9 @@ INTERNAL_ERROR = 70
 LEDGER_BYTES = 1 << 18
 SETTLED = 2.0  # seconds without an import, after which a rank's start is over
 PR_SET_PDEATHSIG, SIGKILL = 1, 9
+MADV_COLLAPSE = 25  # Linux 6.1
+HUGE_PAGE = 2 << 20
+GATHERED_AT_ONCE = 8 * HUGE_PAGE  # some tens of milliseconds of a busy machine, for which a request may have to wait
 
 
 class Unfit(Exception):
@@ -301,7 +304,10 @@ class Template:
         import struct
         self.channel = channel
         self.struct = struct
-        self.prctl = ctypes.CDLL(None, use_errno=True).prctl
+        library = ctypes.CDLL(None, use_errno=True)
+        self.prctl = library.prctl
+        self.madvise = library.madvise
+        self.madvise.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
         self.environment = dict(os.environb)
         self.error = run_customizations()
         self.preloader = None
@@ -309,6 +315,7 @@ class Template:
         self.noticed = 0  # of what the first attempt has noted
         self.learnt = 0
         self.to_learn = []
+        self.to_gather = None  # ranges of addresses; None: not looked for since the last import
         self.pause = SETTLED
 
     def prepare(self):
@@ -353,10 +360,10 @@ class Template:
     def serve(self):
         """Returns in each rank, with its order."""
         while True:
-            self.channel.settimeout(0.001 if self.to_learn else self.pause if LEDGER is not None else None)
+            self.channel.settimeout(self.patience())
             order = self.receive()
             if order is None:
-                self.learn()
+                self.use_the_pause()
                 continue
             self.preloader.check(order.descriptors)
             attempt = order.variable(b"TORCHELASTIC_RESTART_COUNT"), order.variable(b"FERRUN_ROUND")
@@ -369,8 +376,34 @@ class Template:
             for descriptor in order.descriptors:
                 os.close(descriptor)
 
+    def patience(self):
+        """For how long to wait for a request before something else is done."""
+        if self.to_learn or self.to_gather:
+            return 0.001
+        return self.pause if LEDGER is not None or self.to_gather is None else None
+
+    def use_the_pause(self):
+        """Requests come first; so each call does little."""
+        if LEDGER is not None and not self.to_gather and self.learn():
+            self.to_gather = None
+        elif self.to_gather is None:
+            self.to_gather = list(self.small_pages())
+        elif self.to_gather:
+            first, size = self.to_gather.pop()
+            self.madvise(first, size, MADV_COLLAPSE)  # where it cannot be done, forks take longer
+
+    def small_pages(self):
+        """Python's own memory, which no allocator keeps in huge pages: a fork copies an entry for each page."""
+        for fields in self.preloader.mappings():
+            if fields[1] != b"rw-p" or len(fields) == 6:
+                continue
+            begin, end = (int(address, 16) for address in fields[0].split(b"-"))
+            end -= end % HUGE_PAGE
+            for first in range(begin + -begin % HUGE_PAGE, end, GATHERED_AT_ONCE):
+                yield first, min(GATHERED_AT_ONCE, end - first)
+
     def learn(self):
-        """Imports what the first attempt has imported, once that has stood still for a while; a request comes first."""
+        """Imports what the first attempt has imported, once that has stood still for a while. False: nothing to do."""
         if self.to_learn:
             name = self.to_learn.pop()
             try:
@@ -380,15 +413,17 @@ class Template:
                 pass  # as it may have been in the first attempt
             if not self.to_learn:
                 self.preloader.check()
-            return
+            return True
         notes = Learner.notes()
         if len(notes) == self.learnt:
             self.pause = min(2 * self.pause, 60) if self.learnt else SETTLED
-        elif len(notes) != self.noticed:
+            return False
+        if len(notes) != self.noticed:
             self.noticed = len(notes)
         else:
             self.to_learn = list(reversed(notes[self.learnt:]))
             self.learnt = len(notes)
+        return True
 
     def fork_rank(self, order):
         """Forked twice, so that the rank becomes the agent's child, and runs exactly when the agent has heard of it."""

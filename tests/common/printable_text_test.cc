@@ -34,6 +34,12 @@ TEST(Printable, LeavesOutWhatWouldMoveTheCursor) {
   EXPECT_EQ(printable(std::string_view("nul\0l", 5)), "null");
 }
 
+TEST(OneLine, ShowsAllThatWasTyped) {
+  EXPECT_EQ(one_line("--tee=a\nb\t\x1B[31m\r\x7F"), "--tee=a\\nb\\t\\x1b[31m\\r\\x7f");
+  EXPECT_EQ(one_line("caf\xC3\xA9 \xFF"), "caf\xC3\xA9 \xEF\xBF\xBD");
+  EXPECT_EQ(one_line(""), "");
+}
+
 TEST(LinesOf, EndsWithoutEmptyLines) {
   EXPECT_THAT(lines_of("a\n\nb\n \n\n"), ElementsAre("a", "", "b"));
   EXPECT_THAT(lines_of(""), IsEmpty());

@@ -91,7 +91,8 @@ TEST_F(LauncherFork, AScriptSeesItselfAsWhenItIsStarted) {
     SCOPED_TRACE(json(program).dump());
     std::vector<std::string> forking = {"--start-method=fork", "--preload=json,logging,multiprocessing"};
     forking.insert(forking.end(), program.begin(), program.end());
-    const RunningFerrun::Variables variables = {{"PYTHONHASHSEED", "7"}, {"MINE", "kept"}};
+    const RunningFerrun::Variables variables = {
+        {"PYTHONHASHSEED", "7"}, {"MINE", "kept"}, {"GLIBC_TUNABLES", "glibc.malloc.tcache_count=7"}};
     const std::vector<json> started = views(program, variables);
     const std::vector<json> forked = views(forking, variables);
     for (const size_t rank : {0, 1}) expect_equal_views(started[rank]["view"], forked[rank]["view"]);

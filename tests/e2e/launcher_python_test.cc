@@ -103,11 +103,12 @@ std::vector<std::string> block_of_torchrun(const std::string& err) {
   return lines;
 }
 
-// Of a script that is not run by --run-path torchrun also lists the ranks that it has stopped because of the failure;
-// they have not failed.
+// Of processes it lists those too that were stopped because of the failure, of functions (--run-path) it does not.
 TEST_F(LauncherPython, TheReportOfTorchrunIsThatOfTorchrun) {
   for (const std::vector<std::string>& job :
        {std::vector<std::string>{"--nproc-per-node=2", "--run-path", kScripts + "fails.py"},
+        std::vector<std::string>{"--nproc-per-node=3", "--no-python", "sh", "-c",
+                                 "[ $RANK = 1 ] && exit 3; exec sleep 1000"},
         std::vector<std::string>{"--no-python", "sh", "-c", "exit 3"},
         std::vector<std::string>{"--no-python", "sh", "-c", "kill -9 0"}}) {
     std::vector<std::string> ours = {"--report=torchrun", "--exit-code=torchrun",
@@ -141,6 +142,14 @@ TEST_F(LauncherPython, ARankThatHasReturnedThroughRunPathWaitsForTheOthers) {
       EXPECT_THAT(lines, ElementsAre("end 0", "end 1")) << how;
     }
   }
+}
+
+// Under torchrun it waits for as long as its process group does.
+TEST_F(LauncherPython, AnExceptionEndsARankWhoseProcessGroupHasWorkOnItsWay) {
+  const Finished end = run({"--nproc-per-node=2", "--run-path", kScripts + "raises_with_work.py"});
+  EXPECT_EQ(end.code(), 1);
+  EXPECT_THAT(end.err, HasSubstr("Root cause: rank 1"));
+  EXPECT_THAT(end.err, HasSubstr("error:  ValueError: bad label"));
 }
 
 // Nobody's connections go while the others use them.

@@ -440,7 +440,8 @@ TEST(NodeMachine, TellsOfAWorkerThatItCutShort) {
   EXPECT_THAT(story.effects(), Contains("tell NodeFailed"));
   EXPECT_EQ(story.last_failures[0].kind, FailureKind::kCutShort);
   EXPECT_THAT(story.last_failures[0].report.front(),
-              HasSubstr("killed by SIGTERM (terminated), stopped while it was ending by an exception"));
+              HasSubstr("was ending by an exception when ferrun's SIGTERM met it"));
+  EXPECT_EQ(story.last_failures[0].status, ExitStatus::exited(1));
 }
 
 }  // namespace

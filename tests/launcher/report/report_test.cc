@@ -138,19 +138,33 @@ TEST(Victims, AreNotThoseThatFailedBeforeFerrunsSignalHitThem) {
 }
 
 // Its exit status alone would say that somebody stopped it.
-TEST(LocalFailure, OfARankThatFerrunsSignalMetOnItsWayOutSaysSo) {
+TEST(LocalFailure, OfARankThatFerrunsSignalMetOnItsWayOutIsTheExceptions) {
   FailedWorker left;
   left.local_rank = 1;
   left.evidence.error.state = ErrorFile::State::kRead;
   left.evidence.error.message = "ValueError: bad label";
-  const auto headline = [&left](const WorkerRecord& record) {
-    return local_failure(record, left, {0, 0}, TimePoint(5s)).report.front();
+  const auto failure = [&left](const WorkerRecord& record) {
+    return local_failure(record, left, {0, 0}, TimePoint(5s));
   };
-  EXPECT_THAT(headline(ended(ExitStatus::signaled(SIGTERM), {SIGTERM})),
-              HasSubstr("killed by SIGTERM (terminated), stopped while it was ending by an exception"));
-  EXPECT_THAT(headline(ended(ExitStatus::signaled(SIGTERM))), Not(HasSubstr("stopped while")));
+  const LocalFailure met = failure(ended(ExitStatus::signaled(SIGTERM), {SIGTERM}));
+  EXPECT_THAT(met.report.front(), HasSubstr(") was ending by an exception when ferrun's SIGTERM met it"));
+  EXPECT_EQ(met.status, ExitStatus::exited(1));
+  EXPECT_EQ(met.kind, FailureKind::kExit);
+  const LocalFailure by_another = failure(ended(ExitStatus::signaled(SIGTERM)));
+  EXPECT_THAT(by_another.report.front(), HasSubstr("killed by SIGTERM"));
+  EXPECT_EQ(by_another.status, ExitStatus::signaled(SIGTERM));
+  EXPECT_EQ(by_another.kind, FailureKind::kSignal);
+
+  left.evidence.error.callstack = "#0 raise\n#1 main";
+  const LocalFailure crash = failure(ended(ExitStatus::signaled(SIGKILL), {SIGTERM, SIGKILL}));
+  EXPECT_THAT(crash.report.front(), HasSubstr(") was ending by a crash when ferrun's SIGKILL met it"));
+  EXPECT_EQ(crash.status, ExitStatus::signaled(SIGKILL)) << "by which signal it would have ended is not told";
+
   left.evidence.error = {};
-  EXPECT_THAT(headline(ended(ExitStatus::signaled(SIGTERM), {SIGTERM})), Not(HasSubstr("stopped while")));
+  EXPECT_THAT(failure(ended(ExitStatus::signaled(SIGTERM), {SIGTERM})).report.front(), HasSubstr("killed by SIGTERM"));
+  left.evidence.stderr_before_stop = {"terminate called after throwing an instance of 'std::runtime_error'",
+                                      "  what():  bad label"};
+  EXPECT_EQ(failure(ended(ExitStatus::signaled(SIGKILL), {SIGTERM, SIGKILL})).status, ExitStatus::signaled(SIGABRT));
 }
 
 TEST(FailureKind, IsWhatTheWorkerSaysBeforeWhatItsWordsSay) {
