@@ -35,20 +35,23 @@ before=$(files)
 prefix=/usr
 
 # The packages: install, upgrade, remove.
-dpkg -i /packages/ferrun_*.deb /packages/libferrun-dev_*.deb >/dev/null
-runs ferrun
-same 'the manual pages are there' 'ferrun-rendezvous.7.gz ferrun.1.gz' \
-  "$(find /usr/share/man -name 'ferrun*' -printf '%f\n' | sort | paste -sd ' ')"
-mkdir next
-dpkg-deb -R /packages/ferrun_*.deb next
-sed -i 's/^Version: .*/&.next/' next/DEBIAN/control
-dpkg-deb --root-owner-group -b next next.deb >/dev/null
-dpkg -i next.deb >/dev/null
-same 'the upgrade is the installed version' yes "$(dpkg-query -W -f '${Version}' ferrun | grep -q 'next$' && echo yes)"
-runs ferrun
-rm -r next next.deb
-dpkg --purge libferrun-dev ferrun >/dev/null
-nothing_left 'Debian packages'
+walk_packages() {
+  dpkg -i /packages/ferrun_*.deb /packages/libferrun-dev_*.deb >/dev/null
+  runs ferrun
+  same 'the manual pages are there' 'ferrun-rendezvous.7.gz ferrun.1.gz' \
+    "$(find /usr/share/man -name 'ferrun*' -printf '%f\n' | sort | paste -sd ' ')"
+  mkdir next
+  dpkg-deb -R /packages/ferrun_*.deb next
+  sed -i 's/^Version: .*/&.next/' next/DEBIAN/control
+  dpkg-deb --root-owner-group -b next next.deb >/dev/null
+  dpkg -i next.deb >/dev/null
+  same 'the upgrade is the installed version' yes "$(dpkg-query -W -f '${Version}' ferrun | grep -q 'next$' && echo yes)"
+  runs ferrun
+  rm -r next next.deb
+  dpkg --purge libferrun-dev ferrun >/dev/null
+  nothing_left 'Debian packages'
+}
+if compgen -G '/packages/*.deb' >/dev/null; then walk_packages; fi
 
 # The wheel, in a virtual environment.
 python3 -m venv environment
@@ -70,7 +73,7 @@ environment/bin/python launch.py)"
 rm launch.py
 same 'completions and manual pages of the wheel' \
   'share/bash-completion/completions/ferrun share/fish/vendor_completions.d/ferrun.fish share/man/man1/ferrun.1 share/man/man7/ferrun-rendezvous.7 share/zsh/site-functions/_ferrun' \
-  "$(cd environment && find share -type f | sort | paste -sd ' ')"
+  "$(cd environment && find share -type f -not -path '*/python-wheels/*' | sort | paste -sd ' ')"
 "${pip[@]}" uninstall -q -y ferrun 2>/dev/null
 same 'the wheel: nothing is left' '' "$(diff <(printf '%s\n' "$with_environment") \
   <(find environment -not -path '*__pycache__*' | sort) | grep '^[<>].*\(ferrun\|bin\)' || true)"
