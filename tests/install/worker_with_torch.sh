@@ -59,7 +59,7 @@ holds 'their files' "$(ls one)" best_model.pt
 holds 'the plots, with the fonts that came along' "$(head -c 8 one/accuracy_and_loss.png | tail -c 7)" PNG
 holds 'forked from a template' \
   "$(ferrun --nproc-per-node=2 --start-method=forkserver worker "${train[@]}" --output-dir=two 2>&1)" '2 ranks on cpu'
-holds 'it predicts' "$(worker predict --checkpoint one/best_model.pt "$(find . -name '*.png' | head -n 1)")" '%'
+holds 'it predicts' "$(worker predict --checkpoint one/best_model.pt "$(find . -name '*.png' | head -n 1)")" 'angry 0.'
 environment/bin/python -m pip uninstall -q -y ferrun ferrun-worker 2>/dev/null
 holds 'uninstalled' "$(find environment -name '*ferrun*' -o -name worker | wc -l)" 0
 printf '%d passed, 0 failed\n' "$passed"
