@@ -51,7 +51,18 @@ walk_packages() {
   dpkg --purge libferrun-dev ferrun >/dev/null
   nothing_left 'Debian packages'
 }
-if compgen -G '/packages/*.deb' >/dev/null; then walk_packages; fi
+# The trainer's, without the libraries and the LibTorch that it needs: it says so, and goes without a trace.
+walk_worker_package() {
+  local said status=0
+  dpkg -i --force-depends /packages/ferrun-worker_*.deb >/dev/null 2>&1
+  said=$(FERRUN_TORCH_DIR=/srv/libtorch worker --version 2>&1) || status=$?
+  same 'the trainer asks for LibTorch' \
+    '1: worker: no LibTorch in /srv/libtorch: name the folder that holds its lib/ by FERRUN_TORCH_DIR or in /etc/ferrun/torch' "$status: $said"
+  dpkg --purge --force-depends ferrun-worker >/dev/null 2>&1
+  nothing_left "the trainer's package"
+}
+if compgen -G '/packages/ferrun_*.deb' >/dev/null; then walk_packages; fi
+if compgen -G '/packages/ferrun-worker_*.deb' >/dev/null; then walk_worker_package; fi
 
 # The wheel, in a virtual environment.
 python3 -m venv environment
