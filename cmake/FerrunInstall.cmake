@@ -73,24 +73,18 @@ install(EXPORT ferrun NAMESPACE ferrun:: FILE ferrun-targets.cmake DESTINATION $
 install(FILES ${PROJECT_BINARY_DIR}/ferrun-config.cmake ${PROJECT_BINARY_DIR}/ferrun-config-version.cmake
   DESTINATION ${_ferrun_package_dir} COMPONENT dev)
 
-# The completions come from the program's table of options, by the program itself or, in a build for another kind of
-# machine, by FERRUN_NATIVE_PROGRAM.
-set(FERRUN_NATIVE_PROGRAM "" CACHE FILEPATH "For cross-compiling: a ferrun of this version that runs here")
+# The completions come from the program's table of options, by the program itself; in a build for another kind of machine
+# by CMAKE_CROSSCOMPILING_EMULATOR.
 set(_ferrun_completions ${PROJECT_BINARY_DIR}/completions)
-if(FERRUN_NATIVE_PROGRAM)
-  set(_ferrun_printer ${FERRUN_NATIVE_PROGRAM})
-elseif(NOT CMAKE_CROSSCOMPILING)
-  set(_ferrun_printer $<TARGET_FILE:ferrun>)
-endif()
-if(_ferrun_printer)
+if(NOT CMAKE_CROSSCOMPILING OR CMAKE_CROSSCOMPILING_EMULATOR)
   add_custom_command(OUTPUT ${_ferrun_completions}/ferrun.bash ${_ferrun_completions}/_ferrun ${_ferrun_completions}/ferrun.fish
     COMMAND ${CMAKE_COMMAND} -E make_directory ${_ferrun_completions}
-    COMMAND ${_ferrun_printer} --print-completion=bash > ${_ferrun_completions}/ferrun.bash
-    COMMAND ${_ferrun_printer} --print-completion=zsh > ${_ferrun_completions}/_ferrun
-    COMMAND ${_ferrun_printer} --print-completion=fish > ${_ferrun_completions}/ferrun.fish
+    COMMAND ferrun --print-completion=bash > ${_ferrun_completions}/ferrun.bash
+    COMMAND ferrun --print-completion=zsh > ${_ferrun_completions}/_ferrun
+    COMMAND ferrun --print-completion=fish > ${_ferrun_completions}/ferrun.fish
     DEPENDS ferrun VERBATIM COMMENT "Completions for bash, zsh and fish")
   add_custom_target(ferrun_completions ALL DEPENDS ${_ferrun_completions}/ferrun.bash)
-  install(FILES ${_ferrun_completions}/ferrun.bash RENAME ferrun COMPONENT ferrun
+install(FILES ${_ferrun_completions}/ferrun.bash RENAME ferrun COMPONENT ferrun
     DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
   install(FILES ${_ferrun_completions}/_ferrun COMPONENT ferrun DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
   install(FILES ${_ferrun_completions}/ferrun.fish COMPONENT ferrun

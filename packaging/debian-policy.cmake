@@ -19,6 +19,15 @@ foreach(package IN LISTS packages)
   if(EXISTS ${share}/zsh/site-functions)  # there the administrator's are
     file(RENAME ${share}/zsh/site-functions ${share}/zsh/vendor-completions)
   endif()
+  if(EXISTS ${package}/usr/bin/worker)  # LibTorch is where this machine's administrator says
+    file(MAKE_DIRECTORY ${package}/usr/lib/ferrun)
+    file(RENAME ${package}/usr/bin/worker ${package}/usr/lib/ferrun/worker)
+    file(RPATH_REMOVE FILE ${package}/usr/lib/ferrun/worker)
+    string(REGEX MATCH "^[0-9]+[.][0-9]+" TORCH_MINOR ${CPACK_FERRUN_TORCH_VERSION})
+    set(TORCH_DIR ${CPACK_FERRUN_TORCH_DIR})
+    configure_file(${CMAKE_CURRENT_LIST_DIR}/worker/worker.sh.in ${package}/usr/bin/worker @ONLY
+      FILE_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
+  endif()
   if(EXISTS ${share}/ferrun/examples)
     file(RENAME ${share}/ferrun/examples ${share}/doc/${name}/examples)
     file(REMOVE_RECURSE ${share}/ferrun)

@@ -1,15 +1,17 @@
 """The bill of materials of a release, in CycloneDX's form, on standard output: sbom.py VERSION COMMIT
 
-It lists what is inside the launcher's binary: all of it comes from this distribution's packages, whose versions are asked
-for here.
+It lists what is inside the launcher's binary: the libraries come from this distribution's packages, whose versions are
+asked for here, and the C++ library is this distribution's in its own packages, Zig's in the wheels.
 """
 
 import datetime
 import json
 import os
+import re
 import subprocess
 import sys
 import uuid
+from pathlib import Path
 
 # The distribution's package (the first that is installed), the library, its licence.
 LIBRARIES = [
@@ -43,8 +45,21 @@ def component(package, version, name, licence):
     }
 
 
+def zig_libcxx():
+    pins = (Path(__file__).resolve().parents[1] / "scripts/requirements-packaging.txt").read_text()
+    version = re.search(r"^ziglang==(\S+)", pins, re.MULTILINE).group(1)
+    return {
+        "type": "library",
+        "name": "libc++ and libunwind of ziglang (wheels)",
+        "version": version,
+        "purl": f"pkg:pypi/ziglang@{version}",
+        "licenses": [{"expression": "Apache-2.0 WITH LLVM-exception"}],
+    }
+
+
 def main(version, commit):
     components = [component(*installed_version(packages), name, licence) for packages, name, licence in LIBRARIES]
+    components.append(zig_libcxx())
     made = datetime.datetime.fromtimestamp(int(os.environ["SOURCE_DATE_EPOCH"]), datetime.timezone.utc)
     bill = {
         "bomFormat": "CycloneDX",

@@ -47,8 +47,8 @@ class SweepPlan {
   // When time alone makes a difference; `workers`: some are left, which are signalled already.
   TimePoint next_look(bool workers, TimePoint now) const {
     // SIGKILL again, for one that was not permitted to be signalled while it had another user's id.
-    constexpr std::chrono::milliseconds kAgain{100};
-    if (workers || now >= all_at_) return now + kAgain;
+    constexpr std::chrono::milliseconds kSignalAgain{100};
+    if (workers || now >= all_at_) return now + kSignalAgain;
     return now < others_at_ ? others_at_ : all_at_;
   }
 

@@ -20,12 +20,18 @@ build_packages() {
   printf '%s\n' libgtest-dev libgmock-dev iproute2 nftables  # the last two make the hosts of tests/net
 }
 
+# What the launcher is compiled from, by packaging/wheel for any processor: with boost_packages. CMake looks for spdlog's
+# and fmt's shared libraries too, which are not linked.
+launcher_library_packages() {
+  printf '%s\n' libcli11-dev nlohmann-json3-dev libspdlog-dev libspdlog1.10 libfmt-dev libfmt9 libsodium-dev
+}
+
 dev_tool_packages() {
-  printf '%s\n' clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14 zsh fish man-db groff-base patchelf
+  printf '%s\n' clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14 zsh fish man-db groff-base mandoc patchelf
 }
 
 # What the packages are made and tried with, by packaging/ and tests/install.
-packaging_packages() { printf '%s\n' dpkg-dev lintian mmdebstrap unzip; }
+packaging_packages() { printf '%s\n' dpkg-dev lintian mmdebstrap unzip qemu-user-static; }
 
 engine_packages() { printf '%s\n' slurmctld slurmd slurm-client munge openssh-server openssh-client; }
 

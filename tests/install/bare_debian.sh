@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# tests/install/bare_debian.sh DEBS WHEEL [SUITE]: walks the ways of installing ferrun in a bare Debian (12 by default)
-# that has nothing but its essential packages and Python: the Debian packages (install, upgrade, remove) and the wheel (into
-# a virtual environment, and without one), each run and taken away again, with nothing left.
+# tests/install/bare_debian.sh DEBS|none WHEEL [SUITE]: walks the ways of installing ferrun in a bare Debian (bookworm, which is
+# 12, by default) that has nothing but its essential packages and Python: the Debian packages (install, upgrade, remove) and
+# the wheel in a virtual environment, each run and taken away again, with nothing left.
 #
-# DEBS is a folder with the packages, WHEEL the wheel's file. Needs root, mmdebstrap and, for the root file system's first
+# DEBS is a folder with the packages for that Debian, WHEEL the wheel's file. Needs root, mmdebstrap and, for the root file system's first
 # making, the network; it is kept in the cache.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/../../scripts/lib/common.sh"
 
-debs=$(realpath "$1")
+debs=$1
 wheel=$(realpath "$2")
 suite=${3:-bookworm}
 ((EUID == 0)) || { echo "skipped: needs root for a root file system of its own"; exit 77; }
@@ -19,7 +19,7 @@ base=$(ferrun_cache)/bare-$suite.tar
 if [[ ! -s $base ]]; then
   mkdir -p "$(ferrun_cache)"
   say "making $base"
-  mmdebstrap --quiet --variant=minbase --include=python3,python3-venv "$suite" "$base.partial"
+  mmdebstrap --quiet --format=tar --variant=minbase --include=python3,python3-venv "$suite" "$base.partial"
   mv "$base.partial" "$base"
 fi
 
@@ -27,7 +27,8 @@ root=$(mktemp -d)
 trap 'rm -rf --one-file-system "$root"' EXIT
 tar -C "$root" -xf "$base" --exclude='./dev/*'
 mkdir -p "$root/packages"
-cp "$debs"/*.deb "$wheel" "$root/packages/"
+if [[ $debs != none ]]; then cp "$debs"/*.deb "$root/packages/"; fi
+cp "$wheel" "$root/packages/"
 cp "$here/in_bare_system.sh" "$root/packages/"
 # A process namespace of its own: what a failed test leaves running ends with it.
 unshare --mount --pid --fork --kill-child -- bash -ec "

@@ -35,20 +35,34 @@ before=$(files)
 prefix=/usr
 
 # The packages: install, upgrade, remove.
-dpkg -i /packages/ferrun_*.deb /packages/libferrun-dev_*.deb >/dev/null
-runs ferrun
-same 'the manual pages are there' 'ferrun-rendezvous.7.gz ferrun.1.gz' \
-  "$(find /usr/share/man -name 'ferrun*' -printf '%f\n' | sort | paste -sd ' ')"
-mkdir next
-dpkg-deb -R /packages/ferrun_*.deb next
-sed -i 's/^Version: .*/&.next/' next/DEBIAN/control
-dpkg-deb --root-owner-group -b next next.deb >/dev/null
-dpkg -i next.deb >/dev/null
-same 'the upgrade is the installed version' yes "$(dpkg-query -W -f '${Version}' ferrun | grep -q 'next$' && echo yes)"
-runs ferrun
-rm -r next next.deb
-dpkg --purge libferrun-dev ferrun >/dev/null
-nothing_left 'Debian packages'
+walk_packages() {
+  dpkg -i /packages/ferrun_*.deb /packages/libferrun-dev_*.deb >/dev/null
+  runs ferrun
+  same 'the manual pages are there' 'ferrun-rendezvous.7.gz ferrun.1.gz' \
+    "$(find /usr/share/man -name 'ferrun*' -printf '%f\n' | sort | paste -sd ' ')"
+  mkdir next
+  dpkg-deb -R /packages/ferrun_*.deb next
+  sed -i 's/^Version: .*/&.next/' next/DEBIAN/control
+  dpkg-deb --root-owner-group -b next next.deb >/dev/null
+  dpkg -i next.deb >/dev/null
+  same 'the upgrade is the installed version' yes "$(dpkg-query -W -f '${Version}' ferrun | grep -q 'next$' && echo yes)"
+  runs ferrun
+  rm -r next next.deb
+  dpkg --purge libferrun-dev ferrun >/dev/null
+  nothing_left 'Debian packages'
+}
+# The trainer's, without the libraries and the LibTorch that it needs: it says so, and goes without a trace.
+walk_worker_package() {
+  local said status=0
+  dpkg -i --force-depends /packages/ferrun-worker_*.deb >/dev/null 2>&1
+  said=$(FERRUN_TORCH_DIR=/srv/libtorch worker --version 2>&1) || status=$?
+  same 'the trainer asks for LibTorch' \
+    '1: worker: no LibTorch in /srv/libtorch: name the folder that holds its lib/ by FERRUN_TORCH_DIR or in /etc/ferrun/torch' "$status: $said"
+  dpkg --purge --force-depends ferrun-worker >/dev/null 2>&1
+  nothing_left "the trainer's package"
+}
+if compgen -G '/packages/ferrun_*.deb' >/dev/null; then walk_packages; fi
+if compgen -G '/packages/ferrun-worker_*.deb' >/dev/null; then walk_worker_package; fi
 
 # The wheel, in a virtual environment.
 python3 -m venv environment
@@ -70,7 +84,7 @@ environment/bin/python launch.py)"
 rm launch.py
 same 'completions and manual pages of the wheel' \
   'share/bash-completion/completions/ferrun share/fish/vendor_completions.d/ferrun.fish share/man/man1/ferrun.1 share/man/man7/ferrun-rendezvous.7 share/zsh/site-functions/_ferrun' \
-  "$(cd environment && find share -type f | sort | paste -sd ' ')"
+  "$(cd environment && find share -type f -not -path '*/python-wheels/*' | sort | paste -sd ' ')"
 "${pip[@]}" uninstall -q -y ferrun 2>/dev/null
 same 'the wheel: nothing is left' '' "$(diff <(printf '%s\n' "$with_environment") \
   <(find environment -not -path '*__pycache__*' | sort) | grep '^[<>].*\(ferrun\|bin\)' || true)"

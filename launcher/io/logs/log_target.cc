@@ -126,7 +126,7 @@ bool LogTarget::exchange_file() {
     ::rename(numbered(number - 1).c_str(), numbered(number).c_str());
   const int fresh = ::open(name_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0666);
   if (fresh < 0 || ::dup3(fresh, fd_, O_CLOEXEC) < 0) {
-    reports_.push_back(name_ + ": " + ::strerrordesc_np(errno) + "; it grows beyond --log-max-size");
+    reports_.push_back(name_ + ": " + error_description()(errno) + "; it grows beyond --log-max-size");
     if (fresh >= 0) ::close(fresh);
     return false;
   }

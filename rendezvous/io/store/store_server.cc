@@ -87,8 +87,8 @@ struct StoreServer::Impl final : StoreConnection::Owner {
     if (!deadline || (awaited && *awaited <= *deadline)) return;
     awaited = deadline;
     silence->expires_at(std::chrono::steady_clock::time_point(deadline->time_since_epoch()));
-    silence->async_wait([this, alive = std::weak_ptr<bool>(alive)](const boost::system::error_code& error) {
-      if (error || alive.expired()) return;
+    silence->async_wait([this, server = std::weak_ptr<bool>(alive)](const boost::system::error_code& error) {
+      if (error || server.expired()) return;
       awaited.reset();
       end_silence();
       await_silence();
