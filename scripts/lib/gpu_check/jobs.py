@@ -7,7 +7,7 @@ import signal
 import statistics
 import time
 
-from gpu_check.machine import Unavailable, Wrong, kill, last_line, nvidia_smi, rank_below
+from gpu_check.machine import Unavailable, Wrong, kill, last_line, nvidia_smi, only_rank_below, rank_below
 
 
 def python_ddp(machine):
@@ -139,7 +139,7 @@ def restart_time(machine, name, launcher):
     try:
         saved = wait_for("checkpoint", machine, job, log, lambda: written(checkpoint))
         wait_for("second checkpoint", machine, job, log, lambda: written(checkpoint) > saved)
-        victim = wait_for("rank", machine, job, log, lambda: rank_below(job.pid, 0))
+        victim = wait_for("rank", machine, job, log, lambda: only_rank_below(job.pid, machine.worker))
         os.kill(victim, signal.SIGKILL)
         begun = time.time_ns()
         return wait_for("successor", machine, job, log, lambda: max(0, written(checkpoint) - begun)) / 1e9
