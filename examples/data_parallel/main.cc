@@ -73,7 +73,7 @@ std::vector<BatchTensors> load_batches(const Options& options, size_t& classes) 
   for (int64_t i = 0; i < options.steps; ++i) {
     auto batch = loader.next();
     if (!batch || !*batch) throw std::runtime_error("the faces could not be drawn");
-    batches.push_back(ferrun::train::to_tensors(std::move(**batch), true, at::kCPU));
+    batches.push_back(ferrun::train::to_tensors(std::move(**batch), true));
   }
   return batches;
 }
@@ -85,7 +85,7 @@ c10::Device device_of(const std::string& name) {
   const c10::Device device(name);
   const auto choice = on_cpu ? ferrun::train::DeviceChoice::kCpu : ferrun::train::DeviceChoice::kCuda;
   const int index = device.has_index() ? device.index() : 0;
-  if (const auto usable = ferrun::train::choose_device(choice, index, index + 1); !usable) {
+  if (const auto usable = ferrun::train::choose_device(choice, ferrun::GpuArithmetic{}, index, index + 1); !usable) {
     throw std::runtime_error(usable.error().message);
   }
   return device;

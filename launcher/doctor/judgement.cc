@@ -26,6 +26,39 @@ std::string range_text(const PortRange& range) {
   return std::to_string(range.first) + "-" + std::to_string(range.last);
 }
 
+// What the driver says of the devices.
+void add_devices(const GpuFacts& facts, const std::string& driver, std::vector<Finding>& findings) {
+  for (const GpuHealth& gpu : facts.visible) {
+    const bool broken = gpu.lost || gpu.reset_required || gpu.row_remap_failed;
+    for (const std::string& line : gpu_lines(std::nullopt, gpu, {})) {
+      findings.push_back({broken ? kFail : kWarn, "gpus", line});
+    }
+  }
+  const size_t count = facts.visible.size();
+  const std::string seen = std::to_string(count) + (count == 1 ? " device" : " devices") + ", " + driver;
+  if (findings.empty()) findings.push_back({kOk, "gpus", seen});
+  if (count < 2) return;
+  if (!facts.strangers.empty()) {
+    findings.push_back({kWarn, "peers",
+                        std::to_string(facts.strangers.size()) + " of " + std::to_string(facts.pairs) +
+                            " pairs of devices cannot read each other's memory, as " + facts.strangers.front() +
+                            ": NCCL copies through the host (ACS, IOMMU or the topology: nvidia-smi topo -p2p r)"});
+  } else if (facts.pairs > 0) {
+    findings.push_back({kOk, "peers", "all devices can read each other's memory"});
+  }
+  const auto [least, most] = std::ranges::minmax_element(facts.links);
+  if (facts.links.empty() || *most == 0) {
+    findings.push_back({kOk, "nvlink", "none: the devices are connected by PCI Express"});
+  } else if (*least == *most) {
+    findings.push_back({kOk, "nvlink", std::to_string(*most) + " active links of each device"});
+  } else {
+    const auto weak = static_cast<size_t>(least - facts.links.begin());
+    findings.push_back({kWarn, "nvlink",
+                        facts.visible[weak].pci_address + " has " + std::to_string(*least) +
+                            " active links, another device " + std::to_string(*most) + ": nvidia-smi nvlink --status"});
+  }
+}
+
 }  // namespace
 
 Finding judge_name(const NameFacts& facts) {
@@ -120,36 +153,18 @@ std::vector<Finding> judge_gpus(const GpuFacts& facts) {
   if (facts.visible.empty()) {
     return {{kWarn, "gpus", "CUDA_VISIBLE_DEVICES hides all of the " + std::to_string(facts.offered) + " devices"}};
   }
-  if (!facts.answered) return {{kWarn, "gpus", driver + ": " + facts.problem}};
   std::vector<Finding> findings;
-  for (const GpuHealth& gpu : facts.visible) {
-    const bool broken = gpu.lost || gpu.reset_required || gpu.row_remap_failed;
-    for (const std::string& line : gpu_lines(std::nullopt, gpu, {})) {
-      findings.push_back({broken ? kFail : kWarn, "gpus", line});
-    }
-  }
-  const size_t count = facts.visible.size();
-  const std::string seen = std::to_string(count) + (count == 1 ? " device" : " devices") + ", " + driver;
-  if (findings.empty()) findings.push_back({kOk, "gpus", seen});
-  if (count < 2) return findings;
-  if (!facts.strangers.empty()) {
-    findings.push_back({kWarn, "peers",
-                        std::to_string(facts.strangers.size()) + " of " + std::to_string(facts.pairs) +
-                            " pairs of devices cannot read each other's memory, as " + facts.strangers.front() +
-                            ": NCCL copies through the host (ACS, IOMMU or the topology: nvidia-smi topo -p2p r)"});
-  } else if (facts.pairs > 0) {
-    findings.push_back({kOk, "peers", "all devices can read each other's memory"});
-  }
-  const auto [least, most] = std::ranges::minmax_element(facts.links);
-  if (facts.links.empty() || *most == 0) {
-    findings.push_back({kOk, "nvlink", "none: the devices are connected by PCI Express"});
-  } else if (*least == *most) {
-    findings.push_back({kOk, "nvlink", std::to_string(*most) + " active links of each device"});
+  if (facts.answered) {
+    add_devices(facts, driver, findings);
   } else {
-    const auto weak = static_cast<size_t>(least - facts.links.begin());
-    findings.push_back({kWarn, "nvlink",
-                        facts.visible[weak].pci_address + " has " + std::to_string(*least) +
-                            " active links, another device " + std::to_string(*most) + ": nvidia-smi nvlink --status"});
+    findings.push_back({kWarn, "gpus", driver + ": " + facts.problem});
+  }
+  if (facts.worker && facts.plug_in.empty()) {
+    findings.push_back({kWarn, "plug-in",
+                        "worker has none for CUDA and computes on the CPU: worker --version says why, scripts/setup "
+                        "--with-cuda brings what it is built with"});
+  } else if (facts.worker) {
+    findings.push_back({kOk, "plug-in", "worker computes on GPUs by " + facts.plug_in});
   }
   return findings;
 }

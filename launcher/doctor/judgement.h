@@ -77,8 +77,8 @@ Finding judge_files(const FileLimitFacts& facts);
 // Of /dev/shm; none where there is none.
 Finding judge_shared_memory(const std::optional<uint64_t>& bytes);
 
-// NVIDIA's GPUs that workers would see. Findings: none where there is no driver; else the driver and the devices, and
-// with several devices how they reach each other.
+// NVIDIA's GPUs that workers would see. Findings: none where there is no driver; else the driver and the devices, with
+// several devices how they reach each other, and where `worker` is installed whether it can use them.
 struct GpuFacts {
   bool driver = false;
   std::string version;    // of the driver; empty: not told
@@ -89,6 +89,8 @@ struct GpuFacts {
   std::vector<int> links;              // active NVLinks of each visible device
   int pairs = 0;                       // of visible devices of which it is known whether they reach each other
   std::vector<std::string> strangers;  // those that do not: "0000:1b:00.0 and 0000:43:00.0"
+  bool worker = false;                 // the trainer is there, beside ferrun
+  std::string plug_in;                 // the file that it computes on GPUs by; empty: there is none
 };
 std::vector<Finding> judge_gpus(const GpuFacts& facts);
 

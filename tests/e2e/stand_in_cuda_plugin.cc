@@ -12,9 +12,21 @@ int device_count() {
 }
 std::string why_no_device() { return "the driver is too old"; }
 
-constexpr ferrun::CudaPlugin kStandIn{
-    ferrun::kCudaPluginVersion, device_count, why_no_device, [](int) {}, nullptr, [] {}};
+ferrun::CudaPlugin make_stand_in() {
+  ferrun::CudaPlugin plugin{};
+  plugin.interface_version = ferrun::kCudaPluginVersion;
+  plugin.device_count = device_count;
+  plugin.why_no_device = why_no_device;
+  plugin.use_device = [](int, const ferrun::GpuArithmetic&) {};
+  plugin.describe = [](int) { return std::string("stand-in"); };
+  plugin.has_bfloat16 = [](int) { return false; };
+  plugin.synchronize = [] {};
+  return plugin;
+}
 
 }  // namespace
 
-extern "C" __attribute__((visibility("default"))) const ferrun::CudaPlugin* ferrun_cuda_plugin() { return &kStandIn; }
+extern "C" __attribute__((visibility("default"))) const ferrun::CudaPlugin* ferrun_cuda_plugin() {
+  static const ferrun::CudaPlugin plugin = make_stand_in();
+  return &plugin;
+}

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 
 #include "worker/data/image.h"
 
@@ -35,6 +36,8 @@ struct FusedTransform {
   // (channels first) or crop × crop × 3 (channels last).
   void apply(const Image& image, ImageSize resized, const Augmentation& augmentation, bool channels_last,
              float* out) const;
+  // The same without ToTensor and Normalize: crop × crop × 3 bytes, from which both follow.
+  void apply_bytes(const Image& image, ImageSize resized, const Augmentation& augmentation, uint8_t* out) const;
 };
 
 // ToTensor and Normalize alone, of a square picture.

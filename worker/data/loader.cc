@@ -50,7 +50,9 @@ class SignalsBlocked {
 };
 
 // Closes the gaps that left-out samples leave in a batch; `failures` is sorted by sample.
-void leave_out(const std::vector<std::pair<int64_t, Error>>& failures, size_t sample_floats, Batch& batch) {
+void leave_out(const std::vector<std::pair<int64_t, Error>>& failures, size_t sample_values, size_t value_bytes,
+               Batch& batch) {
+  const size_t sample_bytes = sample_values * value_bytes;
   size_t to = 0;
   auto failure = failures.begin();
   for (size_t from = 0; from < batch.indices.size(); ++from) {
@@ -59,13 +61,13 @@ void leave_out(const std::vector<std::pair<int64_t, Error>>& failures, size_t sa
       continue;
     }
     if (to != from) {
-      std::copy_n(batch.pixels.data() + from * sample_floats, sample_floats, batch.pixels.data() + to * sample_floats);
+      std::copy_n(batch.pixels.bytes() + from * sample_bytes, sample_bytes, batch.pixels.bytes() + to * sample_bytes);
       batch.labels[to] = batch.labels[from];
       batch.indices[to] = batch.indices[from];
     }
     ++to;
   }
-  batch.pixels.truncate(to * sample_floats);
+  batch.pixels.truncate(to * sample_values);
   batch.labels.resize(to);
   batch.indices.resize(to);
 }
@@ -77,13 +79,14 @@ struct Loader::Impl {
       : dataset(std::move(pictures)),
         transform(std::move(how)),
         options(std::move(what)),
-        pool(std::make_shared<PixelPool>()) {}
+        pool(std::make_shared<PixelPool>(options.memory)) {}
 
   const std::shared_ptr<const Dataset> dataset;
   const Transform transform;
   const LoaderOptions options;
   const std::shared_ptr<PixelPool> pool;
-  const size_t sample_floats = 3 * static_cast<size_t>(transform.size()) * static_cast<size_t>(transform.size());
+  const size_t sample_values = 3 * static_cast<size_t>(transform.size()) * static_cast<size_t>(transform.size());
+  const size_t value_bytes = options.bytes ? 1 : sizeof(float);
 
   std::mutex mutex;
   std::condition_variable work_ready;   // for the threads: a sample can be claimed, or stopping
@@ -112,7 +115,7 @@ struct Loader::Impl {
     for (const int64_t index : slot->batch.indices) slot->batch.labels.push_back(dataset->label(index));
     slot->batch.height = slot->batch.width = transform.size();
     try {
-      slot->batch.pixels = pool->take(slot->batch.indices.size() * sample_floats);
+      slot->batch.pixels = pool->take(slot->batch.indices.size() * sample_values, value_bytes);
     } catch (const std::bad_alloc&) {
       slot->claimed = slot->finished = slot->size();
       slot->failures.emplace_back(
@@ -130,9 +133,11 @@ struct Loader::Impl {
     try {
       if (Status loaded = dataset->load_into(index, image, lease); !loaded) return loaded.error();
       const uint64_t seed = sample_seed(options.seed, of_epoch, index);
-      float* const place = slot.batch.pixels.data() + static_cast<size_t>(sample) * sample_floats;
-      if (Status done = transform.apply(image, seed, options.channels_last, place); !done)
-        return Error{done.error().kind, dataset->name(index) + ": " + done.error().message};
+      const size_t place = static_cast<size_t>(sample) * sample_values;
+      PixelBuffer& pixels = slot.batch.pixels;
+      const Status done = options.bytes ? transform.apply_bytes(image, seed, pixels.bytes() + place)
+                                        : transform.apply(image, seed, options.channels_last, pixels.data() + place);
+      if (!done) return Error{done.error().kind, dataset->name(index) + ": " + done.error().message};
       if (image.pixels.capacity() > kKeptPixels) image = Image{};
     } catch (const std::bad_alloc&) {
       return Error{ErrorKind::kPlatform, dataset->name(index) + ": out of memory while loading it"};
@@ -220,7 +225,7 @@ struct Loader::Impl {
     }
     if (!first_skipped) first_skipped = slot.failures.front().second;
     for (const auto& [sample, error] : slot.failures) skipped.insert(slot.batch.indices[static_cast<size_t>(sample)]);
-    leave_out(slot.failures, sample_floats, slot.batch);
+    leave_out(slot.failures, sample_values, value_bytes, slot.batch);
     return ok_status();
   }
 };
@@ -259,6 +264,13 @@ Result<std::optional<Batch>> Loader::next() {
     return settled.error();
   }
   return std::optional<Batch>(std::move(slot->batch));
+}
+
+bool Loader::ready() {
+  Impl& self = *impl_;
+  if (self.failed || self.delivered == self.batches) return true;
+  const std::lock_guard lock(self.mutex);
+  return !self.window.empty() && self.window.front()->done();
 }
 
 int64_t Loader::batches_per_epoch() const { return impl_->batches; }

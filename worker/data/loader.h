@@ -1,4 +1,4 @@
-// Background loading of batches with bounded memory. Free of LibTorch: a batch is plain floats.
+// Background loading of batches with bounded memory. Free of LibTorch: a batch is plain floats, or bytes.
 //
 // Sample i of a batch is a function of (dataset, indices, seed, epoch) alone: every sample draws its augmentation from
 // its own generator seeded by (seed, epoch, dataset index), so thread count and timing change nothing.
@@ -22,7 +22,8 @@ namespace ferrun::data {
 
 struct Batch {
   // N × 3 × height × width normalised values: channels-first, or N × height × width × 3 when the loader was made with
-  // `channels_last` (the memory order of a channels_last tensor). The memory goes back to the loader with the batch.
+  // `channels_last` (the memory order of a channels_last tensor). With `bytes` N × height × width × 3 bytes, which
+  // ToTensor and Normalize have not seen. The memory goes back to the loader with the batch.
   PixelBuffer pixels;
   std::vector<int64_t> labels;   // N
   std::vector<int64_t> indices;  // N, dataset indices, in order
@@ -39,6 +40,8 @@ struct LoaderOptions {
   int prefetch = 2;         // finished batches kept ready at most, besides the one in work
   bool drop_last = false;
   bool channels_last = false;
+  bool bytes = false;                             // see Batch::pixels
+  std::shared_ptr<PixelMemory> memory = nullptr;  // of the batches; null: the heap's
   BadImages bad_images = BadImages::kFail;
   uint64_t seed = 42;
   // What the pictures in the threads' hands may take together, at their decoders' peak. One that needs more is decoded
@@ -63,6 +66,9 @@ class Loader {
   // empty (N = 0). Failures that are not the picture's own (no memory, too many open files, a disk error) are errors in
   // both modes.
   Result<std::optional<Batch>> next();
+
+  // Whether next() would not wait.
+  bool ready();
 
   int64_t batches_per_epoch() const;  // of the epoch that was started
   // Different broken pictures left out of the batches handed out since construction; one that comes again in another

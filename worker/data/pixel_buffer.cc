@@ -1,11 +1,12 @@
 #include "worker/data/pixel_buffer.h"
 
+#include <new>
 #include <tuple>
 
 namespace ferrun::data {
 
 PixelBuffer::~PixelBuffer() {
-  if (home_) home_->give_back(std::move(memory_), capacity_);
+  if (home_) home_->give_back(memory_, capacity_);
 }
 
 void PixelBuffer::swap(PixelBuffer& other) noexcept {
@@ -15,29 +16,41 @@ void PixelBuffer::swap(PixelBuffer& other) noexcept {
   std::swap(home_, other.home_);
 }
 
-PixelBuffer PixelPool::take(size_t size) {
+PixelPool::~PixelPool() {
+  for (const auto& [memory, capacity] : spare_) release(memory);
+}
+
+PixelBuffer PixelPool::take(size_t size, size_t value_bytes) {
   PixelBuffer buffer;
   buffer.home_ = shared_from_this();
   buffer.size_ = size;
   {
     const std::lock_guard lock(mutex_);
     if (!spare_.empty()) {
-      std::tie(buffer.memory_, buffer.capacity_) = std::move(spare_.back());
+      std::tie(buffer.memory_, buffer.capacity_) = spare_.back();
       spare_.pop_back();
     }
   }
-  if (buffer.capacity_ < size) {
-    buffer.memory_.reset();  // first, so that both are never there at once
-    buffer.memory_.reset(new float[size]);
-    buffer.capacity_ = size;
+  if (buffer.capacity_ < size * value_bytes) {
+    release(std::exchange(buffer.memory_, nullptr));  // first, so that both are never there at once
+    buffer.capacity_ = 0;
+    buffer.memory_ = allocate(size * value_bytes);
+    buffer.capacity_ = size * value_bytes;
   }
   return buffer;
 }
 
-void PixelPool::give_back(std::unique_ptr<float[]> memory, size_t capacity) {
+void* PixelPool::allocate(size_t bytes) { return memory_ ? memory_->allocate(bytes) : ::operator new(bytes); }
+
+void PixelPool::release(void* memory) noexcept {
+  if (memory == nullptr) return;
+  memory_ ? memory_->release(memory) : ::operator delete(memory);
+}
+
+void PixelPool::give_back(void* memory, size_t capacity) {
   if (memory == nullptr) return;
   const std::lock_guard lock(mutex_);
-  spare_.emplace_back(std::move(memory), capacity);
+  spare_.emplace_back(memory, capacity);
 }
 
 }  // namespace ferrun::data

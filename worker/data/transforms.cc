@@ -295,35 +295,49 @@ Transform Transform::train(int size) {
 Transform Transform::validation(int size) { return compose({Resize{size, size}, ToTensor{}, Normalize{}}).value(); }
 
 Status Transform::apply(const Image& image, uint64_t seed, bool channels_last, float* out) const {
-  return fused_ ? apply_fused(image, seed, channels_last, out) : apply_stepwise(image, seed, channels_last, out);
-}
-
-Status Transform::apply_fused(const Image& image, uint64_t seed, bool channels_last, float* out) const {
-  SplitMix64 random(seed);
-  Augmentation augmentation;
-  ImageSize whole, size = image.size();
-  for (const Step& step : steps_) {
-    const Result<Draw> drawn = draw(step, size, random);
-    if (!drawn) return drawn.error();
-    size = drawn->size;
-    if (std::holds_alternative<Resize>(step)) {
-      whole = size;
-    } else if (std::holds_alternative<CenterCrop>(step) || std::holds_alternative<RandomCrop>(step)) {
-      augmentation.left = drawn->window.left;
-      augmentation.top = drawn->window.top;
-    } else if (std::holds_alternative<RandomHorizontalFlip>(step)) {
-      augmentation.flip_horizontally = drawn->flip;
-    } else if (std::holds_alternative<RandomRotation>(step)) {
-      augmentation.degrees = drawn->affine.degrees;
-    } else if (std::holds_alternative<RandomVerticalFlip>(step)) {
-      augmentation.flip_vertically = drawn->flip;
-    }
-  }
-  FusedTransform{size_, statistics_}.apply(image, whole, augmentation, channels_last, out);
+  if (!fused_) return apply_stepwise(image, seed, channels_last, out);
+  const Result<FusedDraw> drawn = draw_fused(image.size(), seed);
+  if (!drawn) return drawn.error();
+  FusedTransform{size_, statistics_}.apply(image, drawn->whole, drawn->augmentation, channels_last, out);
   return ok_status();
 }
 
-Status Transform::apply_stepwise(const Image& image, uint64_t seed, bool channels_last, float* out) const {
+Status Transform::apply_bytes(const Image& image, uint64_t seed, uint8_t* out) const {
+  if (!fused_) {
+    return run_stepwise(image, seed, [out](const Image& work) { std::ranges::copy(work.pixels, out); });
+  }
+  const Result<FusedDraw> drawn = draw_fused(image.size(), seed);
+  if (!drawn) return drawn.error();
+  FusedTransform{size_, statistics_}.apply_bytes(image, drawn->whole, drawn->augmentation, out);
+  return ok_status();
+}
+
+Result<Transform::FusedDraw> Transform::draw_fused(ImageSize picture, uint64_t seed) const {
+  SplitMix64 random(seed);
+  FusedDraw fused;
+  fused.size = picture;
+  for (const Step& step : steps_) {
+    const Result<Draw> drawn = draw(step, fused.size, random);
+    if (!drawn) return drawn.error();
+    fused.size = drawn->size;
+    if (std::holds_alternative<Resize>(step)) {
+      fused.whole = fused.size;
+    } else if (std::holds_alternative<CenterCrop>(step) || std::holds_alternative<RandomCrop>(step)) {
+      fused.augmentation.left = drawn->window.left;
+      fused.augmentation.top = drawn->window.top;
+    } else if (std::holds_alternative<RandomHorizontalFlip>(step)) {
+      fused.augmentation.flip_horizontally = drawn->flip;
+    } else if (std::holds_alternative<RandomRotation>(step)) {
+      fused.augmentation.degrees = drawn->affine.degrees;
+    } else if (std::holds_alternative<RandomVerticalFlip>(step)) {
+      fused.augmentation.flip_vertically = drawn->flip;
+    }
+  }
+  return fused;
+}
+
+template <typename Finish>
+Status Transform::run_stepwise(const Image& image, uint64_t seed, Finish&& finish) const {
   SplitMix64 random(seed);
   Image& work = working_picture();
   work = image;
@@ -332,9 +346,13 @@ Status Transform::apply_stepwise(const Image& image, uint64_t seed, bool channel
     if (!drawn) return drawn.error();
     data::apply(step, *drawn, work);
   }
-  normalize(work, statistics_, channels_last, out);
+  finish(work);
   if (work.pixels.capacity() > kKeptWorkingBytes) work = Image{};
   return ok_status();
+}
+
+Status Transform::apply_stepwise(const Image& image, uint64_t seed, bool channels_last, float* out) const {
+  return run_stepwise(image, seed, [&](const Image& work) { normalize(work, statistics_, channels_last, out); });
 }
 
 uint64_t sample_seed(uint64_t seed, int64_t epoch, int64_t index) {

@@ -130,14 +130,26 @@ class Transform {
   // `out` receives 3 × size × size floats (channels first) or size × size × 3 (channels last). Fails (kUser) where a
   // step cannot be done to this picture; never where Resize comes first.
   Status apply(const Image& image, uint64_t sample_seed, bool channels_last, float* out) const;
-  // The same step by step, whatever is_fused() says; what the fused pass is tested against.
+  // The pixels before ToTensor and Normalize, size × size × 3 bytes: a quarter to move, where both are done later by
+  // who has statistics().
+  Status apply_bytes(const Image& image, uint64_t sample_seed, uint8_t* out) const;
+  const ChannelStatistics& statistics() const { return statistics_; }
+  // The same as apply() step by step, whatever is_fused() says; what the fused pass is tested against.
   Status apply_stepwise(const Image& image, uint64_t sample_seed, bool channels_last, float* out) const;
 
   bool operator==(const Transform& other) const { return steps_ == other.steps_; }
 
  private:
   Transform() = default;
-  Status apply_fused(const Image& image, uint64_t sample_seed, bool channels_last, float* out) const;
+  // What the fused pass does to this picture.
+  struct FusedDraw {
+    ImageSize whole, size;  // resized, and after the crop
+    Augmentation augmentation;
+  };
+  Result<FusedDraw> draw_fused(ImageSize picture, uint64_t sample_seed) const;
+  // Every step but the last two, in a picture that the thread keeps: `finish` takes it.
+  template <typename Finish>
+  Status run_stepwise(const Image& image, uint64_t sample_seed, Finish&& finish) const;
 
   std::vector<Step> steps_;
   int size_ = 0;

@@ -43,16 +43,15 @@ void GradScaler::unscale(const std::vector<at::Tensor>& parameters) {
   stage_ = Stage::kUnscaled;
 }
 
-bool GradScaler::step(Optimizer& optimizer, const std::vector<at::Tensor>& parameters) {
-  if (options_.enabled) {
-    TORCH_CHECK(stage_ != Stage::kStepped, "GradScaler::step was called twice without update");
-    if (stage_ == Stage::kReady) unscale(parameters);
-    stage_ = Stage::kStepped;
-    if (found_inf_.item<float>() != 0.0f) return false;
-  }
-  optimizer.step();
-  return true;
+void GradScaler::step(Optimizer& optimizer, const std::vector<at::Tensor>& parameters) {
+  if (!options_.enabled) return optimizer.step();
+  TORCH_CHECK(stage_ != Stage::kStepped, "GradScaler::step was called twice without update");
+  if (stage_ == Stage::kReady) unscale(parameters);
+  stage_ = Stage::kStepped;
+  optimizer.step({}, found_inf_);
 }
+
+bool GradScaler::skipped() const { return options_.enabled && found_inf_.item<float>() != 0.0f; }
 
 void GradScaler::update() {
   if (!options_.enabled) return;

@@ -30,9 +30,11 @@ class GradScaler {
   // Divides the gradients by the scale in place and notes whether any is not finite. After the DDP all-reduce every
   // rank sees the same gradients, so all ranks skip alike without a collective of their own.
   void unscale(const std::vector<at::Tensor>& parameters);
-  // Steps the optimizer unless a gradient was not finite. Returns whether it stepped. Calls unscale if it was not
-  // called.
-  bool step(Optimizer& optimizer, const std::vector<at::Tensor>& parameters);
+  // Steps the optimizer, which leaves weights and state alone when a gradient was not finite: the flag stays on the
+  // device, and no step waits for it. Calls unscale if it was not called.
+  void step(Optimizer& optimizer, const std::vector<at::Tensor>& parameters);
+  // Whether the last step was left out so. Waits for the device.
+  bool skipped() const;
   // Grows or backs off the scale. Once an iteration, last.
   void update();
 

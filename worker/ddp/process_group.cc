@@ -15,6 +15,7 @@
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #include <utility>
 
+#include "worker/ddp/failure_words.h"
 #include "worker/ddp/roll_call.h"
 
 namespace ferrun::ddp {
@@ -27,15 +28,6 @@ std::string first_line(const std::exception& failure) {
   const auto* const error = dynamic_cast<const c10::Error*>(&failure);
   const std::string whole = error != nullptr ? error->what_without_backtrace() : failure.what();
   return whole.substr(0, whole.find('\n'));
-}
-
-bool mentions(const std::string& text, std::initializer_list<const char*> phrases) {
-  for (const char* phrase : phrases) {
-    if (text.find(phrase) != std::string::npos) {
-      return true;
-    }
-  }
-  return false;
 }
 
 std::string seconds(milliseconds time) {
@@ -238,12 +230,12 @@ Failure ProcessGroup::explain(const std::exception& failure) {
 }
 
 Failure ProcessGroup::explain_failed_collective(const std::string& line) {
-  const bool timed_out = mentions(line, {"Timed out waiting", "wait timeout", "Socket Timeout", "timed out"});
-  const bool lost =
-      mentions(line, {"Connection closed by peer", "Connection reset by peer", "Broken pipe", "Connection refused"});
-  if (!timed_out && !lost && !mentions(line, {"gloo"})) {
+  const FailureWords words = meaning_of(line);
+  if (words == FailureWords::kNone) {
     return {FailureCause::kOther, line};
   }
+  const bool timed_out = words == FailureWords::kTimedOut;
+  const bool lost = words == FailureWords::kLostPeer;
   std::string problem;
   const std::vector<RankSign> signs = ask_ranks(lost ? kPatienceWithTheLost : kPatienceWithTheSilent, problem);
   if (const std::string mispaired = mispaired_collectives(collectives_of(signs)); !mispaired.empty()) {

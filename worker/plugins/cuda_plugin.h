@@ -5,9 +5,16 @@
 #include <c10/util/intrusive_ptr.h>
 
 #include <chrono>
+#include <cstddef>
+#include <memory>
 #include <string>
 
 #include "common/result.h"
+#include "worker/plugins/gpu_arithmetic.h"
+
+namespace at {
+class Tensor;
+}
 
 namespace c10d {
 class ProcessGroup;
@@ -16,6 +23,16 @@ class Store;
 
 namespace ferrun {
 
+// A copy to the GPU that is under way. Its end waits until the GPU has read what is copied.
+class DeviceCopy {
+ public:
+  virtual ~DeviceCopy() = default;
+  // Whether the GPU has read it. Does not wait.
+  virtual bool done() const = 0;
+  // The copy, behind which comes what is asked of this thread's stream from here on. Does not wait.
+  virtual at::Tensor tensor() = 0;
+};
+
 // A table of functions; the plug-in exports `ferrun_cuda_plugin` which returns it. Both sides are built together.
 struct CudaPlugin {
   int interface_version;
@@ -23,16 +40,27 @@ struct CudaPlugin {
   int (*device_count)();
   // Why that is 0, in CUDA's words: no driver, one that is too old, no device. Empty when it is not.
   std::string (*why_no_device)();
-  // Makes GPU `index` current for this process, with the settings that suit fixed picture sizes. Throws c10::Error.
-  void (*use_device)(int index);
+  // Makes GPU `index` current for this process, with the settings that suit fixed picture sizes. Before the process has
+  // threads. Throws c10::Error.
+  void (*use_device)(int index, const GpuArithmetic& arithmetic);
+  // Its name and NCCL's version, for a person.
+  std::string (*describe)(int index);
+  // Whether that GPU multiplies in bfloat16.
+  bool (*has_bfloat16)(int index);
   // Gives the group an NCCL backend for CUDA tensors and makes it the default one. Throws c10::Error.
   void (*attach_nccl)(c10d::ProcessGroup& group, const c10::intrusive_ptr<c10d::Store>& store, int device,
                       std::chrono::milliseconds timeout);
   // Waits until the GPU has done all that was asked of it.
   void (*synchronize)();
+  // Page-locked memory, which the GPU copies from while the host goes on; null when there is none left. Any thread.
+  void* (*allocate_pinned)(size_t bytes);
+  void (*release_pinned)(void* memory);
+  // Starts to copy a tensor of the host's to GPU `device` on a stream of its own, beside what is computed. The memory
+  // must stay as it is until the copy is done. Throws c10::Error.
+  std::unique_ptr<DeviceCopy> (*start_copy)(const at::Tensor& host, int device);
 };
 
-constexpr int kCudaPluginVersion = 2;
+constexpr int kCudaPluginVersion = 3;
 using CudaPluginEntry = const CudaPlugin* (*)();
 
 // Loads the plug-in from the worker's own folder or from ../lib/ferrun beside it, once. Failure: one line for a person.

@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "worker/data/fused_transform.h"
 #include "worker/data/loader.h"
 
 namespace ferrun::train {
@@ -12,7 +13,20 @@ struct BatchTensors {
   at::Tensor targets;  // N int64
 };
 
-// On the CPU the tensors own the batch's memory; for another device they are copied there.
-BatchTensors to_tensors(data::Batch batch, bool channels_last, c10::Device device);
+// Tensors that own the batch's memory, on the CPU; `pixels` is N × H × W × 3 when the loader gives `bytes`.
+BatchTensors to_tensors(data::Batch batch, bool channels_last, bool bytes = false);
+
+// ToTensor and Normalize for a batch of bytes, on the device where they are: the floats that the loader would have
+// given, bit for bit.
+class DeviceNormalize {
+ public:
+  DeviceNormalize(const data::ChannelStatistics& statistics, c10::Device device);
+  // `bytes`: N × H × W × 3. N × 3 × H × W floats.
+  at::Tensor operator()(const at::Tensor& bytes, bool channels_last) const;
+
+ private:
+  at::Tensor white_;  // 255
+  at::Tensor mean_, stddev_;
+};
 
 }  // namespace ferrun::train

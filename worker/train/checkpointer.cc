@@ -31,8 +31,13 @@ bool all_finite(const at::Tensor& tensor) {
 
 }  // namespace
 
-Checkpointer::Checkpointer(std::string directory, RunParts parts, RunIdentity identity, ddp::ProcessGroup& group)
-    : directory_(std::move(directory)), parts_(parts), identity_(std::move(identity)), group_(group) {}
+Checkpointer::Checkpointer(std::string directory, RunParts parts, RunIdentity identity, ddp::ProcessGroup& group,
+                           std::function<void()> wait)
+    : directory_(std::move(directory)),
+      parts_(parts),
+      identity_(std::move(identity)),
+      group_(group),
+      writer_(std::move(wait)) {}
 
 Result<Restored> Checkpointer::restore(const checkpoint::Value& checkpoint, const RestoreRules& rules) {
   return train::restore(checkpoint, parts_, identity_, rules, group_.rank());
@@ -48,8 +53,8 @@ Status Checkpointer::save_best() {
 
 Status Checkpointer::load_best() {
   group_.set_activity("loading " + std::string(kBestModel));
-  Status loaded = ok_status();
-  if (group_.rank() == 0) {
+  Status loaded = finish();
+  if (group_.rank() == 0 && loaded) {
     const std::string path = join_path(directory_, kBestModel);
     const Result<checkpoint::Value> best = checkpoint::read(path);
     const checkpoint::Value* const weights = best ? best->find("model_state_dict") : nullptr;
@@ -99,8 +104,8 @@ Status Checkpointer::save(const char* name, bool launch, const checkpoint::Write
   if (Status sound = check_weights(); !sound) return sound;
   const std::vector<at::Tensor> random_states = group_.all_gather(random_state());
   if (group_.rank() != 0) return ok_status();
-  return checkpoint::write_atomically(join_path(directory_, name),
-                                      checkpoint_value(parts_, identity_, random_states, launch), options);
+  return writer_.write(join_path(directory_, name), checkpoint_value(parts_, identity_, random_states, launch),
+                       options);
 }
 
 }  // namespace ferrun::train

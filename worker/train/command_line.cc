@@ -82,6 +82,15 @@ std::vector<double> shares_of(const std::string& text) {
   return shares;
 }
 
+int loader_threads_of(const std::string& word) {
+  if (word == "auto") return DataOptions::kAutoWorkers;
+  std::string number = word;
+  if (const std::string wrong = WholeNumber(0, 256)(number); !wrong.empty()) {
+    throw CLI::ValidationError("--num-workers", wrong);
+  }
+  return static_cast<int>(std::strtol(number.c_str(), nullptr, 10));
+}
+
 // How pictures are decoded, of every command that reads them.
 void add_decode_options(CLI::App& app, int64_t& max_pixels, std::optional<bool>& exif_orientation,
                         const std::string& fallback) {
@@ -104,8 +113,17 @@ void add_data_options(CLI::App& app, DataOptions& data, TransformsRequest& trans
   app.add_option("--faces", data.faces_per_class, "Drawn training faces per class; a fifth of it to validate")
       ->transform(WholeNumber(1, kMostPictures))
       ->default_str(std::to_string(kDefaultFaces));
-  app.add_option("--num-workers", data.num_workers, "Threads of a rank that read pictures; 0: read between steps")
-      ->transform(WholeNumber(0, 256));
+  app.add_option_function<std::string>(
+         "--num-workers", [&data](const std::string& word) { data.num_workers = loader_threads_of(word); },
+         "Threads of a rank that read pictures; 0: read between steps; auto: its cores that do not compute (default: 1, "
+         "on a GPU auto)")
+      ->type_name("N|auto");
+  app.add_option("--cache", data.cache_mib,
+                 "MiB of decoded pictures that a rank keeps, so that they are decoded once; 0: none (default: 0, on a "
+                 "GPU 1024)")
+      ->transform(WholeNumber(0, int64_t{1} << 30))
+      ->default_str("")
+      ->type_name("MIB");
   add_choice<data::BadImages>(app, "--bad-images", data.bad_images,
                               {{"fail", data::BadImages::kFail}, {"skip", data::BadImages::kSkip}},
                               "A picture that cannot be read ends the run, or is left out and counted (default: fail)");
@@ -152,7 +170,7 @@ void settle_data(const TransformsRequest& request, Result<Command>& command) {
   }
 }
 
-void add_amp(CLI::App& app, AmpChoice& amp) {
+void add_amp(CLI::App& app, AmpChoice& amp, const std::string& fallback) {
   const auto take = [&amp](const std::string& word) {
     const std::map<std::string, AmpChoice> choices{{"", AmpChoice::kDeviceDefault},
                                                    {"on", AmpChoice::kDeviceDefault},
@@ -164,7 +182,9 @@ void add_amp(CLI::App& app, AmpChoice& amp) {
     amp = found->second;
   };
   app.add_option_function<std::string>(
-         "--amp", take, "Mixed precision. Alone: bf16 on the CPU, fp16 with a gradient scaler on CUDA (default: off)")
+         "--amp", take,
+         "Mixed precision. Alone: bf16, or fp16 with a gradient scaler on a GPU without bf16 (default: " + fallback +
+             ")")
       ->expected(0, 1)
       ->option_text("[off|bf16|fp16]");
 }
@@ -183,7 +203,10 @@ template <typename Options>
 void add_compute_options(CLI::App& app, Options& options) {
   app.option_defaults()->group("Device and speed");
   add_device_options(app, options.device, options.threads);
-  add_amp(app, options.amp);
+  add_amp(app, options.amp, options.amp == AmpChoice::kUnasked ? "off, on a GPU with bf16 bf16" : "off");
+  app.add_flag("--tf32", options.gpu.tf32, "A GPU multiplies floats with 10 bits of each factor, several times faster");
+  app.add_flag("--deterministic", options.gpu.deterministic,
+               "A GPU gives the same numbers in each run, at the price of its fastest algorithms");
   add_switch(app, "channels-last", options.channels_last,
              "Keep tensors in channels-last order, the faster one (the default)",
              "Keep them in LibTorch's usual order");
@@ -254,6 +277,15 @@ void add_loss_options(CLI::App& app, TrainOptions& options) {
   app.add_flag_callback(
       "--no-strict", [&options] { options.strict = false; },
       "Weights that are missing in it stay as they were drawn, unexpected ones are left out; both are listed");
+}
+
+void add_step_options(CLI::App& app, TrainOptions& options) {
+  app.option_defaults()->group("Device and speed");
+  app.add_option("--read-every", options.read_every,
+                 "Steps whose loss is read at once; above 1 no step waits for its own (default: 1, on a GPU 20)")
+      ->transform(WholeNumber(1, kMostPictures))
+      ->default_str("")
+      ->type_name("N");
 }
 
 void add_output_options(CLI::App& app, TrainOptions& options) {
@@ -327,6 +359,7 @@ Result<Command> parse_train(const Arguments& arguments) {
   add_recipe_options(app, options);
   add_loss_options(app, options);
   add_compute_options(app, options);
+  add_step_options(app, options);
   add_output_options(app, options);
   Result<Command> command = parse(app, arguments, options);
   if (TrainOptions* const parsed = command ? std::get_if<TrainOptions>(&*command) : nullptr) {

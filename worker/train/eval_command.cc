@@ -1,14 +1,17 @@
 #include <cstdio>
 #include <filesystem>
+#include <utility>
 
 #include "worker/data/image_folder.h"
 #include "worker/report/class_metrics.h"
+#include "worker/train/batch_feed.h"
 #include "worker/train/channels_last.h"
 #include "worker/train/commands.h"
 #include "worker/train/evaluation.h"
 #include "worker/train/job.h"
 #include "worker/train/loaded_model.h"
 #include "worker/train/mixed_precision.h"
+#include "worker/train/part_options.h"
 #include "worker/train/skipped_pictures.h"
 #include "worker/train/source_data.h"
 
@@ -99,7 +102,8 @@ Status open_all(const EvalOptions& options, int world_size, Pictures& pictures, 
 }  // namespace
 
 Ending run_eval(const EvalOptions& options, CommandContext& context) {
-  std::variant<Job, Ending> opened = open_job(context, options.device, options.threads, options.collective_timeout);
+  std::variant<Job, Ending> opened =
+      open_job(context, options.device, options.gpu, options.threads, options.collective_timeout);
   if (Ending* const failure = std::get_if<Ending>(&opened)) {
     return *failure;
   }
@@ -116,9 +120,10 @@ Ending run_eval(const EvalOptions& options, CommandContext& context) {
   }
   ShardedLoaderOptions loader_options;
   loader_options.batch_size = options.batch_size;
-  loader_options.loader.threads = options.data.num_workers;
+  loader_options.loader.threads = loader_threads(options.data.num_workers, job);
   loader_options.loader.channels_last = options.channels_last;
   loader_options.loader.bad_images = options.data.bad_images;
+  loader_options.loader = BatchFeed::for_device(std::move(loader_options.loader), job.device);
   ShardedLoader loader(pictures.dataset, *transform, loader_options, {world_size, job.group->rank()});
   loaded.model->to(job.device.device);
   if (options.channels_last) {

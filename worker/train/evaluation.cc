@@ -5,6 +5,9 @@
 #include <ATen/ops/argmax.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/cross_entropy_loss.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 
 #include <future>
@@ -12,7 +15,7 @@
 #include <utility>
 
 #include "worker/ddp/autocast.h"
-#include "worker/train/batch_tensors.h"
+#include "worker/train/batch_feed.h"
 #include "worker/train/stop_request.h"
 
 namespace ferrun::train {
@@ -45,28 +48,27 @@ class StopQuestion {
 };
 
 // All ranks' numbers in one message: the sums, then the confusions, which doubles hold exactly up to 2^53.
-void sum_over_ranks(Evaluation& own, ddp::ProcessGroup& group) {
-  const auto cells = static_cast<int64_t>(own.confusion.size());
-  at::Tensor numbers = at::zeros({3 + cells}, at::kDouble);
-  double* const values = numbers.mutable_data_ptr<double>();
-  values[0] = own.sums.loss;
-  values[1] = own.sums.correct;
-  values[2] = own.sums.count;
-  for (int64_t i = 0; i < cells; ++i) values[3 + i] = static_cast<double>(own.confusion[static_cast<size_t>(i)]);
+Evaluation sum_over_ranks(const at::Tensor& own, ddp::ProcessGroup& group) {
+  at::Tensor numbers = own.to(at::kCPU);
   group.all_reduce_sum(numbers);
-  own.sums = {values[0], values[1], values[2]};
-  for (int64_t i = 0; i < cells; ++i) own.confusion[static_cast<size_t>(i)] = static_cast<int64_t>(values[3 + i]);
+  const double* const values = numbers.const_data_ptr<double>();
+  Evaluation all;
+  all.sums = {values[0], values[1], values[2]};
+  for (int64_t i = 3; i < numbers.numel(); ++i) all.confusion.push_back(static_cast<int64_t>(values[i]));
+  return all;
 }
 
 }  // namespace
 
-SampleSums batch_sums(const at::Tensor& logits, const at::Tensor& targets) {
+at::Tensor batch_numbers(const at::Tensor& logits, const at::Tensor& targets) {
   const at::NoGradGuard no_grad;
+  const auto doubles = logits.options().dtype(at::kDouble);
   const int64_t count = targets.numel();
-  if (count == 0) return {};
+  if (count == 0) return at::zeros({3}, doubles);
   const at::Tensor seen = logits.detach().to(at::kFloat);
-  return {at::cross_entropy_loss(seen, targets, {}, at::Reduction::None).sum(at::kDouble).item<double>(),
-          static_cast<double>(seen.argmax(1).eq(targets).sum().item<int64_t>()), static_cast<double>(count)};
+  return at::stack({at::cross_entropy_loss(seen, targets, {}, at::Reduction::None).sum(at::kDouble),
+                    seen.argmax(1).eq(targets).sum().to(at::kDouble),
+                    at::full({}, static_cast<double>(count), doubles)});
 }
 
 at::Tensor forward_in_parts(model::EmotionNet& model, const at::Tensor& pixels, int threads) {
@@ -91,32 +93,32 @@ Result<Evaluation> evaluate(model::EmotionNet& model, ShardedLoader& loader, con
                             ddp::ProcessGroup& group, const char* what) {
   const at::NoGradGuard no_grad;
   model->eval();
-  loader.start(0);
-  Evaluation evaluation;
+  BatchFeed feed(loader, arithmetic.device, arithmetic.channels_last);
+  feed.start(0);
   StopQuestion stop(group);
   const int64_t classes = loader.classes();
-  evaluation.confusion.resize(static_cast<size_t>(classes * classes));
+  // The sums and the confusions, on the device until the end: no batch waits for them.
+  const at::Tensor sums =
+      at::zeros({3 + classes * classes}, at::TensorOptions(at::kDouble).device(arithmetic.device.device));
   for (int64_t number = 0; number < loader.batches(); ++number) {
     group.set_activity(std::string(what) + ", step " + std::to_string(number + 1));
     stop.ask();
-    Result<data::Batch> batch = loader.next();
+    const Result<BatchFeed::Batch> batch = feed.next();
     if (!batch) return batch.error();
     if (!batch->labels.empty()) {
-      const std::vector<int64_t> labels = batch->labels;
-      const BatchTensors tensors = to_tensors(std::move(*batch), arithmetic.channels_last, arithmetic.device.device);
+      const BatchTensors& tensors = batch->tensors;
       const at::Tensor logits = forward(model, tensors.pixels, arithmetic);
-      evaluation.sums += batch_sums(logits, tensors.targets);
-      const at::Tensor chosen = logits.argmax(1).to(at::kCPU).contiguous();
-      for (size_t i = 0; i < labels.size(); ++i) {
-        ++evaluation.confusion[static_cast<size_t>(labels[i] * classes + chosen.const_data_ptr<int64_t>()[i])];
-      }
+      sums.narrow(0, 0, 3).add_(batch_numbers(logits, tensors.targets));
+      const at::Tensor cells = tensors.targets.mul(classes).add_(logits.argmax(1)).add_(3);
+      sums.scatter_add_(0, cells, at::ones(cells.sizes(), sums.options()));
     }
     if (stop.answered_yes()) {
-      evaluation.stopped = true;
-      return evaluation;
+      Evaluation unfinished;
+      unfinished.stopped = true;
+      return unfinished;
     }
   }
-  sum_over_ranks(evaluation, group);
+  Evaluation evaluation = sum_over_ranks(sums, group);
   if (evaluation.sums.count == 0) {
     return Error{ErrorKind::kUser, std::string(what) + ": none of " + std::to_string(loader.size()) +
                                        " pictures could be read" + first_reason(loader)};

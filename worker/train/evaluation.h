@@ -21,8 +21,10 @@ struct Arithmetic {
   bool channels_last = true;
 };
 
-// The sums over one batch's samples: cross entropy, hits, number. `logits` may have more rows than there are targets.
-SampleSums batch_sums(const at::Tensor& logits, const at::Tensor& targets);
+// One batch's numbers where they were computed, as doubles in one tensor, which nobody waits for: the sum of its
+// samples' cross entropies, the hits, the samples. `logits` may have more rows than there are targets; without targets
+// all are 0.
+at::Tensor batch_numbers(const at::Tensor& logits, const at::Tensor& targets);
 
 // model->forward(pixels) in evaluation mode on the CPU, without gradients. `threads` threads take a part of the
 // pictures each, through the whole network, which costs less than all of them meeting at the end of each layer. Fewer
@@ -39,7 +41,7 @@ struct Evaluation {
 
 // Sets the model to evaluation and leaves it so. Every rank evaluates its share; the sums of all ranks come back, in
 // which every sample counts once. `what` is for the ranks' activity ("validation"). Fails on a picture that cannot be
-// read, and when none could be. Collectives throw.
+// read, and when none could be. Collectives throw. The loader gives what BatchFeed::for_device says.
 Result<Evaluation> evaluate(model::EmotionNet& model, ShardedLoader& loader, const Arithmetic& arithmetic,
                             ddp::ProcessGroup& group, const char* what);
 

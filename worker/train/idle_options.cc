@@ -2,7 +2,7 @@
 
 namespace ferrun::train {
 
-std::vector<std::string> idle_options(const TrainOptions& options) {
+std::vector<std::string> idle_options(const TrainOptions& options, bool on_gpu) {
   std::vector<std::string> notes;
   const auto idle = [&](bool in_use, const std::string& name, const std::string& beside) {
     if (!in_use && options.given.contains(name)) notes.push_back("--" + name + " changes nothing " + beside);
@@ -14,6 +14,8 @@ std::vector<std::string> idle_options(const TrainOptions& options) {
   idle(options.schedule != ScheduleChoice::kCosine, "gamma", "beside --scheduler cosine");
   idle(options.schedule == ScheduleChoice::kPlateau, "plateau-patience", "without --scheduler plateau");
   idle(options.data.directory.empty(), "faces", "beside --data");
+  idle(on_gpu, "tf32", "on a CPU");
+  idle(on_gpu, "deterministic", "on a CPU, where the same run gives the same numbers anyway");
   if (options.warmup >= options.epochs && options.given.contains("warmup")) {
     notes.push_back("--warmup " + std::to_string(options.warmup) + " is not over when the run ends, after " +
                     std::to_string(options.epochs) + (options.epochs == 1 ? " epoch" : " epochs"));

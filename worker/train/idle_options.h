@@ -10,6 +10,6 @@ namespace ferrun::train {
 
 // One line for each, without "note: ". `options` are those that count, whoever said them; `given` says which a person
 // has.
-std::vector<std::string> idle_options(const TrainOptions& options);
+std::vector<std::string> idle_options(const TrainOptions& options, bool on_gpu);
 
 }  // namespace ferrun::train

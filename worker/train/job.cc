@@ -5,8 +5,10 @@
 
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 
 #include "worker/model/emotion_net.h"
+#include "worker/train/one_device.h"
 
 namespace ferrun::train {
 namespace {
@@ -28,12 +30,17 @@ ddp::GroupOptions group_options(std::chrono::seconds timeout, const Environment&
 }
 
 // Where each rank found for itself where to compute, all of them must have found the same: NCCL would wait for ever for
-// a rank that has no GPU of its own.
+// a rank that has no GPU of its own. They compute in bfloat16 by default when every one of them can.
 ComputeDevice agreed_device(const ComputeDevice& own, ddp::ProcessGroup& group) {
-  at::Tensor with_gpu = at::full({1}, own.is_cuda() ? 1 : 0, at::kLong);
-  group.all_reduce_sum(with_gpu);
-  const int64_t number = with_gpu.item<int64_t>();
-  if (number == 0 || number == group.world_size()) return own;
+  at::Tensor ranks_with = at::full({2}, own.is_cuda() ? 1 : 0, at::kLong);
+  ranks_with.mutable_data_ptr<int64_t>()[1] = own.bfloat16 ? 1 : 0;
+  group.all_reduce_sum(ranks_with);
+  const int64_t number = ranks_with.const_data_ptr<int64_t>()[0];
+  if (number == 0 || number == group.world_size()) {
+    ComputeDevice agreed = own;
+    agreed.bfloat16 = ranks_with.const_data_ptr<int64_t>()[1] == group.world_size();
+    return agreed;
+  }
   if (group.rank() == 0) {
     std::fprintf(stderr,
                  "worker: %lld of %d ranks have a GPU of their own, so that all compute on the CPU; start one rank for "
@@ -45,17 +52,20 @@ ComputeDevice agreed_device(const ComputeDevice& own, ddp::ProcessGroup& group) 
 
 }  // namespace
 
-std::variant<Job, Ending> open_job(CommandContext& context, DeviceChoice choice, int threads,
-                                   std::chrono::seconds timeout) {
+std::variant<Job, Ending> open_job(CommandContext& context, DeviceChoice choice, const GpuArithmetic& arithmetic,
+                                   int threads, std::chrono::seconds timeout) {
   // Gloo writes to a peer that may be gone; the failed write is told, where the signal would end this rank without a
   // word. Python ignores it too.
   std::signal(SIGPIPE, SIG_IGN);
   // Before anything asks LibTorch about CUDA: it remembers the first answer.
   const Result<ComputeDevice> device =
-      choose_device(choice, context.worker.local_rank, context.worker.local_world_size);
+      choose_device(choice, arithmetic, context.worker.local_rank, context.worker.local_world_size);
   if (!device) {
     Ending ending = Ending::failure(device.error());
-    ending.tell = context.worker.local_rank == 0;
+    // One rank tells. Where a single device is named, rank 0 may have taken it, and the next one has none.
+    const char* const visible = std::getenv("CUDA_VISIBLE_DEVICES");
+    const bool may_have_one = visible != nullptr && names_one_device(visible);
+    ending.tell = context.worker.local_rank == 0 || (may_have_one && context.worker.local_rank == 1);
     return ending;
   }
   const Environment environment = Environment::from_block(environ);

@@ -21,8 +21,8 @@ struct Job {
 };
 
 // Chooses the device, connects the ranks (context.group) and sets the computing threads.
-std::variant<Job, Ending> open_job(CommandContext& context, DeviceChoice device, int threads,
-                                   std::chrono::seconds timeout);
+std::variant<Job, Ending> open_job(CommandContext& context, DeviceChoice device, const GpuArithmetic& arithmetic,
+                                   int threads, std::chrono::seconds timeout);
 
 // The options that the model and the world size restrict: picture size and batch size.
 Status check_sizes(int image_size, int64_t batch_size, int world_size);

@@ -12,14 +12,16 @@
 #include "worker/data/image_file.h"
 #include "worker/data/loader.h"
 #include "worker/data/recipe.h"
+#include "worker/plugins/gpu_arithmetic.h"
 #include "worker/train/early_stopping.h"
 
 namespace ferrun::train {
 
 enum class DeviceChoice { kAuto, kCpu, kCuda };
 enum class Precision { kFloat32, kBFloat16, kFloat16 };
-// `--amp` without a value: the device decides (bf16 on the CPU, fp16 on CUDA).
-enum class AmpChoice { kOff, kDeviceDefault, kBFloat16, kFloat16 };
+// Without --amp: bf16 on a GPU that has it, else full precision. `--amp` without a value: the device decides (bf16, or
+// fp16 on a GPU without bf16).
+enum class AmpChoice { kOff, kUnasked, kDeviceDefault, kBFloat16, kFloat16 };
 enum class OptimizerChoice { kAdam, kAdamW, kSgd };
 enum class ScheduleChoice { kStep, kCosine, kPlateau };
 enum class ClassWeights { kNone, kBalanced };
@@ -33,7 +35,9 @@ struct DataOptions {
   std::string directory;                   // an ImageFolder; empty: faces drawn by the program
   std::optional<int> image_size;           // see image_size()
   std::optional<int64_t> faces_per_class;  // of the drawn training set, see faces(); a fifth of it to validate
-  int num_workers = 1;                     // loader threads of a rank; 0: none, pictures are read between steps
+  static constexpr int kAutoWorkers = -1, kDefaultWorkers = -2;
+  int num_workers = kDefaultWorkers;  // loader threads of a rank; 0: none, pictures are read between steps
+  int64_t cache_mib = -1;             // of decoded pictures that a rank keeps; below 0: 1024 on a GPU, else none
   data::BadImages bad_images = data::BadImages::kFail;
   std::vector<double> split;  // shares to train, to validate and (optional) to test; empty: the folders decide
   int64_t max_pixels = data::kDefaultMaxPixels;
@@ -72,7 +76,9 @@ struct TrainOptions {
   ClassWeights class_weights = ClassWeights::kNone;
 
   DeviceChoice device = DeviceChoice::kAuto;
-  AmpChoice amp = AmpChoice::kOff;
+  AmpChoice amp = AmpChoice::kUnasked;
+  GpuArithmetic gpu;
+  int64_t read_every = 0;  // steps whose loss is read from the device at once; 0: 20 on a GPU, else 1
   bool channels_last = true;
   int threads = 0;  // of a rank's computation; 0: OMP_NUM_THREADS, else the cores divided by the node's ranks
   std::chrono::seconds collective_timeout{300};
@@ -122,6 +128,7 @@ struct EvalOptions {
   int64_t batch_size = 128;
   DeviceChoice device = DeviceChoice::kAuto;
   AmpChoice amp = AmpChoice::kOff;
+  GpuArithmetic gpu;
   bool channels_last = true;
   int threads = 0;
   std::chrono::seconds collective_timeout{300};

@@ -3,22 +3,40 @@
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "worker/ddp/class_weights.h"
+#include "worker/train/batch_feed.h"
 
 namespace ferrun::train {
 
 Shard shard_of(const ddp::ProcessGroup& group) { return {group.world_size(), group.rank()}; }
 
-ShardedLoaderOptions loader_options(const TrainOptions& options) {
+ShardedLoaderOptions loader_options(const TrainOptions& options, const Job& job) {
   ShardedLoaderOptions sharded;
   sharded.batch_size = options.batch_size;
-  sharded.loader.threads = options.data.num_workers;
+  sharded.loader.threads = loader_threads(options.data.num_workers, job);
   sharded.loader.channels_last = options.channels_last;
   sharded.loader.bad_images = options.data.bad_images;
   sharded.loader.seed = options.seed;  // one for all ranks: their shards are parts of one permutation
+  sharded.loader = BatchFeed::for_device(std::move(sharded.loader), job.device);
   return sharded;
+}
+
+int loader_threads(int requested, const Job& job) {
+  return loader_threads(requested, job.device, usable_cores(), job.context.local_world_size, job.threads);
+}
+
+int64_t cache_bytes(const DataOptions& options, const ComputeDevice& device) {
+  constexpr int64_t kMebibyte = int64_t{1} << 20;
+  constexpr int64_t kOnGpu = 1024;
+  return kMebibyte * (options.cache_mib >= 0 ? options.cache_mib : device.is_cuda() ? kOnGpu : 0);
+}
+
+int64_t read_every(const TrainOptions& options, const ComputeDevice& device) {
+  constexpr int64_t kOnGpu = 20;
+  return options.read_every > 0 ? options.read_every : device.is_cuda() ? kOnGpu : 1;
 }
 
 double weight_decay(const TrainOptions& options) {

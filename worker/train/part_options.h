@@ -11,6 +11,7 @@
 #include "worker/ddp/process_group.h"
 #include "worker/train/early_stopping.h"
 #include "worker/train/evaluation.h"
+#include "worker/train/job.h"
 #include "worker/train/options.h"
 #include "worker/train/sharded_loader.h"
 
@@ -19,7 +20,12 @@ namespace ferrun::train {
 Shard shard_of(const ddp::ProcessGroup& group);
 
 // Without shuffling. Loaders made with copies of one result share the memory in which pictures are decoded.
-ShardedLoaderOptions loader_options(const TrainOptions& options);
+ShardedLoaderOptions loader_options(const TrainOptions& options, const Job& job);
+// Threads that read pictures, as --num-workers says.
+int loader_threads(int requested, const Job& job);
+// What --cache and --read-every come to on this device.
+int64_t cache_bytes(const DataOptions& options, const ComputeDevice& device);
+int64_t read_every(const TrainOptions& options, const ComputeDevice& device);
 
 // The given one, or PyTorch's default for the optimizer.
 double weight_decay(const TrainOptions& options);

@@ -65,7 +65,7 @@ class Predictor {
       const std::vector<int64_t> indices = (*batch)->indices;
       if (indices.empty()) continue;  // all its pictures are broken
       at::Tensor logits =
-          forward_in_parts(model_.model, to_tensors(std::move(**batch), true, device_).pixels, threads_);
+          forward_in_parts(model_.model, to_tensors(std::move(**batch), true).pixels.to(device_), threads_);
       logits = logits.to(at::kCPU, at::kFloat);
       if (Status printed = print(logits, indices, checkpoint); !printed) return printed;
     }
@@ -148,7 +148,7 @@ Ending predict(const PredictOptions& options, LoadedModel& loaded, const Compute
 
 Ending run_predict(const PredictOptions& options, CommandContext& context) {
   const Result<ComputeDevice> device =
-      choose_device(options.device, context.worker.local_rank, context.worker.local_world_size);
+      choose_device(options.device, GpuArithmetic{}, context.worker.local_rank, context.worker.local_world_size);
   if (!device) return Ending::failure(device.error());
   Result<LoadedModel> loaded = load_model(options.checkpoint);
   if (!loaded) return Ending::failure(loaded.error());

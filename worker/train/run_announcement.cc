@@ -2,6 +2,7 @@
 
 #include "worker/train/idle_options.h"
 #include "worker/train/mixed_precision.h"
+#include "worker/train/part_options.h"
 #include "worker/train/run_identity.h"
 #include "worker/train/source_data.h"
 
@@ -23,12 +24,15 @@ void announce_run(RunLog& log, const TrainOptions& options, const Job& job, cons
   log.say("training " + std::to_string(numbers) + " parameters on " + describe_data(options.data, split) + " at " +
           size + "x" + size + ", " + std::to_string(split.train->classes().size()) + " classes, " +
           std::to_string(split.val->size()) + " to validate");
+  if (const int64_t kept = cache_bytes(options.data, job.device); kept > 0) {
+    log.say("decoded pictures are kept, up to " + std::to_string(kept >> 20) + " MiB a rank");
+  }
   if (!options.data.directory.empty()) log.say("validated on " + split.validation);
   for (const std::string& note : split.notes) log.say("note: " + note);
-  log.say(counted(job.group->world_size(), "rank") + " on " + job.device.name() + ", " +
+  log.say(counted(job.group->world_size(), "rank") + " on " + job.device.description() + ", " +
           counted(job.threads, "thread") + " each, " + precision_name(arithmetic) + ", batch " +
           std::to_string(options.batch_size) + ", seed " + std::to_string(options.seed) + ", output in " + directory);
-  for (const std::string& note : idle_options(options)) log.say("note: " + note);
+  for (const std::string& note : idle_options(options, job.device.is_cuda())) log.say("note: " + note);
   if (const auto note = precision_note(arithmetic.autocast, !job.device.is_cuda())) log.say("note: " + *note);
 }
 

@@ -22,6 +22,7 @@ ShardedLoader::ShardedLoader(std::shared_ptr<const data::Dataset> dataset, data:
       options_(options),
       shard_(shard),
       image_size_(transform.size()),
+      statistics_(transform.statistics()),
       loader_(dataset_, transform, own_options(options, shard)) {}
 
 void ShardedLoader::start(int64_t epoch, int64_t done) {
@@ -45,6 +46,8 @@ Result<data::Batch> ShardedLoader::next() {
   empty.height = empty.width = image_size_;
   return empty;
 }
+
+bool ShardedLoader::ready() { return plan_.own_samples_in(delivered_) == 0 || loader_.ready(); }
 
 // What is left then fits the threads' window: they have nothing else to begin.
 void ShardedLoader::let_follower_start() {

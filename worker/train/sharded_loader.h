@@ -42,6 +42,10 @@ class ShardedLoader {
   int64_t samples_in(int64_t batch) const { return plan_.samples_in(batch); }
   // This rank's share of the next batch, which may be empty. See Loader::next for the errors.
   Result<data::Batch> next();
+  // Whether next() would not wait.
+  bool ready();
+  // What ToTensor and Normalize do, for who takes bytes.
+  const data::ChannelStatistics& statistics() const { return statistics_; }
 
   int64_t size() const { return dataset_->size(); }
   int64_t classes() const { return std::ssize(dataset_->classes()); }
@@ -66,6 +70,7 @@ class ShardedLoader {
   ShardedLoaderOptions options_;
   Shard shard_;
   int image_size_;
+  data::ChannelStatistics statistics_;
   data::Loader loader_;
   EpochPlan plan_;
   int64_t delivered_ = 0;

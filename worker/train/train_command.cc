@@ -2,10 +2,12 @@
 #include <ATen/Context.h>
 
 #include <csignal>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "worker/data/cached_dataset.h"
 #include "worker/train/channels_last.h"
 #include "worker/train/checkpointer.h"
 #include "worker/train/commands.h"
@@ -37,6 +39,11 @@ model::EmotionNet make_model(const TrainOptions& options, const ComputeDevice& d
   return model;
 }
 
+// Returns when the device has done all that was asked of it.
+std::function<void()> waiter(const ComputeDevice& device) {
+  return device.is_cuda() ? std::function<void()>(device.cuda->synchronize) : std::function<void()>();
+}
+
 // Rank 0's checkpoint is in place before any rank leaves.
 Ending stopped(const TrainingState& state, Checkpointer& checkpointer, RunLog& log, ddp::ProcessGroup& group) {
   group.barrier();
@@ -55,7 +62,7 @@ Ending test_best_model(model::EmotionNet& model, const RunStart& start, const Jo
                        RunLog& log) {
   ddp::ProcessGroup& group = *job.group;
   const data::Transform transform = start.options.data.recipe().validation;
-  ShardedLoader loader(split.test, transform, loader_options(start.options), shard_of(group));
+  ShardedLoader loader(split.test, transform, loader_options(start.options, job), shard_of(group));
   if (Status loaded = checkpointer.load_best(); !loaded) return Ending::failure(loaded.error());
   const Result<Evaluation> test = evaluate(model, loader, arithmetic, group, "test");
   if (!test) return Ending::failure(test.error());
@@ -80,7 +87,7 @@ Ending train(RunStart start, const Job& job, const data::Split& split) {
 
   // Data: the pictures of a split, a composition of transforms, and batches that the ranks share.
   const data::Recipe recipe = options.data.recipe();
-  ShardedLoaderOptions loading = loader_options(options);
+  ShardedLoaderOptions loading = loader_options(options, job);
   ShardedLoader val_loader(split.val, recipe.validation, loading, shard_of(group));
   loading.shuffle = true;
   loading.least_share = model::least_training_batch(recipe.size());
@@ -108,7 +115,7 @@ Ending train(RunStart start, const Job& job, const data::Split& split) {
   // Where the run is kept and told; what it continues from.
   RunLog log(group.rank() == 0, start.directory, state.history, options.epochs);
   Checkpointer checkpointer(start.directory, {model, optimizer, schedule, scaler, state, ema},
-                            identity_of(options, job, split, arithmetic), group);
+                            identity_of(options, job, split, arithmetic), group, waiter(job.device));
   announce_run(log, options, job, split, arithmetic, optimizer.parameters(), start.directory);
   if (std::optional<Ending> failure = begin_run(start, model, state, checkpointer, split.train->classes(), log, group))
     return *failure;
@@ -117,15 +124,17 @@ Ending train(RunStart start, const Job& job, const data::Split& split) {
   ddp::DdpOptions ddp_options;
   ddp_options.broadcast_buffers = false;
   Network network(model, job.group, ddp_options);
-  Trainer trainer(
-      {network, optimizer, schedule, scaler, train_loader, state, checkpointer, log.display(), group, ema},
-      {arithmetic, options.accumulate, options.save_every, options.clip_grad, options.label_smoothing, *loss_weights});
+  Trainer trainer({network, optimizer, schedule, scaler, train_loader, state, checkpointer, log.display(), group, ema},
+                  {arithmetic, options.accumulate, options.save_every, read_every(options, job.device),
+                   options.clip_grad, options.label_smoothing, *loss_weights});
   SkippedPictures skipped(group.rank());
   log.start();
 
   // A checkpoint from the first moment on: a restarted worker finds its launch's mark, whatever the directory held
   // before.
-  if (std::optional<Ending> failure = agree(group, checkpointer.save_last())) return *failure;
+  Status first = checkpointer.save_last();
+  if (first) first = checkpointer.finish();
+  if (std::optional<Ending> failure = agree(group, first)) return *failure;
   remember_checkpoint(start, job);
 
   while (state.epoch < options.epochs && !state.early_stopping.exhausted()) {
@@ -146,7 +155,9 @@ Ending train(RunStart start, const Job& job, const data::Split& split) {
     if (!validation) return Ending::failure(validation.error());
     if (!*trained || validation->stopped) {
       averaged.reset();
-      if (Status saved = checkpointer.save_last(); !saved) return Ending::failure(saved.error());
+      Status saved = checkpointer.save_last();
+      if (saved) saved = checkpointer.finish();
+      if (!saved) return Ending::failure(saved.error());
       return stopped(state, checkpointer, log, group);
     }
     skipped.show(train_loader, val_loader);
@@ -167,6 +178,7 @@ Ending train(RunStart start, const Job& job, const data::Split& split) {
     if (Status written = log.epoch_done(best); !written) return Ending::failure(written.error());
     if (Status saved = checkpointer.save_last(); !saved) return Ending::failure(saved.error());
   }
+  if (Status saved = checkpointer.finish(); !saved) return Ending::failure(saved.error());
   if (state.early_stopping.exhausted()) log.say("stopped early: " + state.early_stopping.reason());
   if (Status drawn = log.finish(state.early_stopping.best_epoch); !drawn) log.say("note: " + drawn.error().message);
   if (split.test == nullptr || state.history.empty()) return Ending::success();
@@ -177,7 +189,8 @@ Ending train(RunStart start, const Job& job, const data::Split& split) {
 }  // namespace
 
 Ending run_train(const TrainOptions& asked, CommandContext& context) {
-  std::variant<Job, Ending> opened = open_job(context, asked.device, asked.threads, asked.collective_timeout);
+  std::variant<Job, Ending> opened =
+      open_job(context, asked.device, asked.gpu, asked.threads, asked.collective_timeout);
   if (Ending* const failure = std::get_if<Ending>(&opened)) return *failure;
   const Job& job = std::get<Job>(opened);
   note_stop_signals();  // until here they end the worker at once: there is nothing to save
@@ -195,7 +208,7 @@ Ending run_train(const TrainOptions& asked, CommandContext& context) {
   checked = check_same_data(*split, *job.group);
   if (checked && job.group->rank() == 0) checked = make_output_directory(start.directory);
   if (std::optional<Ending> failure = agree(*job.group, checked)) return *failure;
-  return train(std::move(start), job, *split);
+  return train(std::move(start), job, data::cached(*split, cache_bytes(options.data, job.device)));
 }
 
 }  // namespace ferrun::train

@@ -34,7 +34,11 @@ void multiply_gradients(const std::vector<at::Tensor>& parameters, double factor
 
 }  // namespace
 
-Trainer::Trainer(const Parts& parts, const Options& options) : parts_(parts), options_(options) {
+Trainer::Trainer(const Parts& parts, const Options& options)
+    : parts_(parts),
+      options_(options),
+      feed_(parts.loader, options.arithmetic.device, options.arithmetic.channels_last),
+      ledger_(options.arithmetic.device.device, std::max<int64_t>(1, options.read_every)) {
   if (!options.class_weights.defined()) return;
   const at::Tensor weights = options.class_weights.to(at::kCPU, at::kDouble).contiguous();
   class_weights_.assign(weights.const_data_ptr<double>(), weights.const_data_ptr<double>() + weights.numel());
@@ -43,21 +47,26 @@ Trainer::Trainer(const Parts& parts, const Options& options) : parts_(parts), op
 Result<bool> Trainer::train_epoch() {
   TrainingState& state = parts_.state;
   parts_.network.module()->train();
-  parts_.loader.start(state.epoch, state.samples);
+  feed_.start(state.epoch, state.samples);
   const int64_t batches = parts_.loader.batches();
   const int64_t steps_left = (batches + options_.accumulate - 1) / options_.accumulate;
   parts_.display.begin_epoch(state.epoch + 1, state.step + steps_left, state.sums.count);
   for (int64_t batch = 0; batch < batches; batch += options_.accumulate) {
     parts_.group.set_activity("epoch " + std::to_string(state.epoch + 1) + ", step " + std::to_string(state.step + 1));
     const int64_t in_step = std::min(options_.accumulate, batches - batch);
-    const Result<StepSums> sums = train_step(batch, in_step);
-    if (!sums) return sums.error();
-    state.sums += sums->samples;
+    const Result<Step> step = train_step(batch, in_step);
+    if (!step) return step.error();
     ++state.step;
     for (int64_t i = 0; i < in_step; ++i) state.samples += parts_.loader.samples_in(batch + i);
-    parts_.display.step_done(state.step, state.sums);
-    if (sums->stop) return false;
-    if (options_.save_every > 0 && state.step % options_.save_every == 0 && batch + in_step < batches) {
+    const bool last = batch + in_step >= batches;
+    const bool save = options_.save_every > 0 && state.step % options_.save_every == 0 && !last && !step->stop;
+    if (step->numbers) {
+      if (Status counted = count(*step->numbers); !counted) return counted.error();
+    } else if (ledger_.full() || last || save || step->stop) {
+      if (Status counted = count_unread(); !counted) return counted.error();
+    }
+    if (step->stop) return false;
+    if (save) {
       parts_.network.broadcast_buffers();
       if (Status saved = parts_.checkpointer.save_last(); !saved) return saved.error();
     }
@@ -69,24 +78,40 @@ Result<bool> Trainer::train_epoch() {
   return true;
 }
 
-// Forward and backward for each batch, of which the last averages the gradients over the ranks; then the optimizer. The
-// step's sums travel while the last backward pass computes, and with them the wish of any rank to stop: all ranks see
-// it in the same step.
-Result<Trainer::StepSums> Trainer::train_step(int64_t first_batch, int64_t batches) {
+Status Trainer::count(const StepNumbers& numbers) {
+  if (Status finite = check_loss(numbers); !finite) return finite;
+  if (numbers.spoilt) return not_finite("the gradients are", numbers.step);
+  parts_.state.sums += numbers.samples;
+  parts_.display.step_done(numbers.step, parts_.state.sums);
+  return ok_status();
+}
+
+Status Trainer::count_unread() {
+  if (ledger_.empty()) return ok_status();
+  for (const StepNumbers& numbers : ledger_.read(parts_.group)) {
+    if (Status counted = count(numbers); !counted) return counted;
+  }
+  return ok_status();
+}
+
+// Forward and backward for each batch, of which the last averages the gradients over the ranks; then the optimizer.
+// What the host knows of the step (and its loss, where each is read) travels while the last backward pass computes, and
+// with it the wish of any rank to stop: all ranks see it in the same step.
+Result<Trainer::Step> Trainer::train_step(int64_t first_batch, int64_t batches) {
   int64_t planned = 0;  // samples of all ranks, before broken pictures are left out
   for (int64_t i = 0; i < batches; ++i) planned += parts_.loader.samples_in(first_batch + i);
   const int world_size = parts_.group.world_size();
+  const int64_t number = parts_.state.step + 1;
   parts_.network.zero_grad();
   at::Tensor sums = at::zeros({kEntries}, at::kDouble);
   double* const entries = sums.mutable_data_ptr<double>();
   ddp::Wait sums_of_all_ranks;
   for (int64_t i = 0; i < batches; ++i) {
-    Result<data::Batch> batch = parts_.loader.next();
+    const Result<BatchFeed::Batch> batch = feed_.next();
     if (!batch) return batch.error();
     const bool last = i + 1 == batches;
     const double own_weight = weight_of(batch->labels);
-    const BatchTensors tensors =
-        to_tensors(std::move(*batch), options_.arithmetic.channels_last, options_.arithmetic.device.device);
+    const BatchTensors& tensors = batch->tensors;
     const auto backward = [&] {
       at::Tensor logits;
       at::Tensor loss = loss_of(tensors, logits);
@@ -94,15 +119,22 @@ Result<Trainer::StepSums> Trainer::train_step(int64_t first_batch, int64_t batch
       // with class weights a sum that is divided below, by weights that no rank knows alone.
       const double weight = own_weight * world_size / static_cast<double>(planned);
       if (weight != 1.0) loss = loss * weight;
-      const SampleSums own = batch_sums(logits, tensors.targets);
-      if (std::isfinite(own.loss)) {
-        entries[kLoss] += own.loss;
-        entries[kCorrect] += own.correct;
-        entries[kCount] += own.count;
+      const at::Tensor numbers = batch_numbers(logits, tensors.targets);
+      if (!reads_each_step()) {
+        ledger_.add(numbers, parts_.group.rank());
         entries[kWeight] += own_weight;
       } else {
-        entries[kNotFinite] = 1.0;
-        entries[kNotFiniteRank] = parts_.group.rank();
+        const at::Tensor read = numbers.to(at::kCPU);
+        const double* const own = read.const_data_ptr<double>();
+        if (std::isfinite(own[kLoss])) {
+          entries[kLoss] += own[kLoss];
+          entries[kCorrect] += own[kCorrect];
+          entries[kCount] += own[kCount];
+          entries[kWeight] += own_weight;
+        } else {
+          entries[kNotFinite] = 1.0;
+          entries[kNotFiniteRank] = parts_.group.rank();
+        }
       }
       if (last) {
         entries[kStop] = noted_stop_signal() != 0 ? 1.0 : 0.0;
@@ -118,16 +150,20 @@ Result<Trainer::StepSums> Trainer::train_step(int64_t first_batch, int64_t batch
     }
   }
   sums_of_all_ranks();
-  const StepSums step{{entries[kLoss], entries[kCorrect], entries[kCount]},
-                      entries[kStop] > 0.0,
-                      static_cast<int64_t>(entries[kNotFinite]),
-                      entries[kNotFinite] == 1.0 ? static_cast<int64_t>(entries[kNotFiniteRank]) : -1};
-  if (Status finite = check_loss(step); !finite) return finite.error();
+  Step step;
+  step.stop = entries[kStop] > 0.0;
+  if (reads_each_step()) {
+    step.numbers = StepNumbers{number, {entries[kLoss], entries[kCorrect], entries[kCount]}};
+    step.numbers->not_finite = static_cast<int64_t>(entries[kNotFinite]);
+    if (step.numbers->not_finite == 1) step.numbers->first_rank = static_cast<int64_t>(entries[kNotFiniteRank]);
+    if (Status finite = check_loss(*step.numbers); !finite) return finite.error();
+  }
   const double weight = entries[kWeight];
-  if (weight > 0.0 && weight != static_cast<double>(planned) && step.not_finite == 0) {
+  if (weight > 0.0 && weight != static_cast<double>(planned) && entries[kNotFinite] == 0.0) {
     multiply_gradients(parts_.optimizer.parameters(), static_cast<double>(planned) / weight);
   }
   if (Status stepped = step_optimizer(); !stepped) return stepped.error();
+  if (!reads_each_step()) ledger_.close(number);
   return step;
 }
 
@@ -144,8 +180,10 @@ Status Trainer::step_optimizer() {
     const at::Tensor norm =
         options_.clip_grad > 0 ? ddp::clip_grad_norm(parameters, options_.clip_grad) : ddp::grad_norm(parameters);
     const at::Tensor spoilt = ddp::not_finite(norm);
-    optimizer.step({}, spoilt);
-    if (spoilt.item<float>() != 0.0f) return not_finite("the gradients are");
+    optimizer.step({}, reads_each_step() ? spoilt : ledger_.note_gradients(spoilt));
+    if (reads_each_step() && spoilt.item<float>() != 0.0f) {
+      return not_finite("the gradients are", parts_.state.step + 1);
+    }
   }
   if (parts_.average != nullptr) parts_.average->update();
   return ok_status();
@@ -182,19 +220,19 @@ at::Tensor Trainer::loss_of(const BatchTensors& batch, at::Tensor& logits) {
   return logits.sum() * 0.0;
 }
 
-Status Trainer::check_loss(const StepSums& sums) {
-  if (sums.not_finite == 0) return ok_status();
+Status Trainer::check_loss(const StepNumbers& numbers) const {
+  if (numbers.not_finite == 0) return ok_status();
   if (parts_.scaler.enabled() && parts_.scaler.scale_value() >= kCollapsedScale) return ok_status();
-  const std::string whose = sums.first_rank >= 0 ? "of rank " + std::to_string(sums.first_rank)
-                                                 : "of " + std::to_string(sums.not_finite) + " ranks";
-  return not_finite("the loss " + whose + " is");
+  const std::string whose = numbers.first_rank >= 0 ? "of rank " + std::to_string(numbers.first_rank)
+                                                    : "of " + std::to_string(numbers.not_finite) + " ranks";
+  return not_finite("the loss " + whose + " is", numbers.step);
 }
 
-Error Trainer::not_finite(const std::string& what) const {
+Error Trainer::not_finite(const std::string& what, int64_t step) const {
   return {
       ErrorKind::kUser,
-      what + " not finite in epoch " + std::to_string(parts_.state.epoch + 1) + ", step " +
-          std::to_string(parts_.state.step + 1) + ", at learning rate " + value_text(parts_.schedule.lr()) +
+      what + " not finite in epoch " + std::to_string(parts_.state.epoch + 1) + ", step " + std::to_string(step) +
+          ", at learning rate " + value_text(parts_.schedule.lr()) +
           (parts_.scaler.enabled() ? ", and the gradient scaler's scale has collapsed" : "") +
           ": lower --lr, or set --clip-grad; the last checkpoint is from before that, and --resume continues from it"};
 }

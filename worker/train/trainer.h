@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "common/result.h"
@@ -12,11 +14,12 @@
 #include "worker/ddp/optimizer.h"
 #include "worker/ddp/process_group.h"
 #include "worker/model/emotion_net.h"
-#include "worker/train/batch_tensors.h"
+#include "worker/train/batch_feed.h"
 #include "worker/train/checkpointer.h"
 #include "worker/train/evaluation.h"
 #include "worker/train/progress.h"
 #include "worker/train/sharded_loader.h"
+#include "worker/train/step_ledger.h"
 #include "worker/train/training_state.h"
 
 namespace ferrun::train {
@@ -41,6 +44,7 @@ class Trainer {
     Arithmetic arithmetic;
     int64_t accumulate = 1;  // batches in a step
     int64_t save_every = 0;  // steps between two checkpoints; 0: none within an epoch
+    int64_t read_every = 1;  // steps whose loss is read at once; above 1 no step waits for its own numbers
     double clip_grad = 0.0;  // the largest norm of a step's gradients; 0: no limit
     double label_smoothing = 0.0;
     at::Tensor class_weights = {};  // one float for each class, on the device; undefined: all alike
@@ -50,28 +54,33 @@ class Trainer {
 
   // Trains on what is left of the state's epoch. False: the ranks agreed to stop within it. A loss or a gradient that
   // is not finite is a failure that names step and learning rate, and leaves the weights as they were; under a gradient
-  // scaler only when its scale has collapsed.
+  // scaler only when its scale has collapsed. With read_every above 1 it is noticed when the step's numbers are read.
   Result<bool> train_epoch();
 
  private:
-  // The sums of a step over all ranks.
-  struct StepSums {
-    SampleSums samples;
-    bool stop = false;        // a rank was asked to stop
-    int64_t not_finite = 0;   // ranks whose loss was not
-    int64_t first_rank = -1;  // of them, where it is one alone
+  // What all ranks know of a step when it has been given to the device.
+  struct Step {
+    bool stop = false;                   // a rank was asked to stop
+    std::optional<StepNumbers> numbers;  // where each step's are read at once
   };
 
-  Result<StepSums> train_step(int64_t first_batch, int64_t batches);
+  Result<Step> train_step(int64_t first_batch, int64_t batches);
+  // Puts a step's numbers into the state, or says that they are not finite.
+  Status count(const StepNumbers& numbers);
+  // The same for the steps that were not read yet. A collective.
+  Status count_unread();
+  bool reads_each_step() const { return options_.read_every <= 1; }
   // What the samples count in the mean of a step's loss: one each, or their classes' weights.
   double weight_of(const std::vector<int64_t>& labels) const;
   at::Tensor loss_of(const BatchTensors& batch, at::Tensor& logits);
-  Status check_loss(const StepSums& sums);
+  Status check_loss(const StepNumbers& numbers) const;
   Status step_optimizer();
-  Error not_finite(const std::string& what) const;
+  Error not_finite(const std::string& what, int64_t step) const;
 
   Parts parts_;
   Options options_;
+  BatchFeed feed_;
+  StepLedger ledger_;
   std::vector<double> class_weights_;  // those of the options, on the host
 };
 

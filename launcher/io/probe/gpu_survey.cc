@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <sstream>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -52,6 +53,17 @@ std::optional<Answers> ask_driver(const std::string& library, const std::vector<
   return answers;
 }
 
+// The trainer beside ferrun, and its plug-in, which it looks for in the same places.
+void look_for_worker(std::filesystem::path programs, GpuFacts& facts) {
+  std::error_code ignored;
+  if (programs.empty()) programs = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path();
+  facts.worker = std::filesystem::exists(programs / "worker", ignored);
+  constexpr const char* kPlugIn = "libferrun_cuda.so";
+  for (const std::filesystem::path& file : {programs / kPlugIn, programs / "../lib/ferrun" / kPlugIn}) {
+    if (facts.plug_in.empty() && std::filesystem::exists(file, ignored)) facts.plug_in = file.lexically_normal();
+  }
+}
+
 }  // namespace
 
 GpuFacts survey_gpus(const Environment& environment, const GpuSurveyOptions& options) {
@@ -59,6 +71,7 @@ GpuFacts survey_gpus(const Environment& environment, const GpuSurveyOptions& opt
   const auto devices = nvidia_gpus(options.root);
   if (!devices) return facts;
   facts.driver = true;
+  look_for_worker(options.programs, facts);
   facts.version = driver_version(options.root);
   facts.offered = devices->size();
   std::vector<std::string> addresses;

@@ -13,6 +13,7 @@ namespace ferrun {
 struct GpuSurveyOptions {
   std::string library = "libnvidia-ml.so.1";
   std::filesystem::path root = "/";
+  std::filesystem::path programs = {};           // where ferrun is; empty: the running program's folder
   Duration patience = std::chrono::seconds(20);  // the first call of a driver that sleeps takes seconds for each device
 };
 

@@ -9,7 +9,7 @@ from gpu_check.machine import Unavailable, Wrong
 def accuracies(machine, faces, epochs, size, batch):
     """Validation accuracies after the last epoch, the worker's and Python's; how many pictures validate."""
     common = ["--device", machine.device, "--data", faces, "--epochs", epochs]
-    common += ["--image-size", size, "--batch-size", batch]
+    common += ["--image-size", size, "--batch-size", batch, "--amp", "off"]
     threads = max(1, min(16, machine.facts["cores"]) - 1)
     ours = machine.run([machine.worker, *common, "--patience", "0", "--num-workers", threads, "--output-dir",
                         machine.work / f"learned-{faces.name}"])

@@ -206,7 +206,7 @@ def below(pid):
 
 
 def rank_below(launcher, rank):
-    """The pid of the worker with this rank; None when there is none."""
+    """The pid of the worker with this rank that the launcher has started itself; None when there is none."""
     for pid in below(launcher):
         try:
             if f"RANK={rank}".encode() in pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
@@ -214,6 +214,19 @@ def rank_below(launcher, rank):
         except OSError:
             pass
     return None
+
+
+def only_rank_below(launcher, program):
+    """The pid of the only rank; None when there is none. One that was forked has its template's environment in /proc,
+    and the template for a parent: the rank is the process of `program` below which no other is."""
+    found = None
+    for pid in below(launcher):
+        try:
+            if os.path.samefile(f"/proc/{pid}/exe", program):
+                found = pid  # a parent comes before its children
+        except OSError:
+            pass
+    return found
 
 
 def nvidia_smi(query):

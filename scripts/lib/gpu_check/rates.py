@@ -62,8 +62,10 @@ def trainers(machine, faces, size, batch, precision, turn):
     common += ["--image-size", size, "--batch-size", batch]
     python = [machine.python, machine.root / "bench" / "peer_trainer.py", *common, "--amp", precision]
     tuned = [*python, "--tuned", "--num-workers", threads]
+    # Python's convolutions have TF32 by default.
+    tf32 = ["--tf32"] if precision == "off" and machine.on_gpu else []
     commands = {
-        "worker": [machine.worker, *common, "--amp", precision, "--num-workers", threads, "--output-dir",
+        "worker": [machine.worker, *common, "--amp", precision, *tf32, "--num-workers", threads, "--output-dir",
                    machine.work / f"speed-{size}-{batch}-{precision}-{turn}"],
         "Python plain": python,
         "Python tuned": tuned,

@@ -25,6 +25,7 @@ class GpuSurveyTest : public ::testing::Test {
     fs::copy_file(FERRUN_STAND_IN_NVML, folder_.path() / "libnvidia-ml.so.1");
     options_.library = folder_.path() / "libnvidia-ml.so.1";
     options_.root = folder_.path();
+    options_.programs = folder_.path() / "bin";
     options_.patience = std::chrono::seconds(60);
     for (const testing::Machine::Gpu& gpu : machine.gpus) play("device " + gpu.pci_address);
   }
@@ -70,6 +71,21 @@ TEST_F(GpuSurveyTest, OneVisibleDeviceHasNoPeers) {
   EXPECT_EQ(said(), "ok    gpus  1 device, NVIDIA's driver 550.54.15\n");
   environment_.set("CUDA_VISIBLE_DEVICES", "");
   EXPECT_EQ(said(), "warn  gpus  CUDA_VISIBLE_DEVICES hides all of the 3 devices\n");
+}
+
+TEST_F(GpuSurveyTest, SaysWhetherTheWorkerCanUseThem) {
+  environment_.set("CUDA_VISIBLE_DEVICES", "1");
+  fs::create_directories(folder_.path() / "bin");
+  fs::create_directories(folder_.path() / "lib/ferrun");
+  const auto make = [&](const char* name) { std::ofstream(folder_.path() / name) << "x"; };
+  make("bin/worker");
+  EXPECT_EQ(said(),
+            "ok    gpus     1 device, NVIDIA's driver 550.54.15\n"
+            "warn  plug-in  worker has none for CUDA and computes on the CPU: worker --version says why, scripts/setup "
+            "--with-cuda brings what it is built with\n");
+  make("lib/ferrun/libferrun_cuda.so");
+  EXPECT_THAT(said(), ::testing::HasSubstr("ok    plug-in  worker computes on GPUs by " +
+                                           (folder_.path() / "lib/ferrun/libferrun_cuda.so").string() + "\n"));
 }
 
 TEST_F(GpuSurveyTest, SaysThatTheLibraryIsAbsent) {

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <numeric>
 #include <stdexcept>
+#include <thread>
 
 #include "tests/worker/data/test_pictures.h"
 
@@ -174,6 +175,74 @@ TEST(Loader, BatchesReuseTheMemoryOfFinishedOnes) {
     if (!std::count(memory.begin(), memory.end(), where)) memory.push_back(where);
   }
   EXPECT_LE(memory.size(), 3u);  // one in use, one ready, one in work
+}
+
+// Counts what it gives and takes back.
+class CountedMemory final : public PixelMemory {
+ public:
+  void* allocate(size_t bytes) override {
+    ++held;
+    ++allocated;
+    return ::operator new(bytes);
+  }
+  void release(void* memory) noexcept override {
+    --held;
+    ::operator delete(memory);
+  }
+  std::atomic<int> held = 0, allocated = 0;
+};
+
+TEST(Loader, BytesComeFromTheMemoryThatItIsGiven) {
+  const auto pictures = std::make_shared<FakeDataset>(20);
+  pictures->broken = {3, 4};
+  const auto memory = std::make_shared<CountedMemory>();
+  const Transform transform = Transform::train(8);
+  {
+    LoaderOptions options;
+    options.batch_size = 5;
+    options.bytes = true;
+    options.memory = memory;
+    options.bad_images = BadImages::kSkip;
+    Loader loader(pictures, transform, options);
+    for (int64_t epoch = 0; epoch < 3; ++epoch) {
+      loader.start(up_to(20), epoch);
+      int64_t seen = 0;
+      while (true) {
+        const auto batch = loader.next();
+        ASSERT_TRUE(batch);
+        if (!*batch) break;
+        const std::vector<int64_t>& indices = (*batch)->indices;
+        ASSERT_EQ((*batch)->pixels.size(), indices.size() * 3 * 8 * 8);
+        for (size_t i = 0; i < indices.size(); ++i, ++seen) {
+          std::vector<uint8_t> expected(3 * 8 * 8);
+          ASSERT_TRUE(transform.apply_bytes(pictures->load(indices[i]).value(),
+                                            sample_seed(options.seed, epoch, indices[i]), expected.data()));
+          EXPECT_TRUE(std::equal(expected.begin(), expected.end(), (*batch)->pixels.bytes() + i * expected.size()))
+              << "picture " << indices[i];
+        }
+      }
+      EXPECT_EQ(seen, 18);
+    }
+    EXPECT_LE(memory->allocated, options.prefetch + 2) << "it goes from epoch to epoch";
+  }
+  EXPECT_EQ(memory->held, 0);
+}
+
+TEST(Loader, IsReadyWhenTheNextBatchIs) {
+  LoaderOptions options;
+  options.batch_size = 2;
+  options.threads = 0;
+  Loader without_threads(std::make_shared<FakeDataset>(4), Transform::train(8), options);
+  without_threads.start(up_to(4), 0);
+  EXPECT_FALSE(without_threads.ready()) << "next() would decode it";
+  ASSERT_TRUE(without_threads.next());
+  ASSERT_TRUE(without_threads.next());
+  EXPECT_TRUE(without_threads.ready()) << "the end is known";
+  options.threads = 1;
+  Loader loader(std::make_shared<FakeDataset>(4), Transform::train(8), options);
+  loader.start(up_to(4), 0);
+  while (!loader.ready()) std::this_thread::yield();
+  EXPECT_EQ(loader.next().value()->indices, (std::vector<int64_t>{0, 1}));
 }
 
 TEST(Loader, ABrokenPictureIsNamedTheFirstOfItsBatch) {

@@ -226,6 +226,29 @@ TEST(Transform, TheFusedPassEqualsTheStepsOneByOne) {
   }
 }
 
+// Bytes that are normalised later give the floats bit for bit.
+TEST(Transform, TheBytesAreThoseThatTheFloatsComeFrom) {
+  const Transform fused = Transform::train(32);
+  const Transform stepwise =
+      Transform::compose({RandomAffine{{-20, 20}, {}, {}, {}, {}}, Resize{32, 32}, ToTensor{}, Normalize{}}).value();
+  ASSERT_TRUE(fused.is_fused());
+  ASSERT_FALSE(stepwise.is_fused());
+  for (const Transform& transform : {fused, stepwise}) {
+    for (uint64_t seed = 0; seed < 20; ++seed) {
+      const Image image = test_picture(41, 37, static_cast<int>(seed));
+      std::vector<float> floats(3 * 32 * 32);
+      std::vector<uint8_t> bytes(floats.size());
+      ASSERT_TRUE(transform.apply(image, seed, /*channels_last=*/true, floats.data()));
+      ASSERT_TRUE(transform.apply_bytes(image, seed, bytes.data()));
+      const auto& [mean, stddev] = transform.statistics();
+      for (size_t i = 0; i < bytes.size(); ++i) {
+        const float value = (static_cast<float>(bytes[i]) / 255.0f - mean[i % 3]) / stddev[i % 3];
+        ASSERT_EQ(value, floats[i]) << "value " << i << ", seed " << seed;
+      }
+    }
+  }
+}
+
 TEST(Transform, WhatDoesNotMatchRunsStepByStep) {
   const std::vector<std::vector<Step>> lists = {
       {CenterCrop{32, 32}, ToTensor{}, Normalize{}},

@@ -49,7 +49,7 @@ TEST(CommandLine, DefaultsAreTheRecipes) {
   EXPECT_EQ(options.patience, 20);
   EXPECT_EQ(options.seed, 42U);
   EXPECT_EQ(options.optimizer, OptimizerChoice::kAdam);
-  EXPECT_EQ(options.amp, AmpChoice::kOff);
+  EXPECT_EQ(options.amp, AmpChoice::kUnasked);
   EXPECT_TRUE(options.channels_last);
   EXPECT_EQ(options.data.size(), 64) << "drawn faces";
   EXPECT_EQ(parsed<TrainOptions>({"--data", "x"}).data.size(), 224);
@@ -63,6 +63,23 @@ TEST(CommandLine, TakesUnderscoresForDashesInNamesAlone) {
   EXPECT_EQ(options.output_dir, "my_runs");
   EXPECT_EQ(options.data.num_workers, 0);
   EXPECT_FALSE(options.channels_last);
+}
+
+TEST(CommandLine, OptionsOfAGpu) {
+  const auto silent = parsed<TrainOptions>({});
+  EXPECT_EQ(silent.data.num_workers, DataOptions::kDefaultWorkers);
+  EXPECT_LT(silent.data.cache_mib, 0) << "the device decides";
+  EXPECT_EQ(silent.read_every, 0);
+  EXPECT_FALSE(silent.gpu.tf32 || silent.gpu.deterministic);
+  const auto options =
+      parsed<TrainOptions>({"--num-workers", "auto", "--cache=2048", "--tf32", "--deterministic", "--read-every", "5"});
+  EXPECT_EQ(options.data.num_workers, DataOptions::kAutoWorkers);
+  EXPECT_EQ(options.data.cache_mib, 2048);
+  EXPECT_TRUE(options.gpu.tf32 && options.gpu.deterministic);
+  EXPECT_EQ(options.read_every, 5);
+  EXPECT_EQ(parsed<TrainOptions>({"--num-workers=7", "--cache", "0"}).data.num_workers, 7);
+  EXPECT_THAT(refusal({"--num-workers", "many"}), HasSubstr("--num-workers"));
+  EXPECT_THAT(refusal({"--read-every", "0"}), HasSubstr("--read-every"));
 }
 
 TEST(CommandLine, TakesTheLastOfRepeatedOptions) {

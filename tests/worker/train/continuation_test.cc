@@ -137,7 +137,7 @@ TEST(Continuation, ComputesAsTheCheckpointsRunDid) {
   ASSERT_TRUE(continued.ok());
   EXPECT_EQ(continued->options.amp, AmpChoice::kBFloat16);
   EXPECT_FALSE(continued->options.channels_last);
-  EXPECT_EQ(continue_options(asked_for({"amp"}), ours)->options.amp, AmpChoice::kOff) << "given beside --resume";
+  EXPECT_EQ(continue_options(asked_for({"amp"}), ours)->options.amp, AmpChoice::kUnasked) << "given beside --resume";
   TrainOptions ordered = asked_for({"channels-last"});
   EXPECT_TRUE(continue_options(ordered, ours)->options.channels_last);
   const Value other_order = Dict{{"options", Dict{{"channels_last", true}}}};

@@ -2,12 +2,21 @@
 #include "worker/plugins/cuda_plugin.h"
 
 #include <ATen/Context.h>
+#include <ATen/core/CachingHostAllocator.h>
 #include <ATen/cuda/CUDAContext.h>
+#include <ATen/cuda/CUDAEvent.h>
 #include <c10/cuda/CUDAFunctions.h>
+#include <c10/cuda/CUDAGuard.h>
 
+#include <cstdlib>
+#include <mutex>
+#include <new>
+#include <torch/csrc/distributed/c10d/NCCLUtils.hpp>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
+#include <unordered_map>
+#include <utility>
 
 namespace ferrun {
 namespace {
@@ -25,10 +34,91 @@ std::string why_no_device() {
   }
 }
 
-void use_device(int index) {
+void use_device(int index, const GpuArithmetic& arithmetic) {
+  at::Context& context = at::globalContext();
+  if (arithmetic.deterministic) {
+    // cuBLAS asks the environment alone, at its first use.
+    setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
+    context.setDeterministicAlgorithms(true, /*warn_only=*/false);
+    context.setDeterministicCuDNN(true);
+  }
   c10::cuda::set_device(static_cast<c10::DeviceIndex>(index));
-  // All pictures of a run have one size, so cuDNN's trial of its algorithms pays from the second step on.
-  at::globalContext().setBenchmarkCuDNN(true);
+  // All pictures of a run have one size, so cuDNN's trial of its algorithms pays from the second step on. It may choose
+  // another one in another process.
+  context.setBenchmarkCuDNN(!arithmetic.deterministic);
+  context.setAllowTF32CuDNN(arithmetic.tf32);
+  context.setAllowTF32CuBLAS(arithmetic.tf32);
+}
+
+std::string describe(int index) {
+  return std::string(at::cuda::getDeviceProperties(static_cast<c10::DeviceIndex>(index))->name) + ", NCCL " +
+         c10d::getNcclVersion();
+}
+
+// Ampere, compute capability 8, is the first that does.
+bool has_bfloat16(int index) { return at::cuda::getDeviceProperties(static_cast<c10::DeviceIndex>(index))->major >= 8; }
+
+// PyTorch's own allocator of page-locked memory: any thread may ask it, whichever GPU is the thread's.
+class PinnedMemory {
+ public:
+  void* allocate(size_t bytes) {
+    try {
+      c10::DataPtr memory = at::getHostAllocator(c10::DeviceType::CUDA)->allocate(bytes);
+      void* const address = memory.get();
+      const std::lock_guard lock(mutex_);
+      held_.emplace(address, std::move(memory));
+      return address;
+    } catch (const c10::Error&) {
+      return nullptr;
+    } catch (const std::bad_alloc&) {
+      return nullptr;
+    }
+  }
+  void release(void* memory) {
+    const std::lock_guard lock(mutex_);
+    held_.erase(memory);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::unordered_map<void*, c10::DataPtr> held_;
+};
+
+// Never destroyed: buffers may outlive what is destroyed at the process's end, and CUDA is gone then.
+PinnedMemory& pinned_memory() {
+  static auto* const memory = new PinnedMemory;
+  return *memory;
+}
+
+void* allocate_pinned(size_t bytes) { return pinned_memory().allocate(bytes); }
+void release_pinned(void* memory) { pinned_memory().release(memory); }
+
+class StreamCopy final : public DeviceCopy {
+ public:
+  StreamCopy(const at::Tensor& host, c10::DeviceIndex device) {
+    static const c10::cuda::CUDAStream stream = c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device);
+    const c10::cuda::CUDAStreamGuard on_stream(stream);
+    // A few labels come from the heap: they are moved once more, into memory that the allocator guards itself.
+    source_ = host.is_pinned() ? host : host.pin_memory();
+    copy_ = source_.to(c10::Device(c10::DeviceType::CUDA, device), host.scalar_type(), /*non_blocking=*/true);
+    read_.record(stream);
+  }
+  ~StreamCopy() override { read_.synchronize(); }
+  bool done() const override { return read_.query(); }
+  at::Tensor tensor() override {
+    const c10::cuda::CUDAStream current = c10::cuda::getCurrentCUDAStream();
+    read_.block(current);
+    copy_.record_stream(current);
+    return copy_;
+  }
+
+ private:
+  at::Tensor source_, copy_;
+  at::cuda::CUDAEvent read_;
+};
+
+std::unique_ptr<DeviceCopy> start_copy(const at::Tensor& host, int device) {
+  return std::make_unique<StreamCopy>(host, static_cast<c10::DeviceIndex>(device));
 }
 
 void attach_nccl(c10d::ProcessGroup& group, const c10::intrusive_ptr<c10d::Store>& store, int device,
@@ -49,7 +139,8 @@ void attach_nccl(c10d::ProcessGroup& group, const c10::intrusive_ptr<c10d::Store
 
 void synchronize() { c10::cuda::device_synchronize(); }
 
-constexpr CudaPlugin kPlugin{kCudaPluginVersion, device_count, why_no_device, use_device, attach_nccl, synchronize};
+constexpr CudaPlugin kPlugin{kCudaPluginVersion, device_count, why_no_device,   use_device,     describe,  has_bfloat16,
+                             attach_nccl,        synchronize,  allocate_pinned, release_pinned, start_copy};
 
 }  // namespace
 }  // namespace ferrun

@@ -1,0 +1,137 @@
+#include "worker/checkpoint/background_writer.h"
+
+#include <ATen/ops/arange.h>
+#include <ATen/ops/full.h>
+#include <gmock/gmock.h>
+
+#include <cerrno>
+#include <condition_variable>
+#include <filesystem>
+#include <fstream>
+#include <mutex>
+#include <sstream>
+
+#include "tests/temporary_directory.h"
+#include "worker/checkpoint/file_system.h"
+#include "worker/checkpoint/reader.h"
+
+namespace ferrun::checkpoint {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string bytes_of(const std::string& path) {
+  std::ostringstream text;
+  text << std::ifstream(path, std::ios::binary).rdbuf();
+  return text.str();
+}
+
+// The machine's, which begins a file only when it is told to.
+class HeldFiles : public FileSystem {
+ public:
+  int create(const std::string& path) override {
+    std::unique_lock lock(mutex_);
+    opened_.wait(lock, [&] { return open_; });
+    return refuses ? -ENOSPC : machine().create(path);
+  }
+  ssize_t write(int descriptor, const void* data, size_t length) override {
+    return machine().write(descriptor, data, length);
+  }
+  int sync(int descriptor) override { return machine().sync(descriptor); }
+  int close(int descriptor) override { return machine().close(descriptor); }
+  int rename(const std::string& from, const std::string& to) override { return machine().rename(from, to); }
+  int link(const std::string& existing, const std::string& added) override { return machine().link(existing, added); }
+  int unlink(const std::string& path) override { return machine().unlink(path); }
+  int sync_folder(const std::string& folder) override { return machine().sync_folder(folder); }
+  std::vector<std::string> list(const std::string& folder, const std::string& prefix) override {
+    return machine().list(folder, prefix);
+  }
+  void let_go() {
+    {
+      const std::lock_guard lock(mutex_);
+      open_ = true;
+    }
+    opened_.notify_all();
+  }
+
+  bool refuses = false;
+
+ private:
+  static FileSystem& machine() { return machine_file_system(); }
+  std::mutex mutex_;
+  std::condition_variable opened_;
+  bool open_ = false;
+};
+
+class BackgroundWriterTest : public ::testing::Test {
+ protected:
+  std::string path(const std::string& name) const { return directory.file(name); }
+  WriteOptions held() {
+    WriteOptions options;
+    options.files = &files;
+    return options;
+  }
+  testing::TemporaryDirectory directory;
+  HeldFiles files;
+};
+
+TEST_F(BackgroundWriterTest, WritesTheBytesOfTheMomentInWhichItWasAsked) {
+  const at::Tensor weights = at::arange(24.0).view({1, 2, 3, 4}).contiguous(at::MemoryFormat::ChannelsLast);
+  // One element a pixel: contiguous in both orders, with strides of its own.
+  const at::Tensor points = at::arange(6.0).view({2, 3, 1, 1}).contiguous(at::MemoryFormat::ChannelsLast);
+  const at::Tensor strided = points.as_strided(points.sizes(), {3, 1, 3, 3});
+  const Value value = Dict{{"epoch", 3}, {"weights", weights}, {"points", strided}};
+  ASSERT_TRUE(write_atomically(path("at_once.pt"), value));
+  BackgroundWriter writer;
+  ASSERT_TRUE(writer.write(path("later.pt"), value, held()));
+  weights.fill_(7);  // the training goes on
+  EXPECT_FALSE(std::filesystem::exists(path("later.pt")));
+  files.let_go();
+  ASSERT_TRUE(writer.finish());
+  EXPECT_EQ(bytes_of(path("later.pt")), bytes_of(path("at_once.pt")));
+}
+
+TEST_F(BackgroundWriterTest, FilesComeInTheOrderInWhichTheyWereGiven) {
+  BackgroundWriter writer;
+  ASSERT_TRUE(writer.write(path("first.pt"), Dict{{"a", at::full({2}, 1.0)}}, held()));
+  ASSERT_TRUE(writer.write(path("second.pt"), Dict{{"a", at::full({2}, 2.0)}}));
+  EXPECT_FALSE(std::filesystem::exists(path("second.pt"))) << "it waits for the first";
+  files.let_go();
+  ASSERT_TRUE(writer.finish());
+  EXPECT_TRUE(std::filesystem::exists(path("first.pt")));
+  EXPECT_TRUE(std::filesystem::exists(path("second.pt")));
+}
+
+TEST_F(BackgroundWriterTest, AFailureIsToldOnceAndNothingIsWrittenBehindIt) {
+  files.refuses = true;
+  files.let_go();
+  BackgroundWriter writer;
+  ASSERT_TRUE(writer.write(path("best.pt"), Dict{{"a", 1}}, held()));
+  const Status failed = writer.finish();
+  ASSERT_FALSE(failed);
+  EXPECT_THAT(failed.error().message, HasSubstr("best.pt"));
+  EXPECT_TRUE(writer.finish());
+  ASSERT_TRUE(writer.write(path("last.pt"), Dict{{"a", 1}}));
+  EXPECT_TRUE(writer.finish()) << "a disk may have room again";
+}
+
+TEST_F(BackgroundWriterTest, TheEndFinishesWhatWasGiven) {
+  files.let_go();
+  {
+    BackgroundWriter writer;
+    ASSERT_TRUE(writer.write(path("a.pt"), Dict{{"a", 1}}, held()));
+    ASSERT_TRUE(writer.write(path("b.pt"), Dict{{"a", 1}}, held()));
+  }
+  EXPECT_TRUE(read(path("a.pt")));
+  EXPECT_TRUE(read(path("b.pt")));
+}
+
+TEST(HostCopy, WaitsForTheDeviceWhereAGpuCopiesAlone) {
+  int waits = 0;
+  const Value copy = host_copy(Dict{{"a", at::full({2}, 1.0)}}, [&] { ++waits; });
+  EXPECT_EQ(waits, 0);
+  EXPECT_TRUE(copy.find("a")->get<at::Tensor>()->equal(at::full({2}, 1.0)));
+}
+
+}  // namespace
+}  // namespace ferrun::checkpoint

@@ -1,0 +1,58 @@
+// Writes checkpoints on a thread of its own, from copies, so that who goes on training waits for the copy alone.
+//
+// Files are written one after another, in the order in which they were given: what is there after a kill is what a
+// writer that never left its thread could have left. Ownership: its thread and the copies. Thread rule: one thread uses
+// it; the destructor finishes what was given.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "common/result.h"
+#include "worker/checkpoint/value.h"
+#include "worker/checkpoint/writer.h"
+
+namespace ferrun::checkpoint {
+
+// The value with copies of its tensors in the host's memory, page-locked for those that come from a GPU. `wait`, which
+// may be empty, returns when the devices have done all that was asked of them; it is called where a GPU copies.
+Value host_copy(const Value& value, const std::function<void()>& wait);
+
+class BackgroundWriter {
+ public:
+  // `wait`: see host_copy.
+  explicit BackgroundWriter(std::function<void()> wait = {}) : wait_(std::move(wait)) {}
+  ~BackgroundWriter();
+  BackgroundWriter(const BackgroundWriter&) = delete;
+  BackgroundWriter& operator=(const BackgroundWriter&) = delete;
+
+  // Copies, and has write_atomically() done meanwhile; waits first while two files are unfinished. Failure: that of an
+  // earlier file, and this one is not written.
+  Status write(std::string path, const Value& value, WriteOptions options = {});
+  // Waits until all files are in place. Failure: the first that was not told yet.
+  Status finish();
+
+ private:
+  struct File {
+    std::string path;
+    Value value;
+    WriteOptions options;
+  };
+
+  void run();
+  Status take_failure();
+
+  const std::function<void()> wait_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<File> files_;  // the first is in work; guarded, as is what follows
+  Status failure_ = ok_status();
+  bool stopping_ = false;
+  std::thread thread_;  // started with the first file
+};
+
+}  // namespace ferrun::checkpoint
