@@ -1,5 +1,5 @@
-// Command lines, PET_ and other variables, and option files of any bytes: each is either refused with words, or a job that
-// can be described, and as JSON for a program.
+// Command lines, PET_ and other variables, and option files of any bytes: each is either refused with words, or a job
+// that can be described, and as JSON for a program.
 //
 // Input: words that end with a line each. The first character of a line says what the rest is: 'E' a variable
 // (NAME=VALUE), 'F' a line of the file that --config names, whatever its name is, anything else an argument with that

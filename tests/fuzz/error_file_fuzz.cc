@@ -1,5 +1,5 @@
-// Error files of any bytes, whole and cut short: they are read or found unreadable with a reason, and what ferrun hands to
-// its own parent is JSON in either case.
+// Error files of any bytes, whole and cut short: they are read or found unreadable with a reason, and what ferrun hands
+// to its own parent is JSON in either case.
 #include <cstddef>
 #include <cstdint>
 #include <nlohmann/json.hpp>
@@ -23,7 +23,8 @@ void play(const std::string& bytes) {
   require_sense(error);
   require_sense(parse_error_beginning(bytes));
   require_sense(parse_error_beginning(bytes.substr(0, bytes.size() / 2)));
-  require(nlohmann::json::accept(error_file_for_parent(bytes, "rank 0 exited with code 3", 3)), "the parent reads JSON");
+  require(nlohmann::json::accept(error_file_for_parent(bytes, "rank 0 exited with code 3", 3)),
+          "the parent reads JSON");
 }
 
 }  // namespace
