@@ -9,6 +9,8 @@ set(CMAKE_TRY_COMPILE_PLATFORM_VARIABLES FERRUN_ZIG FERRUN_ZIG_PROCESSOR FERRUN_
 
 # Zig compiles its libraries anew for every kind of program that it links, in minutes: CMake's trials link none.
 set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
+# So a trial does not tell what the linker knows either.
+set(FERRUN_LINKER_ORDERS_CODE OFF CACHE BOOL "")
 
 if(NOT FERRUN_ZIG_PROCESSOR STREQUAL CMAKE_HOST_SYSTEM_PROCESSOR)
   set(CMAKE_SYSTEM_NAME Linux)

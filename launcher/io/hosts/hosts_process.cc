@@ -40,11 +40,11 @@ namespace {
 namespace asio = boost::asio;
 using std::chrono::milliseconds;
 
-constexpr size_t kQueueBytes = 8 << 20;
+constexpr size_t kHostsQueueBytes = 8 << 20;
 // Hosts are read no further while so much waits for the reader of this process's output.
 constexpr size_t kEnoughQueued = 1 << 20;
 constexpr size_t kLongestLine = 1 << 20;
-constexpr Duration kLastWords = std::chrono::seconds(5);
+constexpr Duration kHostsLastWords = std::chrono::seconds(5);
 // A connection that others share (ssh's ControlMaster) holds the streams open when its host's agent has ended.
 constexpr milliseconds kOpenStreams{300};
 
@@ -125,7 +125,7 @@ class HostsProcess {
       }
     }
     while (!exit_status_) io_.run_one();
-    for (LogWriter* const writer : {&out_, &err_}) writer->finish({monotonic_now(), kLastWords, nullptr});
+    for (LogWriter* const writer : {&out_, &err_}) writer->finish({monotonic_now(), kHostsLastWords, nullptr});
     return *exit_status_;
   }
 
@@ -168,7 +168,7 @@ class HostsProcess {
         for (const auto& host : hosts_) host->read_on();
       });
     };
-    return {kQueueBytes, "the reader of ferrun's output is stopped or too slow", nullptr, read_on};
+    return {kHostsQueueBytes, "the reader of ferrun's output is stopped or too slow", nullptr, read_on};
   }
 
   void await_signal() {
