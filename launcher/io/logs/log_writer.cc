@@ -288,7 +288,6 @@ std::vector<LogWriter::Unwritten> LogWriter::finish(const Patience& patience) {
     for (const auto& slot : state_->slots) {
       if (state_->wrote_here && slot != nullptr) slot->target.finish();
     }
-    state_->slots.clear();
     return {};
   }
   state_->stopping = true;
