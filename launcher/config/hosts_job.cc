@@ -9,7 +9,7 @@
 #include "launcher/config/job_token.h"
 #include "launcher/config/names.h"
 #include "launcher/config/values.h"
-#include "launcher/hosts/host_list.h"
+#include "launcher/hosts/named_hosts.h"
 
 namespace ferrun {
 namespace {

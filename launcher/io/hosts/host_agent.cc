@@ -51,8 +51,9 @@ Result<HostOrder> read_order(HostOrderReader& reader) {
 }
 
 // In the child: becomes ferrun. Returns where it cannot.
-void become_ferrun(const HostOrder& order, const std::vector<std::string>& variables) {
+void become_ferrun(const HostOrder& order, const std::vector<std::string>& variables, pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (::getppid() != parent) ::_exit(kExitInternal);  // it died before that
   const int nothing = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
   ::dup2(nothing, STDIN_FILENO);
   std::vector<char*> argv = {const_cast<char*>("ferrun")}, envp;
@@ -71,10 +72,10 @@ Result<pid_t> start_ferrun(const HostOrder& order) {
   Environment environment = Environment::from_block(environ);
   for (const auto& [name, value] : order.environment.variables()) environment.set(name, value);
   const std::vector<std::string> variables = environment.to_strings();
-  const pid_t pid = ::fork();
+  const pid_t parent = ::getpid(), pid = ::fork();
   if (pid < 0) return Error{ErrorKind::kPlatform, std::string("cannot fork: ") + std::strerror(errno)};
   if (pid > 0) return pid;
-  become_ferrun(order, variables);
+  become_ferrun(order, variables, parent);
   std::fprintf(stderr, "ferrun: cannot execute itself: %s\n", std::strerror(errno));
   ::_exit(kExitInternal);
 }

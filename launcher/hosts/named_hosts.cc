@@ -1,4 +1,4 @@
-#include "launcher/hosts/host_list.h"
+#include "launcher/hosts/named_hosts.h"
 
 #include <algorithm>
 #include <set>
