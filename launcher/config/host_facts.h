@@ -17,7 +17,8 @@ namespace ferrun {
 
 // Questions about files that program resolution asks; answered by the real file system or by a test's table.
 struct FileQueries {
-  enum class Kind { kMissing, kFile, kDirectory, kOther };
+  // kUnreachable: the way to it is closed to this user, or its links lead in a circle.
+  enum class Kind { kMissing, kUnreachable, kFile, kDirectory, kOther };
   std::function<Kind(const std::filesystem::path&)> kind;
   std::function<bool(const std::filesystem::path&)> executable;      // access(2) with X_OK
   std::function<bool(const std::filesystem::path&)> has_fork_point;  // carries the note of ferrun::client

@@ -58,6 +58,11 @@ gate.wait()
 
 Error user_error(std::string message) { return Error{ErrorKind::kUser, std::move(message)}; }
 
+Error unreachable(const std::string& path) {
+  return user_error(path + " cannot be reached: a folder on the way is closed to this user, or its links lead in a " +
+                    "circle; see where with: namei -l " + path);
+}
+
 // Who runs a file or folder that was named.
 enum class Runner { kItself, kPython };
 
@@ -103,6 +108,7 @@ Result<Runner> runner_of_file(const std::string& path, const HostFacts& facts) {
 Result<Runner> runner_at(const std::string& path, const HostFacts& facts) {
   switch (facts.files.kind(path)) {
     case Kind::kMissing: return user_error(path + ": no such program");
+    case Kind::kUnreachable: return unreachable(path);
     case Kind::kDirectory:
       if (has_main(path, facts.files)) return Runner::kPython;
       return user_error(path + " is a directory without a __main__.py, not a program");
@@ -124,6 +130,7 @@ bool python_runs(const std::string& name, const HostFacts& facts) {
 Result<std::string> executable_at(const std::string& path, const HostFacts& facts) {
   switch (facts.files.kind(path)) {
     case Kind::kMissing: return user_error(path + ": no such program");
+    case Kind::kUnreachable: return unreachable(path);
     case Kind::kDirectory: return user_error(path + " is a directory, not a program");
     case Kind::kFile:
     case Kind::kOther: break;
@@ -138,6 +145,7 @@ Result<std::string> executable_at(const std::string& path, const HostFacts& fact
 Status check_script(const std::string& script, const FileQueries& files) {
   switch (files.kind(script)) {
     case Kind::kMissing: return user_error(script + ": no such file");
+    case Kind::kUnreachable: return unreachable(script);
     case Kind::kDirectory:
       if (!has_main(script, files)) return user_error(script + " is a directory without a __main__.py, not a script");
       break;

@@ -23,6 +23,8 @@ Result<PythonChoice> named_python(const std::string& chosen, const HostFacts& fa
   }
   switch (facts.files.kind(chosen)) {
     case Kind::kMissing: return no_python("PYTHON_EXEC: " + chosen + ": no such program");
+    case Kind::kUnreachable:
+      return no_python("PYTHON_EXEC: " + chosen + " cannot be reached; see where with: namei -l " + chosen);
     case Kind::kDirectory: return no_python("PYTHON_EXEC: " + chosen + " is a directory, not a program");
     case Kind::kFile:
     case Kind::kOther: break;

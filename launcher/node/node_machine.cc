@@ -195,6 +195,7 @@ void NodeMachine::begin_attempt(TimePoint) {
   state_ = Attempt::kRunning;
   first_rank_ = assignment.first_rank;
   nodes_ = assignment.node_count;
+  world_ = assignment.world;
   store_ = order_->store;
   store_unvisited_ = false;
   asked_with_ = 0;
@@ -425,10 +426,11 @@ void NodeMachine::carry_out(const MemberDone& told, TimePoint) {
   effects_.emplace_back(std::move(done));
 }
 
-// A script that had the time to look for its peers and was never at the store has looked elsewhere.
+// A script that had the time to look for its peers and was never at the store has looked elsewhere. One that is alone
+// has nobody to meet.
 std::vector<std::string> NodeMachine::hints() const {
   constexpr Duration kTimeToLook = std::chrono::seconds(1);
-  if (!config_.python || !store_unvisited_ || !group_ || !group_->first_failure()) return {};
+  if (!config_.python || world_ == 1 || !store_unvisited_ || !group_ || !group_->first_failure()) return {};
   const WorkerRecord& first = group_->workers()[static_cast<size_t>(*group_->first_failure())];
   if (first.ended_at - first.started_at < kTimeToLook) return {};
   return {

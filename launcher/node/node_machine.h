@@ -135,6 +135,7 @@ class NodeMachine {
   int first_rank_ = 0;            // of the group
   StoreAddress store_;            // of its round
   int nodes_ = 1;                 // of its round
+  int world_ = 1;                 // likewise
   bool store_unvisited_ = false;  // by the workers of the last group
   int asked_with_ = 0;            // the last signal that a stop asked with
   bool carrying_out_ = false;

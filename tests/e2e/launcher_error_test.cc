@@ -54,6 +54,8 @@ TEST(LauncherError, ProgramsThatCannotRunAreNamed) {
             "ferrun: no-such-program: no such program in PATH or beside ferrun");
   EXPECT_EQ(complaint(folder, {"./gone"}, 2), "ferrun: ./gone: no such program");
   EXPECT_EQ(complaint(folder, {"gone.py"}, 2), "ferrun: gone.py: no such file");
+  std::filesystem::create_symlink("circle.py", folder.path() / "circle.py");
+  EXPECT_THAT(complaint(folder, {"circle.py"}, 2), HasSubstr("circle.py cannot be reached: "));
   EXPECT_EQ(complaint(folder, {"./folder"}, 2), "ferrun: ./folder is a directory without a __main__.py, not a program");
   EXPECT_THAT(complaint(folder, {"./plain"}, 2), HasSubstr("chmod +x ./plain"));
   EXPECT_THAT(complaint(folder, {"./headless"}, 2), HasSubstr("#!"));

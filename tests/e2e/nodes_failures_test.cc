@@ -93,7 +93,9 @@ TEST_F(NodesFailures, NobodyJoinsOnceAWorkerHasSucceededAndLateNodesEndWellWithT
 }
 
 TEST_F(NodesFailures, TheCoordinatorsRulesDecideForAllNodes) {
-  const auto script = shell("echo up >> $DIR/up; [ $GROUP_RANK = 0 ] && exec sleep 600; exit 42");
+  const auto script = shell(
+      "echo up >> $DIR/up; [ $GROUP_RANK = 0 ] && exec sleep 600; "
+      "while [ $(wc -l < $DIR/up) -lt 2 ]; do sleep 0.02; done; exit 42");
   const auto first = agent("2", {"--max-restarts=3", "--on-exit=42=stop"}, script);
   ASSERT_TRUE(eventually_status("waiting for 1 of 2 nodes")) << first->err();
   const auto second = agent("2", {"--max-restarts=3"}, script);

@@ -21,6 +21,13 @@ def record(name, data):
     manifest.append({"file": name, "width": picture.width, "height": picture.height})
 
 
+def record_upright(name, data):
+    """What ImageOps.exif_transpose makes of the picture that was recorded last."""
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+    (folder / (name + ".upright")).write_bytes(numpy.asarray(upright).tobytes())
+    manifest[-1]["upright"] = [upright.width, upright.height]
+
+
 def scene(width, height, channels):
     """Smooth shapes with some noise: JPEG's chroma upsampling shows on edges, not on pure noise."""
     y, x = numpy.mgrid[0:height, 0:width]
@@ -92,9 +99,24 @@ for orientation in range(1, 10):
     for name, options in {f"turned-{orientation}.jpg": {"exif": exif}, f"turned-xmp-{orientation}.jpg": {
             "xmp": b'<x:xmpmeta><rdf:Description tiff:Orientation="%d"/></x:xmpmeta>' % orientation}}.items():
         data = jpeg(name, "RGB", (37, 22), quality=95, **options)
-        upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
-        (folder / (name + ".upright")).write_bytes(numpy.asarray(upright).tobytes())
-        manifest[-1]["upright"] = [upright.width, upright.height]
+        record_upright(name, data)
+
+# The orientation in every type of number that TIFF has, also several of them, in both byte orders.
+types = {"byte": (1, "B"), "ascii": (2, "c"), "short": (3, "H"), "long": (4, "I"), "sbyte": (6, "b"), "undefined": (7, "B"),
+         "sshort": (8, "h"), "slong": (9, "i"), "float": (11, "f")}
+plain = jpeg("plain-rgb.jpg", "RGB", (37, 22), quality=95)
+for order, mark in ("<", b"II"), (">", b"MM"):
+    for kind, (number, form) in types.items():
+        for count in 1, 2, 3:
+            value = struct.pack(f"{order}{count}{form}", *[b"6" if form == "c" else 6] * count)
+            entry = struct.pack(order + "HHI", 0x0112, number, count)
+            entry += value.ljust(4, b"\0") if len(value) <= 4 else struct.pack(order + "I", 26)
+            tiff = mark + struct.pack(order + "HIH", 42, 8, 1) + entry + struct.pack(order + "I", 0) + value
+            segment = b"Exif\0\0" + tiff
+            data = plain[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + plain[2:]
+            name = f"turned-{kind}-{count}-{mark.decode()}.jpg"
+            record(name, data)
+            record_upright(name, data)
 
 # An EXIF orientation is not applied; YCCK is CMYK with Adobe's transform flag, here set by hand.
 exif = Image.Exif()

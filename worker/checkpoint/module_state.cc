@@ -13,8 +13,8 @@ namespace ferrun::checkpoint {
 namespace {
 
 // What stands before the names of a wrapped model's state_dict.
-constexpr std::string_view kWrappers[] = {"module.", "model.", "_orig_mod.", "_fsdp_wrapped_module.",
-                                          "_checkpoint_wrapped_module."};
+constexpr std::string_view kWrappers[] = {
+    "module.", "model.", "net.", "network.", "_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."};
 constexpr std::string_view kCounter = "num_batches_tracked";
 
 void collect(const torch::nn::Module& module, const std::string& prefix,

@@ -36,8 +36,9 @@ Result<StateDifference> load_state_dict(torch::nn::Module& module, const Value& 
 // The same, strictly.
 Status load_module_state(torch::nn::Module& module, const Value& state);
 
-// A state_dict's name without what DDP ("module."), torch.compile ("_orig_mod."), Lightning ("model.") and FSDP put
-// before or into it, in any nesting. Nothing is taken from a name once `is_known` answers true for it.
+// A state_dict's name without what DDP ("module."), torch.compile ("_orig_mod."), Lightning ("model.", "net.",
+// "network.") and FSDP put before or into it, in any nesting. Nothing is taken from a name once `is_known` answers true
+// for it.
 std::string unwrapped_name(const std::string& name, const std::function<bool(const std::string&)>& is_known);
 
 // "'a', 'b', 'c' and 12 more".

@@ -1,5 +1,6 @@
 #include "worker/data/orientation.h"
 
+#include <bit>
 #include <string>
 #include <string_view>
 
@@ -7,6 +8,7 @@ namespace ferrun::data {
 namespace {
 
 constexpr uint16_t kOrientationTag = 0x0112;
+constexpr uint32_t kShort = 3, kLong = 4, kSByte = 6, kSShort = 8, kSLong = 9, kFloat = 11;
 constexpr std::string_view kExif("Exif\0\0", 6);
 constexpr std::string_view kXmp("http://ns.adobe.com/xap/1.0/\0", 29);
 
@@ -33,6 +35,34 @@ class Tiff {
   bool little_;
 };
 
+// The length of a value of that type of TIFF 6.0 which Pillow reads as a number; 0: a type that is none to it.
+int bytes_of_number(uint32_t type) {
+  switch (type) {
+    case kSByte: return 1;
+    case kShort:
+    case kSShort: return 2;
+    case kLong:
+    case kSLong:
+    case kFloat: return 4;
+    default: return 0;
+  }
+}
+
+// The first value of the entry; 0 where it is not one of the small whole numbers that turn a picture.
+int value_of(const Tiff& tiff, uint64_t entry) {
+  const uint32_t type = tiff.number(entry + 2, 2);
+  const int length = bytes_of_number(type);
+  const uint64_t count = tiff.number(entry + 4, 4);
+  if (length == 0 || count == 0) return 0;
+  const bool inside = static_cast<uint64_t>(length) * count <= 4;
+  const uint32_t bits = tiff.number(inside ? entry + 8 : tiff.number(entry + 8, 4), length);
+  if (type != kFloat) return bits <= 8 ? static_cast<int>(bits) : 0;
+  for (int value = 1; value <= 8; ++value) {
+    if (std::bit_cast<float>(bits) == static_cast<float>(value)) return value;
+  }
+  return 0;
+}
+
 std::optional<int> tiff_orientation(std::string_view bytes) {
   const Tiff tiff(bytes);
   if (!tiff.is_valid()) return std::nullopt;
@@ -40,11 +70,7 @@ std::optional<int> tiff_orientation(std::string_view bytes) {
   const uint32_t entries = tiff.number(directory, 2);
   for (uint32_t i = 0; i < entries; ++i) {
     const uint64_t entry = directory + 2 + uint64_t{12} * i;
-    if (tiff.number(entry, 2) != kOrientationTag) continue;
-    const uint32_t type = tiff.number(entry + 2, 2);
-    const int bytes_of_type = type == 1 ? 1 : type == 3 ? 2 : type == 4 ? 4 : 0;  // BYTE, SHORT, LONG
-    if (bytes_of_type == 0 || tiff.number(entry + 4, 4) != 1) return std::nullopt;
-    return static_cast<int>(tiff.number(entry + 8, bytes_of_type));
+    if (tiff.number(entry, 2) == kOrientationTag) return value_of(tiff, entry);
   }
   return std::nullopt;
 }

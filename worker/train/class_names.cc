@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "worker/train/value_fields.h"
 
@@ -11,8 +12,18 @@ namespace {
 using checkpoint::Value;
 using Names = std::vector<std::string>;
 
-// The names in `classes`: a list or tuple, or class_to_idx (name → number). Nothing for anything else that Python's
-// trainers keep under that name, such as the number of classes. Failure: a list in which not all are names.
+// What trainers write down of their classes, the most usual first.
+constexpr const char* kKeys[] = {"classes", "class_to_idx", "class_names", "idx_to_class"};
+
+// The name and the number of an entry of class_to_idx or idx_to_class.
+std::pair<const std::string*, const int64_t*> name_and_number(const Value& key, const Value& value) {
+  if (key.get<int64_t>() != nullptr) return {value.get<std::string>(), key.get<int64_t>()};
+  return {key.get<std::string>(), value.get<int64_t>()};
+}
+
+// The names in `classes`: a list or tuple, class_to_idx (name → number) or idx_to_class (number → name). Nothing for
+// anything else that Python's trainers keep under that name, such as the number of classes. Failure: a list in which
+// not all are names.
 Result<Names> listed_names(const Value& classes) {
   const checkpoint::List* list = classes.get<checkpoint::List>();
   if (const auto* tuple = classes.get<checkpoint::Tuple>()) list = &tuple->items;
@@ -20,8 +31,7 @@ Result<Names> listed_names(const Value& classes) {
   if (const auto* dict = classes.get<checkpoint::Dict>()) {
     names.resize(dict->size());
     for (const auto& [key, value] : *dict) {
-      const auto* name = key.get<std::string>();
-      const auto* index = value.get<int64_t>();
+      const auto [name, index] = name_and_number(key, value);
       if (name == nullptr || index == nullptr || *index < 0 || *index >= static_cast<int64_t>(names.size()) ||
           !names[static_cast<size_t>(*index)].empty()) {
         return Error{ErrorKind::kUser, "has class numbers that do not count from 0"};
@@ -53,9 +63,12 @@ Value classes_of_metadata(const Value& metadata) {
 }  // namespace
 
 Result<std::vector<std::string>> class_names(const Value& file) {
-  const Value* classes = file.find("classes");
-  if (classes == nullptr) classes = file.find("class_to_idx");
-  if (classes != nullptr) return listed_names(*classes);
+  for (const char* const key : kKeys) {
+    const Value* const classes = file.find(key);
+    if (classes == nullptr) continue;
+    Result<Names> names = listed_names(*classes);
+    if (!names || !names->empty()) return names;
+  }
   const Value* const metadata = file.find("metadata");
   return listed_names(metadata != nullptr ? classes_of_metadata(*metadata) : Value());
 }

@@ -235,6 +235,8 @@ void add_recipe_options(CLI::App& app, TrainOptions& options) {
   app.add_option("--plateau-patience", options.plateau_patience,
                  "plateau: epochs without a better one before a reduction")
       ->transform(WholeNumber(0));
+  app.add_option("--min-lr", options.min_lr, "cosine and plateau: the rate at which the fall ends")
+      ->transform(RealNumber(0));
   app.add_option("--warmup", options.warmup,
                  "Epochs in which the learning rate rises from a third to the whole, before the schedule")
       ->transform(WholeNumber(0));

@@ -126,6 +126,7 @@ Result<Continuation> continue_options(const TrainOptions& asked, const Value& ch
   const std::tuple<const char*, const char*, double*> numbers[] = {
       {"lr", "lr", &options.lr},
       {"gamma", "gamma", &options.gamma},
+      {"min_lr", "min-lr", &options.min_lr},
       {"min_delta", "min-delta", &options.min_delta},
       {"momentum", "momentum", &options.momentum},
       {"clip_grad", "clip-grad", &options.clip_grad},
@@ -188,6 +189,7 @@ Result<Continuation> continue_options(const TrainOptions& asked, const Value& ch
   }
   continuation.new_schedule =
       saved.changed("lr", "lr", options.lr) || saved.changed("gamma", "gamma", options.gamma) ||
+      ((cosine || plateau) && saved.changed("min_lr", "min-lr", options.min_lr)) ||
       saved.changed("step_size", "step-size", static_cast<double>(options.step_size)) ||
       saved.changed("warmup", "warmup", static_cast<double>(options.warmup)) ||
       (cosine && saved.changed("cosine_epochs", "epochs", static_cast<double>(options.epochs))) ||

@@ -13,6 +13,7 @@ std::vector<std::string> idle_options(const TrainOptions& options, bool on_gpu) 
   idle(options.schedule == ScheduleChoice::kStep, "step-size", "without --scheduler step");
   idle(options.schedule != ScheduleChoice::kCosine, "gamma", "beside --scheduler cosine");
   idle(options.schedule == ScheduleChoice::kPlateau, "plateau-patience", "without --scheduler plateau");
+  idle(options.schedule != ScheduleChoice::kStep, "min-lr", "beside --scheduler step");
   idle(options.data.directory.empty(), "faces", "beside --data");
   idle(on_gpu, "tf32", "on a CPU");
   idle(on_gpu, "deterministic", "on a CPU, where the same run gives the same numbers anyway");

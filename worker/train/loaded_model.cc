@@ -45,6 +45,10 @@ Result<Names> read_classes(const Value& file, int64_t outputs) {
 Result<std::optional<int>> read_image_size(const Value& file) {
   const Value* const options = file.find("options");
   const Value* size = options == nullptr ? nullptr : options->find("image_size");
+  // Python's trainers keep it beside the weights; what is no whole number there is no size to them either.
+  if (const Value* const beside = file.find("image_size"); size == nullptr && beside != nullptr) {
+    if (beside->get<int64_t>() != nullptr) size = beside;
+  }
   Value parsed;
   if (const Value* const metadata = file.find("metadata"); size == nullptr && metadata != nullptr) {
     const Result<std::string> text = text_field(*metadata, "image_size");

@@ -60,6 +60,7 @@ struct TrainOptions {
   int64_t step_size = 10;                // step: epochs between two reductions of the learning rate
   double gamma = 0.1;                    // step and plateau: the factor of a reduction
   int64_t plateau_patience = 10;         // plateau: epochs without a better one before a reduction
+  double min_lr = 0.0;                   // cosine and plateau: the rate at which the fall ends
   int64_t warmup = 0;                    // epochs of a linear warm-up before the schedule
   int64_t accumulate = 1;                // batches whose gradients add up to one step of the optimizer
   Monitor monitor = Monitor::kAccuracy;  // what makes an epoch better than another

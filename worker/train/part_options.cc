@@ -66,13 +66,15 @@ ddp::LrScheduleOptions schedule_options(const TrainOptions& options) {
   switch (options.schedule) {
     case ScheduleChoice::kStep: schedule.schedule = ddp::StepLrOptions{options.step_size, options.gamma}; break;
     case ScheduleChoice::kCosine:
-      schedule.schedule = ddp::CosineAnnealingLrOptions{std::max<int64_t>(1, options.epochs - options.warmup), 0.0};
+      schedule.schedule =
+          ddp::CosineAnnealingLrOptions{std::max<int64_t>(1, options.epochs - options.warmup), options.min_lr};
       break;
     case ScheduleChoice::kPlateau: {
       ddp::ReduceLrOnPlateauOptions plateau;
       plateau.larger_is_better = options.monitor != Monitor::kLoss;
       plateau.factor = options.gamma;
       plateau.patience = options.plateau_patience;
+      plateau.min_lr = options.min_lr;
       schedule.schedule = plateau;
     }
   }

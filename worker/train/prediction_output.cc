@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "common/printable_text.h"
+
 namespace ferrun::train {
 namespace {
 
@@ -63,9 +65,9 @@ std::vector<PredictionOutput::Share> PredictionOutput::shares(const Prediction& 
 }
 
 std::string PredictionOutput::text_line(const Prediction& prediction) const {
-  std::string line = prediction.file;
+  std::string line = one_line(prediction.file);
   for (const Share& share : shares(prediction))
-    line += "  " + classes_[share.label] + printed(" %.4f", share.probability);
+    line += "  " + one_line(classes_[share.label]) + printed(" %.4f", share.probability);
   return line + "\n";
 }
 

@@ -26,6 +26,7 @@ RunIdentity identity_of(const TrainOptions& options, const Job& job, const data:
                       {"seed", whole(static_cast<int64_t>(options.seed))},
                       {"scheduler", name_of(options.schedule)},
                       {"plateau_patience", whole(options.plateau_patience)},
+                      {"min_lr", options.min_lr},
                       {"warmup", whole(options.warmup)},
                       {"optimizer", name_of(options.optimizer)},
                       {"momentum", options.momentum},

@@ -41,10 +41,12 @@ void add_schedule_options(Dict& options, const Value& state, int64_t warmup) {
   } else if (name == "CosineAnnealingLR") {
     options.emplace_back("scheduler", "cosine");
     if (const auto epochs = ddp::integer(state, "T_max")) options.emplace_back("cosine_epochs", *epochs + warmup);
+    add_number(options, "min_lr", ddp::number(state, "eta_min"));
   } else if (name == "ReduceLROnPlateau") {
     options.emplace_back("scheduler", "plateau");
     add_number(options, "gamma", ddp::number(state, "factor"));
     add_whole(options, "plateau_patience", ddp::integer(state, "patience"));
+    add_number(options, "min_lr", ddp::only_number(state, "min_lrs"));
     // PyTorch keeps the direction alone, not what was watched.
     const Value* const mode = state.find("mode");
     const auto* const word = mode == nullptr ? nullptr : mode->get<std::string>();

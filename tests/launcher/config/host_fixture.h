@@ -77,6 +77,10 @@ class FakeHost {
     kinds_[path] = FileQueries::Kind::kOther;
     return *this;
   }
+  FakeHost& unreachable(const std::string& path) {
+    kinds_[path] = FileQueries::Kind::kUnreachable;
+    return *this;
+  }
   FakeHost& readable_by_all(const std::string& path) {
     readable_by_all_.insert(path);
     return *this;

@@ -10,6 +10,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 std::string refusal(const std::vector<std::string>& words, const FakeHost& host, ProgramChoice choice = {}) {
   const Result<Program> program = resolve_program(words, choice, host.facts());
@@ -204,6 +205,12 @@ TEST(ResolveProgram, SaysInOneLineWhatIsWrong) {
   EXPECT_EQ(refusal({"gone.py"}, host), "gone.py: no such file");
   EXPECT_EQ(refusal({"d.py"}, host), "d.py is a directory without a __main__.py, not a script");
   EXPECT_EQ(refusal({""}, host), "the program's name is empty");
+  host.unreachable("./in/a").unreachable("in/a.py");
+  const std::string why =
+      " cannot be reached: a folder on the way is closed to this user, or its links lead in a circle";
+  EXPECT_THAT(refusal({"./in/a"}, host), StartsWith("./in/a" + why));
+  EXPECT_THAT(refusal({"./in/a"}, host, {.no_python = true}), StartsWith("./in/a" + why));
+  EXPECT_THAT(refusal({"in/a.py"}, host), StartsWith("in/a.py" + why));
 }
 
 }  // namespace

@@ -126,6 +126,8 @@ TEST_F(PythonChoiceTest, PythonExecIsAboveAll) {
   EXPECT_EQ(why_, "PYTHON_EXEC names it");
   EXPECT_EQ(named("/nowhere/python"), "PYTHON_EXEC: /nowhere/python: no such program");
   EXPECT_EQ(named("nopython"), "PYTHON_EXEC=nopython: no such program in PATH");
+  host_.unreachable("/closed/python");
+  EXPECT_THAT(named("/closed/python"), HasSubstr("/closed/python cannot be reached"));
   EXPECT_EQ(named("/bin"), "PYTHON_EXEC: /bin is a directory, not a program");
   EXPECT_EQ(named("/plain"), "PYTHON_EXEC: /plain is not executable; allow it with: chmod +x /plain");
 }

@@ -13,6 +13,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using ::testing::Contains;
+using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -135,6 +136,31 @@ TEST(SoloNode, EndsWithTheFailureWhenNoRestartIsLeft) {
                           "  when:   2.00 s after its start", "  stderr: nothing was written to it",
                           "Hint: --max-restarts=N starts all workers again after a failure; it is 0.", rule));
   EXPECT_EQ(story.done->failed_local_rank, 1);
+}
+
+TEST(SoloNode, HintsAtAStoreThatNobodyWasAt) {
+  const auto end_of = [](int workers, std::chrono::seconds after) {
+    NodeConfig config = SoloStory::config(workers, 0);
+    config.python = true;
+    SoloStory story(config);
+    story.run_attempt();
+    story.now += after;
+    story.exited(0, 1);
+    if (workers == 2) {
+      story.step(EvidenceGathered{0, {left_by(0)}});
+      story.ended(1, kSoloTerminated);
+    }
+    story.swept();
+    std::vector<FailedWorker> left = {left_by(0)};
+    if (workers == 2) left.push_back(left_by(1));
+    story.step(EvidenceGathered{0, std::move(left), true});
+    EXPECT_EQ(story.effects().back(), "done 1");
+    return story.done->lines;
+  };
+  EXPECT_THAT(end_of(2, 2s),
+              Contains(StartsWith("Hint: no worker ever reached ferrun's store at 127.0.0.1, port 4000")));
+  EXPECT_THAT(end_of(2, 0s), Each(Not(HasSubstr("store")))) << "no time to look for it";
+  EXPECT_THAT(end_of(1, 2s), Each(Not(HasSubstr("store")))) << "nobody to meet";
 }
 
 TEST(SoloNode, StartsTheNextAttemptOnlyAfterTheSweep) {

@@ -63,8 +63,8 @@ TEST(ModuleState, LoadsIntoAModelOfOtherStridesWithoutChangingThem) {
 }
 
 TEST(ModuleState, DropsWhatWrapsTheModelInAnyNesting) {
-  for (const char* prefix : {"module.", "_orig_mod.", "model.", "_orig_mod.module.", "module._orig_mod.",
-                             "model.module._orig_mod.", "_fsdp_wrapped_module.module."}) {
+  for (const char* prefix : {"module.", "_orig_mod.", "model.", "net.", "network.", "_orig_mod.module.",
+                             "module._orig_mod.", "model.module._orig_mod.", "_fsdp_wrapped_module.module."}) {
     SmallNet from(5), to;
     const Status loaded = load_module_state(to, renamed(module_state(from), prefix));
     ASSERT_TRUE(loaded.ok()) << prefix << loaded.error().message;

@@ -74,6 +74,21 @@ TEST(Continuation, TakesASchedulesOptionsThatAreGivenAsTheyWereForTheSameSchedul
   EXPECT_TRUE(continue_options(asked, sgd_and_cosine())->new_schedule);
 }
 
+TEST(Continuation, ACosineThatIsDrawnLongerEndsAtItsOwnRate) {
+  const Value low = Dict{{"scheduler_state_dict", Dict{{"T_max", 20}, {"eta_min", 1e-5}, {"base_lrs", List{0.1}}}}};
+  TrainOptions asked = asked_for({"epochs"});
+  asked.epochs = 30;
+  const auto longer = continue_options(asked, low);
+  ASSERT_TRUE(longer.ok());
+  EXPECT_TRUE(longer->new_schedule);
+  EXPECT_EQ(longer->options.min_lr, 1e-5);
+  asked = asked_for({"min-lr"});
+  asked.min_lr = 1e-5;
+  EXPECT_FALSE(continue_options(asked, low)->new_schedule);
+  asked.min_lr = 1e-4;
+  EXPECT_TRUE(continue_options(asked, low)->new_schedule);
+}
+
 TEST(Continuation, CountsTheWarmupBeforeACosine) {
   const Value warm = Dict{{"scheduler_state_dict",
                            Dict{{"_milestones", List{5}},

@@ -10,7 +10,7 @@ using ::testing::IsEmpty;
 
 TEST(IdleOptions, AreNamedWithWhatTheyWouldNeed) {
   TrainOptions options;
-  options.given = {"momentum", "nesterov", "step-size", "gamma", "plateau-patience", "faces", "lr"};
+  options.given = {"momentum", "nesterov", "step-size", "gamma", "plateau-patience", "faces", "lr", "min-lr"};
   options.data.directory = "faces";
   options.schedule = ScheduleChoice::kCosine;
   EXPECT_THAT(idle_options(options, true), ElementsAre("--momentum changes nothing without --optimizer sgd",

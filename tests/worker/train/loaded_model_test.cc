@@ -59,6 +59,14 @@ TEST_F(LoadedModelTest, TakesClassesAndSizeFromTheCheckpoint) {
   const auto indexed = accepted(with({{"class_to_idx", Dict{{"c", 2}, {"a", 0}, {"b", 1}}}}));
   ASSERT_TRUE(indexed.ok()) << indexed.error().message;
   EXPECT_EQ(indexed->classes, (std::vector<std::string>{"a", "b", "c"}));
+  const auto numbered = accepted(with({{"classes", 3}, {"idx_to_class", Dict{{1, "b"}, {0, "a"}, {2, "c"}}}}));
+  ASSERT_TRUE(numbered.ok()) << numbered.error().message;
+  EXPECT_EQ(numbered->classes, (std::vector<std::string>{"a", "b", "c"})) << "the first entry that has names";
+  const auto named = accepted(with({{"class_names", List{"a", "b", "c"}}, {"image_size", 96}}));
+  ASSERT_TRUE(named.ok()) << named.error().message;
+  EXPECT_EQ(named->classes, (std::vector<std::string>{"a", "b", "c"}));
+  EXPECT_EQ(named->image_size, 96) << "beside the weights";
+  EXPECT_FALSE(accepted(with({{"image_size", List{96, 96}}}))->image_size.has_value());
   const auto unnamed = accepted(with({{"classes", 3}, {"options", List{}}}));
   ASSERT_TRUE(unnamed.ok()) << unnamed.error().message;
   EXPECT_TRUE(unnamed->classes.empty());

@@ -23,6 +23,10 @@ TEST(PredictionOutput, TextHasALineForEachPicture) {
   EXPECT_EQ(shown(PredictFormat::kText, 9, {kTwo[0]}), "a.jpg  ha,ppy 0.5000  sad 0.3750  angry 0.1250\n");
 }
 
+TEST(PredictionOutput, TextShowsWhatANameCannotDoToATerminal) {
+  EXPECT_EQ(shown(PredictFormat::kText, 1, {{"a\n\x1b[2J.jpg", {1, 0, 0}}}), "a\\n\\x1b[2J.jpg  angry 1.0000\n");
+}
+
 TEST(PredictionOutput, CsvIsQuoted) {
   EXPECT_EQ(shown(PredictFormat::kCsv, 0, kTwo),
             "file,angry,\"ha,ppy\",sad\na.jpg,0.125,0.5,0.375\n\"b \"\"1\"\".jpg\",1,0,0\n");
