@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <thread>
@@ -21,11 +22,13 @@ class FewPictures final : public data::Dataset {
   int label(int64_t index) const override { return static_cast<int>(index % 2); }
   std::string name(int64_t index) const override { return "picture " + std::to_string(index); }
   Status load_into(int64_t index, data::Image& image, data::MemoryLease&) const override {
+    ++begun;
     if (index == broken) return Error{ErrorKind::kUser, name(index) + ": broken"};
     image = data::test_picture(40, 33, static_cast<int>(7 * index));
     return ok_status();
   }
   int64_t broken = -1;
+  mutable std::atomic<int64_t> begun = 0;  // pictures
 
  private:
   int64_t size_;
@@ -71,9 +74,10 @@ TEST(BatchFeed, ADeviceGetsTheNumbersOfTheCpuInEveryBit) {
 }
 
 TEST(BatchFeed, TwoBatchesTravelAheadAndNoneIsWaitedFor) {
-  Fed fed(std::make_shared<FewPictures>(12), StubGpu::device(), true);
+  const auto pictures = std::make_shared<FewPictures>(12);
+  Fed fed(pictures, StubGpu::device(), true);
   fed.feed.start(0);
-  while (!fed.loader.ready()) std::this_thread::yield();
+  while (pictures->begun < 5) std::this_thread::yield();  // the third batch is in work, and two are ready
   // Pixels and targets of each batch. How many are ready at a moment is the loader's affair, but never more than two.
   int most = 0;
   for (int64_t i = 0; i < fed.loader.batches(); ++i) {
