@@ -56,6 +56,8 @@ TEST(LauncherError, ProgramsThatCannotRunAreNamed) {
   EXPECT_EQ(complaint(folder, {"gone.py"}, 2), "ferrun: gone.py: no such file");
   std::filesystem::create_symlink("circle.py", folder.path() / "circle.py");
   EXPECT_THAT(complaint(folder, {"circle.py"}, 2), HasSubstr("circle.py cannot be reached: "));
+  const std::string long_name = std::string(300, 'a') + ".py";
+  EXPECT_EQ(complaint(folder, {long_name}, 2), "ferrun: " + long_name + ": no such file");
   EXPECT_EQ(complaint(folder, {"./folder"}, 2), "ferrun: ./folder is a directory without a __main__.py, not a program");
   EXPECT_THAT(complaint(folder, {"./plain"}, 2), HasSubstr("chmod +x ./plain"));
   EXPECT_THAT(complaint(folder, {"./headless"}, 2), HasSubstr("#!"));

@@ -60,9 +60,13 @@ std::array<uint64_t, 4> kernel_random() {
 
 FileQueries::Kind kind_of(const fs::path& path) {
   std::error_code error;
-  switch (fs::status(path, error).type()) {
-    case fs::file_type::not_found: return FileQueries::Kind::kMissing;
-    case fs::file_type::none: return FileQueries::Kind::kUnreachable;
+  const fs::file_type type = fs::status(path, error).type();
+  if (error == std::errc::permission_denied || error == std::errc::too_many_symbolic_link_levels) {
+    return FileQueries::Kind::kUnreachable;
+  }
+  switch (type) {
+    case fs::file_type::not_found:
+    case fs::file_type::none: return FileQueries::Kind::kMissing;
     case fs::file_type::regular: return FileQueries::Kind::kFile;
     case fs::file_type::directory: return FileQueries::Kind::kDirectory;
     default: return FileQueries::Kind::kOther;
