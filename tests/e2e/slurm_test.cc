@@ -68,7 +68,9 @@ TEST_F(Slurm, ABatchScriptThatForgetsSrunIsTold) {
 
 TEST_F(Slurm, AWorkersFailureIsTheStepsStatusAndStartsAgainBefore) {
   const auto run = step({"-N2", "--ntasks-per-node=1"},
-                        "touch $DIR/attempt.$TORCHELASTIC_RESTART_COUNT.$RANK; [ $RANK = 1 ] && exit 7; sleep 60",
+                        "touch $DIR/attempt.$TORCHELASTIC_RESTART_COUNT.$RANK; "
+                        "while [ $(ls $DIR | grep -c ^attempt.$TORCHELASTIC_RESTART_COUNT) -lt 2 ]; do sleep 0.05; "
+                        "done; [ $RANK = 1 ] && exit 7; sleep 60",
                         {"--max-restarts=1", "--min-uptime=0"});
   EXPECT_EQ(run->wait().code(), 7) << run->err();
   EXPECT_EQ(files("attempt.1."), 2U);
