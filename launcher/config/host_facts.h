@@ -60,6 +60,13 @@ struct GpuDevice {
   bool operator==(const GpuDevice&) const = default;
 };
 
+// A secret such that only this user's processes can read it, on all machines of one cluster: munge(7). Both fail with
+// one line where there is none, or none that answers. unwrap() may be called by any thread.
+struct TokenWrapping {
+  std::function<Result<std::string>(const std::string& secret)> wrap;
+  std::function<Result<std::string>(const std::string& wrapped)> unwrap;
+};
+
 struct HostFacts {
   Environment environment;  // ferrun's own
   std::string hostname;
@@ -67,7 +74,7 @@ struct HostFacts {
   std::filesystem::path current_folder;  // empty when it is gone
   std::filesystem::path ferrun_folder;   // where the ferrun binary lies; empty when /proc does not tell
   std::string start_stamp;               // "20261123T183455", UTC
-  std::array<uint64_t, 4> random{};      // from the kernel; names that must differ between jobs are made of it
+  std::array<uint64_t, 6> random{};      // from the kernel; names that must differ between jobs are made of it
   std::optional<uint64_t> open_files;    // the soft limit that ferrun was started with
   FileQueries files;
   // Asked only when the number of workers depends on it.
@@ -79,6 +86,8 @@ struct HostFacts {
   std::function<std::vector<DeviceNodes>()> other_accelerators;
   // Asked only when workers are bound: the CPUs of this process's affinity.
   std::function<CpuTopology()> cpus;
+  // Used only by agents of several nodes that are given no token.
+  TokenWrapping token_wrapping;
 };
 
 }  // namespace ferrun

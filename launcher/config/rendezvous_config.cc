@@ -193,11 +193,27 @@ class RendezvousReader {
     if (!token) return token.error();
     config_.token = std::move(token->text);
     std::ranges::move(token->warnings, std::back_inserter(config_.warnings));
-    if (config_.token.empty() && !is_loopback(config_.endpoint.host)) {
-      config_.warnings.push_back("no token is given (--token-file, FERRUN_TOKEN): whoever reaches " +
-                                 to_string(config_.endpoint) + " can take part in the job");
-    }
+    if (config_.token.empty() && !is_loopback(config_.endpoint.host)) read_own_token();
     return ok_status();
+  }
+
+  // Slurm's hosts have munge; elsewhere it may be another machine's matter than the job's.
+  void read_own_token() {
+    config_.unwrap_token = own_token_reader(config_.coordinator.job_id, facts_);
+    std::string why;
+    if (facts_.environment.contains("SLURM_JOB_ID")) {
+      Result<OwnToken> own = make_own_token(config_.coordinator.job_id, facts_);
+      if (own) {
+        config_.token = std::move(own->text);
+        config_.wrapped_token = std::move(own->wrapped);
+        config_.notes.push_back(
+            "agents know each other by munge: only processes of this user can take part in the job");
+        return;
+      }
+      why = ", and munge gives none (" + own.error().message + ")";
+    }
+    config_.warnings.push_back("no token is given (--token-file, FERRUN_TOKEN)" + why + ": whoever reaches " +
+                               to_string(config_.endpoint) + " can take part in the job");
   }
 
   void note_terms() {
@@ -233,6 +249,10 @@ Result<RendezvousConfig> read_rendezvous(const RawOptions& options, NodeRange no
 
 Status check_rendezvous_values(const RawOptions& options) {
   return RendezvousReader(options, HostFacts{}).check_values();
+}
+
+std::shared_ptr<const JobSecret> job_secret(const RendezvousConfig& config) {
+  return std::make_shared<const JobSecret>(config.coordinator.job_id, config.token, config.wrapped_token);
 }
 
 bool is_loopback(const std::string& host) {

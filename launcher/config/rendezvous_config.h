@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,17 +17,21 @@
 #include "launcher/config/values.h"
 #include "rendezvous/coordinator/coordinator_config.h"
 #include "rendezvous/member/member_config.h"
+#include "rendezvous/wire/handshake.h"
 
 namespace ferrun {
 
 struct RendezvousConfig {
   // What the options say goes straight to the machine that it is for; node_setup.h adds what is known later.
-  CoordinatorConfig coordinator;     // should this process host it; job_id is --rdzv-id
-  MemberConfig member;               // this node's part; its agent id is new at every start
-  Endpoint endpoint;                 // where the coordinator listens
-  std::optional<bool> is_host;       // none: whoever can bind the endpoint's address
-  int keep_alive_attempts = 5;       // coordinator.silence in intervals
-  std::string token;                 // the job's secret; empty: none
+  CoordinatorConfig coordinator;  // should this process host it; job_id is --rdzv-id
+  MemberConfig member;            // this node's part; its agent id is new at every start
+  Endpoint endpoint;              // where the coordinator listens
+  std::optional<bool> is_host;    // none: whoever can bind the endpoint's address
+  int keep_alive_attempts = 5;    // coordinator.silence in intervals
+  std::string token;              // the job's secret; empty: none
+  std::string wrapped_token;      // it, for this process to hand out should it host; empty: it was given
+  // Reads what a coordinator hands out; empty: the token was given, or the endpoint is this machine's alone.
+  std::function<Result<std::string>(const std::string& wrapped)> unwrap_token;
   std::filesystem::path state_file;  // empty: none
   std::string local_address;         // to be advertised; empty: found out
   std::string interface;             // empty: any
@@ -41,6 +47,9 @@ Result<RendezvousConfig> read_rendezvous(const RawOptions& options, NodeRange no
 
 // The values alone, for a job on one node, which needs none of it.
 Status check_rendezvous_values(const RawOptions& options);
+
+// What its agents have in common.
+std::shared_ptr<const JobSecret> job_secret(const RendezvousConfig& config);
 
 // Whether only this machine reaches `host`: "localhost" or a numeric loopback address.
 bool is_loopback(const std::string& host);

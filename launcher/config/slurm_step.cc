@@ -17,9 +17,8 @@ constexpr long kFirstPort = 20000;
 constexpr long kJobs = 1000;  // this many jobs in a row, and the first steps of each, have ports of their own
 constexpr long kSteps = 10;
 
-// Whoever gives one of these has decided where the nodes meet, or that there is one.
-constexpr std::array kMeeting = {"nnodes",      "node-rank",   "rdzv-endpoint", "rdzv-backend",
-                                 "master-addr", "master-port", "standalone",    "rdzv-id"};
+// Whoever gives one of these has decided where the nodes meet, or who is who among them.
+constexpr std::array kMeeting = {"node-rank", "rdzv-endpoint", "master-addr", "master-port", "standalone"};
 
 class StepReader {
  public:
@@ -28,9 +27,7 @@ class StepReader {
   }
 
   Result<SlurmDefaults> read() {
-    const bool by_hand =
-        std::ranges::any_of(kMeeting, [this](const char* name) { return made_.options.given(name) != nullptr; });
-    if (by_hand || !environment_.contains("SLURM_JOB_ID")) return std::move(made_);
+    if (decided_by_hand() || !environment_.contains("SLURM_JOB_ID")) return std::move(made_);
     if (!environment_.contains("SLURM_STEP_NODELIST")) {
       warn_outside_of_a_step();
       return std::move(made_);
@@ -43,6 +40,15 @@ class StepReader {
   }
 
  private:
+  bool given(const char* name) const { return made_.options.given(name) != nullptr; }
+
+  // A number of nodes alone says how many the job needs, not where they meet; one node is this one.
+  bool decided_by_hand() const {
+    const Result<NodeRange> nodes = parse_node_range(made_.options.value("nnodes").text);
+    if (given("nnodes") && nodes && nodes->most == 1) return true;
+    return std::ranges::any_of(kMeeting, [this](const char* name) { return given(name); });
+  }
+
   std::string variable(const char* name) const { return environment_.get_or(name, ""); }
 
   std::optional<long> number(const char* name) const { return parse_integer(variable(name)); }
@@ -92,13 +98,18 @@ class StepReader {
       return contradiction("SLURM_JOB_ID=" + job + " and SLURM_STEP_ID=" + step + " are no numbers");
     }
     const long port = kFirstPort + *job_number % kJobs * kSteps + *step_number % kSteps;
-    set("nnodes", std::to_string(nodes_.size()), "SLURM_STEP_NODELIST");
-    set("node-rank", std::to_string(node_), "SLURM_NODEID");
+    const std::string count = std::to_string(nodes_.size());
+    // Of another number of nodes the step's places are none: nodes come and go, or more than these take part.
+    if (!given("nnodes")) set("nnodes", count, "SLURM_STEP_NODELIST");
+    const Result<NodeRange> wanted = parse_node_range(made_.options.value("nnodes").text);
+    const long here = static_cast<long>(nodes_.size());
+    const bool places_hold = wanted && wanted->least == here && wanted->most == here;
+    if (places_hold) set("node-rank", std::to_string(node_), "SLURM_NODEID");
     set("rdzv-endpoint", nodes_.front() + ":" + std::to_string(port), "SLURM_STEP_NODELIST");
-    set("rdzv-id", "slurm-" + job + "." + step, "SLURM_STEP_ID");
-    made_.notes.push_back("Slurm step " + job + "." + step + ": " + std::to_string(nodes_.size()) +
-                          " nodes, this one (" + nodes_[node_] + ") has rank " + std::to_string(node_) +
-                          "; they meet at " + nodes_.front() + ", port " + std::to_string(port));
+    if (!given("rdzv-id")) set("rdzv-id", "slurm-" + job + "." + step, "SLURM_STEP_ID");
+    const std::string place = places_hold ? " has rank " + std::to_string(node_) : " may get any rank";
+    made_.notes.push_back("Slurm step " + job + "." + step + ": " + count + " nodes, this one (" + nodes_[node_] + ")" +
+                          place + "; they meet at " + nodes_.front() + ", port " + std::to_string(port));
     return ok_status();
   }
 

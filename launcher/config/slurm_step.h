@@ -2,8 +2,8 @@
 //
 // The nodes of the step are the nodes of the job, in the step's order; they meet at the first one, at a port made of
 // the job's and the step's number, so that two steps beside each other do not meet. An option given by hand wins, and
-// whoever says anything about nodes or a meeting point by hand has said it all: a script that was written for torchrun
-// works as it did. The variables are those of Slurm's srun(1), OUTPUT ENVIRONMENT VARIABLES.
+// whoever says by hand where the nodes meet has said it all: a script that was written for torchrun works as it did.
+// The variables are those of Slurm's srun(1), OUTPUT ENVIRONMENT VARIABLES.
 #pragma once
 
 #include <string>

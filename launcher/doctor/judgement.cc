@@ -174,6 +174,7 @@ Finding judge_token(const TokenFacts& facts) {
   if (facts.given && facts.others_may_read) {
     return {kWarn, "token", facts.origin + ": others on this machine may read it: chmod 600"};
   }
+  if (facts.by_munge) return {kOk, "token", "handed out by munge: only processes of this user take part"};
   if (facts.given) return {kOk, "token", "agents know each other by the secret of " + facts.origin};
   if (facts.loopback) return {kOk, "token", "none, and only this machine reaches the endpoint"};
   return {kWarn, "token", "none: whoever reaches the endpoint can take part (--token-file, FERRUN_TOKEN)"};

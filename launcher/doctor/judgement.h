@@ -100,6 +100,7 @@ struct TokenFacts {
   std::string error;   // why it cannot be read
   bool others_may_read = false;
   bool loopback = false;  // the endpoint
+  bool by_munge = false;  // made by the coordinator, and read here
 };
 Finding judge_token(const TokenFacts& facts);
 

@@ -35,6 +35,24 @@ bool read_flag(ByteReader& reader) {
   return flag == 1;
 }
 
+// What a client says of itself: bit 0, it has a token; bit 1, it wants it wrapped.
+uint8_t flags_of(const Greeting& greeting) {
+  return static_cast<uint8_t>((greeting.has_token ? 1 : 0) | (greeting.unwraps ? 2 : 0));
+}
+
+void read_flags(ByteReader& reader, Greeting& greeting) {
+  const auto flags = reader.integer<uint8_t>("flags");
+  if (flags > 3) reader.fail("has flags that nobody knows");
+  greeting.has_token = (flags & 1) != 0;
+  greeting.unwraps = (flags & 2) != 0;
+}
+
+std::string read_wrapped_token(ByteReader& reader) {
+  const auto size = reader.integer<uint16_t>("wrapped token");
+  if (size > kMaxWrappedTokenBytes) reader.fail("has too long a wrapped token");
+  return std::string(reader.raw(size, "wrapped token"));
+}
+
 std::string read_job_id(ByteReader& reader) {
   const auto size = reader.integer<uint16_t>("job id");
   if (size > kMaxJobIdBytes) reader.fail("has too long a job id");
@@ -65,18 +83,21 @@ void append_hello(std::string& out, const Greeting& greeting) {
   append_frame(out, HandshakeKind::kHello, [&](ByteWriter& writer) {
     writer.integer(greeting.version);
     writer.integer(static_cast<uint8_t>(greeting.role));
-    writer.integer(static_cast<uint8_t>(greeting.has_token));
+    writer.integer(flags_of(greeting));
     writer.integer(greeting.agent.value);
     writer.raw(bytes_of_nonce(greeting.nonce));
     write_job_id(writer, greeting.job_id);
   });
 }
 
-void append_challenge(std::string& out, const Challenge& challenge) {
+void append_challenge(std::string& out, const Challenge& challenge, bool with_wrapped) {
   append_frame(out, HandshakeKind::kChallenge, [&](ByteWriter& writer) {
     writer.integer(static_cast<uint8_t>(challenge.has_token));
     writer.raw(bytes_of_nonce(challenge.nonce));
     writer.raw(bytes_of(challenge.proof));
+    if (!with_wrapped) return;
+    writer.integer(static_cast<uint16_t>(challenge.wrapped_token.size()));
+    writer.raw(challenge.wrapped_token);
   });
 }
 
@@ -103,21 +124,22 @@ std::optional<Greeting> read_hello(std::string_view frame) {
   if (role < static_cast<uint8_t>(SessionRole::kMember) || role > static_cast<uint8_t>(SessionRole::kProbe))
     return std::nullopt;
   greeting.role = static_cast<SessionRole>(role);
-  greeting.has_token = read_flag(reader);
+  read_flags(reader, greeting);
   greeting.agent.value = reader.integer<uint64_t>("agent id");
   read_bytes(reader, greeting.nonce);
   greeting.job_id = read_job_id(reader);
   return whole(reader, std::move(greeting));
 }
 
-std::optional<Challenge> read_challenge(std::string_view frame) {
+std::optional<Challenge> read_challenge(std::string_view frame, bool with_wrapped) {
   ByteReader reader(frame);
   Challenge challenge;
   if (!read_kind(reader, HandshakeKind::kChallenge)) return std::nullopt;
   challenge.has_token = read_flag(reader);
   read_bytes(reader, challenge.nonce);
   read_bytes(reader, challenge.proof);
-  return whole(reader, challenge);
+  if (with_wrapped) challenge.wrapped_token = read_wrapped_token(reader);
+  return whole(reader, std::move(challenge));
 }
 
 std::optional<std::string_view> read_proof(std::string_view frame) {
@@ -153,7 +175,7 @@ HmacDigest derive(Purpose purpose, const HmacKey& token, const Greeting& greetin
   writer.raw(bytes_of_nonce(challenge.nonce));
   writer.integer(greeting.version);
   writer.integer(static_cast<uint8_t>(greeting.role));
-  writer.integer(static_cast<uint8_t>(greeting.has_token));
+  writer.integer(flags_of(greeting));
   writer.integer(static_cast<uint8_t>(challenge.has_token));
   writer.integer(greeting.agent.value);
   writer.raw(greeting.job_id);

@@ -69,8 +69,9 @@ Outcome Session::finish(Why why, std::string line) {
 }
 
 ClientSession::ClientSession(std::shared_ptr<const JobSecret> job, SessionRole role, AgentId agent, const Nonce& nonce,
-                             std::string& out, const SessionLimits& limits)
-    : Session(std::move(job), limits), greeting_{kProtocolVersion, role, job_->has_token, agent, nonce, job_->id} {
+                             std::string& out, Token token, const SessionLimits& limits)
+    : Session(std::move(job), limits),
+      greeting_{kProtocolVersion, role, job_->has_token, token == Token::kWrapped, agent, nonce, job_->id} {
   out.append(kStreamMagic);
   append_hello(out, greeting_);
 }
@@ -91,15 +92,28 @@ Outcome ClientSession::next(CoordinatorMessage& message, TimePoint now, std::str
 
 Outcome ClientSession::handshake(std::string_view frame, std::string& out) {
   if (const auto refusal = read_refusal(frame)) return refused(*refusal);
-  const auto challenge = read_challenge(frame);
+  if (challenge_) return finish(Why::kProtocol, "it went on before its Challenge was answered");
+  auto challenge = read_challenge(frame, greeting_.unwraps);
   if (!challenge) return finish(Why::kProtocol, "it answered the Hello with something else than a Challenge");
-  const HmacDigest expected = derive(Purpose::kServerProof, job_->key, greeting_, *challenge);
-  if (!same_mac(bytes_of(expected), bytes_of(challenge->proof))) {
+  if (challenge->wrapped_token.empty()) return answer(*challenge, out);
+  challenge_ = std::make_unique<Challenge>(*std::move(challenge));
+  return Outcome::kWrapped;
+}
+
+Outcome ClientSession::unwrapped(std::shared_ptr<const JobSecret> job, std::string& out) {
+  if (ended()) return Outcome::kEnded;
+  job_ = std::move(job);
+  return answer(*std::exchange(challenge_, nullptr), out);
+}
+
+Outcome ClientSession::answer(const Challenge& challenge, std::string& out) {
+  const HmacDigest expected = derive(Purpose::kServerProof, job_->key, greeting_, challenge);
+  if (!same_mac(bytes_of(expected), bytes_of(challenge.proof))) {
     append_refusal(out, RefusalReason::kToken, *job_);
-    return finish(Why::kToken, token_line(challenge->has_token, job_->has_token));
+    return finish(Why::kToken, token_line(challenge.has_token, job_->has_token));
   }
-  append_proof(out, derive(Purpose::kClientProof, job_->key, greeting_, *challenge));
-  begin_sealed(derive(Purpose::kSessionKey, job_->key, greeting_, *challenge), FrameSeal::Side::kClient);
+  append_proof(out, derive(Purpose::kClientProof, job_->key, greeting_, challenge));
+  begin_sealed(derive(Purpose::kSessionKey, job_->key, greeting_, challenge), FrameSeal::Side::kClient);
   return Outcome::kAuthenticated;
 }
 
@@ -148,7 +162,9 @@ Outcome ServerSession::hello(std::string_view frame, std::string& out) {
     return refuse(RefusalReason::kOtherJob, Why::kOtherJob, job_line(greeting->job_id, job_->id), out);
   greeting_ = *std::move(greeting);
   challenge_.proof = derive(Purpose::kServerProof, job_->key, greeting_, challenge_);
-  append_challenge(out, challenge_);
+  if (greeting_.unwraps) challenge_.wrapped_token = job_->wrapped_token;
+  append_challenge(out, challenge_, greeting_.unwraps);
+  challenge_.wrapped_token = std::string();
   return Outcome::kNeedMore;
 }
 

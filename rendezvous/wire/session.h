@@ -7,6 +7,9 @@
 //   Proof, messages ───────────────────────►  (or Refuse: token)
 //                   ◄───────────────────────  messages
 //
+// A client that has no token may ask for it wrapped, such that only who shall have it can unwrap it (munge(7) on
+// clusters). Whoever cannot learns nothing, and the server has to prove that token as any other.
+//
 // Pure: bytes in, events out; bytes to send are appended to a string of the caller's. Random nonces and the time are
 // passed in. The caller moves the bytes, ends a handshake that takes longer than kHandshakeTime, and closes the
 // connection once a session has ended and its last bytes are sent. One thread.
@@ -47,6 +50,7 @@ struct SessionEnd {
 
 enum class SessionOutcome {
   kNeedMore,       // all complete frames are handled
+  kWrapped,        // once, at a client that asked for it: see wrapped_token(); nothing more comes before unwrapped()
   kAuthenticated,  // once: the peer has proven that it knows the token; messages may be sent
   kMessage,        // `message` is set
   kEnded,          // see end(); what was appended is still to be sent, then the connection to be closed. It stays so
@@ -73,6 +77,7 @@ class Session {
   void send(std::string_view encoded, std::string& out) { seal_->seal(encoded, out); }
 
   bool authenticated() const { return seal_.has_value() && !end_; }
+  bool ended() const { return end_.has_value(); }
   // Only once ended.
   const SessionEnd& end() const { return *end_; }
   // What is held between calls of next(), for limits and tests.
@@ -103,17 +108,26 @@ class Session {
 // The agent's side.
 class ClientSession : public Session {
  public:
+  enum class Token : bool { kKnown, kWrapped };
+
   // Appends the first bytes to `out`. `nonce` has to be random and new.
   ClientSession(std::shared_ptr<const JobSecret> job, SessionRole role, AgentId agent, const Nonce& nonce,
-                std::string& out, const SessionLimits& limits = kCoordinatorLimits);
+                std::string& out, Token token = Token::kKnown, const SessionLimits& limits = kCoordinatorLimits);
 
   SessionOutcome next(CoordinatorMessage& message, TimePoint now, std::string& out);
 
+  // After kWrapped, and until unwrapped(). What the server hands out.
+  const std::string& wrapped_token() const { return challenge_->wrapped_token; }
+  // What was in it: goes on with that secret, as next() would have. kAuthenticated or kEnded.
+  SessionOutcome unwrapped(std::shared_ptr<const JobSecret> job, std::string& out);
+
  private:
   SessionOutcome handshake(std::string_view frame, std::string& out);
+  SessionOutcome answer(const Challenge& challenge, std::string& out);
   SessionOutcome refused(const Refusal& refusal);
 
   Greeting greeting_;
+  std::unique_ptr<Challenge> challenge_;  // between kWrapped and unwrapped()
 };
 
 // The coordinator's side.

@@ -32,7 +32,8 @@ void Slurm::SetUp() {
 std::unique_ptr<Program> Slurm::at_head(std::vector<std::string> words) const {
   words.insert(words.begin(), {FERRUN_SLURM_CLUSTER, "run", folder->file("cluster"), "timeout", "100"});
   ProgramOptions options;
-  options.environment = {marker.variable(), "DIR=" + directory.path().string(), "OMP_NUM_THREADS=1"};
+  options.environment = {marker.variable(), "DIR=" + directory.path().string(), "OMP_NUM_THREADS=1",
+                         "FERRUN_MUNGE_SOCKET=" + folder->file("cluster/munge/socket")};
   return std::make_unique<Program>(words, options);
 }
 

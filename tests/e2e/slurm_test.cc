@@ -2,7 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "tests/e2e/slurm_run.h"
 
@@ -89,6 +91,83 @@ while :; do sleep 0.1; done
   at_head({"scancel", job})->wait();
   EXPECT_TRUE(eventually([this] { return marker.processes().empty(); })) << "descendants outlive the step";
   EXPECT_THAT(lines_of(read_file(file("saved"))), UnorderedElementsAre("0", "1"));
+}
+
+// How an agent that is not of the step finds its job, of which a worker has written the id into file("id").
+class SlurmMeeting : public Slurm {
+ protected:
+  std::vector<std::string> meeting_options() const {
+    std::string id = read_file(file("id"));
+    id.erase(id.find_last_not_of('\n') + 1);
+    std::istringstream numbers(id.substr(id.find('-') + 1));
+    long job = 0, step = 0;
+    char dot = '.';
+    numbers >> job >> dot >> step;
+    return {"--rdzv-id=" + id, "--rdzv-endpoint=host1:" + std::to_string(20000 + job % 1000 * 10 + step % 10)};
+  }
+};
+
+TEST_F(SlurmMeeting, ANodeThatIsDownIsOutAndAnotherJobsNodeComesIn) {
+  const std::string script =
+      "echo $TORCHELASTIC_RUN_ID > $DIR/id; touch $DIR/size.$WORLD_SIZE.$RANK.$(hostname); trap 'exit 0' TERM; "
+      "while [ ! -e $DIR/over ]; do sleep 0.05; done";
+  const auto elastic = step({"--no-kill", "-N3", "--ntasks-per-node=1"}, script,
+                            {"--nnodes=2:3", "--max-restarts=9", "--nproc-per-node=1", "--verbose"});
+  ASSERT_TRUE(eventually([this] { return files("size.3.") == 3; })) << elastic->err();
+  at_head({"scontrol", "update", "nodename=host3", "state=down", "reason=test"})->wait();
+  EXPECT_TRUE(eventually([this] { return files("size.2.") == 2; })) << elastic->err();
+
+  ASSERT_TRUE(eventually([this] {  // its processes are gone
+    const auto nodes = at_head({"sinfo", "-h", "-n", "host3", "-o", "%t"});
+    nodes->wait();
+    return nodes->out().starts_with("idle");
+  }));
+  std::filesystem::remove(file("size.3.2.host3"));
+  std::vector<std::string> flags = meeting_options();
+  flags.insert(flags.end(), {"--nnodes=2:3", "--max-restarts=9"});
+  const auto other = step({"-N1", "-w", "host3"}, script, flags);
+  EXPECT_TRUE(eventually([this] { return std::filesystem::exists(file("size.3.2.host3")); })) << other->err();
+  std::ofstream(file("over")) << "";
+  EXPECT_TRUE(other->wait().success()) << other->err();
+  elastic->wait();
+  EXPECT_THAT(elastic->err(), HasSubstr("the job has succeeded"));
+}
+
+TEST_F(Slurm, AtTheTimeLimitWorkersMaySave) {
+  std::ofstream(file("train.sh")) << R"(trap 'touch $DIR/warned.$RANK' USR1
+trap 'sleep 0.5; touch $DIR/saved.$RANK; exit 0' TERM
+touch $DIR/up.$RANK
+while :; do sleep 0.05; done
+)";
+  const std::string job =
+      submit("job", {"-N2", "--time=1", "--signal=USR1@59"},
+             "srun --ntasks-per-node=1 " FERRUN_BIN_DIR "/ferrun --no-python sh " + file("train.sh") + "\n");
+  ASSERT_TRUE(eventually([this] { return files("up.") == 2; })) << read_file(file("job.out"));
+  at_head({"scontrol", "update", "jobid=" + job, "EndTime=now"})->wait();
+  EXPECT_TRUE(eventually([this] { return files("saved.") == 2; })) << read_file(file("job.out"));
+  EXPECT_TRUE(eventually([this] { return marker.processes().empty(); }));
+}
+
+TEST_F(SlurmMeeting, OnlyProcessesOfTheJobsUserTakePart) {
+  const auto run = step({"-N2", "--ntasks-per-node=1"},
+                        "echo $TORCHELASTIC_RUN_ID > $DIR/id; touch $DIR/up.$RANK; "
+                        "while [ ! -e $DIR/over ]; do sleep 0.05; done",
+                        {"--verbose"});
+  ASSERT_TRUE(eventually([this] { return files("up.") == 2; })) << run->err();
+  const auto doctor = [this](std::vector<std::string> words) {
+    words.insert(words.end(), {FERRUN_BIN_DIR "/ferrun", "doctor"});
+    for (const std::string& option : meeting_options()) words.push_back(option);
+    return at_head(words);
+  };
+  const auto own = doctor({});
+  own->wait();
+  EXPECT_THAT(own->out(), AllOf(HasSubstr("the coordinator answers"), HasSubstr("handed out by munge")));
+  const auto stranger = doctor({"env", "FERRUN_MUNGE_SOCKET=/nowhere"});
+  EXPECT_FALSE(stranger->wait().success());
+  EXPECT_THAT(stranger->out(), AllOf(HasSubstr("cannot be read here"), Not(HasSubstr("the coordinator answers"))));
+  std::ofstream(file("over")) << "";
+  EXPECT_TRUE(run->wait().success()) << run->err();
+  EXPECT_THAT(run->err(), AllOf(HasSubstr("know each other by munge"), Not(HasSubstr("no token is given"))));
 }
 
 }  // namespace

@@ -54,7 +54,7 @@ class CoordinatorProcess {
     CoordinatorHost::Options options;
     options.rendezvous = job_.rendezvous;
     options.launch_id = job_.launch_id;
-    options.secret = std::make_shared<const JobSecret>(job_.rendezvous.coordinator.job_id, job_.rendezvous.token);
+    options.secret = job_secret(job_.rendezvous);
     options.own_process = true;
     options.state_file = job_.rendezvous.state_file;
     return options;

@@ -111,6 +111,7 @@ void HostingDriver::carry_out(const MakeLink& effect) {
   options.endpoint = rendezvous_.endpoint;
   options.here = effect.here;
   options.secret = secret_;
+  options.unwrap = rendezvous_.unwrap_token;
   options.agent = rendezvous_.member.agent;
   link_ = std::make_unique<MemberLink>(io_, std::move(options), link_callbacks());
 }

@@ -217,7 +217,7 @@ class NodeDriver::Impl {
     CoordinatorHost::Options options;
     options.rendezvous = rendezvous();
     options.launch_id = job_.config().launch_id;
-    options.secret = std::make_shared<const JobSecret>(rendezvous().coordinator.job_id, rendezvous().token);
+    options.secret = job_secret(rendezvous());
     options.state_file = rendezvous().state_file;
     options.state_is_private = options.state_file.empty();
     if (options.state_is_private && !runtime_.empty()) options.state_file = private_state_file(runtime_, rendezvous());

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <cerrno>
 #include <cstring>
@@ -152,7 +153,15 @@ class Examination {
     WallClock::time_point asked;
     MemberLink::Options options;
     options.endpoint = endpoint();
-    options.secret = std::make_shared<const JobSecret>(job_.rendezvous.coordinator.job_id, job_.rendezvous.token);
+    options.secret = job_secret(job_.rendezvous);
+    // On a thread that may outlive this.
+    if (job_.rendezvous.unwrap_token) {
+      options.unwrap = [token = token_by_munge_, unwrap = job_.rendezvous.unwrap_token](const std::string& wrapped) {
+        Result<std::string> unwrapped = unwrap(wrapped);
+        *token = unwrapped.ok();
+        return unwrapped;
+      };
+    }
     options.role = SessionRole::kStatus;
     options.agent = random_agent_id();
     MemberLink::Callbacks callbacks;
@@ -238,6 +247,7 @@ class Examination {
     TokenFacts facts;
     facts.given = !job_.rendezvous.token.empty();
     facts.origin = job_.token_origin;
+    facts.by_munge = *token_by_munge_ || !job_.rendezvous.wrapped_token.empty();
     facts.error = job_.token_error;
     facts.loopback = is_loopback(endpoint().host);
     struct stat file {};
@@ -248,6 +258,7 @@ class Examination {
   }
 
   const DoctorJob& job_;
+  const std::shared_ptr<std::atomic<bool>> token_by_munge_ = std::make_shared<std::atomic<bool>>(false);
   asio::io_context io_{1};
   std::vector<HostAddress> own_;
   std::vector<IpAddress> addresses_;  // of the endpoint

@@ -13,6 +13,7 @@
 #include "common/io/unique_fd.h"
 #include "launcher/io/probe/cpu_topology.h"
 #include "launcher/io/probe/device_probe.h"
+#include "launcher/io/probe/munge.h"
 #include "launcher/io/probe/open_files.h"
 #include "launcher/io/probe/usable_cores.h"
 #include "launcher/io/process/process_launcher.h"
@@ -51,8 +52,8 @@ fs::path current_folder() {
   return fs::current_path(error);
 }
 
-std::array<uint64_t, 4> kernel_random() {
-  std::array<uint64_t, 4> numbers{};
+std::array<uint64_t, 6> kernel_random() {
+  std::array<uint64_t, 6> numbers{};
   while (getrandom(numbers.data(), sizeof numbers, 0) < 0) {
   }
   return numbers;
@@ -142,6 +143,7 @@ HostFacts read_host_facts() {
   facts.files.writable_folder = writable_folder;
   facts.files.secret = secret_in;
   facts.files.has_fork_point = [](const fs::path& path) { return has_fork_point(path.string()); };
+  facts.token_wrapping = munge_wrapping(facts.environment.get_or(kMungeSocketVariable, ""));
   facts.usable_cores = usable_cores;
   facts.nvidia_gpus = [] { return nvidia_gpus("/"); };
   facts.amd_gpus = [] { return amd_gpus("/"); };

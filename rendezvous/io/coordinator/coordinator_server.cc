@@ -81,7 +81,8 @@ struct CoordinatorServer::Impl final : SessionConnection::Owner, std::enable_sha
     peer.session.feed(bytes);
     for (bool more = true; more && peer.open() && peer.phase != Phase::kEnding;) {
       switch (peer.session.next(message, now, peer.outbox())) {
-        case SessionOutcome::kNeedMore: more = false; break;
+        case SessionOutcome::kNeedMore:
+        case SessionOutcome::kWrapped: more = false; break;  // the latter is a client's
         case SessionOutcome::kAuthenticated: arrived(peer); break;
         case SessionOutcome::kMessage: said(peer); break;
         case SessionOutcome::kEnded: return end_session(peer);

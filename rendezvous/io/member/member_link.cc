@@ -9,6 +9,7 @@
 
 #include "common/backoff.h"
 #include "common/io/clock.h"
+#include "rendezvous/io/net/detached_task.h"
 #include "rendezvous/io/net/random_bytes.h"
 #include "rendezvous/io/net/session_connection.h"
 #include "rendezvous/io/net/tcp_dial.h"
@@ -36,7 +37,8 @@ class LinkPeer final : public SessionConnection {
   LinkPeer(tcp::socket socket, Owner& owner, const MemberLink::Options& options, IpAddress to)
       : SessionConnection(std::move(socket), owner),
         address(std::move(to)),
-        session(options.secret, options.role, options.agent, random_nonce(), outbox()) {}
+        session(options.secret, options.role, options.agent, random_nonce(), outbox(),
+                options.unwrap ? ClientSession::Token::kWrapped : ClientSession::Token::kKnown) {}
 
   const IpAddress address;
   ClientSession session;
@@ -51,8 +53,10 @@ struct Attempt {
     timer.cancel();
     if (dial) dial->cancel();
     if (peer) peer->reset();
+    if (unwrapping) unwrapping->abandon();
     dial.reset();
     peer.reset();
+    unwrapping.reset();
   }
 
   const IpAddress address;
@@ -60,6 +64,7 @@ struct Attempt {
   boost::asio::steady_timer timer;  // of the handshake, or of the pause
   std::shared_ptr<TcpDial> dial;
   std::shared_ptr<LinkPeer> peer;
+  std::shared_ptr<DetachedTask> unwrapping;
 };
 
 }  // namespace
@@ -199,12 +204,38 @@ struct MemberLink::Impl final : SessionConnection::Owner, std::enable_shared_fro
       CoordinatorMessage message;
       switch (peer->session.next(message, now, peer->outbox())) {
         case SessionOutcome::kNeedMore: more = false; break;
+        case SessionOutcome::kWrapped: unwrap(peer); break;
         case SessionOutcome::kAuthenticated: authenticated(peer); break;
         case SessionOutcome::kMessage: said(peer, std::move(message)); break;
         case SessionOutcome::kEnded: ended(peer); break;
       }
     }
     receiving = false;
+    peer->flush();
+  }
+
+  // Whoever unwraps may be slow: the handshake's time goes on.
+  void unwrap(const std::shared_ptr<LinkPeer>& peer) {
+    const auto attempt = attempt_of(peer->address);
+    const auto token = std::make_shared<std::optional<Result<std::string>>>();
+    auto task = DetachedTask::start(
+        io, [token, unwrap = options.unwrap, wrapped = peer->session.wrapped_token()] { *token = unwrap(wrapped); },
+        [weak = weak_from_this(), weak_peer = std::weak_ptr(peer), token] {
+          const auto self = weak.lock();
+          const auto waiting = weak_peer.lock();
+          if (self && waiting && waiting->open()) self->unwrapped(waiting, **token);
+        });
+    if (!task) return failed(*attempt, task.error().message);
+    attempt->unwrapping = *task;
+  }
+
+  void unwrapped(const std::shared_ptr<LinkPeer>& peer, const Result<std::string>& token) {
+    const auto attempt = attempt_of(peer->address);
+    attempt->unwrapping.reset();
+    if (!token) return turned_away(*attempt, token.error().message);
+    const auto secret = std::make_shared<const JobSecret>(options.secret->id, *token);
+    if (peer->session.unwrapped(secret, peer->outbox()) != SessionOutcome::kAuthenticated) return ended(peer);
+    authenticated(peer);
     peer->flush();
   }
 

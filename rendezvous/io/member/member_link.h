@@ -18,12 +18,16 @@
 #include <vector>
 
 #include "common/endpoint.h"
+#include "common/result.h"
 #include "rendezvous/io/net/resolver.h"
 #include "rendezvous/job/ip_address.h"
 #include "rendezvous/member/member_events.h"
 #include "rendezvous/wire/session.h"
 
 namespace ferrun {
+
+// The token in it, or one line that says why it cannot be had.
+using TokenUnwrap = std::function<Result<std::string>(const std::string& wrapped)>;
 
 class MemberLink {
  public:
@@ -32,6 +36,8 @@ class MemberLink {
     // Where the coordinator listens when this process hosts it: dialled in place of the endpoint's addresses.
     std::vector<IpAddress> here;
     std::shared_ptr<const JobSecret> secret;
+    // The token is asked for wrapped, and this unwraps it: on a thread of its own, which it may hold up. Else empty.
+    TokenUnwrap unwrap;
     SessionRole role = SessionRole::kMember;
     AgentId agent;
     std::optional<IpAddress> from;  // this end of the connection, for who needs more ports than one address has

@@ -52,6 +52,14 @@ class FakeHost {
     facts_.amd_gpus = [this] { return amd_gpus_; };
     facts_.cpus = [this] { return cpus_; };
     facts_.other_accelerators = [this] { return accelerators_; };
+    facts_.token_wrapping.wrap = [this](const std::string& secret) -> Result<std::string> {
+      if (!munge_) return Error{ErrorKind::kPlatform, "there is no munge"};
+      return "MUNGE:" + secret;
+    };
+    facts_.token_wrapping.unwrap = [this](const std::string& wrapped) -> Result<std::string> {
+      if (!munge_ || !wrapped.starts_with("MUNGE:")) return Error{ErrorKind::kPlatform, "Invalid credential"};
+      return wrapped.substr(6);
+    };
     program("/usr/bin/python3");
   }
   FakeHost(const FakeHost&) = delete;
@@ -133,6 +141,10 @@ class FakeHost {
     facts_.environment.set(name, value);
     return *this;
   }
+  FakeHost& munge(bool there = true) {
+    munge_ = there;
+    return *this;
+  }
   FakeHost& open_files(uint64_t soft) {
     facts_.open_files = soft;
     return *this;
@@ -153,6 +165,7 @@ class FakeHost {
   std::optional<std::vector<GpuDevice>> amd_gpus_;
   CpuTopology cpus_ = {{0, 0, 0, 0, 0}};
   std::vector<DeviceNodes> accelerators_;
+  bool munge_ = false;
 };
 
 }  // namespace ferrun

@@ -256,6 +256,40 @@ TEST_F(RendezvousConfigTest, WarnsOnceWithoutASecretWhereOthersCanReachIt) {
   EXPECT_THAT(nodes().warnings, IsEmpty());
 }
 
+TEST_F(RendezvousConfigTest, TheAgentsOfASlurmJobHaveASecretByMunge) {
+  host_.variable("SLURM_JOB_ID", "7").munge();
+  const RendezvousConfig config = nodes({"--rdzv-id=j"});
+  EXPECT_EQ(config.token.size(), 32U);
+  EXPECT_EQ(config.wrapped_token, "MUNGE:ferrun j\n" + config.token);
+  EXPECT_THAT(config.warnings, IsEmpty());
+  EXPECT_THAT(config.notes, Contains(HasSubstr("by munge")));
+  EXPECT_EQ(config.unwrap_token(config.wrapped_token).value(), config.token);
+  EXPECT_THAT(config.unwrap_token("MUNGE:ferrun k\nabc").error().message, HasSubstr("another job"));
+  EXPECT_THAT(config.unwrap_token("forged").error().message,
+              AllOf(HasSubstr("Invalid credential"), HasSubstr("--token-file")));
+  host_.variable("FERRUN_TOKEN", "a secret of some length");
+  const RendezvousConfig given = nodes();
+  EXPECT_EQ(given.token, "a secret of some length");
+  EXPECT_EQ(given.wrapped_token, "");
+  EXPECT_FALSE(given.unwrap_token) << "what is given counts alone";
+}
+
+TEST_F(RendezvousConfigTest, ASlurmJobWithoutMungeSaysThatAnybodyCanTakePart) {
+  host_.variable("SLURM_JOB_ID", "7");
+  const RendezvousConfig config = nodes();
+  EXPECT_EQ(config.token, "");
+  EXPECT_THAT(config.warnings, ElementsAre(AllOf(HasSubstr("whoever reaches node0:29500"), HasSubstr("no munge"))));
+}
+
+TEST_F(RendezvousConfigTest, OutsideOfSlurmTheSecretOfASlurmJobCanBeRead) {
+  host_.munge();
+  const RendezvousConfig config = nodes({"--rdzv-id=j"});
+  EXPECT_EQ(config.token, "") << "nothing is wrapped where munge may be nobody's";
+  ASSERT_TRUE(config.unwrap_token);
+  EXPECT_EQ(config.unwrap_token("MUNGE:ferrun j\nabc").value(), "abc");
+  EXPECT_FALSE(nodes({"--rdzv-endpoint=127.0.0.1:1"}).unwrap_token);
+}
+
 TEST_F(RendezvousConfigTest, EveryOptionHasItsVariable) {
   host_.variable("PET_NNODES", "2:3").variable("PET_RDZV_ENDPOINT", "node9:1234").variable("PET_NODE_RANK", "2");
   host_.variable("PET_COORDINATOR_TIMEOUT", "7").variable("PET_STATE_FILE", "/state").variable("PET_IFACE", "ib0");

@@ -95,6 +95,32 @@ TEST_F(SlurmStepTest, AScriptThatSaysWhereItsNodesMeetIsLeftAlone) {
   EXPECT_FALSE(make()->rendezvous) << "given by a variable";
 }
 
+TEST_F(SlurmStepTest, ANumberOfNodesAloneLeavesTheMeetingToTheStep) {
+  step();
+  const Result<JobConfig> elastic = make({"--nnodes=1:4"});
+  ASSERT_TRUE(elastic) << elastic.error().message;
+  ASSERT_TRUE(elastic->rendezvous);
+  EXPECT_EQ(elastic->rendezvous->coordinator.min_nodes, 1);
+  EXPECT_EQ(elastic->rendezvous->coordinator.max_nodes, 4);
+  EXPECT_EQ(elastic->rendezvous->member.endpoint, "gpu07:27113");
+  EXPECT_EQ(elastic->rendezvous->member.node_rank, std::nullopt) << "nodes come and go";
+  EXPECT_EQ(elastic->run_id, "slurm-4711.3");
+  EXPECT_EQ(elastic->workers, 3);
+  EXPECT_EQ(make({"--nnodes=2"})->rendezvous->member.node_rank, 1);
+  EXPECT_EQ(make({"--nnodes=3"})->rendezvous->member.node_rank, std::nullopt);
+  EXPECT_FALSE(make({"--nnodes=1"})->rendezvous) << "this one";
+}
+
+TEST_F(SlurmStepTest, ABackEndOrAnIdAloneLeavesTheRestToTheStep) {
+  step();
+  const Result<JobConfig> config = make({"--rdzv-id=mine", "--rdzv-backend=c10d"});
+  ASSERT_TRUE(config) << config.error().message;
+  ASSERT_TRUE(config->rendezvous);
+  EXPECT_EQ(config->run_id, "mine");
+  EXPECT_EQ(config->rendezvous->member.endpoint, "gpu07:27113");
+  EXPECT_EQ(config->rendezvous->member.node_rank, 1);
+}
+
 TEST_F(SlurmStepTest, SeveralLaunchersOnANodeAreRefusedWithTheRemedy) {
   step();
   host_.variable("SLURM_STEP_TASKS_PER_NODE", "1,4");

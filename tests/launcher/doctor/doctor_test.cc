@@ -93,6 +93,7 @@ TEST(Doctor, JudgesTheSecret) {
   EXPECT_THAT(judge_token({false, "", "", false, true}), is(kOk, "only this machine"));
   EXPECT_THAT(judge_token({false, "", "", false, false}), is(kWarn, "whoever reaches the endpoint"));
   EXPECT_THAT(judge_token({false, "", "--token-file=/t: Permission denied", false, false}), is(kFail, "Permission"));
+  EXPECT_THAT(judge_token({false, "", "", false, false, true}), is(kOk, "by munge"));
 }
 
 TEST(Findings, AreOneAlignedLineEach) {

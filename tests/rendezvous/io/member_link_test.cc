@@ -8,6 +8,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <deque>
+#include <future>
 
 #include "common/io/clock.h"
 #include "rendezvous/io/coordinator/coordinator_peer.h"
@@ -54,7 +55,8 @@ class Host final : public SessionConnection::Owner {
       switch (peer.session.next(message, boottime_now(), peer.outbox())) {
         case SessionOutcome::kAuthenticated: authenticated.push_back(peer.id); break;
         case SessionOutcome::kMessage: heard.push_back(std::move(message)); break;
-        case SessionOutcome::kNeedMore: more = false; break;
+        case SessionOutcome::kNeedMore:
+        case SessionOutcome::kWrapped: more = false; break;
         case SessionOutcome::kEnded:
           more = false;
           peer.finish();
@@ -91,6 +93,7 @@ class MemberLinkTest : public ::testing::Test {
     MemberLink::Options options;
     options.endpoint = {name, port};
     options.secret = std::move(secret);
+    options.unwrap = unwrap;
     options.agent = {7};
     options.look_up = [addresses](const std::string&) -> NameAnswer {
       NameAnswer answer{{}, addresses.empty() ? "no such name" : ""};
@@ -127,6 +130,7 @@ class MemberLinkTest : public ::testing::Test {
   std::vector<DialNote> notes;
   std::vector<int> shared;
   bool hung_up = false;
+  TokenUnwrap unwrap;
 };
 
 TEST_F(MemberLinkTest, ReachesTheCoordinatorAndCarriesMessages) {
@@ -196,6 +200,39 @@ TEST_F(MemberLinkTest, LooksTheNameUpUntilItResolves) {
   EXPECT_EQ(notes[0].tried, "the name node0 does not resolve (not yet)");
   *resolves = true;
   run_until([&] { return there; });
+}
+
+TEST_F(MemberLinkTest, UnwrapsTheTokenThatTheCoordinatorHandsOut) {
+  Host host(io, "127.0.0.1", 0, std::make_shared<JobSecret>("job", "a token", "(a token)"));
+  std::atomic<int> tries = 0;
+  unwrap = [&tries](const std::string& wrapped) -> Result<std::string> {
+    if (tries++ == 0) return Error{ErrorKind::kPlatform, "munged does not answer"};
+    return wrapped.substr(1, wrapped.size() - 2);
+  };
+  link_to("node0", host.port(), {"127.0.0.1"}, std::make_shared<JobSecret>("job", "")).dial();
+  run_until_reached();
+  EXPECT_EQ(tries, 2);
+  EXPECT_THAT(notes.front().tried, HasSubstr("munged does not answer"));
+  link->tell(Heartbeat{3});
+  run_until([&] { return host.heard.size() == 1; });
+}
+
+TEST_F(MemberLinkTest, AnUnwrappingThatComesTooLateIsForNobody) {
+  Host host(io, "127.0.0.1", 0, std::make_shared<JobSecret>("job", "a token", "(a token)"));
+  std::promise<void> go;
+  std::atomic<bool> asked = false;
+  auto gate = std::make_shared<std::shared_future<void>>(go.get_future().share());
+  unwrap = [gate, &asked](const std::string&) -> Result<std::string> {
+    asked = true;
+    gate->wait();
+    return std::string("a token");
+  };
+  link_to("node0", host.port(), {"127.0.0.1"}, std::make_shared<JobSecret>("job", "")).dial();
+  while (!asked) io.run_one_for(std::chrono::milliseconds(1));
+  link->hang_up();
+  run_until([&] { return hung_up; });
+  go.set_value();
+  EXPECT_THAT(reached, IsEmpty());
 }
 
 TEST_F(MemberLinkTest, DialsTheCoordinatorOfItsOwnProcessDirectly) {

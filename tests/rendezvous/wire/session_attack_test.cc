@@ -133,7 +133,7 @@ TEST(SessionAttack, AServerWithoutTheTokenGetsNoProof) {
   // It answers with what it likes; the client must not give a proof that serves elsewhere.
   SessionPair pair;
   std::string forged(kStreamMagic);
-  append_challenge(forged, Challenge{true, nonce_of(9), HmacDigest{}});
+  append_challenge(forged, Challenge{true, nonce_of(9), HmacDigest{}}, false);
   pair.to_server.clear();
   hear(pair.client, forged, pair.at_client, pair.to_server);
   EXPECT_TRUE(pair.at_client.ended);

@@ -25,6 +25,7 @@ inline std::shared_ptr<const JobSecret> job_secret(const std::string& id, const 
 template <typename Message>
 struct Heard {
   bool authenticated = false;
+  bool wrapped = false;
   std::vector<Message> messages;
   bool ended = false;
 };
@@ -38,6 +39,7 @@ void hear(SessionSide& session, std::string_view bytes, Heard<Message>& heard, s
     Message message;
     switch (session.next(message, now, out)) {
       case SessionOutcome::kNeedMore: return;
+      case SessionOutcome::kWrapped: heard.wrapped = true; return;
       case SessionOutcome::kAuthenticated: heard.authenticated = true; break;
       case SessionOutcome::kMessage: heard.messages.push_back(std::move(message)); break;
       case SessionOutcome::kEnded: heard.ended = true; return;

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "rendezvous/wire/frame_codec.h"
 #include "tests/rendezvous/wire/session_pair.h"
 
 namespace ferrun {
@@ -142,6 +143,80 @@ TEST(Session, BothSidesNameAnotherVersion) {
   ASSERT_TRUE(at_client.ended);
   EXPECT_EQ(client.end().why, Why::kVersion);
   EXPECT_THAT(client.end().line, HasSubstr("it speaks version"));
+}
+
+class WrappedToken : public ::testing::Test {
+ protected:
+  std::string to_server, to_client;
+  Heard<MemberMessage> at_server;
+  Heard<CoordinatorMessage> at_client;
+  const std::shared_ptr<const JobSecret> handed_out = std::make_shared<JobSecret>("job", "a token", "(a token)");
+  // It has one of its own, for the case that it is the host.
+  ClientSession client{job_secret("job", "its own"),  SessionRole::kMember, AgentId{1}, nonce_of(1), to_server,
+                       ClientSession::Token::kWrapped};
+  void carry(ServerSession& server) {
+    hear(server, std::exchange(to_server, {}), at_server, to_client);
+    hear(client, std::exchange(to_client, {}), at_client, to_server);
+  }
+};
+
+TEST_F(WrappedToken, IsHandedOutAndThenProvenByBothSides) {
+  ServerSession server(handed_out, nonce_of(2));
+  carry(server);
+  ASSERT_TRUE(at_client.wrapped && !at_client.authenticated);
+  EXPECT_EQ(client.wrapped_token(), "(a token)");
+  EXPECT_THAT(to_server, IsEmpty()) << "nothing is said before it is unwrapped";
+  EXPECT_EQ(client.unwrapped(job_secret("job", "a token"), to_server), SessionOutcome::kAuthenticated);
+  client.send(encode(Heartbeat{5}), to_server);
+  carry(server);
+  EXPECT_TRUE(server.authenticated());
+  EXPECT_THAT(at_server.messages, ElementsAre(MemberMessage(Heartbeat{5})));
+}
+
+TEST_F(WrappedToken, ThatTheServerDoesNotKnowIsRefused) {
+  const auto stolen = std::make_shared<JobSecret>("job", "guessed", "(a token)");
+  ServerSession server(stolen, nonce_of(2));
+  carry(server);
+  ASSERT_TRUE(at_client.wrapped);
+  EXPECT_EQ(client.unwrapped(job_secret("job", "a token"), to_server), SessionOutcome::kEnded);
+  EXPECT_EQ(client.end().why, Why::kToken);
+  carry(server);
+  EXPECT_EQ(server.end().why, Why::kToken);
+}
+
+TEST_F(WrappedToken, NobodyWhoDoesNotAskIsGivenIt) {
+  SessionPair pair(job_secret("job", "a token"), handed_out);
+  pair.run();
+  EXPECT_TRUE(pair.client.authenticated());
+  EXPECT_FALSE(pair.at_client.wrapped);
+}
+
+TEST_F(WrappedToken, AServerThatHandsNoneOutIsMetByTheClientsOwn) {
+  ServerSession stranger(job_secret("job", ""), nonce_of(2));
+  carry(stranger);
+  EXPECT_EQ(client.end().line, "it has no job token, and there is one here (--token-file or FERRUN_TOKEN)");
+}
+
+TEST_F(WrappedToken, WhileItIsUnwrappedTheServerHasNothingToSay) {
+  ServerSession server(handed_out, nonce_of(2));
+  hear(server, std::exchange(to_server, {}), at_server, to_client);
+  const std::string challenge = to_client.substr(kStreamMagic.size());
+  carry(server);
+  hear(client, challenge, at_client, to_server);
+  EXPECT_EQ(client.end().why, Why::kProtocol);
+  EXPECT_EQ(client.unwrapped(job_secret("job", "a token"), to_server), SessionOutcome::kEnded);
+}
+
+TEST_F(WrappedToken, IsOfLimitedLength) {
+  ServerSession server(std::make_shared<JobSecret>("job", "a token", std::string(kMaxWrappedTokenBytes, 'x')),
+                       nonce_of(2));
+  carry(server);
+  EXPECT_TRUE(at_client.wrapped);
+  Challenge longer;
+  longer.wrapped_token.assign(kMaxWrappedTokenBytes + 1, 'x');
+  std::string frame;
+  append_challenge(frame, longer, true);
+  EXPECT_FALSE(read_challenge(std::string_view(frame).substr(kFrameHeaderBytes), true));
 }
 
 TEST(Session, BothSidesNameAForeignProtocol) {
