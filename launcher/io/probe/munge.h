@@ -1,5 +1,5 @@
-// munge(7), the cluster's authority on who is who, by its library libmunge.so.2, loaded when it is first needed: where it
-// is absent, nothing is linked against and nothing missing. Declares the few calls that are used, by munge.h's ABI.
+// munge(7), the cluster's authority on who is who, by its library libmunge.so.2, loaded when it is first needed: where
+// it is absent, nothing is linked against and nothing missing. Declares the few calls that are used, by munge.h's ABI.
 //
 // A credential that one process of a user has made can be read by that user's processes alone, on every machine that
 // has the cluster's key, and tells whose it is.
