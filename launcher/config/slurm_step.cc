@@ -27,7 +27,7 @@ class StepReader {
     made_.options = given;
   }
 
-  Result<SlurmDefaults> read() {
+  Result<PlaceDefaults> read() {
     const bool by_hand =
         std::ranges::any_of(kMeeting, [this](const char* name) { return made_.options.given(name) != nullptr; });
     if (by_hand || !environment_.contains("SLURM_JOB_ID")) return std::move(made_);
@@ -130,14 +130,14 @@ class StepReader {
 
   const Environment& environment_;
   const HostFacts& facts_;
-  SlurmDefaults made_;
+  PlaceDefaults made_;
   std::vector<std::string> nodes_;
   size_t node_ = 0;
 };
 
 }  // namespace
 
-Result<SlurmDefaults> with_slurm_step(const RawOptions& given, const HostFacts& facts) {
+Result<PlaceDefaults> with_slurm_step(const RawOptions& given, const HostFacts& facts) {
   return StepReader(given, facts).read();
 }
 
