@@ -1,5 +1,7 @@
 #include "tests/net/pod.h"
 
+#include <unistd.h>
+
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -58,10 +60,22 @@ std::vector<std::string> container(const std::string& volume, const PodNames& na
   for (const char* sanitizer : {"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS"}) {
     if (const char* value = std::getenv(sanitizer)) variables.insert({sanitizer, value});
   }
-  std::vector<std::string> words = {"/usr/bin/unshare", "--pid",       "--fork", "--mount", "--uts",
-                                    "--kill-child",     "/bin/sh",     "-c",     kContainer, "sh",
-                                    name,               volume,        FERRUN_BIN_DIR, names.path(),
-                                    options.scratch ? "yes" : "", options.memory_group};
+  std::vector<std::string> words = {"/usr/bin/unshare",
+                                    "--pid",
+                                    "--fork",
+                                    "--mount",
+                                    "--uts",
+                                    "--kill-child",
+                                    "/bin/sh",
+                                    "-c",
+                                    kContainer,
+                                    "sh",
+                                    name,
+                                    volume,
+                                    FERRUN_BIN_DIR,
+                                    names.path(),
+                                    options.scratch ? "yes" : "",
+                                    options.memory_group};
   for (const auto& [variable, value] : variables) words.push_back(variable + "=" + value);
   words.emplace_back("/opt/ferrun");
   words.insert(words.end(), arguments.begin(), arguments.end());
@@ -75,7 +89,35 @@ bool maps_other_users() {
   return count > std::stoul(kUser);
 }
 
+// This process's own group of the controller, below which another can be made. Empty where the first version's
+// hierarchy is not there.
+std::string own_memory_group() {
+  std::ifstream in("/proc/self/cgroup");
+  for (std::string line; std::getline(in, line);) {
+    const size_t at = line.find(":memory:");
+    if (at != std::string::npos) return "/sys/fs/cgroup/memory" + line.substr(at + 8);
+  }
+  return {};
+}
+
 }  // namespace
+
+MemoryGroup::MemoryGroup(size_t mebibytes) {
+  const std::string own = own_memory_group();
+  path_ = own + "/ferrun-pod-" + std::to_string(getpid());
+  std::error_code error;
+  if (own.empty() || !fs::create_directory(path_, error)) {
+    problem_ = "no group of the memory controller (cgroup v1) can be made here";
+    return;
+  }
+  const std::string bytes = std::to_string(mebibytes << 20);
+  std::ofstream limit(path_ + "/memory.limit_in_bytes");
+  if (!(limit << bytes << std::flush)) problem_ = "no limit can be set in " + path_;
+  std::ofstream(path_ + "/memory.memsw.limit_in_bytes") << bytes;
+}
+
+// Empty by then: its processes have ended.
+MemoryGroup::~MemoryGroup() { rmdir(path_.c_str()); }
 
 PodNames::PodNames() {
   fs::permissions(directory_.path(), fs::perms(0755));

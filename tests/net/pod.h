@@ -1,6 +1,7 @@
-// A container as Kubernetes runs it, on one of the tests' hosts: the program is the first process of its process namespace,
-// has a uid that no passwd file knows, no capability and no new privileges, a root file system that cannot be written to with
-// an empty folder at /tmp, a volume at /data, a termination message file, and the host's network. Needs root.
+// A container as Kubernetes runs it, on one of the tests' hosts: the program is the first process of its process
+// namespace, has a uid that no passwd file knows, no capability and no new privileges, a root file system that cannot
+// be written to with an empty folder at /tmp, a volume at /data, a termination message file, and the host's network.
+// Needs root.
 #pragma once
 
 #include <csignal>
@@ -27,9 +28,26 @@ class PodNames {
   std::map<std::string, std::string> lines_;
 };
 
+// A group of the memory controller's, with a limit, as a container with one is in.
+class MemoryGroup {
+ public:
+  explicit MemoryGroup(size_t mebibytes);
+  ~MemoryGroup();
+  MemoryGroup(const MemoryGroup&) = delete;
+  MemoryGroup& operator=(const MemoryGroup&) = delete;
+
+  // Why there is none; empty when there is.
+  const std::string& problem() const { return problem_; }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+  std::string problem_;
+};
+
 struct PodOptions {
   bool scratch = true;            // /tmp is an emptyDir
-  std::string memory_group = {};  // a folder of the memory controller that limits it
+  std::string memory_group = {};  // MemoryGroup::path()
 };
 
 class Pod {

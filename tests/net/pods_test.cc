@@ -1,5 +1,5 @@
-// ferrun as the container of a pod, with what a cluster does to one: signals, late names, other addresses, memory limits.
-// The variables are those that each controller sets.
+// ferrun as the container of a pod, with what a cluster does to one: signals, late names, other addresses, memory
+// limits. The variables are those that each controller sets.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -55,15 +55,16 @@ TEST_F(Pods, WithoutAnyPlaceToWriteAJobRunsAllTheSame) {
 }
 
 TEST_F(Pods, TheFirstProcessReapsWhatItIsGiven) {
-  const auto pod = run(
-      "for i in 1 2 3 4 5; do (setsid sh -c 'exit 0' &); done; "
-      "for i in $(seq 200); do grep -qs '^State:.Z' /proc/[0-9]*/status || exit 0; sleep 0.05; done; exit 9");
+  const auto pod =
+      run("for i in 1 2 3 4 5; do (setsid sh -c 'exit 0' &); done; "
+          "for i in $(seq 200); do grep -qs '^State:.Z' /proc/[0-9]*/status || exit 0; sleep 0.05; done; exit 9");
   EXPECT_EQ(pod->wait(), 0) << pod->output();
 }
 
 TEST_F(Pods, TermIsOneOrderToSaveWithinTheGrace) {
-  const auto pod = run("trap 'sleep 0.3; echo saved >/data/saved.$RANK; exit 0' TERM; echo up; while :; do sleep 0.02; done",
-                       {"--nproc-per-node=2", "--shutdown-timeout=20"});
+  const auto pod =
+      run("trap 'sleep 0.3; echo saved >/data/saved.$RANK; exit 0' TERM; echo up; while :; do sleep 0.02; done",
+          {"--nproc-per-node=2", "--shutdown-timeout=20"});
   ASSERT_TRUE(pod->wait_for("up", 2));
   pod->send(SIGTERM);
   EXPECT_EQ(pod->wait(), 128 + SIGTERM);
@@ -75,6 +76,17 @@ TEST_F(Pods, AWorkerThatDoesNotHeedTermIsKilledBeforeTheKubeletKillsAll) {
   ASSERT_TRUE(pod->wait_for("up"));
   pod->send(SIGTERM);
   EXPECT_EQ(pod->wait(), 128 + SIGTERM);
+}
+
+TEST_F(Pods, AWorkerThatTheMemoryLimitKillsIsNamedWithTheLimit) {
+  const MemoryGroup group(64);
+  if (!group.problem().empty()) GTEST_SKIP() << group.problem();
+  PodOptions limited;
+  limited.memory_group = group.path();
+  const auto pod = run("exec tail /dev/zero", {"--on-exit=oom=stop", "--max-restarts=3"}, limited);
+  EXPECT_EQ(pod->wait(), 128 + SIGKILL) << pod->output();
+  EXPECT_THAT(pod->termination_message(),
+              AllOf(HasSubstr("rank 0"), HasSubstr("out-of-memory"), HasSubstr("limit 64 MiB")));
 }
 
 struct Ending {
@@ -94,9 +106,11 @@ TEST_F(Pods, ExitStatusAndTerminationMessageTellFailuresApart) {
       {"a worker that a signal ended", "kill -SEGV $$", {}, 128 + SIGSEGV, "SIGSEGV"},
       {"a port that is taken", "exit 0", {"--master-port=4000"}, 75, "4000"},
   };
-  HostProgram taken(*network_, 0, {"/usr/bin/python3", "-c",
-                                   "import socket, time\ns = socket.create_server(('', 4000))\n"
-                                   "print('listening', flush=True)\ntime.sleep(1000)"}, "/");
+  HostProgram taken(*network_, 0,
+                    {"/usr/bin/python3", "-c",
+                     "import socket, time\ns = socket.create_server(('', 4000))\n"
+                     "print('listening', flush=True)\ntime.sleep(1000)"},
+                    "/");
   ASSERT_TRUE(taken.wait_for("listening"));
   for (const Ending& ending : endings) {
     const auto pod = run(ending.script, ending.options);
@@ -122,12 +136,9 @@ class PodsOfAJob : public Pods {
 };
 
 TEST_F(PodsOfAJob, TrainersVariablesAreEnough) {
-  Variables set = {{"PET_NNODES", "2"},
-                   {"PET_NPROC_PER_NODE", "2"},
-                   {"PET_NODE_RANK", "0"},
-                   {"PET_MASTER_ADDR", "emotion-node-0-0.emotion"},
-                   {"PET_MASTER_PORT", "29500"},
-                   {"JOB_COMPLETION_INDEX", "0"}};
+  Variables set = {{"PET_NNODES", "2"},          {"PET_NPROC_PER_NODE", "2"},
+                   {"PET_NODE_RANK", "0"},       {"PET_MASTER_ADDR", "emotion-node-0-0.emotion"},
+                   {"PET_MASTER_PORT", "29500"}, {"JOB_COMPLETION_INDEX", "0"}};
   const auto first = start(0, "emotion-node-0-0", set);
   set["PET_NODE_RANK"] = set["JOB_COMPLETION_INDEX"] = "1";
   const auto second = start(1, "emotion-node-0-1", set);
@@ -138,11 +149,16 @@ TEST_F(PodsOfAJob, TrainersVariablesAreEnough) {
 
 // RANK, WORLD_SIZE and MASTER_ADDR are those of the pods there, and PYTHONUNBUFFERED comes along.
 TEST_F(PodsOfAJob, TheTrainingOperatorsVariablesAreEnough) {
-  Variables set = {{"MASTER_ADDR", "emotion-master-0"}, {"MASTER_PORT", "23456"},
-                   {"WORLD_SIZE", "4"},                 {"RANK", "0"},
-                   {"PYTHONUNBUFFERED", "0"},           {"PET_NNODES", "2"},
-                   {"PET_NPROC_PER_NODE", "2"},         {"PET_NODE_RANK", "0"},
-                   {"PET_MASTER_ADDR", "emotion-master-0"}, {"PET_MASTER_PORT", "23456"}};
+  Variables set = {{"MASTER_ADDR", "emotion-master-0"},
+                   {"MASTER_PORT", "23456"},
+                   {"WORLD_SIZE", "4"},
+                   {"RANK", "0"},
+                   {"PYTHONUNBUFFERED", "0"},
+                   {"PET_NNODES", "2"},
+                   {"PET_NPROC_PER_NODE", "2"},
+                   {"PET_NODE_RANK", "0"},
+                   {"PET_MASTER_ADDR", "emotion-master-0"},
+                   {"PET_MASTER_PORT", "23456"}};
   const auto master = start(0, "emotion-master-0", set);
   set["RANK"] = set["PET_NODE_RANK"] = "1";
   const auto worker = start(1, "emotion-worker-0", set);
@@ -152,14 +168,10 @@ TEST_F(PodsOfAJob, TheTrainingOperatorsVariablesAreEnough) {
 }
 
 TEST_F(PodsOfAJob, AnElasticPyTorchJobStartsWithItsReplicasAndGrows) {
-  const Variables set = {{"PET_RDZV_BACKEND", "c10d"},
-                         {"PET_RDZV_ENDPOINT", "emotion-worker-0:23456"},
-                         {"PET_NNODES", "1:3"},
-                         {"PET_MAX_RESTARTS", "3"},
-                         {"PET_RDZV_ID", "emotion"},
-                         {"PET_RDZV_CONF", "last_call_timeout=1"},
-                         {"PYTHONUNBUFFERED", "0"},
-                         {"PET_STANDALONE", "0"}};
+  const Variables set = {{"PET_RDZV_BACKEND", "c10d"}, {"PET_RDZV_ENDPOINT", "emotion-worker-0:23456"},
+                         {"PET_NNODES", "1:3"},        {"PET_MAX_RESTARTS", "3"},
+                         {"PET_RDZV_ID", "emotion"},   {"PET_RDZV_CONF", "last_call_timeout=1"},
+                         {"PYTHONUNBUFFERED", "0"},    {"PET_STANDALONE", "0"}};
   const std::vector<std::string> arguments = {
       "--scale-interval=0", "--no-python", "sh", "-c",
       "echo rank $RANK of $WORLD_SIZE; [ $WORLD_SIZE = 3 ] && exit 0; while :; do sleep 0.02; done"};
@@ -186,14 +198,15 @@ TEST_F(PodsOfAJob, PodsOfAnIndexedJobNeedTheirNumberAlone) {
 class PodsThatCome : public PodsOfAJob {
  protected:
   static Variables indexed(int index, const char* nodes = "2") {
-    return {{"JOB_COMPLETION_INDEX", std::to_string(index)}, {"PET_NNODES", nodes},
-            {"PET_RDZV_CONF", "keep_alive_interval=0.2,keep_alive_max_attempt=5"}, {"PET_MAX_RESTARTS", "3"},
+    return {{"JOB_COMPLETION_INDEX", std::to_string(index)},
+            {"PET_NNODES", nodes},
+            {"PET_RDZV_CONF", "keep_alive_interval=0.2,keep_alive_max_attempt=5"},
+            {"PET_MAX_RESTARTS", "3"},
             {"PET_MIN_UPTIME", "0"}};
   }
   // Ends when the whole job is told to: by a third attempt's file, which every volume has.
   static std::vector<std::string> until_finished() {
-    return {"--no-python", "sh", "-c",
-            "echo node $GROUP_RANK is up; while [ ! -e /data/finish ]; do sleep 0.02; done"};
+    return {"--no-python", "sh", "-c", "echo node $GROUP_RANK is up; while [ ! -e /data/finish ]; do sleep 0.02; done"};
   }
   static void finish(const Pod& pod) { std::ofstream(pod.file("finish")) << "now\n"; }
 };
