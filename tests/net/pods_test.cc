@@ -184,13 +184,15 @@ TEST_F(PodsOfAJob, AnElasticPyTorchJobStartsWithItsReplicasAndGrows) {
   EXPECT_THAT(third->output(), HasSubstr("of 3"));
 }
 
-// Their completion index and name say the rest; so do a JobSet's, whose pods are emotion-node-0-0 and so on.
-TEST_F(PodsOfAJob, PodsOfAnIndexedJobNeedTheirNumberAlone) {
-  const auto first = start(0, "emotion-0", {{"JOB_COMPLETION_INDEX", "0"}, {"PET_NNODES", "2"}});
-  const auto second = start(1, "emotion-1", {{"JOB_COMPLETION_INDEX", "1"}, {"PET_NNODES", "2"}});
-  EXPECT_EQ(first->wait(), 0);
-  EXPECT_EQ(second->wait(), 0);
-  EXPECT_THAT(second->output(), HasSubstr("rank 1 of 2, node 1, store 10.231.77.1"));
+// Their completion index and name say the rest.
+TEST_F(PodsOfAJob, PodsOfAnIndexedJobOrAJobSetNeedTheirNumberAlone) {
+  for (const std::string job : {"emotion", "emotion-node-0"}) {
+    const auto first = start(0, job + "-0", {{"JOB_COMPLETION_INDEX", "0"}, {"PET_NNODES", "2"}});
+    const auto second = start(1, job + "-1", {{"JOB_COMPLETION_INDEX", "1"}, {"PET_NNODES", "2"}});
+    EXPECT_EQ(first->wait(), 0);
+    EXPECT_EQ(second->wait(), 0);
+    EXPECT_THAT(second->output(), HasSubstr("rank 1 of 2, node 1, store 10.231.77.1"));
+  }
 }
 
 // --- What a cluster does to a job ---
