@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,11 +24,13 @@
 #include "launcher/config/doctor_job.h"
 #include "launcher/config/hosts_job.h"
 #include "launcher/config/job_config.h"
+#include "launcher/config/output_options.h"
 #include "launcher/doctor/finding.h"
 #include "launcher/exit_statuses.h"
 #include "launcher/io/hosts/host_agent.h"
 #include "launcher/io/hosts/hosts_process.h"
 #include "launcher/io/node/coordinator_process.h"
+#include "launcher/io/node/evidence.h"
 #include "launcher/io/node/node_driver.h"
 #include "launcher/io/node/runtime_folder.h"
 #include "launcher/io/node/status_socket.h"
@@ -35,6 +38,7 @@
 #include "launcher/io/probe/host_facts.h"
 #include "launcher/io/probe/open_files.h"
 #include "launcher/io/process/sentinel.h"
+#include "launcher/report/job_report.h"
 #include "launcher/report/status_report.h"
 
 namespace {
@@ -53,6 +57,14 @@ int fail(const Error& error) {
   return exit_status_of(error);
 }
 
+// The end of a job that was never started: its words are the root cause, which a container's runtime shows too.
+int refuse(const Error& error, const std::filesystem::path& log) {
+  const Status left =
+      log.empty() ? ok_status() : leave_message(log, termination_message({"ferrun: " + one_line(error.message)}));
+  if (!left) std::fprintf(stderr, "ferrun: warning: %s\n", one_line(left.error().message).c_str());
+  return fail(error);
+}
+
 int print(const std::string& text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) return 0;
   return fail({ErrorKind::kPlatform, std::string("cannot write to standard output: ") + std::strerror(errno)});
@@ -60,7 +72,9 @@ int print(const std::string& text) {
 
 // Never returns in the process that the user started: that one becomes the sentinel.
 int supervise(JobConfig config) {
-  if (Status enough = ensure_open_files(descriptors_needed(config)); !enough) return fail(enough.error());
+  if (Status enough = ensure_open_files(descriptors_needed(config)); !enough) {
+    return refuse(enough.error(), config.termination_log);
+  }
   if (config.rendezvous) {
     raise_open_files(descriptors_needed(config) +
                      descriptors_for_all_nodes(config.rendezvous->coordinator.max_nodes, config.workers));
@@ -68,7 +82,7 @@ int supervise(JobConfig config) {
   std::signal(SIGPIPE, SIG_IGN);  // a closed console is the log router's to notice
   mallopt(M_ARENA_MAX, 1);        // no heap for each of the few threads that wait for disks
   const Result<SentinelLink> sentinel = become_agent_under_sentinel();
-  if (!sentinel) return fail(sentinel.error());
+  if (!sentinel) return refuse(sentinel.error(), config.termination_log);
   return NodeDriver(std::move(config), *sentinel).run();
 }
 
@@ -126,9 +140,10 @@ int run_program(const std::vector<std::string>& arguments, const CommandLine& li
     return run_on_named_hosts(arguments, line, facts);
   }
   Result<JobConfig> config = make_job_config(line, facts);
-  if (!config) return fail(config.error());
+  const bool dry_run = line.options.on("dry-run");
+  if (!config) return dry_run ? fail(config.error()) : refuse(config.error(), termination_log(line.options, facts));
   const bool as_json = line.options.on("json");
-  if (line.options.on("dry-run")) return print(as_json ? describe_json(*config) : describe(*config));
+  if (dry_run) return print(as_json ? describe_json(*config) : describe(*config));
   if (as_json) return fail(usage_error("--json is for --dry-run; --event-log=FILE tells programs of a job that runs"));
   return supervise(std::move(*config));
 }
@@ -142,7 +157,10 @@ int main(int argc, char** argv) {
   if (verb != Verb::kRun) arguments.erase(arguments.begin());
   const HostFacts facts = read_host_facts();
   const Result<CommandLine> line = parse_with_config_file(arguments, facts.environment, verb, read_config);
-  if (!line) return fail(line.error());
+  if (!line) {
+    const bool is_job = verb == Verb::kRun || verb == Verb::kLaunch;
+    return is_job ? refuse(line.error(), termination_log(RawOptions{}, facts)) : fail(line.error());
+  }
   if (line->options.on("help")) return print(help_text(verb));
   switch (verb) {
     case Verb::kRun:

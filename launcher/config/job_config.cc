@@ -11,6 +11,7 @@
 #include "common/text.h"
 #include "launcher/config/device_options.h"
 #include "launcher/config/file_nature.h"
+#include "launcher/config/indexed_pod.h"
 #include "launcher/config/job_terms.h"
 #include "launcher/config/job_token.h"
 #include "launcher/config/meeting.h"
@@ -34,7 +35,7 @@ bool on_command_line(const RawOptions& options, const char* name) {
 // Reads each group of options into the configuration. Every method fails with the first bad value that it meets.
 class ConfigBuilder {
  public:
-  ConfigBuilder(const CommandLine& line, SlurmDefaults defaults, const HostFacts& facts)
+  ConfigBuilder(const CommandLine& line, PlaceDefaults defaults, const HostFacts& facts)
       : line_(line), options_(std::move(defaults.options)), facts_(facts) {
     config_.warnings = std::move(defaults.warnings);
     config_.notes = std::move(defaults.notes);
@@ -387,9 +388,9 @@ bool OutputConfig::writes_streams() const {
 }
 
 Result<JobConfig> make_job_config(const CommandLine& line, const HostFacts& facts) {
-  Result<SlurmDefaults> defaults = with_slurm_step(line.options, facts);
+  Result<PlaceDefaults> defaults = with_slurm_step(line.options, facts);
   if (!defaults) return defaults.error();
-  return ConfigBuilder(line, std::move(*defaults), facts).build();
+  return ConfigBuilder(line, with_indexed_pod(std::move(*defaults), facts), facts).build();
 }
 
 LogLevel log_level_of(const RawOptions& options, const Environment& environment) {

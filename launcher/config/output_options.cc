@@ -41,7 +41,7 @@ class OutputReader {
     if (output.prefix_template.empty()) output.prefix_template = "[${role_name}${local_rank}]:";
     choose_log_folder();
     choose_timer_pipe();
-    choose_termination_log();
+    config_.termination_log = termination_log(options_, facts_);
     if (Status read = read_events(); !read) return read;
     if (Status read = read_rotation(); !read) return read;
     return read_line_filters();
@@ -55,16 +55,6 @@ class OutputReader {
       config_.timer_pipe = temporary_folder() / ("watchdog_timer_" + random_uuid(facts_.random[3], facts_.random[1]));
     }
     config_.environment.set("TORCHELASTIC_TIMER_FILE", config_.timer_pipe.string());
-  }
-
-  // Kubernetes puts an empty file there, and shows what it holds at the end with the pod.
-  void choose_termination_log() {
-    const RawValue* given = options_.given("termination-log");
-    const bool in_pod = !facts_.environment.get_or("KUBERNETES_SERVICE_HOST", "").empty();
-    const std::string path = given != nullptr ? given->text : in_pod ? "/dev/termination-log" : "";
-    if (path.empty() || path == "/dev/null") return;
-    if (given == nullptr && facts_.files.kind(path) != FileQueries::Kind::kFile) return;
-    config_.termination_log = facts_.current_folder / path;
   }
 
   Status read_events() {
@@ -165,6 +155,16 @@ class OutputReader {
 
 Status read_output_options(const RawOptions& options, const HostFacts& facts, JobConfig& config) {
   return OutputReader(options, facts, config).read();
+}
+
+// Kubernetes puts an empty file there, and shows what it holds at the end with the pod.
+std::filesystem::path termination_log(const RawOptions& options, const HostFacts& facts) {
+  const RawValue* given = options.given("termination-log");
+  const bool in_pod = !facts.environment.get_or("KUBERNETES_SERVICE_HOST", "").empty();
+  const std::string path = given != nullptr ? given->text : in_pod ? "/dev/termination-log" : "";
+  if (path.empty() || path == "/dev/null") return {};
+  if (given == nullptr && facts.files.kind(path) != FileQueries::Kind::kFile) return {};
+  return facts.current_folder / path;
 }
 
 }  // namespace ferrun

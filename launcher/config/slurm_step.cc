@@ -26,7 +26,7 @@ class StepReader {
     made_.options = given;
   }
 
-  Result<SlurmDefaults> read() {
+  Result<PlaceDefaults> read() {
     if (decided_by_hand() || !environment_.contains("SLURM_JOB_ID")) return std::move(made_);
     if (!environment_.contains("SLURM_STEP_NODELIST")) {
       warn_outside_of_a_step();
@@ -141,14 +141,14 @@ class StepReader {
 
   const Environment& environment_;
   const HostFacts& facts_;
-  SlurmDefaults made_;
+  PlaceDefaults made_;
   std::vector<std::string> nodes_;
   size_t node_ = 0;
 };
 
 }  // namespace
 
-Result<SlurmDefaults> with_slurm_step(const RawOptions& given, const HostFacts& facts) {
+Result<PlaceDefaults> with_slurm_step(const RawOptions& given, const HostFacts& facts) {
   return StepReader(given, facts).read();
 }
 

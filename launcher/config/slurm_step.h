@@ -6,23 +6,14 @@
 // The variables are those of Slurm's srun(1), OUTPUT ENVIRONMENT VARIABLES.
 #pragma once
 
-#include <string>
-#include <vector>
-
 #include "common/result.h"
-#include "launcher/cli/parse.h"
 #include "launcher/config/host_facts.h"
+#include "launcher/config/place_defaults.h"
 
 namespace ferrun {
 
-struct SlurmDefaults {
-  RawOptions options;  // those given by hand, and what the step adds to them
-  std::vector<std::string> warnings;
-  std::vector<std::string> notes;
-};
-
 // kUsage when the step cannot be one job: several tasks on a node, each of them a ferrun, or variables that contradict
 // each other; it names the remedy. Outside of Slurm and of a step nothing is added.
-Result<SlurmDefaults> with_slurm_step(const RawOptions& given, const HostFacts& facts);
+Result<PlaceDefaults> with_slurm_step(const RawOptions& given, const HostFacts& facts);
 
 }  // namespace ferrun

@@ -8,24 +8,15 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/../../scripts/lib/common.sh"
+. "$here/bare_root.sh"
 
 debs=$1
 wheel=$(realpath "$2")
 suite=${3:-bookworm}
-((EUID == 0)) || { echo "skipped: needs root for a root file system of its own"; exit 77; }
-command -v mmdebstrap >/dev/null || { echo "skipped: no mmdebstrap here"; exit 77; }
-
-base=$(ferrun_cache)/bare-$suite.tar
-if [[ ! -s $base ]]; then
-  mkdir -p "$(ferrun_cache)"
-  say "making $base"
-  mmdebstrap --quiet --format=tar --variant=minbase --include=python3,python3-venv "$suite" "$base.partial"
-  mv "$base.partial" "$base"
-fi
-
+need_bare_root
 root=$(mktemp -d)
 trap 'rm -rf --one-file-system "$root"' EXIT
-tar -C "$root" -xf "$base" --exclude='./dev/*'
+bare_root "$suite" "$root"
 mkdir -p "$root/packages"
 if [[ $debs != none ]]; then cp "$debs"/*.deb "$root/packages/"; fi
 cp "$wheel" "$root/packages/"

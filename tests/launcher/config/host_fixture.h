@@ -129,6 +129,10 @@ class FakeHost {
     links_[path] = target;
     return *this;
   }
+  FakeHost& hostname(const std::string& name) {
+    facts_.hostname = name;
+    return *this;
+  }
   FakeHost& called_as(const std::string& name) {
     facts_.called_as = name;
     return *this;

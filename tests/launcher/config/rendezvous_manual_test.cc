@@ -208,6 +208,22 @@ Rows exit_statuses() {
        {"NodesLost.AnAgentThatLeavesOnASignalCostsNoRestart", "NodesTest.TheRootCauseIsTheLastThingOnEveryScreen"}}};
 }
 
+// What the columns say of an engine is tested under that engine: Slurm, Hosts, Pods.
+Rows failures_under_an_engine() {
+  return {
+      {"Worker fails",
+       {"Slurm.AWorkersFailureIsTheStepsStatusAndStartsAgainBefore",
+        "Pods.ExitStatusAndTerminationMessageTellFailuresApart"}},
+      {"Node lost", {"PodsThatCome.APodThatComesBackElsewhereKeepsItsRank"}},
+      {"First node lost",
+       {"NodesLost.WithoutTheirCoordinatorAllStopAndEndAfterTheTimeout",
+        "PodsThatCome.ThePodWhereTheNodesMeetComesBackElsewhere"}},
+      {"Told to end",
+       {"Slurm.WorkersSaveOnceWhenTheJobIsCancelledAndNothingStays", "Pods.TermIsOneOrderToSaveWithinTheGrace"}},
+      {"Memory limit", {"Pods.AWorkerThatTheMemoryLimitKillsIsNamedWithTheLimit"}},
+      {"Late name", {"NodesWords.AnUnknownNameIsExplained", "PodsThatCome.ANameThatAppearsLateIsWaitedForAndNamed"}}};
+}
+
 // A row begins with ".TP", or ".IP" and its tag; the title's fonts and escapes are left out.
 std::string plain(std::string title) {
   title = std::regex_replace(title, std::regex(R"(^\.[BIR]+ )"), "");
@@ -225,6 +241,8 @@ std::vector<std::string> titles_in_page(const std::string& section, const std::s
     if (!inside) continue;
     if (line.starts_with(".IP ")) titles.push_back(line.substr(4, line.find(' ', 4) - 4));
     if (line == ".TP" && std::getline(page, line)) titles.push_back(plain(line));
+    // Of a table, whose other cells are blocks of text.
+    if (line.ends_with("\tT{") && !line.starts_with("T}")) titles.push_back(line.substr(0, line.find('\t')));
   }
   return titles;
 }
@@ -239,6 +257,7 @@ TEST(RendezvousManual, HasExactlyTheRowsWithTests) {
   EXPECT_THAT(titles_in_page("GUARANTEES"), ElementsAreArray(titles_of(guarantees())));
   EXPECT_THAT(titles_in_page("TIMING"), ElementsAreArray(titles_of(timing())));
   EXPECT_THAT(titles_in_page("FAILURES"), ElementsAreArray(titles_of(failures())));
+  EXPECT_THAT(titles_in_page("FAILURES UNDER AN ENGINE"), ElementsAreArray(titles_of(failures_under_an_engine())));
   EXPECT_THAT(titles_in_page("EXIT STATUS"), ElementsAreArray(titles_of(exit_statuses())));
 }
 
@@ -251,7 +270,7 @@ TEST(RendezvousManual, NamesTestsThatExist) {
   for (const auto& file : fs::recursive_directory_iterator(FERRUN_SOURCE_DIR "/tests")) {
     if (file.path().extension() == ".cc") sources += text_of(file.path());
   }
-  for (const Rows& rows : {guarantees(), timing(), failures(), policy(), exit_statuses()}) {
+  for (const Rows& rows : {guarantees(), timing(), failures(), policy(), failures_under_an_engine(), exit_statuses()}) {
     for (const ManualRow& row : rows) {
       EXPECT_FALSE(row.tests.empty()) << row.title;
       for (const std::string& test : row.tests) {
