@@ -79,6 +79,7 @@ struct HostFacts {
   std::function<std::vector<DeviceNodes>()> other_accelerators;
   // Asked only when workers are bound: the CPUs of this process's affinity.
   std::function<CpuTopology()> cpus;
+  std::function<NodeMemory()> node_memory;  // likewise
 };
 
 }  // namespace ferrun
