@@ -33,6 +33,7 @@ void announce_run(RunLog& log, const TrainOptions& options, const Job& job, cons
           counted(job.threads, "thread") + " each, " + precision_name(arithmetic) + ", batch " +
           std::to_string(options.batch_size) + ", seed " + std::to_string(options.seed) + ", output in " + directory);
   for (const std::string& note : idle_options(options, job.device.is_cuda())) log.say("note: " + note);
+  if (const GraphDecision graph = graph_decision(options, job); !graph.note.empty()) log.say("note: " + graph.note);
   if (const auto note = precision_note(arithmetic.autocast, !job.device.is_cuda())) log.say("note: " + *note);
 }
 
