@@ -47,6 +47,7 @@ struct ForkRequest {
   uint64_t environment_bytes = 0;
   uint32_t cpu_count = 0;               // CPUs set below; 0: those of the template
   uint8_t cpus[kForkMaxCpus / 8] = {};  // bit c of byte c / 8
+  uint32_t memory_node = 0;             // the NUMA node whose memory it takes first, and 1; 0: by ferrun's policy
 };
 
 struct ForkReply {

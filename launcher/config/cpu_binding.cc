@@ -168,6 +168,24 @@ Result<CpuBinding> bind_to_gpus(NumaBinding binding, const CpuTopology& cpus, co
   return bound;
 }
 
+void place_memory(CpuBinding& binding, const CpuTopology& cpus, const NodeMemory& memory) {
+  if (memory.has_policy) return;
+  if (!memory.refusal.empty()) {
+    if (memory.nodes.size() > 1) {
+      binding.warnings.push_back("the memory of workers is not bound, their CPUs are: the kernel refuses it (" +
+                                 memory.refusal + "), as containers do without CAP_SYS_NICE");
+    }
+    return;
+  }
+  for (WorkerCpus& worker : binding.workers) {
+    const std::set<int> nodes =
+        nodes_of(those_of(cpus, [&](const Cpu& cpu) { return std::ranges::binary_search(worker.cpus, cpu.index); }));
+    if (nodes.size() == 1 && std::ranges::binary_search(memory.nodes, *nodes.begin())) {
+      worker.memory_node = *nodes.begin();
+    }
+  }
+}
+
 Result<CpuBinding> spread_over_cores(NumaBinding binding, const CpuTopology& cpus, int workers) {
   std::set<std::pair<int, int>> cores;  // node and core
   for (const Cpu& cpu : cpus) cores.emplace(cpu.node, cpu.core);
@@ -193,8 +211,9 @@ std::optional<NumaBinding> numa_binding_of(std::string_view name) {
 Result<CpuBinding> bind_workers(NumaBinding binding, const HostFacts& facts, MigInstances instances, int workers) {
   const CpuTopology cpus = facts.cpus();
   const std::vector<GpuDevice> gpus = visible_gpus(facts, instances).devices;
-  if (gpus.empty()) return spread_over_cores(binding, cpus, workers);
-  Result<CpuBinding> bound = bind_to_gpus(binding, cpus, gpus, workers);
+  Result<CpuBinding> bound =
+      gpus.empty() ? spread_over_cores(binding, cpus, workers) : bind_to_gpus(binding, cpus, gpus, workers);
+  if (bound) place_memory(*bound, cpus, facts.node_memory());
   if (bound && numbered_by_speed(gpus, facts.environment)) {
     bound->warnings.push_back(
         "CUDA numbers devices of several models by their speed, ferrun by their PCI addresses; "

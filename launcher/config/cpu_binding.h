@@ -1,5 +1,5 @@
-// Which CPUs each worker of a node may run on: --numa-binding, by the rules of torch.numa.binding (PyTorch 2.11), with
-// which it is compared. Pure.
+// Which CPUs each worker of a node may run on, and which node's memory it takes first: --numa-binding. The CPUs follow
+// the rules of torch.numa.binding (PyTorch 2.11), with which they are compared. Pure.
 #pragma once
 
 #include <optional>
@@ -27,6 +27,8 @@ std::optional<NumaBinding> numa_binding_of(std::string_view name);
 struct WorkerCpus {
   std::vector<int> cpus;  // ascending, never empty
   std::string place;      // for a person: "NUMA node 1, where device 3 (0000:dc:00.0) is"
+  // The only NUMA node of these CPUs, if its memory is to be taken before any other's.
+  std::optional<int> memory_node = std::nullopt;
 };
 
 struct CpuBinding {
@@ -40,6 +42,11 @@ struct CpuBinding {
 //
 // Where no device is visible, workers are spread evenly over the physical cores, in the order of NUMA nodes, and each
 // is then bound as if it had a device at the node that it came to.
+//
+// The memory of a worker whose CPUs are of one node is that node's as long as it has any, by a policy that its threads
+// keep wherever they run. There is none where its CPUs are of several nodes, where its node has no memory for this
+// process, where this process has a policy of the user's (numactl), which its workers inherit, and where the kernel
+// refuses it, of which a warning tells if there are several nodes.
 //
 // The error is the second half of a line about the option: more workers than devices, a device whose place is unknown,
 // a node without enough CPUs that this process may use.

@@ -1,6 +1,7 @@
-// The CPUs that this process may use, and what they share: a value, read by launcher/io/probe.
+// The CPUs and the memory that this process may use, and what they share: values, read by launcher/io/probe.
 #pragma once
 
+#include <string>
 #include <vector>
 
 namespace ferrun {
@@ -17,5 +18,12 @@ struct Cpu {
 
 // Ascending by index; never empty on a running machine.
 using CpuTopology = std::vector<Cpu>;
+
+// From where this process's memory may come.
+struct NodeMemory {
+  std::vector<int> nodes;    // NUMA nodes that have memory for it, ascending; empty: the kernel does not tell
+  bool has_policy = false;   // somebody has set one already (numactl), which its children inherit
+  std::string refusal = {};  // why the kernel takes no policy of it, in its words; empty: it does
+};
 
 }  // namespace ferrun

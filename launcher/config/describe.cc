@@ -96,6 +96,9 @@ std::string describe(const JobConfig& config) {
   for (size_t rank = 0; rank < config.cpus.size(); ++rank) {
     text += "\ncpus:      " + cpu_list_text(config.cpus[rank].cpus) + " for local rank " + std::to_string(rank) + ": " +
             config.cpus[rank].place;
+    if (const std::optional<int> node = config.cpus[rank].memory_node) {
+      text += ", memory from node " + std::to_string(*node) + " first";
+    }
   }
   text += "\nrestarts:  " + std::to_string(config.max_restarts);
   text += where_workers_meet(config);

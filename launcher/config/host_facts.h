@@ -86,6 +86,7 @@ struct HostFacts {
   std::function<std::vector<DeviceNodes>()> other_accelerators;
   // Asked only when workers are bound: the CPUs of this process's affinity.
   std::function<CpuTopology()> cpus;
+  std::function<NodeMemory()> node_memory;  // likewise
   // Used only by agents of several nodes that are given no token.
   TokenWrapping token_wrapping;
 };

@@ -20,6 +20,8 @@ SETTLED = 2.0  # seconds without an import, after which a rank's start is over
 PR_SET_PDEATHSIG, SIGKILL = 1, 9
 MADV_COLLAPSE = 25  # Linux 6.1
 HUGE_PAGE = 2 << 20
+SET_MEMPOLICY = {"x86_64": 238, "aarch64": 237}
+MPOL_PREFERRED = 1
 GATHERED_AT_ONCE = 8 * HUGE_PAGE  # some tens of milliseconds of a busy machine, for which a request may have to wait
 
 
@@ -278,11 +280,11 @@ class Learner:
 
 class Order:
     """A request: what the rank's environment, streams and CPUs are to be."""
-    LAYOUT = "@iIQI128s4x"
+    LAYOUT = "@iIQI128sI"
 
     def __init__(self, message, descriptors):
         import struct
-        self.agent, self.id, size, count, cpus = struct.unpack(self.LAYOUT, message)
+        self.agent, self.id, size, count, cpus, self.memory_node = struct.unpack(self.LAYOUT, message)
         self.descriptors = descriptors
         block = os.pread(descriptors[0], size, 0)
         while len(block) < size:
@@ -306,6 +308,8 @@ class Template:
         self.struct = struct
         library = ctypes.CDLL(None, use_errno=True)
         self.prctl = library.prctl
+        self.system_call = library.syscall
+        self.system_call.argtypes = ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_ulong
         self.madvise = library.madvise
         self.madvise.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
         self.environment = dict(os.environb)
@@ -512,6 +516,8 @@ class Template:
         self.set_environment(order)
         if order.cpus:
             os.sched_setaffinity(0, order.cpus)
+        if order.memory_node:
+            self.prefer_memory_of(order.memory_node - 1)
         reopen(sys.stdout, 1, "<stdout>")
         reopen(sys.stderr, 2, "<stderr>")
         renew_modules()
@@ -519,6 +525,13 @@ class Template:
             sys.meta_path.insert(0, Learner())
         import importlib
         importlib.invalidate_caches()
+
+    def prefer_memory_of(self, node):
+        """As far as the kernel lets it; the agent has asked before."""
+        number = SET_MEMPOLICY.get(os.uname().machine)
+        if number is not None:
+            nodes = (1 << node).to_bytes(128, sys.byteorder)
+            self.system_call(number, MPOL_PREFERRED, nodes, 8 * len(nodes) + 1)
 
     def set_environment(self, order):
         before = self.environment

@@ -22,6 +22,7 @@ struct SpawnRequest {
   Environment environment;
   // The CPUs that the worker may run on; empty: those that ferrun may run on.
   std::vector<int> cpus;
+  std::optional<int> memory_node = std::nullopt;  // whose memory it takes first; none: by ferrun's policy
 };
 
 // The process that ranks are forked from.

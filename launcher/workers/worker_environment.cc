@@ -55,7 +55,11 @@ SpawnRequest spawn_request(const JobConfig& config, const WorkerPlace& place) {
   request.attempt = place.attempt;
   request.argv = config.program.argv;
   request.environment = worker_environment(config, place);
-  if (!config.cpus.empty()) request.cpus = config.cpus[static_cast<size_t>(place.local_rank)].cpus;
+  if (!config.cpus.empty()) {
+    const WorkerCpus& bound = config.cpus[static_cast<size_t>(place.local_rank)];
+    request.cpus = bound.cpus;
+    request.memory_node = bound.memory_node;
+  }
   if (config.expand_local_rank) {
     const std::string rank = std::to_string(place.local_rank);
     const std::array values = {TemplateValue{"local_rank", rank}};

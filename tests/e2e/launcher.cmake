@@ -10,7 +10,7 @@ endforeach()
 ferrun_test(launcher_python_test SOURCES launcher_python_test.cc
   LIBS ferrun_launcher_run ferrun_launcher nlohmann_json::nlohmann_json LABELS e2e parity TIMEOUT 600 DEPENDS ferrun)
 ferrun_test(launcher_fork_test SOURCES launcher_fork_test.cc
-  LIBS ferrun_launcher_run nlohmann_json::nlohmann_json LABELS e2e parity TIMEOUT 900 DEPENDS ferrun)
+  LIBS ferrun_launcher_run ferrun_launcher_io nlohmann_json::nlohmann_json LABELS e2e parity TIMEOUT 900 DEPENDS ferrun)
 
 ferrun_test(code_order_test SOURCES code_order_test.cc LABELS e2e DEPENDS ferrun)
 if(FERRUN_LINKER_ORDERS_CODE AND CMAKE_BUILD_TYPE STREQUAL "Release" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "launcher/io/probe/node_memory.h"
 #include "tests/e2e/launcher_run.h"
 #include "tests/peer_python.h"
 
@@ -98,6 +99,20 @@ TEST_F(LauncherFork, AScriptSeesItselfAsWhenItIsStarted) {
     for (const size_t rank : {0, 1}) expect_equal_views(started[rank]["view"], forked[rank]["view"]);
     for (const auto& [name, value] : forked[0]["draws"].items()) EXPECT_NE(value, forked[1]["draws"][name]) << name;
   }
+}
+
+TEST_F(LauncherFork, BoundToANodeItHasTheNodesMemoryAsWhenItIsStarted) {
+  folder_.write("view.py", view_source());
+  const RunningFerrun::Variables variables = {{"CUDA_VISIBLE_DEVICES", ""}, {"PYTHONHASHSEED", "7"}};
+  const std::vector<json> started = views({"--numa-binding=node", "view.py"}, variables);
+  const std::vector<json> forked =
+      views({"--numa-binding=node", "--start-method=fork", "--preload=json", "view.py"}, variables);
+  for (const size_t rank : {0, 1}) expect_equal_views(started[rank]["view"], forked[rank]["view"]);
+  const NodeMemory memory = read_node_memory("/");
+  if (memory.has_policy || !memory.refusal.empty() || memory.nodes != std::vector{0}) {
+    GTEST_SKIP() << "no memory policy can be set here, or there are several nodes: " << memory.refusal;
+  }
+  EXPECT_EQ(forked[1]["view"]["memory"], json({"prefer:0"}));
 }
 
 TEST_F(LauncherFork, AScriptSeesTorchAsWhenItHasImportedIt) {

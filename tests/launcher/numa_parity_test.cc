@@ -35,6 +35,7 @@ std::vector<std::vector<int>> affinities(const testing::Machine& machine) {
 int compare(const fs::path& root, const std::vector<int>& allowed, const nlohmann::json& expected) {
   HostFacts facts;
   facts.cpus = [&] { return read_cpu_topology(root, allowed); };
+  facts.node_memory = [] { return NodeMemory(); };
   facts.nvidia_gpus = [&] { return nvidia_gpus(root); };
   facts.amd_gpus = [] { return std::nullopt; };
   int compared = 0;

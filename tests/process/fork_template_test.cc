@@ -11,6 +11,7 @@
 #include <set>
 
 #include "common/fork_protocol.h"
+#include "launcher/io/probe/node_memory.h"
 #include "launcher/io/process/descendants.h"
 #include "tests/process/launcher_harness.h"
 
@@ -111,6 +112,19 @@ TEST_F(ForkTemplateTest, BindsARankToItsCpus) {
   harness.fork(request);
   ASSERT_TRUE(harness.run_until_exits(1));
   EXPECT_EQ(harness.output(), std::to_string(last) + "\n");
+}
+
+TEST_F(ForkTemplateTest, LetsARankPreferTheMemoryOfItsNode) {
+  const NodeMemory memory = read_node_memory("/");
+  if (memory.has_policy || !memory.refusal.empty() || memory.nodes.empty()) {
+    GTEST_SKIP() << "no memory policy can be set here: " << memory.refusal;
+  }
+  start_template({"memory-policy"});
+  SpawnRequest request = harness.fork_request(actions);
+  request.memory_node = memory.nodes.back();
+  harness.fork(request);
+  ASSERT_TRUE(harness.run_until_exits(1));
+  EXPECT_EQ(harness.output(), "prefer " + std::to_string(memory.nodes.back()) + "\n");
 }
 
 TEST_F(ForkTemplateTest, SixtyFourRanksInOrderAndWithoutLeaks) {

@@ -2,13 +2,16 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/mempolicy.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <chrono>
 #include <csignal>
@@ -125,6 +128,24 @@ void print_cpus() {
   write_all(STDOUT_FILENO, line.str() + '\n');
 }
 
+// "none", or "prefer 0".
+void print_memory_policy() {
+  int policy = MPOL_DEFAULT;
+  std::array<unsigned long, 16> nodes = {};
+  std::ostringstream line;
+  if (syscall(SYS_get_mempolicy, &policy, nodes.data(), 8 * sizeof nodes, nullptr, 0UL) != 0) {
+    line << "not told";
+  } else if (policy == MPOL_PREFERRED) {
+    line << "prefer";
+    for (size_t node = 0; node < 8 * sizeof nodes; ++node) {
+      if ((nodes[node / 64] >> node % 64 & 1) != 0) line << ' ' << node;
+    }
+  } else {
+    line << (policy == MPOL_DEFAULT ? "none" : "another");
+  }
+  write_all(STDOUT_FILENO, line.str() + '\n');
+}
+
 void print_open_files() {
   rlimit limit = {};
   getrlimit(RLIMIT_NOFILE, &limit);
@@ -198,6 +219,7 @@ std::map<std::string, Action> actions(const std::vector<std::string>& arguments)
       {"signals", {0, [](Operands) { print_signals(); }}},
       {"ids", {0, [](Operands) { print_ids(); }}},
       {"cpus", {0, [](Operands) { print_cpus(); }}},
+      {"memory-policy", {0, [](Operands) { print_memory_policy(); }}},
       {"open-files", {0, [](Operands) { print_open_files(); }}},
       {"child", {1, [](Operands o) { start_grandchild(o[0]); }}},
       {"error-file", {1, [](Operands o) { write_error_file(o[0]); }}},

@@ -20,6 +20,7 @@
 //   signals              "blocked=MASK ignored=MASK caught=MASK" of /proc/self/status
 //   ids                  "pid=… ppid=… pgid=… sid=… pdeathsig=…"
 //   cpus                 the CPUs that it may run on: "0 1"
+//   memory-policy        the NUMA node whose memory it prefers: "prefer 0", or "none"
 //   open-files           its soft limit of open files
 //   child plain|setsid|double|setsid-double   starts a grandchild that sleeps forever: in the worker's session, in one
 //   of

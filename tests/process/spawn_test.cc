@@ -12,6 +12,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "launcher/io/probe/node_memory.h"
 #include "launcher/io/process/descendants.h"
 #include "tests/process/launcher_harness.h"
 
@@ -131,6 +132,31 @@ TEST_P(EveryWorker, RunsOnTheGivenCpusAlone) {
   }
   EXPECT_TRUE(harness.run_until_exits(static_cast<size_t>(GetParam()) + 1));
   EXPECT_EQ(harness.output(GetParam()), std::to_string(last) + "\n");
+}
+
+TEST_P(EveryWorker, PrefersTheMemoryOfItsNode) {
+  const NodeMemory memory = read_node_memory("/");
+  if (memory.has_policy || !memory.refusal.empty() || memory.nodes.empty()) {
+    GTEST_SKIP() << "no memory policy can be set here: " << memory.refusal;
+  }
+  for (int rank = 0; rank <= GetParam(); ++rank) {
+    SpawnRequest request = harness.request({"memory-policy"}, rank);
+    request.memory_node = memory.nodes.back();
+    harness.start(request);
+  }
+  harness.start(harness.request({"memory-policy"}, GetParam() + 1));
+  EXPECT_TRUE(harness.run_until_exits(static_cast<size_t>(GetParam()) + 2));
+  EXPECT_EQ(harness.output(GetParam()), "prefer " + std::to_string(memory.nodes.back()) + "\n");
+  EXPECT_EQ(harness.output(GetParam() + 1), "none\n") << "ferrun's own is as it was";
+}
+
+TEST_P(EveryWorker, RunsWhereItsNodeHasNoMemory) {
+  for (int rank = 0; rank <= GetParam(); ++rank) {
+    SpawnRequest request = harness.request({"exit", "0"}, rank);
+    request.memory_node = 1023;
+    harness.start(request);
+  }
+  EXPECT_TRUE(harness.run_until_exits(static_cast<size_t>(GetParam()) + 1));
 }
 
 TEST_P(EveryWorker, HasTheLimitOfOpenFilesThatItWasGiven) {

@@ -1,8 +1,10 @@
 // The template's side of common/fork_protocol.h.
 #include <dirent.h>
+#include <linux/mempolicy.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -140,6 +142,17 @@ void bind_to_cpus(const ForkRequest& request) {
   if (sched_setaffinity(0, sizeof set, &set) != 0) fail("cannot bind a rank to its CPUs");
 }
 
+// That the kernel takes it at all is known to the agent; a node that went meanwhile is no reason not to run.
+void prefer_memory_of_node(const ForkRequest& request) {
+  constexpr unsigned long kMostNodes = 1024;
+  constexpr unsigned long kBitsOfWord = 8 * sizeof(unsigned long);
+  if (request.memory_node == 0 || request.memory_node > kMostNodes) return;
+  const unsigned long node = request.memory_node - 1;
+  unsigned long nodes[kMostNodes / kBitsOfWord] = {};
+  nodes[node / kBitsOfWord] = 1UL << node % kBitsOfWord;
+  syscall(SYS_set_mempolicy, MPOL_PREFERRED, nodes, kMostNodes + 1);
+}
+
 struct Report {
   int32_t pid = 0;
   int32_t error = 0;
@@ -220,6 +233,7 @@ void set_up_rank(const Order& order) {
   if (dup2(order.out, STDOUT_FILENO) < 0 || dup2(order.err, STDERR_FILENO) < 0) _exit(kInternalError);
   replace_environment(order.environment, order.request.environment_bytes);
   bind_to_cpus(order.request);
+  prefer_memory_of_node(order.request);
   order.close_all();
 }
 

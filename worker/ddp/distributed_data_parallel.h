@@ -55,6 +55,8 @@ class DistributedDataParallel {
   [[nodiscard]] NoSync no_sync(bool on = true) { return NoSync(reducer_, on); }
 
   void zero_grad() { reducer_.zero_grad(); }
+  // A step was recorded as a CUDA graph, forward and backward, and has been started again.
+  void replayed() { reducer_.replayed(); }
   void broadcast_buffers() { reducer_.broadcast_buffers(); }
 
   Holder& module() { return module_; }

@@ -114,6 +114,10 @@ void GradientReducer::before_backward(const std::vector<at::Tensor>& outputs) {
   reducer_->prepare_for_backward(options_.find_unused_parameters ? outputs : std::vector<at::Tensor>{});
 }
 
+void GradientReducer::replayed() {
+  if (reducer_) group_->note(gradients_);
+}
+
 void GradientReducer::zero_grad() {
   for (at::Tensor& parameter : parameters_) {
     parameter.mutable_grad().reset();

@@ -46,6 +46,9 @@ class GradientReducer {
   // `outputs`: the tensors that backward() will start from; looked at only with find_unused_parameters.
   void before_backward(const std::vector<at::Tensor>& outputs);
 
+  // A reduction was started that had been recorded (CUDA graphs), by none of the calls above.
+  void replayed();
+
   // While off, backward() accumulates into the rank's own gradients and nothing is reduced.
   void set_synchronizing(bool on) { synchronizing_ = on; }
   bool synchronizing() const { return synchronizing_; }

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -33,6 +34,14 @@ class DeviceCopy {
   virtual at::Tensor tensor() = 0;
 };
 
+// Work that was recorded: what it reads and writes has its place for as long as this lives.
+class DeviceGraph {
+ public:
+  virtual ~DeviceGraph() = default;
+  // Does all of it once, behind what this thread has asked for. Does not wait. Throws c10::Error.
+  virtual void replay() = 0;
+};
+
 // A table of functions; the plug-in exports `ferrun_cuda_plugin` which returns it. Both sides are built together.
 struct CudaPlugin {
   int interface_version;
@@ -58,9 +67,15 @@ struct CudaPlugin {
   // Starts to copy a tensor of the host's to GPU `device` on a stream of its own, beside what is computed. The memory
   // must stay as it is until the copy is done. Throws c10::Error.
   std::unique_ptr<DeviceCopy> (*start_copy)(const at::Tensor& host, int device);
+  // From now on this thread's work is on a stream of its own, as what is to be recorded has to be, and all that leads
+  // to it: before the first tensor. CUDA records nothing of the default stream.
+  void (*use_own_stream)(int device);
+  // Records what `work` asks of the GPU on this thread's stream; nothing of it is done. Waits for the GPU. Throws
+  // c10::Error, after which the GPU can be used as before.
+  std::unique_ptr<DeviceGraph> (*record_graph)(const std::function<void()>& work);
 };
 
-constexpr int kCudaPluginVersion = 3;
+constexpr int kCudaPluginVersion = 4;
 using CudaPluginEntry = const CudaPlugin* (*)();
 
 // Loads the plug-in from the worker's own folder or from ../lib/ferrun beside it, once. Failure: one line for a person.

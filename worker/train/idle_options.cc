@@ -16,6 +16,7 @@ std::vector<std::string> idle_options(const TrainOptions& options, bool on_gpu) 
   idle(options.schedule != ScheduleChoice::kStep, "min-lr", "beside --scheduler step");
   idle(options.data.directory.empty(), "faces", "beside --data");
   idle(on_gpu, "tf32", "on a CPU");
+  idle(on_gpu, "cuda-graph", "on a CPU");
   idle(on_gpu, "deterministic", "on a CPU, where the same run gives the same numbers anyway");
   if (options.warmup >= options.epochs && options.given.contains("warmup")) {
     notes.push_back("--warmup " + std::to_string(options.warmup) + " is not over when the run ends, after " +

@@ -25,6 +25,7 @@ enum class AmpChoice { kOff, kUnasked, kDeviceDefault, kBFloat16, kFloat16 };
 enum class OptimizerChoice { kAdam, kAdamW, kSgd };
 enum class ScheduleChoice { kStep, kCosine, kPlateau };
 enum class ClassWeights { kNone, kBalanced };
+enum class GraphChoice { kAuto, kOn, kOff };
 enum class DataPart { kTrain, kValidation, kTest };
 
 constexpr int kDefaultImageSize = 224;
@@ -80,6 +81,7 @@ struct TrainOptions {
   AmpChoice amp = AmpChoice::kUnasked;
   GpuArithmetic gpu;
   int64_t read_every = 0;  // steps whose loss is read from the device at once; 0: 20 on a GPU, else 1
+  GraphChoice cuda_graph = GraphChoice::kAuto;
   bool channels_last = true;
   int threads = 0;  // of a rank's computation; 0: OMP_NUM_THREADS, else the cores divided by the node's ranks
   std::chrono::seconds collective_timeout{300};

@@ -39,6 +39,18 @@ int64_t read_every(const TrainOptions& options, const ComputeDevice& device) {
   return options.read_every > 0 ? options.read_every : device.is_cuda() ? kOnGpu : 1;
 }
 
+GraphDecision graph_decision(const TrainOptions& options, const Job& job) {
+  GraphTerms terms;
+  terms.on_gpu = job.device.is_cuda();
+  terms.ranks = job.group->world_size();
+  terms.batch_size = options.batch_size;
+  terms.least_share = model::least_training_batch(options.data.size());
+  terms.accumulate = options.accumulate;
+  terms.read_every = read_every(options, job.device);
+  terms.skips_pictures = options.data.bad_images == data::BadImages::kSkip;
+  return decide_graph(options.cuda_graph, terms);
+}
+
 double weight_decay(const TrainOptions& options) {
   return options.weight_decay.value_or(options.optimizer == OptimizerChoice::kAdamW ? 0.01 : 0.0);
 }

@@ -11,6 +11,7 @@
 #include "worker/ddp/process_group.h"
 #include "worker/train/early_stopping.h"
 #include "worker/train/evaluation.h"
+#include "worker/train/graph_decision.h"
 #include "worker/train/job.h"
 #include "worker/train/options.h"
 #include "worker/train/sharded_loader.h"
@@ -26,6 +27,8 @@ int loader_threads(int requested, const Job& job);
 // What --cache and --read-every come to on this device.
 int64_t cache_bytes(const DataOptions& options, const ComputeDevice& device);
 int64_t read_every(const TrainOptions& options, const ComputeDevice& device);
+// What --cuda-graph comes to in this run.
+GraphDecision graph_decision(const TrainOptions& options, const Job& job);
 
 // The given one, or PyTorch's default for the optimizer.
 double weight_decay(const TrainOptions& options);

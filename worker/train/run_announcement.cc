@@ -5,6 +5,7 @@
 #include "worker/train/part_options.h"
 #include "worker/train/run_identity.h"
 #include "worker/train/source_data.h"
+#include "worker/train/step_graph.h"
 
 namespace ferrun::train {
 namespace {
@@ -33,6 +34,9 @@ void announce_run(RunLog& log, const TrainOptions& options, const Job& job, cons
           counted(job.threads, "thread") + " each, " + precision_name(arithmetic) + ", batch " +
           std::to_string(options.batch_size) + ", seed " + std::to_string(options.seed) + ", output in " + directory);
   for (const std::string& note : idle_options(options, job.device.is_cuda())) log.say("note: " + note);
+  const GraphDecision graph = graph_decision(options, job);
+  if (graph.use) log.say("steps are recorded as a CUDA graph after the first " + std::to_string(StepGraph::kWarmUp));
+  if (!graph.note.empty()) log.say("note: " + graph.note);
   if (const auto note = precision_note(arithmetic.autocast, !job.device.is_cuda())) log.say("note: " + *note);
 }
 

@@ -95,6 +95,8 @@ Ending train(RunStart start, const Job& job, const data::Split& split) {
 
   // The model, the optimizer, its schedule, and mixed precision.
   const Arithmetic arithmetic{job.device, autocast_type(options.amp, job.device), options.channels_last};
+  const bool graph = graph_decision(options, job).use;
+  if (graph) job.device.cuda->use_own_stream(job.device.device.index());
   model::EmotionNet model = make_model(options, job.device, split.train->classes().size());
   const Result<std::unique_ptr<ddp::Optimizer>> made_optimizer =
       ddp::make_optimizer(model->parameters(), optimizer_options(options));
@@ -126,7 +128,7 @@ Ending train(RunStart start, const Job& job, const data::Split& split) {
   Network network(model, job.group, ddp_options);
   Trainer trainer({network, optimizer, schedule, scaler, train_loader, state, checkpointer, log.display(), group, ema},
                   {arithmetic, options.accumulate, options.save_every, read_every(options, job.device),
-                   options.clip_grad, options.label_smoothing, *loss_weights});
+                   graph ? options.batch_size : 0, options.clip_grad, options.label_smoothing, *loss_weights});
   SkippedPictures skipped(group.rank());
   log.start();
 

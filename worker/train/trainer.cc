@@ -3,6 +3,7 @@
 #include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/zeros.h>
+#include <c10/util/Exception.h>
 
 #include <algorithm>
 #include <cmath>
@@ -39,6 +40,10 @@ Trainer::Trainer(const Parts& parts, const Options& options)
       options_(options),
       feed_(parts.loader, options.arithmetic.device, options.arithmetic.channels_last),
       ledger_(options.arithmetic.device.device, std::max<int64_t>(1, options.read_every)) {
+  if (options.graph_batch > 0) {
+    graph_.emplace(*options.arithmetic.device.cuda, parts.optimizer.parameters(),
+                   [this](const BatchTensors& batch, const at::Tensor& weight) { return passes(batch, weight); });
+  }
   if (!options.class_weights.defined()) return;
   const at::Tensor weights = options.class_weights.to(at::kCPU, at::kDouble).contiguous();
   class_weights_.assign(weights.const_data_ptr<double>(), weights.const_data_ptr<double>() + weights.numel());
@@ -106,18 +111,22 @@ Result<Trainer::Step> Trainer::train_step(int64_t first_batch, int64_t batches) 
   at::Tensor sums = at::zeros({kEntries}, at::kDouble);
   double* const entries = sums.mutable_data_ptr<double>();
   ddp::Wait sums_of_all_ranks;
+  const auto send_sums = [&] {
+    entries[kStop] = noted_stop_signal() != 0 ? 1.0 : 0.0;
+    sums_of_all_ranks = parts_.group.start_all_reduce_sum(sums);
+  };
   for (int64_t i = 0; i < batches; ++i) {
     const Result<BatchFeed::Batch> batch = feed_.next();
     if (!batch) return batch.error();
     const bool last = i + 1 == batches;
     const double own_weight = weight_of(batch->labels);
     const BatchTensors& tensors = batch->tensors;
+    // DDP takes the mean over the ranks. This makes of it the mean over the samples, whatever each rank has of them;
+    // with class weights a sum that is divided below, by weights that no rank knows alone.
+    const double weight = own_weight * world_size / static_cast<double>(planned);
     const auto backward = [&] {
       at::Tensor logits;
       at::Tensor loss = loss_of(tensors, logits);
-      // DDP takes the mean over the ranks. This makes of it the mean over the samples, whatever each rank has of them;
-      // with class weights a sum that is divided below, by weights that no rank knows alone.
-      const double weight = own_weight * world_size / static_cast<double>(planned);
       if (weight != 1.0) loss = loss * weight;
       const at::Tensor numbers = batch_numbers(logits, tensors.targets);
       if (!reads_each_step()) {
@@ -136,13 +145,15 @@ Result<Trainer::Step> Trainer::train_step(int64_t first_batch, int64_t batches) 
           entries[kNotFiniteRank] = parts_.group.rank();
         }
       }
-      if (last) {
-        entries[kStop] = noted_stop_signal() != 0 ? 1.0 : 0.0;
-        sums_of_all_ranks = parts_.group.start_all_reduce_sum(sums);
-      }
+      if (last) send_sums();
       parts_.scaler.scale(loss).backward();
     };
-    if (last) {
+    const Result<bool> by_graph = batches == 1 ? run_graph(*batch, planned, weight) : Result<bool>(false);
+    if (!by_graph) return by_graph.error();
+    if (*by_graph) {
+      entries[kWeight] += own_weight;
+      send_sums();
+    } else if (last) {
       backward();
     } else {
       const auto local = parts_.network.no_sync();
@@ -165,6 +176,39 @@ Result<Trainer::Step> Trainer::train_step(int64_t first_batch, int64_t batches) 
   if (Status stepped = step_optimizer(); !stepped) return stepped.error();
   if (!reads_each_step()) ledger_.close(number);
   return step;
+}
+
+// All ranks take the same way: the step's size is planned, and pictures are left out of it on a single rank alone. What
+// changes from step to step (learning rate, class weights' sums, the ledger's row) stays outside, with the optimizer,
+// whose fused kernels are few.
+Result<bool> Trainer::run_graph(const BatchFeed::Batch& batch, int64_t samples, double weight) {
+  if (!graph_ || samples != options_.graph_batch) return false;
+  if (parts_.group.alone() && std::ssize(batch.labels) != samples) return false;
+  if (!graph_->is_warm()) return false;
+  try {
+    const bool records = !graph_->recorded();
+    const at::Tensor& numbers = graph_->run(batch.tensors, weight);
+    if (!records) parts_.network.replayed();  // recording has called all of DDP
+    ledger_.add(numbers, parts_.group.rank());
+    return true;
+  } catch (const c10::Error& error) {
+    if (graph_->recorded()) throw;
+    const std::string words = error.what_without_backtrace();
+    const std::string why = "the step cannot be recorded as a CUDA graph (" + words.substr(0, words.find('\n')) + ")";
+    if (!parts_.group.alone()) return Error{ErrorKind::kUser, "--cuda-graph on: " + why + "; use --cuda-graph off"};
+    parts_.display.say("note: " + why + ": its operations are started one by one");
+    graph_.reset();
+    parts_.network.zero_grad();
+    return false;
+  }
+}
+
+at::Tensor Trainer::passes(const BatchTensors& batch, const at::Tensor& weight) {
+  at::Tensor logits;
+  const at::Tensor loss = loss_of(batch, logits);
+  const at::Tensor numbers = batch_numbers(logits, batch.targets);
+  parts_.scaler.scale(loss * weight).backward();
+  return numbers;
 }
 
 Status Trainer::step_optimizer() {

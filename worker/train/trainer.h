@@ -19,6 +19,7 @@
 #include "worker/train/evaluation.h"
 #include "worker/train/progress.h"
 #include "worker/train/sharded_loader.h"
+#include "worker/train/step_graph.h"
 #include "worker/train/step_ledger.h"
 #include "worker/train/training_state.h"
 
@@ -42,15 +43,18 @@ class Trainer {
   };
   struct Options {
     Arithmetic arithmetic;
-    int64_t accumulate = 1;  // batches in a step
-    int64_t save_every = 0;  // steps between two checkpoints; 0: none within an epoch
-    int64_t read_every = 1;  // steps whose loss is read at once; above 1 no step waits for its own numbers
-    double clip_grad = 0.0;  // the largest norm of a step's gradients; 0: no limit
+    int64_t accumulate = 1;   // batches in a step
+    int64_t save_every = 0;   // steps between two checkpoints; 0: none within an epoch
+    int64_t read_every = 1;   // steps whose loss is read at once; above 1 no step waits for its own numbers
+    int64_t graph_batch = 0;  // samples of a step, of all ranks, that is recorded as a CUDA graph; 0: none is
+    double clip_grad = 0.0;   // the largest norm of a step's gradients; 0: no limit
     double label_smoothing = 0.0;
     at::Tensor class_weights = {};  // one float for each class, on the device; undefined: all alike
   };
 
   Trainer(const Parts& parts, const Options& options);
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
 
   // Trains on what is left of the state's epoch. False: the ranks agreed to stop within it. A loss or a gradient that
   // is not finite is a failure that names step and learning rate, and leaves the weights as they were; under a gradient
@@ -65,6 +69,11 @@ class Trainer {
   };
 
   Result<Step> train_step(int64_t first_batch, int64_t batches);
+  // A step's passes by the graph; `samples` are the step's, of all ranks. False: they are to be computed as any
+  // other's.
+  Result<bool> run_graph(const BatchFeed::Batch& batch, int64_t samples, double weight);
+  // What is recorded.
+  at::Tensor passes(const BatchTensors& batch, const at::Tensor& weight);
   // Puts a step's numbers into the state, or says that they are not finite.
   Status count(const StepNumbers& numbers);
   // The same for the steps that were not read yet. A collective.
@@ -81,6 +90,7 @@ class Trainer {
   Options options_;
   BatchFeed feed_;
   StepLedger ledger_;
+  std::optional<StepGraph> graph_;
   std::vector<double> class_weights_;  // those of the options, on the host
 };
 

@@ -14,6 +14,7 @@
 #include "launcher/io/probe/cpu_topology.h"
 #include "launcher/io/probe/device_probe.h"
 #include "launcher/io/probe/munge.h"
+#include "launcher/io/probe/node_memory.h"
 #include "launcher/io/probe/open_files.h"
 #include "launcher/io/probe/usable_cores.h"
 #include "launcher/io/process/process_launcher.h"
@@ -149,6 +150,7 @@ HostFacts read_host_facts() {
   facts.amd_gpus = [] { return amd_gpus("/"); };
   facts.other_accelerators = [] { return accelerator_nodes("/"); };
   facts.cpus = [] { return read_cpu_topology("/", allowed_cpus()); };
+  facts.node_memory = [] { return read_node_memory("/"); };
   return facts;
 }
 

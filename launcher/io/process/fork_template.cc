@@ -222,6 +222,7 @@ Status ForkTemplate::fork(const SpawnRequest& request, int out, int err, int ext
     if (cpu >= 0 && cpu < kForkMaxCpus)
       message.cpus[cpu / 8] = static_cast<uint8_t>(message.cpus[cpu / 8] | 1 << cpu % 8);
   }
+  message.memory_node = static_cast<uint32_t>(request.memory_node.value_or(-1) + 1);
   const std::array<int, kForkDescriptors + 1> fds = {file.get(), out, err, extra};
   if (!send_with_descriptors(channel_.native_handle(), message, fds))
     return platform_error("the fork template does not answer");

@@ -129,6 +129,7 @@ struct ProcessLauncher::Impl : std::enable_shared_from_this<ProcessLauncher::Imp
 
   void start(const SpawnRequest& request, WorkerStdio stdio, Started started) {
     SpawnPlan plan = {request.argv, request.environment, stdio.out, stdio.err, stdio.extra, request.cpus, open_files};
+    plan.memory_node = request.memory_node;
     // The first worker of an attempt proves that the program can be executed; the others need not be waited for.
     const bool proven = proven_attempt == request.attempt && proven_program == request.argv[0];
     plan.mode = proven ? SpawnPlan::Mode::kQuick : SpawnPlan::Mode::kSure;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <linux/mempolicy.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -29,6 +30,9 @@ namespace {
 
 using Step = ExecFailure::Step;
 
+constexpr unsigned long kMostNodes = 1024;  // as many as any kernel is built for
+constexpr unsigned long kBitsOfWord = 8 * sizeof(unsigned long);
+
 // What the child needs, prepared by the parent: a child allocates nothing.
 struct ChildContext {
   long parent;
@@ -38,6 +42,8 @@ struct ChildContext {
   int outcome;  // where to write what failed; -1: on stderr
   bool any_cpu;
   cpu_set_t cpus;
+  bool any_memory;
+  unsigned long memory_nodes[kMostNodes / kBitsOfWord];
   bool limits_open_files;
   rlimit64 open_files;  // soft; the hard limit stays
   // Of constants. A pointer, because a call by name would be bound here, late.
@@ -126,6 +132,10 @@ ExecFailure execute(ChildContext& context) {
   if (!context.any_cpu) {
     const long bound = raw_call(SYS_sched_setaffinity, 0, sizeof(cpu_set_t), raw_argument(&context.cpus));
     if (bound < 0) return failure(Step::kAffinity, bound);
+  }
+  // That the kernel takes it at all is known before; a node that went meanwhile is no reason not to run.
+  if (!context.any_memory) {
+    raw_call(SYS_set_mempolicy, MPOL_PREFERRED, raw_argument(context.memory_nodes), kMostNodes + 1);
   }
   if (const long done = arrange_descriptors(context); done < 0) return failure(Step::kStdio, done);
   if (const long done = limit_open_files(context); done < 0) return failure(Step::kLimit, done);
@@ -283,6 +293,9 @@ void fill(SharedPlace& place, const SpawnPlan& plan, int outcome) {
   for (const int cpu : plan.cpus) {
     if (cpu >= 0 && cpu < CPU_SETSIZE) CPU_SET(static_cast<unsigned>(cpu), &context.cpus);
   }
+  const auto node = static_cast<unsigned long>(plan.memory_node.value_or(-1));
+  context.any_memory = node >= kMostNodes;
+  if (!context.any_memory) context.memory_nodes[node / kBitsOfWord] = 1UL << node % kBitsOfWord;
   context.limits_open_files = plan.open_files.has_value();
   context.open_files.rlim_cur = plan.open_files.value_or(0);
   context.describe = error_description();

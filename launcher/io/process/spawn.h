@@ -27,6 +27,8 @@ struct SpawnPlan {
   // kSure: the outcome of the exec is told through a pipe. kQuick: it is not, for a program that has just been executed
   // successfully; should it fail all the same, the process says why on its stderr and ends with 127.
   enum class Mode { kSure, kQuick } mode = Mode::kSure;
+  // The NUMA node whose memory it takes first, as far as the kernel lets it; none: by ferrun's policy.
+  std::optional<int> memory_node = std::nullopt;
 };
 
 inline constexpr int kExtraDescriptor = 3;

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 
 from gpu_check.machine import Unavailable, Wrong
 
@@ -111,3 +112,30 @@ def amp_fp16(machine):
     if ours != theirs:
         raise Wrong(f"the gradient scaler ends with {ours}, Python's with {theirs}")
     return f"{words}; scaler at {theirs.get('scale')} on both sides", figures
+
+
+def cuda_graph(machine):
+    """Steps that are recorded as a CUDA graph against the same ones started operation by operation."""
+    if not machine.on_gpu:
+        raise Unavailable("a CPU records no steps")
+    machine.need_device()
+    faces, weights = machine.drawn_faces(128), machine.work / "graph-start.pt"
+    machine.peer("weights", weights)
+    rates = {}
+    for name, choice in (("off", "off"), ("again", "off"), ("on", "on")):
+        said = machine.run(
+            [machine.worker, "--device", "cuda", "--data", faces, "--image-size", 64, "--batch-size", 32, "--epochs", 3,
+             "--patience", "0", "--amp", "off", "--deterministic", "--weights", weights, "--cuda-graph", choice,
+             "--output-dir", machine.work / f"graph-{name}"],
+            environment=EXACT)
+        rates[name] = float(re.findall(r"([0-9.]+) images/s", said)[-1])
+        if choice == "on" and ("cannot be recorded" in said or "are recorded as a CUDA graph" not in said):
+            raise Wrong("no step was recorded: " + said.strip().splitlines()[-1])
+    last = [machine.work / f"graph-{name}" / "last_model.pt" for name in ("off", "on", "again")]
+    ours, own = machine.peer("compare", last[0], weights, last[1], last[2])
+    bound = max(1e-3, 3 * own["of_the_way"])
+    words = (f"84 steps of 32 at 64², 73 recorded: weights {ours['of_the_way']:.1e} of the way apart (without, of itself "
+             f"{own['of_the_way']:.1e}); {rates['on']:.0f} images/s, without {max(rates['off'], rates['again']):.0f}")
+    if not ours["of_the_way"] <= bound:
+        raise Wrong(f"{words}; at most {bound:.1e}")
+    return words, {"of_the_way": ours["of_the_way"], "without": own["of_the_way"], "images_per_second": rates}

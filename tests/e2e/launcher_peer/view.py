@@ -127,6 +127,15 @@ def interpreter():
     }
 
 
+def memory_policies():
+    """Of all this process's memory: one alone."""
+    try:
+        with open("/proc/self/numa_maps") as file:
+            return sorted({line.split()[1] for line in file})
+    except OSError:
+        return None
+
+
 def process():
     return {
         "environ": {name: value for name, value in os.environ.items() if name not in VOLATILE},
@@ -139,6 +148,7 @@ def process():
         "cwd": os.getcwd(),
         "status": status(),
         "affinity": sorted(os.sched_getaffinity(0)),
+        "memory": memory_policies(),
         "resources": [resource.getrlimit(limit) for limit in (resource.RLIMIT_NOFILE, resource.RLIMIT_CORE)],
         "mask": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
     }

@@ -9,6 +9,7 @@ namespace ferrun {
 namespace {
 
 using enum NumaBinding;
+using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -100,6 +101,37 @@ TEST_F(CpuBindingTest, TellsWhereItFollowsAGuess) {
               ElementsAre(HasSubstr("CUDA_DEVICE_ORDER=PCI_BUS_ID")));
   host_.variable("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
   EXPECT_THAT(bind_workers(kNode, host_.facts(), MigInstances::kFirst, 2)->warnings, IsEmpty());
+}
+
+TEST_F(CpuBindingTest, MemoryIsOfTheOnlyNodeOfAWorkersCpus) {
+  host_.gpu_devices({gpu_at(3), gpu_at(0), gpu_at(1)}).node_memory({{0, 1, 2, 3}});
+  const auto nodes = [&](NumaBinding binding) {
+    std::vector<std::optional<int>> found;
+    for (const WorkerCpus& worker : bind_workers(binding, host_.facts(), MigInstances::kFirst, 3)->workers) {
+      found.push_back(worker.memory_node);
+    }
+    return found;
+  };
+  for (const NumaBinding binding : {kNode, kExclusive, kCoreComplex}) EXPECT_THAT(nodes(binding), ElementsAre(3, 0, 1));
+  EXPECT_THAT(nodes(kSocket), Each(std::nullopt)) << "of two nodes";
+  host_.node_memory({{0, 3}});
+  EXPECT_THAT(nodes(kNode), ElementsAre(3, 0, std::nullopt)) << "node 1 has no memory for this process";
+  host_.node_memory({});
+  EXPECT_THAT(nodes(kNode), Each(std::nullopt));
+  host_.node_memory({{0, 1, 2, 3}, true});
+  EXPECT_THAT(nodes(kNode), Each(std::nullopt)) << "the user's policy stays";
+  host_.gpu_devices({}).node_memory({{0, 1, 2, 3}});
+  EXPECT_THAT(nodes(kExclusive), ElementsAre(0, 2, 3)) << "without devices likewise";
+}
+
+TEST_F(CpuBindingTest, TellsThatTheKernelRefusesAPolicyWhereItMatters) {
+  host_.node_memory({{0, 1}, false, "Operation not permitted"});
+  const auto bound = bind_workers(kNode, host_.facts(), MigInstances::kFirst, 1);
+  EXPECT_THAT(bound->warnings, ElementsAre("the memory of workers is not bound, their CPUs are: the kernel refuses it "
+                                           "(Operation not permitted), as containers do without CAP_SYS_NICE"));
+  EXPECT_EQ(bound->workers[0].memory_node, std::nullopt);
+  host_.node_memory({{0}, false, "Operation not permitted"});
+  EXPECT_THAT(bind_workers(kNode, host_.facts(), MigInstances::kFirst, 1)->warnings, IsEmpty()) << "all memory is near";
 }
 
 TEST_F(CpuBindingTest, WithoutDevicesWorkersAreSpreadOverTheCores) {

@@ -51,6 +51,7 @@ class FakeHost {
     facts_.nvidia_gpus = [this] { return gpus_; };
     facts_.amd_gpus = [this] { return amd_gpus_; };
     facts_.cpus = [this] { return cpus_; };
+    facts_.node_memory = [this] { return node_memory_; };
     facts_.other_accelerators = [this] { return accelerators_; };
     facts_.token_wrapping.wrap = [this](const std::string& secret) -> Result<std::string> {
       if (!munge_) return Error{ErrorKind::kPlatform, "there is no munge"};
@@ -111,6 +112,10 @@ class FakeHost {
     amd_gpus_ = named(uuids);
     return *this;
   }
+  FakeHost& node_memory(NodeMemory memory) {
+    node_memory_ = std::move(memory);
+    return *this;
+  }
   FakeHost& cpus(CpuTopology cpus) {
     cpus_ = std::move(cpus);
     return *this;
@@ -168,6 +173,7 @@ class FakeHost {
   std::optional<std::vector<GpuDevice>> gpus_;
   std::optional<std::vector<GpuDevice>> amd_gpus_;
   CpuTopology cpus_ = {{0, 0, 0, 0, 0}};
+  NodeMemory node_memory_ = {};
   std::vector<DeviceNodes> accelerators_;
   bool munge_ = false;
 };

@@ -408,6 +408,11 @@ TEST_F(JobConfigTest, BindsWorkersToCpus) {
   EXPECT_THAT(describe(*config), HasSubstr("\ncpus:      0-1 for local rank 0: NUMA node 0\n"
                                            "cpus:      2-3 for local rank 1: NUMA node 1\n"));
   EXPECT_THAT(config->notes, ::testing::Contains("local rank 1 runs on CPUs 2-3: NUMA node 1"));
+  EXPECT_EQ(spawn_request(*config, second_of_two()).memory_node, std::nullopt);
+  host_.node_memory({{0, 1}});
+  const auto with_memory = make({"--numa-binding=node", "--nproc-per-node=2"});
+  EXPECT_EQ(spawn_request(*with_memory, second_of_two()).memory_node, 1);
+  EXPECT_THAT(describe(*with_memory), HasSubstr(" for local rank 1: NUMA node 1, memory from node 1 first\n"));
   EXPECT_EQ(refusal({"--numa-binding=nodes"}),
             "--numa-binding=nodes: expected node, socket, exclusive or core-complex");
   EXPECT_THAT(refusal({"--numa-binding=exclusive", "--nproc-per-node=5"}),

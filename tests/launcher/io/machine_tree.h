@@ -104,6 +104,7 @@ inline void write_machine(const Machine& machine, const std::filesystem::path& r
   };
   const std::string nodes = "sys/devices/system/node/";
   const int all_nodes = machine.nodes() + machine.memory_only_nodes;
+  file(nodes + "has_memory", all_nodes == 1 ? "0\n" : "0-" + std::to_string(all_nodes - 1) + "\n");
   file(nodes + "possible", all_nodes == 1 ? "0\n" : "0-" + std::to_string(all_nodes - 1) + "\n");
   for (int node = 0; node < all_nodes; ++node) {
     const bool has_cpus = node < machine.nodes();

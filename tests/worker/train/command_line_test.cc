@@ -71,11 +71,13 @@ TEST(CommandLine, OptionsOfAGpu) {
   EXPECT_LT(silent.data.cache_mib, 0) << "the device decides";
   EXPECT_EQ(silent.read_every, 0);
   EXPECT_FALSE(silent.gpu.tf32 || silent.gpu.deterministic);
-  const auto options =
-      parsed<TrainOptions>({"--num-workers", "auto", "--cache=2048", "--tf32", "--deterministic", "--read-every", "5"});
+  const auto options = parsed<TrainOptions>({"--num-workers", "auto", "--cache=2048", "--tf32", "--deterministic",
+                                             "--read-every", "5", "--cuda-graph", "on"});
   EXPECT_EQ(options.data.num_workers, DataOptions::kAutoWorkers);
   EXPECT_EQ(options.data.cache_mib, 2048);
   EXPECT_TRUE(options.gpu.tf32 && options.gpu.deterministic);
+  EXPECT_EQ(silent.cuda_graph, GraphChoice::kAuto);
+  EXPECT_EQ(options.cuda_graph, GraphChoice::kOn);
   EXPECT_EQ(options.read_every, 5);
   EXPECT_EQ(parsed<TrainOptions>({"--num-workers=7", "--cache", "0"}).data.num_workers, 7);
   EXPECT_THAT(refusal({"--num-workers", "many"}), HasSubstr("--num-workers"));

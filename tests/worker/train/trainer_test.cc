@@ -2,6 +2,7 @@
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/record_function.h>
 #include <gmock/gmock.h>
 
@@ -81,6 +82,8 @@ struct Asked {
   bool averaged = false;
   double lr = 1e-3;
   double clip_grad = 0;
+  int64_t graph_batch = 0;
+  bool weighted = false;  // by classes
   ComputeDevice device = {};
 };
 
@@ -98,6 +101,8 @@ struct SmallRun {
     options.arithmetic.device = asked.device;
     options.read_every = asked.read_every;
     options.clip_grad = asked.clip_grad;
+    options.graph_batch = asked.graph_batch;
+    if (asked.weighted) options.class_weights = at::tensor({0.5, 2.0}, at::kFloat);
     trainer.emplace(Trainer::Parts{network, optimizer, schedule, scaler, loader, state, checkpointer, display, *group,
                                    average ? &*average : nullptr},
                     options);
@@ -126,6 +131,7 @@ struct SmallRun {
   ddp::DistributedDataParallel<model::EmotionNet> network;
   std::optional<ddp::ExponentialMovingAverage> average;
   std::optional<Trainer> trainer;
+  SampleSums last_sums;  // of the last whole epoch
 };
 
 int synchronisations_of_an_epoch(Asked asked) {
@@ -159,6 +165,83 @@ TEST(Trainer, ReadingSeldomChangesNoNumber) {
     const auto ours = seldom.model->parameters(), theirs = each.model->parameters();
     for (size_t i = 0; i < ours.size(); ++i) ASSERT_TRUE(ours[i].equal(theirs[i])) << "parameter " << i;
   }
+}
+
+// Epochs of ten faces in batches of four: two steps of the recording's size and one that is not. The seventh epoch has
+// the first recorded one.
+constexpr int kEpochs = 8;
+constexpr int kRecorded = 2 * kEpochs - static_cast<int>(StepGraph::kWarmUp);
+
+void train_epochs(SmallRun& run) {
+  for (int epoch = 0; epoch < kEpochs; ++epoch) {
+    ASSERT_TRUE(run.trainer->train_epoch().value());
+    run.last_sums = run.state.sums;
+    run.state.begin_next_epoch();
+  }
+}
+
+void expect_same_models(const SmallRun& one, const SmallRun& other) {
+  EXPECT_EQ(one.last_sums, other.last_sums);
+  const auto ours = one.model->parameters(), theirs = other.model->parameters();
+  for (size_t i = 0; i < ours.size(); ++i) ASSERT_TRUE(ours[i].equal(theirs[i])) << "parameter " << i;
+  const auto statistics = one.model->buffers(), others = other.model->buffers();
+  for (size_t i = 0; i < statistics.size(); ++i) ASSERT_TRUE(statistics[i].equal(others[i])) << "buffer " << i;
+}
+
+TEST(Trainer, ARecordedStepGivesTheSameNumbers) {
+  const std::vector<Asked> kinds = {{.read_every = 2},
+                                    {.read_every = 2, .scaled = true, .averaged = true},
+                                    {.read_every = 3, .clip_grad = 1.0, .weighted = true}};
+  for (Asked asked : kinds) {
+    asked.device = StubGpu::device();
+    SmallRun plain(asked);
+    train_epochs(plain);
+    asked.device = StubGpu::device();
+    asked.graph_batch = 4;
+    SmallRun recorded(asked);
+    StubGpu::model = recorded.model->parameters();
+    train_epochs(recorded);
+    EXPECT_EQ(StubGpu::recordings, 1);
+    EXPECT_EQ(StubGpu::replays, kRecorded) << "the first steps and those of another size are taken as any other";
+    expect_same_models(recorded, plain);
+  }
+}
+
+TEST(Trainer, NoRecordedStepWaitsForTheDevice) {
+  Asked asked{.read_every = 2, .graph_batch = 4};
+  asked.device = StubGpu::device();
+  SmallRun run(asked);
+  StubGpu::model = run.model->parameters();
+  train_epochs(run);
+  const int before = StubGpu::replays;
+  const SynchronisationCounter counter;
+  EXPECT_TRUE(run.trainer->train_epoch().value());
+  EXPECT_EQ(StubGpu::replays, before + 2);
+  EXPECT_EQ(counter.count(), 0);
+}
+
+TEST(Trainer, AStepThatCannotBeRecordedIsTakenAsAnyOther) {
+  Asked asked{.read_every = 2};
+  asked.device = StubGpu::device();
+  SmallRun plain(asked);
+  train_epochs(plain);
+  asked.device = StubGpu::device();
+  asked.graph_batch = 4;
+  SmallRun refused(asked);
+  StubGpu::records = false;
+  ::testing::internal::CaptureStdout();
+  ::testing::internal::CaptureStderr();
+  refused.display = ProgressDisplay(true, 1);
+  train_epochs(refused);
+  const std::string said = ::testing::internal::GetCapturedStdout() + ::testing::internal::GetCapturedStderr();
+  const std::string line =
+      "note: the step cannot be recorded as a CUDA graph (operation not permitted when stream is capturing): its "
+      "operations are started one by one\n";
+  const size_t at = said.find(line);
+  EXPECT_NE(at, std::string::npos) << said;
+  EXPECT_EQ(said.find("cannot be recorded", at + line.size()), std::string::npos) << "once";
+  EXPECT_EQ(StubGpu::replays, 0);
+  expect_same_models(refused, plain);
 }
 
 TEST(Trainer, AStepThatIsNotFiniteIsNamedAndLeavesTheWeightsAsTheyWere) {

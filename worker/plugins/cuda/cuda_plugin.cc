@@ -5,10 +5,13 @@
 #include <ATen/core/CachingHostAllocator.h>
 #include <ATen/cuda/CUDAContext.h>
 #include <ATen/cuda/CUDAEvent.h>
+#include <ATen/cuda/CUDAGraph.h>
+#include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGuard.h>
 
 #include <cstdlib>
+#include <functional>
 #include <mutex>
 #include <new>
 #include <torch/csrc/distributed/c10d/NCCLUtils.hpp>
@@ -121,6 +124,59 @@ std::unique_ptr<DeviceCopy> start_copy(const at::Tensor& host, int device) {
   return std::make_unique<StreamCopy>(host, static_cast<c10::DeviceIndex>(device));
 }
 
+void use_own_stream(int device) {
+  c10::cuda::setCurrentCUDAStream(
+      c10::cuda::getStreamFromPool(/*isHighPriority=*/false, static_cast<c10::DeviceIndex>(device)));
+}
+
+class RecordedWork final : public DeviceGraph {
+ public:
+  explicit RecordedWork(const std::function<void()>& work) {
+    c10::cuda::device_synchronize();
+    c10::cuda::CUDACachingAllocator::emptyCache();  // the recording has memory of its own
+    // Of this thread alone: NCCL's watchdog and the threads that read pictures go on using CUDA.
+    graph_.capture_begin(pool_, cudaStreamCaptureModeThreadLocal);
+    try {
+      work();
+    } catch (...) {
+      abandon();
+      throw;
+    }
+    try {
+      graph_.capture_end();
+    } catch (const c10::Error&) {
+      return_memory();
+      throw;
+    }
+  }
+  void replay() override { graph_.replay(); }
+
+ private:
+  void abandon() {
+    try {
+      graph_.capture_end();
+    } catch (const c10::Error&) {  // what failed has spoilt the recording, which is over all the same
+      return_memory();
+    }
+  }
+  // CUDAGraph does so once a recording has ended well.
+  void return_memory() const {
+    try {
+      const c10::DeviceIndex device = c10::cuda::current_device();
+      c10::cuda::CUDACachingAllocator::endAllocateToPool(device, pool_);
+      c10::cuda::CUDACachingAllocator::releasePool(device, pool_);
+    } catch (const c10::Error&) {  // it has ended there: nothing is left to give back
+    }
+  }
+
+  at::cuda::MempoolId_t pool_ = at::cuda::graph_pool_handle();
+  at::cuda::CUDAGraph graph_;
+};
+
+std::unique_ptr<DeviceGraph> record_graph(const std::function<void()>& work) {
+  return std::make_unique<RecordedWork>(work);
+}
+
 void attach_nccl(c10d::ProcessGroup& group, const c10::intrusive_ptr<c10d::Store>& store, int device,
                  std::chrono::milliseconds timeout) {
   auto options = c10d::ProcessGroupNCCL::Options::create();
@@ -139,8 +195,9 @@ void attach_nccl(c10d::ProcessGroup& group, const c10::intrusive_ptr<c10d::Store
 
 void synchronize() { c10::cuda::device_synchronize(); }
 
-constexpr CudaPlugin kPlugin{kCudaPluginVersion, device_count, why_no_device,   use_device,     describe,  has_bfloat16,
-                             attach_nccl,        synchronize,  allocate_pinned, release_pinned, start_copy};
+constexpr CudaPlugin kPlugin{kCudaPluginVersion, device_count,   why_no_device, use_device,      describe,
+                             has_bfloat16,       attach_nccl,    synchronize,   allocate_pinned, release_pinned,
+                             start_copy,         use_own_stream, record_graph};
 
 }  // namespace
 }  // namespace ferrun
