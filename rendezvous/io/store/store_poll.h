@@ -1,8 +1,8 @@
 // The store's connections as one descriptor of the event loop: an epoll set of their own.
 //
 // Role: say which connections can be read or written, many at a time, at the price of one system call; Asio's own way
-// costs one for each wait and some hundred bytes for each descriptor. It decides nothing about them. Ownership: owned by
-// the store's server; the descriptors in it are their connections'. Thread rule: the thread that runs `io`.
+// costs one for each wait and some hundred bytes for each descriptor. It decides nothing about them. Ownership: owned
+// by the store's server; the descriptors in it are their connections'. Thread rule: the thread that runs `io`.
 #pragma once
 
 #include <sys/epoll.h>

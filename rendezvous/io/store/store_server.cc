@@ -1,9 +1,9 @@
 #include "rendezvous/io/store/store_server.h"
 
 #include <array>
+#include <boost/asio/steady_timer.hpp>
 #include <cerrno>
 #include <cstring>
-#include <boost/asio/steady_timer.hpp>
 #include <optional>
 #include <set>
 #include <unordered_map>
