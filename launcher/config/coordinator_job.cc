@@ -10,6 +10,10 @@ Result<CoordinatorJob> make_coordinator_job(const CommandLine& line, const HostF
       return Error{ErrorKind::kUsage, std::string("ferrun coordinator needs --") + needed};
     }
   }
+  if (line.options.value("rdzv-backend").text == "etcd") {
+    return Error{ErrorKind::kUsage, "with --rdzv-backend=etcd one of the agents coordinates the job: ferrun coordinator "
+                                    "has nothing to do"};
+  }
   const RawValue nodes = line.options.value("nnodes");
   const Result<NodeRange> range = parse_node_range(nodes.text);
   if (!range) return Error{ErrorKind::kUsage, nodes.origin + "=" + nodes.text + ": " + range.error().message};

@@ -11,6 +11,7 @@
 #include "common/result.h"
 #include "common/time.h"
 #include "launcher/cli/parse.h"
+#include "launcher/config/etcd_options.h"
 #include "launcher/config/host_facts.h"
 #include "launcher/config/values.h"
 #include "rendezvous/coordinator/coordinator_config.h"
@@ -22,7 +23,8 @@ struct RendezvousConfig {
   // What the options say goes straight to the machine that it is for; node_setup.h adds what is known later.
   CoordinatorConfig coordinator;     // should this process host it; job_id is --rdzv-id
   MemberConfig member;               // this node's part; its agent id is new at every start
-  Endpoint endpoint;                 // where the coordinator listens
+  Endpoint endpoint;                 // where the coordinator listens; with etcd its first server
+  std::optional<EtcdConfig> etcd;    // says who coordinates the job
   std::optional<bool> is_host;       // none: whoever can bind the endpoint's address
   int keep_alive_attempts = 5;       // coordinator.silence in intervals
   std::string token;                 // the job's secret; empty: none

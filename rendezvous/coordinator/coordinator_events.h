@@ -36,7 +36,8 @@ struct CoordinatorState {
     AgentId agent;
     std::string host;
     int node_rank = 0;
-    Remains remains = Remains::kUnknown;  // not saved: found out when the state is taken up
+    // That nothing is left is saved; what else may be known is found out when the state is taken up.
+    Remains remains = Remains::kUnknown;
     bool operator==(const Member&) const = default;
   };
   std::vector<Member> members;  // of the newest round

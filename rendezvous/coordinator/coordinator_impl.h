@@ -76,6 +76,8 @@ struct CoordinatorMachine::Impl {
   void ask_round(CoordinatorMessage message);
   void disconnect(PeerSession& session);
   CoordinatorState state(std::optional<JobEnd> closed) const;
+  // With what this coordinator knows of nodes that are gone, for the one that goes on with the job.
+  CoordinatorState state_for_successor();
   void note_change(const std::string& reason);
 
   // --- coordinator_join.cc ---
@@ -199,6 +201,7 @@ struct CoordinatorMachine::Impl {
   std::optional<Takeover> takeover_;
   std::optional<JobClosing> closing_;  // from kClosing on, if the job has ended
   std::optional<JobEnd> retiring_;     // told to stop
+  uint64_t last_save_ = 0;             // of a state for the successor; then it goes
   std::string last_change_;            // why the last round ended: the reason of the next one
   TimePoint last_change_at_;
 };
