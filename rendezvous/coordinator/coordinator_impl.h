@@ -57,6 +57,7 @@ struct CoordinatorMachine::Impl {
   void on(const PeerArrived& event);
   void on(const PeerSaid& event);
   void on(const StateSaved& event);
+  void on(const RemainsFound& event);
   void on(const CoordinatorStopped& event);
   void on(const CoordinatorDeadline& event);
   // Moves on as far as what is known allows.
@@ -97,6 +98,7 @@ struct CoordinatorMachine::Impl {
   void disconnect_all();
   void learn_of_another(const MemberPast& past);
   void recover_saved();
+  // None: when its lease is over.
   std::optional<TimePoint> gone_at(Remains remains) const;
   void recover_reported(const MemberPast& past);
   void begin_recovery(const RoundId& id, size_t nodes);

@@ -88,9 +88,9 @@ void SeatMachine::end(bool job_is_over, TimePoint now) {
   go_on(now);
 }
 
-void SeatMachine::holder_is_gone(TimePoint now) {
-  if (held_ || withdrawn_ || !config_.candidate) return;
-  gone_revision_ = found_revision_;
+void SeatMachine::holder_is_gone(int64_t lease, TimePoint now) {
+  if (held_ || lease == 0 || lease != found_lease_) return;
+  gone_lease_ = lease;
   go_on(now);
 }
 
@@ -107,9 +107,9 @@ void SeatMachine::go_on(TimePoint now) {
 
 std::optional<SeatMachine::Step> SeatMachine::next_step(TimePoint now) const {
   if (held_) return step_of_holder(now);
-  if (look_at_ > now && gone_revision_ == 0) return std::nullopt;
+  if (look_at_ > now && gone_lease_ == 0) return std::nullopt;
   if (useless_lease_ != 0) return Step::kRevoke;
-  if (gone_revision_ != 0) return Step::kVacate;
+  if (gone_lease_ != 0) return Step::kVacate;
   if (!free_ || withdrawn_ || !config_.candidate) return Step::kLook;
   return lease_ == 0 || now - lease_asked_ > usable(granted_seconds_) / 2 ? Step::kGrant : Step::kClaim;
 }
@@ -128,8 +128,7 @@ Request SeatMachine::request_for(Step step) const {
   const Compare nobody{Compare::What::kCreateRevision, seat_key(), 0};
   switch (step) {
     case Step::kLook: return range({seat_key()});
-    case Step::kVacate:
-      return transaction({{Compare::What::kCreateRevision, seat_key(), gone_revision_}}, {remove(seat_key())}, {});
+    case Step::kVacate: return revoke(gone_lease_);
     case Step::kGrant: return grant(config_.seat_seconds);
     case Step::kClaim:
       return transaction({nobody},
@@ -177,8 +176,8 @@ void SeatMachine::take(Step step, TimePoint asked, const Reply& reply, TimePoint
   switch (step) {
     case Step::kLook: return looked(reply, now);
     case Step::kVacate:
-      gone_revision_ = 0;
-      free_ = reply.succeeded;
+      gone_lease_ = found_lease_ = 0;
+      free_ = true;
       look_at_ = now;
       return;
     case Step::kGrant:
@@ -233,7 +232,7 @@ void SeatMachine::fail(Step step, const Failure& failure, TimePoint now) {
       }
       return;
     case Step::kRevoke: useless_lease_ = 0; break;  // it is gone, or runs out by itself
-    case Step::kVacate: gone_revision_ = 0; break;
+    case Step::kVacate: gone_lease_ = 0; break;
     case Step::kGrant:
     case Step::kClaim: lease_ = step == Step::kClaim && failure.refusal == Refusal::kOther ? 0 : lease_; break;
     case Step::kPublish:
@@ -245,21 +244,21 @@ void SeatMachine::fail(Step step, const Failure& failure, TimePoint now) {
 void SeatMachine::looked(const Reply& reply, TimePoint now) {
   const Pair* seat = pair_of(reply, seat_key());
   free_ = seat == nullptr;
-  found_revision_ = 0;
+  found_lease_ = 0;
   look_at_ = now + (free_ && config_.candidate && !withdrawn_ ? Duration::zero() : config_.look_interval);
   if (seat != nullptr) note_holder(*seat, now);
 }
 
 void SeatMachine::note_holder(const Pair& seat, TimePoint now) {
   free_ = false;
-  found_revision_ = seat.create_revision;
+  found_lease_ = seat.lease;
   const std::optional<SeatHolder> holder = decode_holder(seat.value);
   look_at_ = now + (holder && holder->addresses.empty() ? kSoon : config_.look_interval);
   if (holder && holder->agent == config_.agent) {  // this agent's own, which it has given up
     useless_lease_ = seat.lease;
     look_at_ = now;
   } else if (holder && !holder->addresses.empty() && seat.mod_revision != std::exchange(told_revision_, seat.mod_revision)) {
-    effects_.emplace_back(SeatFound{*holder});
+    effects_.emplace_back(SeatFound{*holder, seat.lease});
   }
 }
 

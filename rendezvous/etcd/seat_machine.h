@@ -66,6 +66,7 @@ struct SeatLost {
 // Another agent has it, and can be reached.
 struct SeatFound {
   SeatHolder holder;
+  int64_t lease = 0;  // of this holder alone
 };
 struct Saved {
   uint64_t ticket = 0;
@@ -93,8 +94,8 @@ class SeatMachine {
   void end(bool job_is_over, TimePoint now);
   // From now on this agent takes the seat no more; what it has it keeps.
   void withdraw() { withdrawn_ = true; }
-  // Whoever was found is no longer there: its process has ended. Its lease need not run out.
-  void holder_is_gone(TimePoint now);
+  // The process of whoever was found with this lease has ended: it need not run out.
+  void holder_is_gone(int64_t lease, TimePoint now);
 
   bool held() const { return held_; }
   // While held: until when this agent may act as the coordinator.
@@ -155,9 +156,9 @@ class SeatMachine {
 
   TimePoint look_at_;
   bool free_ = false;            // nobody had the seat when it was looked at last
-  int64_t found_revision_ = 0;   // of the seat's key when it was looked at last: its making,
-  int64_t told_revision_ = 0;    // and its newest change that SeatFound told of
-  int64_t gone_revision_ = 0;    // that making's holder has ended
+  int64_t found_lease_ = 0;      // of whoever had it then
+  int64_t told_revision_ = 0;    // of the change of the seat's key that SeatFound told of
+  int64_t gone_lease_ = 0;       // of a holder that has ended
   bool withdrawn_ = false;
 
   int64_t lease_ = 0;            // for the seat, granted here; 0: none

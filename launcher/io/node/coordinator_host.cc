@@ -1,5 +1,7 @@
 #include "launcher/io/node/coordinator_host.h"
 
+#include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "launcher/config/names.h"
@@ -15,6 +17,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr size_t kLongestName = 100;
+constexpr std::chrono::milliseconds kLookAgain{100};
 
 LogLevel log_level(RendezvousLevel level) {
   switch (level) {
@@ -28,7 +31,7 @@ LogLevel log_level(RendezvousLevel level) {
 }  // namespace
 
 CoordinatorHost::CoordinatorHost(boost::asio::io_context& io, Options options, Callbacks callbacks)
-    : io_(io), options_(std::move(options)), callbacks_(std::move(callbacks)) {}
+    : io_(io), options_(std::move(options)), callbacks_(std::move(callbacks)), look_again_(io) {}
 
 CoordinatorHost::Started CoordinatorHost::start(const HostElection& election) {
   AgentListener::Opened opened = listen(election);
@@ -89,15 +92,32 @@ Status CoordinatorHost::serve() {
   callbacks.say = [this](const RendezvousSay& said) { callbacks_.say(log_level(said.level), said.line); };
   callbacks.done = [this](const JobEnd& job_end) { end(job_end); };
   server_ = std::make_unique<CoordinatorServer>(io_, std::move(options), std::move(callbacks));
+  if (options_.rendezvous.etcd && !dying_.empty()) look_again_for_remains();
   return ok_status();
 }
 
-void CoordinatorHost::look_for_remains(CoordinatorState& earlier) const {
+void CoordinatorHost::look_for_remains(CoordinatorState& earlier) {
+  dying_.clear();
   if (options_.claims.empty()) return;
   for (CoordinatorState::Member& member : earlier.members) {
     if (member.remains == Remains::kNone) continue;
     member.remains = remains_of(options_.claims, member.agent);
+    if (member.remains == Remains::kUnknown) dying_.push_back(member.agent);
   }
+}
+
+// A coordinator that was taken over from in a moment may still be on its way out: its sentinel says when it is gone.
+void CoordinatorHost::look_again_for_remains() {
+  look_again_.expires_after(kLookAgain);
+  look_again_.async_wait([this](const boost::system::error_code& error) {
+    if (error || !server_ || dying_.empty()) return;
+    std::erase_if(dying_, [this](AgentId agent) {
+      const Remains remains = remains_of(options_.claims, agent);
+      if (remains != Remains::kUnknown) server_->note_remains(agent, remains);
+      return remains != Remains::kUnknown;
+    });
+    look_again_for_remains();
+  });
 }
 
 StateOwner CoordinatorHost::state_owner() const {
@@ -120,6 +140,7 @@ void CoordinatorHost::stop(int signal) {
 }
 
 void CoordinatorHost::close() {
+  look_again_.cancel();
   server_.reset();
   listener_.reset();
   if (store_) store_->end(/*job_is_over=*/true, [] {});
@@ -127,6 +148,7 @@ void CoordinatorHost::close() {
 }
 
 void CoordinatorHost::end(const JobEnd& job_end) {
+  look_again_.cancel();
   if (!store_) return callbacks_.done(job_end);
   store_->end(server_->machine().job_is_over(), [this, job_end] { callbacks_.done(job_end); });
 }

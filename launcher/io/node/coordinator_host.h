@@ -6,12 +6,14 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "common/result.h"
 #include "launcher/config/job_config.h"
@@ -65,7 +67,8 @@ class CoordinatorHost {
   HostingFailed not_opened(const AgentListener::Opened& opened) const;
   Status serve();
   StateOwner state_owner() const;
-  void look_for_remains(CoordinatorState& earlier) const;
+  void look_for_remains(CoordinatorState& earlier);
+  void look_again_for_remains();
   void end(const JobEnd& end);
 
   boost::asio::io_context& io_;
@@ -74,6 +77,8 @@ class CoordinatorHost {
   std::unique_ptr<StateStore> store_;
   std::unique_ptr<AgentListener> listener_;
   std::unique_ptr<CoordinatorServer> server_;
+  std::vector<AgentId> dying_;  // of the earlier coordinator's round: on this machine, and perhaps not gone yet
+  boost::asio::steady_timer look_again_;
 };
 
 // The file in which an agent keeps the state of a coordinator that it hosts, below the runtime folder.

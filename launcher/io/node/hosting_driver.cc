@@ -69,7 +69,7 @@ std::unique_ptr<etcd::Seat> HostingDriver::make_seat() {
   etcd::Seat::Callbacks callbacks;
   callbacks.won = [this] { deliver(SeatTaken{}); };
   callbacks.lost = [this](const std::string& why) { deliver(SeatGone{why}); };
-  callbacks.found = [this](const etcd::SeatHolder& holder) { seat_found(holder); };
+  callbacks.found = [this](const etcd::SeatFound& found) { seat_found(found); };
   callbacks.trouble = [this](const etcd::Trouble& trouble) {
     callbacks_.say(trouble.over ? LogLevel::kInfo : LogLevel::kWarning, trouble.line);
     if (!trouble.over && !connection_) callbacks_.tell(DialNote{trouble.line, trouble.final});
@@ -77,12 +77,19 @@ std::unique_ptr<etcd::Seat> HostingDriver::make_seat() {
   return std::make_unique<etcd::Seat>(io_, seat_config(rendezvous_), etcd_servers(*rendezvous_.etcd), std::move(callbacks));
 }
 
-void HostingDriver::seat_found(const etcd::SeatHolder& holder) {
+void HostingDriver::seat_found(const etcd::SeatFound& found) {
+  const etcd::SeatHolder& holder = found.holder;
+  found_lease_ = found.lease;
   SeatElsewhere elsewhere{{holder.host, holder.port}, {}};
   for (const std::string& address : holder.addresses) {
     if (const auto parsed = parse_ip_address(address)) elsewhere.addresses.push_back(*parsed);
   }
   if (!elsewhere.addresses.empty() && holder.port != 0) deliver(elsewhere);
+}
+
+// Where a coordinator was reached and nobody listens any more its process has ended.
+void HostingDriver::coordinator_refused() {
+  if (!connection_ && reached_lease_ == found_lease_) seat_->holder_is_gone(found_lease_);
 }
 
 void HostingDriver::publish_seat() {
@@ -111,6 +118,7 @@ MemberLink::Callbacks HostingDriver::link_callbacks() {
   };
   callbacks.said = [this](CoordinatorSaid fact) { callbacks_.tell(std::move(fact)); };
   callbacks.note = [this](const DialNote& fact) { callbacks_.tell(fact); };
+  if (seat_) callbacks.refused = [this] { coordinator_refused(); };
   callbacks.share_connection = [this](int connection) { share_connection(connection); };
   callbacks.hung_up = [this] {
     callbacks_.forget_connection();
@@ -126,6 +134,7 @@ void HostingDriver::share_connection(int connection) {
 
 void HostingDriver::reached(const CoordinatorReached& fact) {
   connection_ = fact.connection;
+  reached_lease_ = found_lease_;
   deliver(LinkReached{same_machine_});
   callbacks_.tell(fact);
 }
@@ -177,6 +186,7 @@ void HostingDriver::carry_out(const MakeLink& effect) {
     callbacks_.tell(CoordinatorGone{*std::exchange(connection_, std::nullopt), LossKind::kReset,
                                     "another agent coordinates the job now"});
   }
+  reached_lease_ = 0;
   MemberLink::Options options;
   options.endpoint = effect.at.value_or(rendezvous_.endpoint);
   if (seat_ && !effect.at) options.endpoint = {self_.host, host_.listener()->port()};

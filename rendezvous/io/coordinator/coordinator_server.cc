@@ -342,6 +342,12 @@ void CoordinatorServer::adopt(tcp::socket socket, const tcp::endpoint& peer, std
   impl_->adopt(std::move(socket), peer, first);
 }
 
+void CoordinatorServer::note_remains(AgentId agent, Remains remains) {
+  impl_->now = boottime_now();
+  impl_->deliver(RemainsFound{agent, remains});
+  impl_->finish_turn();
+}
+
 void CoordinatorServer::stop(int signal) {
   impl_->now = boottime_now();
   impl_->deliver(CoordinatorStopped{signal});

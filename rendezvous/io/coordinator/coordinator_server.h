@@ -48,6 +48,8 @@ class CoordinatorServer {
   // A connection that an agent (or who asks for the status) has made, and what has been read of it already.
   void adopt(boost::asio::ip::tcp::socket socket, const boost::asio::ip::tcp::endpoint& peer, std::string_view first);
 
+  // What has become known of a node in the earlier coordinator's round.
+  void note_remains(AgentId agent, Remains remains);
   // This process is told to end by a signal.
   void stop(int signal);
 

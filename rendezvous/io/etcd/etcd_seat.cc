@@ -68,8 +68,8 @@ void Seat::withdraw() {
   if (machine_) machine_->withdraw();
 }
 
-void Seat::holder_is_gone() {
-  machine_->holder_is_gone(boottime_now());
+void Seat::holder_is_gone(int64_t lease) {
+  machine_->holder_is_gone(lease, boottime_now());
   go_on();
 }
 
@@ -119,7 +119,7 @@ void Seat::carry_out(const SeatWon& effect) {
 }
 
 void Seat::carry_out(const SeatLost& effect) { callbacks_.lost(effect.why); }
-void Seat::carry_out(const SeatFound& effect) { callbacks_.found(effect.holder); }
+void Seat::carry_out(const SeatFound& effect) { callbacks_.found(effect); }
 void Seat::carry_out(const Trouble& effect) { callbacks_.trouble(effect); }
 
 void Seat::carry_out(const Saved& effect) {

@@ -23,7 +23,7 @@ class Seat {
   struct Callbacks {
     std::function<void()> won;
     std::function<void(const std::string& why)> lost;
-    std::function<void(const SeatHolder&)> found;
+    std::function<void(const SeatFound&)> found;
     std::function<void(const Trouble&)> trouble;
   };
 
@@ -40,7 +40,7 @@ class Seat {
   // As the seat machine says.
   void publish(SeatHolder self);
   void withdraw();
-  void holder_is_gone();
+  void holder_is_gone(int64_t lease);
   void end(bool job_is_over, std::function<void()> ended);
 
  private:

@@ -60,6 +60,7 @@ struct Attempt {
   boost::asio::steady_timer timer;  // of the handshake, or of the pause
   std::shared_ptr<TcpDial> dial;
   std::shared_ptr<LinkPeer> peer;
+  bool refused = false;  // the last time
 };
 
 }  // namespace
@@ -128,6 +129,7 @@ struct MemberLink::Impl final : SessionConnection::Owner, std::enable_shared_fro
           const auto dialled = weak_attempt.lock();
           if (!self || !dialled) return;
           dialled->dial.reset();
+          dialled->refused = error == boost::asio::error::connection_refused;
           if (error) return self->failed(*dialled, dial_failure(error));
           self->greet(*dialled, std::move(socket));
         },
@@ -162,6 +164,9 @@ struct MemberLink::Impl final : SessionConnection::Owner, std::enable_shared_fro
   void failed(Attempt& attempt, const std::string& what) {
     journal.failed(attempt.address, what, boottime_now());
     pause(attempt);
+    if (callbacks.refused && std::ranges::all_of(attempts, [](const auto& each) { return each->refused; })) {
+      callbacks.refused();
+    }
   }
 
   void turned_away(Attempt& attempt, const std::string& line) {
