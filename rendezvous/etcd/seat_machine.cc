@@ -18,7 +18,7 @@ constexpr Duration kSoon = 50ms;
 constexpr int kMostTries = 3;
 
 // A lease, from when it was asked for; a tenth is left for clocks that run apart.
-Duration usable(int64_t seconds) { return std::chrono::seconds(seconds) * 9 / 10; }
+Duration usable(int64_t seconds) { return Duration(std::chrono::seconds(seconds)) * 9 / 10; }
 
 const Pair* pair_of(const Reply& reply, const std::string& key) {
   const auto found = std::ranges::find(reply.pairs, key, &Pair::key);

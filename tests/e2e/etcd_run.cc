@@ -63,15 +63,11 @@ std::vector<std::unique_ptr<Program>> Etcd::meet_all(int count, const std::strin
   return agents;
 }
 
-bool Etcd::says(const Program& program, const std::string& words) {
-  return program.err().find(words) != std::string::npos;
-}
-
 size_t Etcd::coordinator_of(const std::vector<std::unique_ptr<Program>>& agents, size_t other) {
   size_t found = 0;
   EXPECT_TRUE(eventually([&] {
     for (found = 0; found < agents.size(); ++found) {
-      if (found != other && says(*agents[found], "this agent coordinates the job")) return true;
+      if (found != other && agents[found]->has_said("this agent coordinates the job:")) return true;
     }
     return false;
   })) << "nobody coordinates the job";

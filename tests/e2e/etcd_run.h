@@ -41,7 +41,6 @@ class Etcd : public WaitingNodes {
   std::vector<std::unique_ptr<Program>> meet_all(int count, const std::string& id) const;
   // The place in the list of who coordinates the job, once somebody does; beside `other`, if that did before.
   static size_t coordinator_of(const std::vector<std::unique_ptr<Program>>& agents, size_t other = SIZE_MAX);
-  static bool says(const Program& program, const std::string& words);
 
   std::string endpoints;
 };

@@ -94,7 +94,7 @@ TEST_F(EtcdJob, TheServersOwnElectionStopsNobody) {
   const int leader = servers->leader();
   servers->signal(leader, SIGSTOP);
   auto late = meet("2", "late");  // has to be answered by those who are left
-  ASSERT_TRUE(late->wait_for_output("this agent coordinates the job")) << late->err();
+  ASSERT_TRUE(late->wait_for_output("this agent coordinates the job:")) << late->err();
   servers->signal(leader, SIGCONT);
   EXPECT_EQ(lines_in("up"), 2u);
   auto other = meet("2", "late");

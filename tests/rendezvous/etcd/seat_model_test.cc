@@ -7,7 +7,7 @@
 namespace ferrun::etcd {
 namespace {
 
-constexpr uint64_t kSeeds = 60;
+constexpr uint64_t kSeeds = 25;
 constexpr int kSteps = 1500;
 
 // The first seed that breaks it; 0: none does.
