@@ -17,7 +17,7 @@ constexpr uint16_t kEtcdPort = 2379;
 constexpr const char* kPrefix = "/ferrun/";
 // Of torchrun's names and of etcdctl's; what ferrun cannot do is refused by its name.
 constexpr std::array<std::string_view, 3> kSettings = {"user", "password_file", "etcd_prefix"};
-constexpr std::array<std::string_view, 7> kSecureSettings = {"cacert", "ca_cert", "cert",         "ssl_cert",
+constexpr std::array<std::string_view, 7> kSecureSettings = {"cacert", "ca_cert",      "cert",          "ssl_cert",
                                                              "key",    "ssl_cert_key", "ca_certificate"};
 
 template <size_t N>
@@ -26,8 +26,9 @@ bool contains(const std::array<std::string_view, N>& keys, std::string_view key)
 }
 
 Error no_tls(const std::string& what) {
-  return Error{ErrorKind::kUsage, what + ": ferrun speaks to etcd without TLS; give it an endpoint of http://, as of a "
-                                         "proxy on this machine ('etcd grpc-proxy start' and stunnel are two)"};
+  return Error{ErrorKind::kUsage, what +
+                                      ": ferrun speaks to etcd without TLS; give it an endpoint of http://, as of a "
+                                      "proxy on this machine ('etcd grpc-proxy start' and stunnel are two)"};
 }
 
 class EtcdReader {
@@ -77,8 +78,9 @@ class EtcdReader {
       const std::string what = conf_.origin + ": " + key + "=" + value;
       if (contains(kSecureSettings, key) || (key == "protocol" && value != "http")) return no_tls(what);
       if (key == "password") {
-        return Error{ErrorKind::kUsage, conf_.origin + ": password: a command line can be read by everybody on the "
-                                                       "machine; password_file=FILE or " +
+        return Error{ErrorKind::kUsage, conf_.origin +
+                                            ": password: a command line can be read by everybody on the "
+                                            "machine; password_file=FILE or " +
                                             kEtcdPasswordVariable};
       }
     }
@@ -95,8 +97,8 @@ class EtcdReader {
       return done;
     }
     if (!config_.user.empty() && config_.password.empty()) {
-      return Error{ErrorKind::kUsage, conf_.origin + ": user=" + config_.user + " needs a password: password_file=FILE or " +
-                                          kEtcdPasswordVariable};
+      return Error{ErrorKind::kUsage, conf_.origin + ": user=" + config_.user +
+                                          " needs a password: password_file=FILE or " + kEtcdPasswordVariable};
     }
     if (config_.user.empty() && !file.empty()) {
       return Error{ErrorKind::kUsage, conf_.origin + ": password_file is given, and no user"};

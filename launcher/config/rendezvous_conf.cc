@@ -22,7 +22,8 @@ bool contains(const std::array<std::string_view, N>& keys, std::string_view key)
 constexpr std::array<std::string_view, 8> kMeant = {"timeout",       "join_timeout",        "last_call_timeout",
                                                     "close_timeout", "keep_alive_interval", "keep_alive_max_attempt",
                                                     "is_host",       "store_type"};
-// They steer torchrun's store or its etcd; etcd_options.h has those that mean something there. ferrun's sessions and leases have no use for them.
+// They steer torchrun's store or its etcd; etcd_options.h has those that mean something there. ferrun's sessions and
+// leases have no use for them.
 constexpr std::array<std::string_view, 11> kWithoutEffect = {
     "heartbeat_timeout", "read_timeout", "rank", "protocol", "ssl_cert",   "ssl_cert_key",
     "ca_cert",           "cacert",       "cert", "key",      "etcd_prefix"};

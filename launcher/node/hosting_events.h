@@ -80,8 +80,9 @@ struct NodeEnded {
 
 struct HostingDeadline {};
 
-using HostingEvent = std::variant<NameFound, SeatTaken, SeatElsewhere, SeatGone, HostingBegan, HostingFailed, DialWanted, HangUpWanted, LinkReached,
-                                  LinkHungUp, HostedJobEnded, EndAsked, NodeEnded, HostingDeadline>;
+using HostingEvent =
+    std::variant<NameFound, SeatTaken, SeatElsewhere, SeatGone, HostingBegan, HostingFailed, DialWanted, HangUpWanted,
+                 LinkReached, LinkHungUp, HostedJobEnded, EndAsked, NodeEnded, HostingDeadline>;
 
 // --- Effects, to be carried out in their order. Say is that of node_events.h. ---
 

@@ -11,8 +11,8 @@
 // with what it knows, and nobody takes its place. Who hosts leaves that again only before the first round has begun,
 // when the name means another machine twice in a row.
 //
-// With a seat (etcd) there is no election here: the seat says who hosts, more than once in a job's life. Every agent may
-// be told to, and one that has lost the seat closes its coordinator at once and is an agent like the others.
+// With a seat (etcd) there is no election here: the seat says who hosts, more than once in a job's life. Every agent
+// may be told to, and one that has lost the seat closes its coordinator at once and is an agent like the others.
 //
 // `ferrun coordinator` runs it too, without a link: what it cannot host, it ends for.
 //

@@ -33,15 +33,9 @@ NodeConfig node_config(const JobConfig& config, std::vector<std::string> address
 }
 
 HostingConfig hosting_config(const RendezvousConfig& config, bool own_process) {
-  return {config.endpoint,
-          config.coordinator.job_id,
-          config.is_host,
-          own_process,
-          config.etcd.has_value(),
-          config.member.node_rank,
-          config.store_port,
-          config.member.join_timeout,
-          config.coordinator.close_timeout};
+  return {config.endpoint,   config.coordinator.job_id,  config.is_host,
+          own_process,       config.etcd.has_value(),    config.member.node_rank,
+          config.store_port, config.member.join_timeout, config.coordinator.close_timeout};
 }
 
 // The state has to be there for as long as anybody may wait for a coordinator. Agents do not all look at once.

@@ -44,8 +44,8 @@ void CoordinatorMachine::Impl::join(PeerSession& session, const Join& request) {
   } else {
     members_.release(member);
   }
-  outbox_.tell(member, Welcome{record_.incarnation(), config_.own_process || config_.has_successors, config_.lease, config_.heartbeat_interval,
-                               record_.launch_id(), resumed});
+  outbox_.tell(member, Welcome{record_.incarnation(), config_.own_process || config_.has_successors, config_.lease,
+                               config_.heartbeat_interval, record_.launch_id(), resumed});
   if (resumed) {
     if (request.past.any_success) running_.note_success();
     if (request.past.work == Work::kFinished) running_.note_finished(*member.seat);

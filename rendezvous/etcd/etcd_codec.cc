@@ -162,9 +162,8 @@ Request range(const std::vector<std::string>& keys) {
 
 Request transaction(const std::vector<Compare>& compares, const std::vector<Operation>& success,
                     const std::vector<Operation>& failure) {
-  return request(
-      "/v3/kv/txn",
-      {{"compare", list_of(compares)}, {"success", list_of(success)}, {"failure", list_of(failure)}});
+  return request("/v3/kv/txn",
+                 {{"compare", list_of(compares)}, {"success", list_of(success)}, {"failure", list_of(failure)}});
 }
 
 Request grant(int64_t seconds) { return request("/v3/lease/grant", {{"TTL", std::to_string(seconds)}}); }

@@ -160,7 +160,7 @@ void SeatMachine::answered(uint64_t number, const Outcome& outcome, TimePoint no
   const Pending call = *std::exchange(pending_, std::nullopt);
   const bool full = outcome.failure && outcome.failure->refusal == Refusal::kFull;
   // A save's error is told by whoever wanted it.
-  const std::optional<Trouble> trouble = !outcome.failure                  ? trouble_.answered()
+  const std::optional<Trouble> trouble = !outcome.failure                   ? trouble_.answered()
                                          : full && call.step == Step::kSave ? std::nullopt
                                                                             : trouble_.failed(*outcome.failure, now);
   if (trouble) effects_.emplace_back(*trouble);
@@ -257,7 +257,8 @@ void SeatMachine::note_holder(const Pair& seat, TimePoint now) {
   if (holder && holder->agent == config_.agent) {  // this agent's own, which it has given up
     useless_lease_ = seat.lease;
     look_at_ = now;
-  } else if (holder && !holder->addresses.empty() && seat.mod_revision != std::exchange(told_revision_, seat.mod_revision)) {
+  } else if (holder && !holder->addresses.empty() &&
+             seat.mod_revision != std::exchange(told_revision_, seat.mod_revision)) {
     effects_.emplace_back(SeatFound{*holder, seat.lease});
   }
 }

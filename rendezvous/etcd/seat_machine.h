@@ -5,10 +5,10 @@
 //     ▲    └─ somebody ─► found                    │ not renewed in time, or another one's
 //     └───────────────────────── lost ◄────────────┘
 //
-// The seat is a key with a lease, made only where it is not there. Every write compares the revision at which this agent
-// made it: once the key is gone or another one's, nothing of this agent's is written. And this agent counts the lease
-// from before it asked for it, by its own clock, and from then on acts no more: it never believes that it has the seat
-// when another one may have it.
+// The seat is a key with a lease, made only where it is not there. Every write compares the revision at which this
+// agent made it: once the key is gone or another one's, nothing of this agent's is written. And this agent counts the
+// lease from before it asked for it, by its own clock, and from then on acts no more: it never believes that it has the
+// seat when another one may have it.
 //
 // One request at a time, each answered once, however long that takes. Pure; owned by its driver, on whose thread it is
 // called.
@@ -155,28 +155,28 @@ class SeatMachine {
   std::optional<Pending> pending_;
 
   TimePoint look_at_;
-  bool free_ = false;            // nobody had the seat when it was looked at last
-  int64_t found_lease_ = 0;      // of whoever had it then
-  int64_t told_revision_ = 0;    // of the change of the seat's key that SeatFound told of
-  int64_t gone_lease_ = 0;       // of a holder that has ended
+  bool free_ = false;          // nobody had the seat when it was looked at last
+  int64_t found_lease_ = 0;    // of whoever had it then
+  int64_t told_revision_ = 0;  // of the change of the seat's key that SeatFound told of
+  int64_t gone_lease_ = 0;     // of a holder that has ended
   bool withdrawn_ = false;
 
-  int64_t lease_ = 0;            // for the seat, granted here; 0: none
+  int64_t lease_ = 0;  // for the seat, granted here; 0: none
   TimePoint lease_asked_{};
   int64_t granted_seconds_ = 0;
-  int64_t useless_lease_ = 0;    // to be revoked
+  int64_t useless_lease_ = 0;  // to be revoked
 
   bool held_ = false;
-  int64_t revision_ = 0;         // at which this agent made the seat's key
+  int64_t revision_ = 0;  // at which this agent made the seat's key
   TimePoint valid_until_{};
   TimePoint renew_at_{};
-  TimePoint again_at_{};         // after a failure of another request than a renewal
+  TimePoint again_at_{};  // after a failure of another request than a renewal
   std::optional<SeatHolder> to_publish_;
   std::deque<Save> saves_;
   int64_t state_lease_ = 0;
   TimePoint renew_state_at_{};
-  int64_t state_revision_ = 0;   // of the newest change of the state's key
-  std::optional<bool> ending_;   // whether the job is over
+  int64_t state_revision_ = 0;  // of the newest change of the state's key
+  std::optional<bool> ending_;  // whether the job is over
   int end_tries_ = 0;
 
   std::vector<SeatEffect> effects_;

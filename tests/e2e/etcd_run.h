@@ -1,5 +1,5 @@
-// Jobs that meet in a real etcd on this machine: scripts/etcd-cluster starts it, and where it cannot the tests skip with
-// its reason.
+// Jobs that meet in a real etcd on this machine: scripts/etcd-cluster starts it, and where it cannot the tests skip
+// with its reason.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -1,12 +1,12 @@
 // Agents that meet in an etcd of three servers: who coordinates them, and what becomes of the job when that one is
 // killed, stands still, or finds no etcd. Real agents, real etcd.
-#include "tests/e2e/etcd_run.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
 #include <csignal>
+
+#include "tests/e2e/etcd_run.h"
 
 namespace ferrun::testing {
 namespace {

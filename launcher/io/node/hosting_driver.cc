@@ -74,7 +74,8 @@ std::unique_ptr<etcd::Seat> HostingDriver::make_seat() {
     callbacks_.say(trouble.over ? LogLevel::kInfo : LogLevel::kWarning, trouble.line);
     if (!trouble.over && !connection_) callbacks_.tell(DialNote{trouble.line, trouble.final});
   };
-  return std::make_unique<etcd::Seat>(io_, seat_config(rendezvous_), etcd_servers(*rendezvous_.etcd), std::move(callbacks));
+  return std::make_unique<etcd::Seat>(io_, seat_config(rendezvous_), etcd_servers(*rendezvous_.etcd),
+                                      std::move(callbacks));
 }
 
 void HostingDriver::seat_found(const etcd::SeatFound& found) {

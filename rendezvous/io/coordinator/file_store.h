@@ -1,5 +1,5 @@
-// A coordinator's state in a file: the claim to it, the writing, and a sign of life where the file is this machine's own
-// affair. See state_store.h for ownership and threads.
+// A coordinator's state in a file: the claim to it, the writing, and a sign of life where the file is this machine's
+// own affair. See state_store.h for ownership and threads.
 #pragma once
 
 #include <boost/asio/io_context.hpp>

@@ -135,15 +135,16 @@ struct Client::Impl : std::enable_shared_from_this<Impl> {
 
   void read() {
     const auto now = connection;
-    now->socket.async_read_some(
-        asio::buffer(now->incoming), [weak = weak_from_this(), now](const error_code& error, size_t size) {
-          const auto self = weak.lock();
-          if (!self || self->connection != now) return;
-          if (error) return self->broken();
-          if (now->feed({now->incoming.data(), size})) return self->failed("does not speak HTTP");
-          if (!now->parser->is_done()) return self->read();
-          self->arrived();
-        });
+    now->socket.async_read_some(asio::buffer(now->incoming),
+                                [weak = weak_from_this(), now](const error_code& error, size_t size) {
+                                  const auto self = weak.lock();
+                                  if (!self || self->connection != now) return;
+                                  if (error) return self->broken();
+                                  if (now->feed({now->incoming.data(), size}))
+                                    return self->failed("does not speak HTTP");
+                                  if (!now->parser->is_done()) return self->read();
+                                  self->arrived();
+                                });
   }
 
   void arrived() {

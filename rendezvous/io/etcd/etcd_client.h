@@ -1,4 +1,5 @@
-// Requests to etcd's JSON gateway over HTTP/1.1: to one server after the other until one answers, each for a short time.
+// Requests to etcd's JSON gateway over HTTP/1.1: to one server after the other until one answers, each for a short
+// time.
 //
 // A server that is cut off or waits for a new leader holds a request for many seconds; another one may answer at once.
 // So a request may have been carried out although it failed here: what is asked has to stand being asked twice.

@@ -33,7 +33,11 @@ class SeatStore final : public StateStore {
 };
 
 Seat::Seat(boost::asio::io_context& io, SeatConfig config, Client::Options servers, Callbacks callbacks)
-    : io_(io), config_(std::move(config)), callbacks_(std::move(callbacks)), client_(io, std::move(servers)), timer_(io, [this] {
+    : io_(io),
+      config_(std::move(config)),
+      callbacks_(std::move(callbacks)),
+      client_(io, std::move(servers)),
+      timer_(io, [this] {
         machine_->time_has_come(boottime_now());
         go_on();
       }) {}
@@ -75,9 +79,7 @@ void Seat::holder_is_gone(int64_t lease) {
 
 void Seat::save(std::string text, StateStore::OnSaved on_saved) {
   saves_.emplace(++last_ticket_, std::move(on_saved));
-  later([this, ticket = last_ticket_, kept = std::move(text)] {
-    machine_->save(ticket, kept, boottime_now());
-  });
+  later([this, ticket = last_ticket_, kept = std::move(text)] { machine_->save(ticket, kept, boottime_now()); });
 }
 
 void Seat::end(bool job_is_over, std::function<void()> ended) {

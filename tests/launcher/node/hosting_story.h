@@ -53,7 +53,9 @@ class HostingStory {
     name.round_begun = round_begun;
     step(name);
   }
-  void elsewhere(const std::string& address) { step(SeatElsewhere{{"node1", 4000}, {parse_ip_address(address).value()}}); }
+  void elsewhere(const std::string& address) {
+    step(SeatElsewhere{{"node1", 4000}, {parse_ip_address(address).value()}});
+  }
   void hosts() { step(HostingBegan{{parse_ip_address("10.0.0.1").value()}}); }
   void taken() { step(HostingFailed{HostingFailed::Why::kTaken, {ErrorKind::kPlatform, "10.0.0.1:29400 is in use"}}); }
   void reached(bool same_machine = false) { step(LinkReached{same_machine}); }

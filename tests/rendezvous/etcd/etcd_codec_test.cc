@@ -15,7 +15,8 @@ TEST(EtcdCodec, Base64IsThatOfTheRfc) {
     EXPECT_EQ(to_base64(bytes), text);
     EXPECT_EQ(from_base64(text), bytes);
   }
-  for (const char* bad : {"Z", "Zg=", "Zg=a", "Z===", "Zm9v!A==", "Zg==Zg=="}) EXPECT_EQ(from_base64(bad), std::nullopt);
+  for (const char* bad : {"Z", "Zg=", "Zg=a", "Z===", "Zm9v!A==", "Zg==Zg=="})
+    EXPECT_EQ(from_base64(bad), std::nullopt);
   std::string all;
   for (int i = 0; i < 256; ++i) all += static_cast<char>(i);
   EXPECT_EQ(from_base64(to_base64(all)), all);
@@ -26,11 +27,10 @@ TEST(EtcdCodec, WritesATransaction) {
                                       {{Operation::What::kPut, "a", "v", 9}, {Operation::What::kDelete, "b", "", 0}},
                                       {{Operation::What::kRange, "a", "", 0}});
   EXPECT_EQ(request.path, "/v3/kv/txn");
-  EXPECT_EQ(request.body,
-            R"({"compare":[{"key":"YQ==","target":"CREATE","result":"EQUAL","create_revision":"0"},)"
-            R"({"key":"Yg==","target":"MOD","result":"EQUAL","mod_revision":"7"}],)"
-            R"("success":[{"request_put":{"key":"YQ==","value":"dg==","lease":"9"}},)"
-            R"({"request_delete_range":{"key":"Yg=="}}],"failure":[{"request_range":{"key":"YQ=="}}]})");
+  EXPECT_EQ(request.body, R"({"compare":[{"key":"YQ==","target":"CREATE","result":"EQUAL","create_revision":"0"},)"
+                          R"({"key":"Yg==","target":"MOD","result":"EQUAL","mod_revision":"7"}],)"
+                          R"("success":[{"request_put":{"key":"YQ==","value":"dg==","lease":"9"}},)"
+                          R"({"request_delete_range":{"key":"Yg=="}}],"failure":[{"request_range":{"key":"YQ=="}}]})");
 }
 
 // As etcd 3.4.23 wrote them.
@@ -61,8 +61,8 @@ TEST(EtcdCodec, ReadsWhatEtcdWrites) {
 
 TEST(EtcdCodec, TellsRefusalsApart) {
   const auto refusal = [](unsigned status, const std::string& words, int code) {
-    return decode(status, R"({"error":")" + words + R"(","message":")" + words + R"(","code":)" + std::to_string(code) +
-                              "}")
+    return decode(status,
+                  R"({"error":")" + words + R"(","message":")" + words + R"(","code":)" + std::to_string(code) + "}")
         .failure->refusal;
   };
   EXPECT_EQ(refusal(404, "etcdserver: requested lease not found", 5), Refusal::kOther);
@@ -79,8 +79,9 @@ TEST(EtcdCodec, WhatIsNotEtcdsIsSaid) {
   EXPECT_THAT(decode(404, "Not Found").failure->line, HasSubstr("HTTP status 404"));
   EXPECT_THAT(decode(200, "<html>").failure->line, HasSubstr("is this etcd"));
   EXPECT_THAT(decode(200, "[1]").failure->line, HasSubstr("is this etcd"));
-  for (const char* odd : {R"({"header":7})", R"({"responses":{}})", R"({"responses":[7,{"response_range":{"kvs":[3]}}]})",
-                          R"({"ID":"x","TTL":[]})", R"({"succeeded":"yes"})"}) {
+  for (const char* odd :
+       {R"({"header":7})", R"({"responses":{}})", R"({"responses":[7,{"response_range":{"kvs":[3]}}]})",
+        R"({"ID":"x","TTL":[]})", R"({"succeeded":"yes"})"}) {
     const Outcome read = decode(200, odd);
     EXPECT_FALSE(read.failure) << odd;
     EXPECT_FALSE(read.reply.succeeded);

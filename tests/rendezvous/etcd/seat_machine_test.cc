@@ -39,7 +39,8 @@ class SeatStory : public ::testing::Test {
   }
 
   static Pair seat_of(const std::string& agent, int64_t created, int64_t lease, bool listens = true) {
-    const std::vector<std::string> addresses = listens ? std::vector<std::string>{"10.0.0.2"} : std::vector<std::string>{};
+    const std::vector<std::string> addresses =
+        listens ? std::vector<std::string>{"10.0.0.2"} : std::vector<std::string>{};
     return {"/job/seat", encode(SeatHolder{agent, "node1", addresses, 4000}), created, created + 1, lease};
   }
   static Reply granted(int64_t lease) {

@@ -65,7 +65,8 @@ void SeatModel::step() {
     if (agent.stopped) continue;
     // Whoever wakes acts before it looks at the clock, where it may.
     if (acts(agent) && chance(0.3)) {
-      agent.machine->save(1, std::to_string(agent.term) + " " + std::to_string(++agent.number) + " " + agent.name, now_);
+      agent.machine->save(1, std::to_string(agent.term) + " " + std::to_string(++agent.number) + " " + agent.name,
+                          now_);
       take_effects(i);
     }
     const std::optional<TimePoint> due = agent.machine->next_deadline();
@@ -199,7 +200,8 @@ Outcome SeatModel::carry_out(const Request& request) {
     const json& entry = operation.at("request_put");
     if (!leases_.contains(std::stoll(entry.at("lease").get<std::string>()))) return {no_lease, {}};
   }
-  const bool changes = std::ranges::any_of(operations, [](const json& each) { return !each.contains("request_range"); });
+  const bool changes =
+      std::ranges::any_of(operations, [](const json& each) { return !each.contains("request_range"); });
   if (changes) outcome.reply.revision = ++revision_;
   for (const json& operation : operations) {
     if (operation.contains("request_put")) {

@@ -1,5 +1,5 @@
-// Several seat machines and an etcd in memory, on a clock of their own: requests are late, lost and doubled, agents stand
-// still, and after each step what must hold is checked. One seed is one history.
+// Several seat machines and an etcd in memory, on a clock of their own: requests are late, lost and doubled, agents
+// stand still, and after each step what must hold is checked. One seed is one history.
 #pragma once
 
 #include <cstdint>

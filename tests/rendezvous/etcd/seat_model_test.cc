@@ -1,8 +1,8 @@
 // Whatever the network and the scheduler do, one agent at most acts as the coordinator, and only its states are
 // written, in their order.
-#include <gtest/gtest.h>
-
 #include "tests/rendezvous/etcd/seat_model.h"
+
+#include <gtest/gtest.h>
 
 namespace ferrun::etcd {
 namespace {
