@@ -1,8 +1,8 @@
 // Many clients of a store in one thread: real connections, each of which asks and waits for the answer as torch's own
 // client does.
 //
-// Ownership: holds the connections. Thread rule: one thread. A client that is refused or lost is thrown as an error: what
-// is measured is a crowd that is served.
+// Ownership: holds the connections. Thread rule: one thread. A client that is refused or lost is thrown as an error:
+// what is measured is a crowd that is served.
 #pragma once
 
 #include <cstddef>

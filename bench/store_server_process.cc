@@ -83,7 +83,11 @@ double StoreServerProcess::cpu_us() const { return tree_cpu_us(pid_); }
 size_t StoreServerProcess::memory_bytes() const { return tree_memory(pid_); }
 
 std::vector<std::string> ferrun_as_store(const std::string& bin_dir) {
-  return {bin_dir + "/ferrun", "--nproc-per-node=1", "--no-python", "/bin/sh", "-c",
+  return {bin_dir + "/ferrun",
+          "--nproc-per-node=1",
+          "--no-python",
+          "/bin/sh",
+          "-c",
           "echo port $MASTER_PORT; exec cat > /dev/null"};
 }
 
