@@ -12,6 +12,7 @@ namespace {
 
 using Phase = CoordinatorMachine::Phase;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 CoordinatorConfig fixed(int nodes, int max_restarts = 0) { return CoordinatorStory::fixed(nodes, max_restarts); }
 
