@@ -14,16 +14,11 @@ namespace ferrun {
 namespace {
 
 constexpr uint16_t kEtcdPort = 2379;
-constexpr const char* kPrefix = "/ferrun/";
+constexpr const char* kEtcdPrefix = "/ferrun/";
 // Of torchrun's names and of etcdctl's; what ferrun cannot do is refused by its name.
-constexpr std::array<std::string_view, 3> kSettings = {"user", "password_file", "etcd_prefix"};
-constexpr std::array<std::string_view, 7> kSecureSettings = {"cacert", "ca_cert",      "cert",          "ssl_cert",
-                                                             "key",    "ssl_cert_key", "ca_certificate"};
-
-template <size_t N>
-bool contains(const std::array<std::string_view, N>& keys, std::string_view key) {
-  return std::ranges::find(keys, key) != keys.end();
-}
+constexpr std::array<std::string_view, 3> kEtcdSettings = {"user", "password_file", "etcd_prefix"};
+constexpr std::array<std::string_view, 7> kTlsSettings = {"cacert", "ca_cert",      "cert",          "ssl_cert",
+                                                          "key",    "ssl_cert_key", "ca_certificate"};
 
 Error no_tls(const std::string& what) {
   return Error{ErrorKind::kUsage, what +
@@ -44,7 +39,7 @@ class EtcdReader {
       if (Status done = (this->*step)(); !done) return done.error();
     }
     const std::string prefix = setting("etcd_prefix");
-    config_.prefix = prefix.empty() ? kPrefix : prefix.ends_with('/') ? prefix : prefix + "/";
+    config_.prefix = prefix.empty() ? kEtcdPrefix : prefix.ends_with('/') ? prefix : prefix + "/";
     return std::move(config_);
   }
 
@@ -76,7 +71,7 @@ class EtcdReader {
   Status check_settings() {
     for (const auto& [key, value] : settings_) {
       const std::string what = conf_.origin + ": " + key + "=" + value;
-      if (contains(kSecureSettings, key) || (key == "protocol" && value != "http")) return no_tls(what);
+      if (std::ranges::count(kTlsSettings, key) > 0 || (key == "protocol" && value != "http")) return no_tls(what);
       if (key == "password") {
         return Error{ErrorKind::kUsage, conf_.origin +
                                             ": password: a command line can be read by everybody on the "
@@ -132,7 +127,7 @@ Result<EtcdConfig> read_etcd(const RawOptions& options, const HostFacts& facts) 
 }
 
 bool is_etcd_setting(const std::string& key) {
-  return contains(kSettings, key) || contains(kSecureSettings, key) || key == "protocol";
+  return std::ranges::count(kEtcdSettings, key) > 0 || std::ranges::count(kTlsSettings, key) > 0 || key == "protocol";
 }
 
 Status check_backend(const RawOptions& options) {

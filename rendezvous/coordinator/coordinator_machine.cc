@@ -142,7 +142,7 @@ void CoordinatorMachine::Impl::hear(Member& member, const Heartbeat& heartbeat) 
 
 void CoordinatorMachine::Impl::on(const StateSaved& event) {
   const bool failed = !event.error.empty();
-  if (event.ticket == last_save_) return finish(*retiring_);
+  if (last_save_ != 0 && event.ticket == last_save_) return finish(*retiring_);
   const auto warn = [&](const std::string& what) { say(RendezvousLevel::kWarning, what + ": " + event.error); };
   if (claim_.answered(event.ticket, event.error, now_)) {
     if (failed) warn("no round can start before the coordinator's state is saved");

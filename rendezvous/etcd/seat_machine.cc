@@ -257,8 +257,7 @@ void SeatMachine::note_holder(const Pair& seat, TimePoint now) {
   if (holder && holder->agent == config_.agent) {  // this agent's own, which it has given up
     useless_lease_ = seat.lease;
     look_at_ = now;
-  } else if (holder && !holder->addresses.empty() &&
-             seat.mod_revision != std::exchange(told_revision_, seat.mod_revision)) {
+  } else if (holder && !holder->addresses.empty() && seat.lease != std::exchange(told_lease_, seat.lease)) {
     effects_.emplace_back(SeatFound{*holder, seat.lease});
   }
 }
@@ -278,7 +277,7 @@ void SeatMachine::won(int64_t revision, const Reply& reply, TimePoint now) {
   free_ = false;
   held_ = true;
   revision_ = revision;
-  told_revision_ = 0;
+  told_lease_ = 0;
   valid_until_ = lease_asked_ + usable(granted_seconds_);
   renew_at_ = now + kRenewInterval;
   again_at_ = now;

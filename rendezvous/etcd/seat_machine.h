@@ -155,10 +155,10 @@ class SeatMachine {
   std::optional<Pending> pending_;
 
   TimePoint look_at_;
-  bool free_ = false;          // nobody had the seat when it was looked at last
-  int64_t found_lease_ = 0;    // of whoever had it then
-  int64_t told_revision_ = 0;  // of the change of the seat's key that SeatFound told of
-  int64_t gone_lease_ = 0;     // of a holder that has ended
+  bool free_ = false;        // nobody had the seat when it was looked at last
+  int64_t found_lease_ = 0;  // of whoever had it then
+  int64_t told_lease_ = 0;   // of whoever SeatFound told of last
+  int64_t gone_lease_ = 0;   // of a holder that has ended
   bool withdrawn_ = false;
 
   int64_t lease_ = 0;  // for the seat, granted here; 0: none

@@ -68,7 +68,7 @@ TEST_F(EtcdJob, AStoppedCoordinatorIsTakenOverFromWhileWorkersRunOn) {
   const auto since = std::chrono::steady_clock::now();
   kill(stopped, SIGSTOP);
   const size_t after = coordinator_of(agents, before);
-  EXPECT_LT(std::chrono::steady_clock::now() - since, 6s);  // 3 s where the machine has nothing else to do
+  EXPECT_LT(std::chrono::steady_clock::now() - since, 10s);  // 3 s where the machine has nothing else to do
   ASSERT_TRUE(agents[3 - before - after]->wait_for_output("the coordinator is back"));
   kill(stopped, SIGCONT);
   ASSERT_TRUE(agents[before]->wait_for_output("this agent coordinates the job no more"));

@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr size_t kLongestName = 100;
-constexpr std::chrono::milliseconds kLookAgain{100};
+constexpr std::chrono::milliseconds kRemainsAgain{100};
 
 LogLevel log_level(RendezvousLevel level) {
   switch (level) {
@@ -108,7 +108,7 @@ void CoordinatorHost::look_for_remains(CoordinatorState& earlier) {
 
 // A coordinator that was taken over from in a moment may still be on its way out: its sentinel says when it is gone.
 void CoordinatorHost::look_again_for_remains() {
-  look_again_.expires_after(kLookAgain);
+  look_again_.expires_after(kRemainsAgain);
   look_again_.async_wait([this](const boost::system::error_code& error) {
     if (error || !server_ || dying_.empty()) return;
     std::erase_if(dying_, [this](AgentId agent) {
