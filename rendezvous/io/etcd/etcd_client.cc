@@ -24,6 +24,8 @@ namespace {
 
 // Bigger than the state of a job of 10,000 nodes in base64.
 constexpr uint64_t kMostBytes = 96 << 20;
+// A password's hash is slow on purpose.
+constexpr Duration kAuthenticationTime = std::chrono::seconds(5);
 
 std::string http_text(const Endpoint& server, const Request& request, const std::string& token) {
   std::string text = "POST " + request.path + " HTTP/1.1\r\nHost: " + to_string(server) +
@@ -83,16 +85,20 @@ struct Client::Impl : std::enable_shared_from_this<Impl> {
 
   void attempt() {
     addresses.clear();
-    timer.expires_after(options.attempt_time);
-    timer.async_wait([weak = weak_from_this()](const error_code& error) {
-      const auto self = weak.lock();
-      if (!error && self) self->failed("did not answer in time");
-    });
+    limit(options.attempt_time);
     if (connection) return send();
     resolver = Resolver::make(io, server().host, [weak = weak_from_this()](const NameAnswer& names) {
       if (const auto self = weak.lock()) self->resolved(names);
     });
     resolver->start();
+  }
+
+  void limit(Duration time) {
+    timer.expires_after(time);
+    timer.async_wait([weak = weak_from_this()](const error_code& error) {
+      const auto self = weak.lock();
+      if (!error && self) self->failed("did not answer in time");
+    });
   }
 
   void resolved(const NameAnswer& names) {
@@ -121,6 +127,7 @@ struct Client::Impl : std::enable_shared_from_this<Impl> {
 
   void send() {
     asks_token = needs_token();
+    if (asks_token) limit(kAuthenticationTime);
     const auto& now = connection;
     now->outgoing = http_text(server(), asks_token ? authenticate(options.user, options.password) : request, token);
     now->begin_answer();
