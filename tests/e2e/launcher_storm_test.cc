@@ -50,8 +50,8 @@ TEST(LauncherStorm, TwoHundredWorkersEndWithTheOneThatFails) {
   EXPECT_THAT(marker.processes(), IsEmpty());
 }
 
-// Each rank of each attempt ends at a moment and in a way that the seed gives it; some stop themselves instead, and have
-// to be swept. Descriptors and memory of the agent are those that its workers see.
+// Each rank of each attempt ends at a moment and in a way that the seed gives it; some stop themselves instead, and
+// have to be swept. Descriptors and memory of the agent are those that its workers see.
 TEST(LauncherStorm, ManyDeathsAtRandomMomentsLeakNothing) {
   const char* const asked = std::getenv("FERRUN_STORM_SEED");
   const std::string seed = asked != nullptr ? asked : "20260";
@@ -72,11 +72,10 @@ case $(( r / 5 % 4 )) in
   2) [ $RANK != 0 ] && kill -STOP $$;;
 esac
 exit $(( r % 200 + 1 )))";
-  const Finished run = ferrun(folder,
-                              {"--nproc-per-node=4", "--max-restarts=80", "--shutdown-timeout=3600", "sh", "-c", worker},
-                              {{marker.variable().substr(0, equals), marker.variable().substr(equals + 1)},
-                               {"FERRUN_STORM", seed}},
-                              std::chrono::seconds(240));
+  const Finished run =
+      ferrun(folder, {"--nproc-per-node=4", "--max-restarts=80", "--shutdown-timeout=3600", "sh", "-c", worker},
+             {{marker.variable().substr(0, equals), marker.variable().substr(equals + 1)}, {"FERRUN_STORM", seed}},
+             std::chrono::seconds(240));
   EXPECT_EQ(run.code(), 0) << run.err;
   EXPECT_THAT(run.err, HasSubstr("(0 restarts left)"));
   const std::vector<std::string> seen = split_lines(run.out);
@@ -117,7 +116,8 @@ kill -0 $stranger && echo alive
 kill $stranger
 )");
   std::vector<std::string> command = container;
-  for (const std::string& word : {std::string("sh"), script, folder.path().string(), std::string(FERRUN_BIN_DIR "/ferrun")})
+  for (const std::string& word :
+       {std::string("sh"), script, folder.path().string(), std::string(FERRUN_BIN_DIR "/ferrun")})
     command.push_back(word);
   testing::Program run(command);
   run.wait();
