@@ -69,8 +69,9 @@ TEST_F(EtcdServer, APasswordComesFromAFile) {
   EXPECT_THAT(wrong->err(), HasSubstr("password_file of --rdzv-conf"));
   auto nobody = meet("2", "auth");
   EXPECT_FALSE(nobody->wait().success());
-  auto first = meet("2", "auth", with("right"));
-  auto second = meet("2", "auth", {with("right")});
+  const Words right = with("right");
+  auto first = meet("2", "auth", right);
+  auto second = meet("2", "auth", right);
   ASSERT_TRUE(eventually_lines("up", 2)) << first->err();
   touch("go");
   expect_success(*first);
