@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 
+#include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
