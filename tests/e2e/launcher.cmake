@@ -14,6 +14,9 @@ ferrun_test(launcher_python_test SOURCES launcher_python_test.cc
 ferrun_test(launcher_fork_test SOURCES launcher_fork_test.cc
   LIBS ferrun_launcher_run ferrun_launcher_io nlohmann_json::nlohmann_json LABELS e2e parity TIMEOUT 900 DEPENDS ferrun)
 
+ferrun_test(pytorch_suite_test SOURCES pytorch_suite_test.cc LIBS ferrun_launcher_run ferrun_nodes_run nlohmann_json::nlohmann_json
+  LABELS e2e parity TIMEOUT 600 DEPENDS ferrun)
+
 ferrun_test(code_order_test SOURCES code_order_test.cc LABELS e2e DEPENDS ferrun)
 if(FERRUN_LINKER_ORDERS_CODE AND CMAKE_BUILD_TYPE STREQUAL "Release" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_definitions(code_order_test PRIVATE FERRUN_CODE_IS_ORDERED)
