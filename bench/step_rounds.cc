@@ -54,7 +54,7 @@ struct RoundOptions {
 }
 
 RoundOptions read_round_options(int argc, char** argv) {
-  std::map<std::string, std::string> given{{"--device", "cpu"}, {"--size", "224"}, {"--batch", "128"},
+  std::map<std::string, std::string> given{{"--device", "cpu"},     {"--size", "224"}, {"--batch", "128"},
                                            {"--precision", "fp32"}, {"--steps", "20"}, {"--graph", ""}};
   RoundOptions options;
   for (int i = 1; i < argc; ++i) {
@@ -62,8 +62,9 @@ RoundOptions read_round_options(int argc, char** argv) {
     const size_t equal = word.find('=');
     const auto found = given.find(word.substr(0, equal));
     if (found == given.end() || (equal == std::string::npos) != (found->first == "--graph")) {
-      refuse("usage: step_rounds [--device=cpu|cuda] [--size=224] [--batch=128] [--precision=fp32|tf32|bf16|fp16] "
-             "[--steps=20] [--graph]");
+      refuse(
+          "usage: step_rounds [--device=cpu|cuda] [--size=224] [--batch=128] [--precision=fp32|tf32|bf16|fp16] "
+          "[--steps=20] [--graph]");
     }
     found->second = equal == std::string::npos ? "on" : word.substr(equal + 1);
   }
