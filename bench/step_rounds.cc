@@ -14,6 +14,7 @@
 #include <ATen/ops/randn.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
