@@ -73,7 +73,7 @@ class GradientReducer {
   std::vector<at::Tensor> frozen_;
   std::vector<at::Tensor> buffers_;
   Collective gradients_;                    // what a backward pass reduces
-  std::unique_ptr<c10d::Reducer> reducer_;  // null in a world of one
+  std::unique_ptr<c10d::Reducer> reducer_;  // null where the group is alone
   bool synchronizing_ = true;
 };
 
