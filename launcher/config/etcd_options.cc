@@ -23,7 +23,7 @@ constexpr std::array<std::string_view, 4> kEtcdSettings = {"user", "password_fil
 struct FileSetting {
   std::string_view name;
   std::string_view other_name;
-  std::string etcd::TlsFiles::* file;
+  std::string etcd::TlsFiles::*file;
 };
 constexpr std::array<FileSetting, 3> kTlsSettings = {{{"cacert", "ca_cert", &etcd::TlsFiles::cacert},
                                                       {"cert", "ssl_cert", &etcd::TlsFiles::cert},
@@ -83,8 +83,9 @@ class EtcdReader {
 
   Status refuse_password() {
     if (!settings_.contains("password")) return ok_status();
-    return Error{ErrorKind::kUsage, conf_.origin + ": password: a command line can be read by everybody on the "
-                                                   "machine; password_file=FILE or " +
+    return Error{ErrorKind::kUsage, conf_.origin +
+                                        ": password: a command line can be read by everybody on the "
+                                        "machine; password_file=FILE or " +
                                         kEtcdPasswordVariable};
   }
 

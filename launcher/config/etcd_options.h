@@ -25,8 +25,8 @@ struct EtcdConfig {
   std::vector<std::string> warnings;
 };
 
-// From --rdzv-endpoint, --rdzv-conf (user, password_file, etcd_prefix, protocol, cacert, cert, key) and the environment.
-// Fails with kUsage, or with kUser for a file that cannot be used.
+// From --rdzv-endpoint, --rdzv-conf (user, password_file, etcd_prefix, protocol, cacert, cert, key) and the
+// environment. Fails with kUsage, or with kUser for a file that cannot be used.
 Result<EtcdConfig> read_etcd(const RawOptions& options, const HostFacts& facts);
 
 // Whether `key` of --rdzv-conf is one of etcd's.

@@ -277,7 +277,7 @@ struct Client::Impl : std::enable_shared_from_this<Impl> {
 
   asio::io_context& io;
   const Options options;
-  asio::steady_timer timer;  // of the attempt
+  asio::steady_timer timer;               // of the attempt
   std::shared_ptr<const TlsContext> tls;  // once it is needed
   size_t current = 0;                     // the server that is asked
   std::shared_ptr<Resolver> resolver;

@@ -1,7 +1,8 @@
-// OpenSSL 3 as far as a TLS client needs it, loaded at run time: who speaks to etcd without TLS pays nothing for it, and
-// nothing of it is needed to build.
+// OpenSSL 3 as far as a TLS client needs it, loaded at run time: who speaks to etcd without TLS pays nothing for it,
+// and nothing of it is needed to build.
 //
-// Stays loaded until the process ends, as libcrypto demands. Its objects are their makers'; one thread at a time for each.
+// Stays loaded until the process ends, as libcrypto demands. Its objects are their makers'; one thread at a time for
+// each.
 #pragma once
 
 #include <cstddef>
