@@ -53,7 +53,7 @@ TEST_F(EtcdTls, AJobMeetsByNameAndByAddress) {
 
 TEST_F(EtcdTls, AnAuthorityThatIsNotTrustedIsNamed) {
   EXPECT_THAT(refusal("protocol=https" + client()),
-              HasSubstr("has a certificate that is not trusted (self-signed certificate in certificate chain)"));
+              HasSubstr("has a certificate that is not trusted (unable to get local issuer certificate): cacert"));
 }
 
 // The resolver knows these spellings of 127.0.0.1, the certificate does not.

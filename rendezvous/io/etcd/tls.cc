@@ -30,7 +30,7 @@ constexpr int kUnknownAuthority = kAlert + 48;
 constexpr int kCertificateRequired = kAlert + 116;
 
 // Else OpenSSL would ask whoever sits at the terminal.
-int no_password(char*, int, int, void*) { return 0; }
+int no_password(char*, int, int, void*) { return -1; }
 
 int reason_of(unsigned long error) { return static_cast<int>(error & 0x7FFFFF); }
 
