@@ -26,6 +26,7 @@ etcd::Client::Options etcd_servers(const EtcdConfig& config) {
   options.servers = config.servers;
   options.user = config.user;
   options.password = config.password;
+  options.tls = config.tls;
   return options;
 }
 
