@@ -132,6 +132,8 @@ if RANK == 0:
     operations(dist.PrefixStore("prefix", mine))
     operations(mine)
     prefixes(mine)
+    mine.set("rank 0 is through", "")
+mine.wait(["rank 0 is through"], milliseconds(120000))  # it counts keys
 together(mine)
 rendezvous()
 elastic.barrier(mine, WORLD, "end", 120)
