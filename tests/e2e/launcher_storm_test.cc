@@ -60,9 +60,13 @@ TEST(LauncherStorm, ManyDeathsAtRandomMomentsLeakNothing) {
   const testing::JobMarker marker;
   const size_t equals = marker.variable().find('=');
   const std::string worker = R"(n=$TORCHELASTIC_RESTART_COUNT
-if [ $RANK = 0 ]; then
-  case $n in 20|80) ls /proc/$PPID/fd | wc -l; sed -n 's/^VmRSS:[^0-9]*//;T;s/ kB//p' /proc/$PPID/status;; esac
-fi
+case $n in 20|80)
+  if [ $RANK = 0 ]; then
+    ls /proc/$PPID/fd | wc -l; sed -n 's/^VmRSS:[^0-9]*//;T;s/ kB//p' /proc/$PPID/status; touch seen$n
+  else
+    while [ ! -e seen$n ]; do sleep 0.01; done
+  fi;;
+esac
 [ $n = 80 ] && exit 0
 r=$(( ($FERRUN_STORM * 7919 + n * 104729 + RANK * 12997) % 9973 ))
 sleep 0.0$(( r % 5 ))

@@ -107,9 +107,8 @@ TEST_F(CpuBindingTest, MemoryIsOfTheOnlyNodeOfAWorkersCpus) {
   host_.gpu_devices({gpu_at(3), gpu_at(0), gpu_at(1)}).node_memory({{0, 1, 2, 3}});
   const auto nodes = [&](NumaBinding binding) {
     std::vector<std::optional<int>> found;
-    for (const WorkerCpus& worker : bind_workers(binding, host_.facts(), MigInstances::kFirst, 3)->workers) {
-      found.push_back(worker.memory_node);
-    }
+    const auto bound = bind_workers(binding, host_.facts(), MigInstances::kFirst, 3);
+    for (const WorkerCpus& worker : bound->workers) found.push_back(worker.memory_node);
     return found;
   };
   for (const NumaBinding binding : {kNode, kExclusive, kCoreComplex}) EXPECT_THAT(nodes(binding), ElementsAre(3, 0, 1));

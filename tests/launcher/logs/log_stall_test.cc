@@ -98,13 +98,12 @@ TEST(LogStall, AStoppedTerminalDelaysNeitherFilesNorTheEnd) {
   EXPECT_THAT(testing::read_file(journal), HasSubstr("lost: the reader of the console is stopped or too slow\n"));
 }
 
-// What the console of a run without log files shows of `written` numbered lines and the line "after".
+// What the console shows of `written` numbered lines and the line "after", where the log file cannot help.
 void expect_gaps_that_are_told(const std::string& console, size_t written) {
   const Lost lost = lost_in(console);
   EXPECT_GT(lost.lines, 0U);
   const std::vector<std::string> lines = testing::lines_of(console);
   EXPECT_EQ(lines.size() - static_cast<size_t>(lost.notices) + lost.lines, written + 1);
-  EXPECT_EQ(lines.back(), "[0]:after");
   int last = -1;
   for (const std::string& line : lines) {
     if (line.rfind("[0]:", 0) != 0 || line == "[0]:after") continue;
@@ -129,7 +128,9 @@ TEST(LogStall, AConsoleThatGoesOnSaysAtThePlaceWhatItMissed) {
   write_all(fd, "after\n");
   ::close(fd);
   rig.end_well();
-  expect_gaps_that_are_told(rig.out.finish(), 50'000);
+  const std::string console = rig.out.finish();
+  expect_gaps_that_are_told(console, 50'000);
+  EXPECT_THAT(console, ::testing::EndsWith("[0]:after\n"));
 }
 
 TEST(LogStall, AReaderThatComesLateLosesNothingThatIsInTheFile) {
@@ -189,6 +190,7 @@ TEST(LogStall, ALateReaderHearsWhatAFileThatWasCutCannotGive) {
   write_all(fd, "after\n");
   ::close(fd);
   rig.end_well();
+  // "after" may come before the router has noticed that the console is no longer behind: it is then among the lost.
   expect_gaps_that_are_told(rig.out.finish(), 50'000);
 }
 
