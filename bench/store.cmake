@@ -5,7 +5,10 @@ add_executable(store_scale_bench store_scale_bench.cc store_crowd.cc)
 target_compile_definitions(store_scale_bench PRIVATE FERRUN_BENCH_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}"
                                                      FERRUN_BENCH_SOURCE_DIR="${CMAKE_CURRENT_SOURCE_DIR}")
 target_link_libraries(store_scale_bench PRIVATE store_server_process ferrun_warnings nlohmann_json::nlohmann_json)
-add_dependencies(store_scale_bench ferrun)
+add_dependencies(store_scale_bench ferrun store_floor)
+
+add_executable(store_floor store_floor.cc)
+target_link_libraries(store_floor PRIVATE ferrun_warnings)
 
 if(FERRUN_WITH_TORCH)
   add_executable(store_bench store_bench.cc)

@@ -3,8 +3,9 @@
 // All clients are real connections to the loopback. They connect and say the handshake, set a key of 64 bytes, wait for
 // their neighbour's and read it, and meet in a barrier (a counter, and a key that the last one writes). Runs are
 // interleaved, each with a new server, and compared pair by pair. The clients cost more processor time than either
-// server, so the servers' own is shown beside the seconds. Memory is what a server holds more of with all its idle
-// clients than before them; the kernel's for the sockets comes to both alike.
+// server, so the servers' own is shown beside the seconds; so is store_floor, which answers and does nothing else.
+// Memory is what a server holds more of with all its idle clients than before them; the kernel's for the sockets comes
+// to both alike.
 //
 //   store_scale_bench PYTHON [--clients=N] [--rounds=N] [--json]
 //
@@ -105,13 +106,16 @@ double middle_ratio(const std::vector<Run>& ours, const std::vector<Run>& theirs
   return median(ratios);
 }
 
-void print(const std::vector<Run>& ours, const std::vector<Run>& theirs, const Options& options) {
+void print(const std::vector<Run>& ours, const std::vector<Run>& theirs, const std::vector<Run>& floor,
+           const Options& options) {
   nlohmann::json rows = nlohmann::json::array();
   const auto row = [&](const std::string& name, auto value) {
     rows.push_back({{"what", name},
                     {"ferrun", middle(ours, value)},
                     {"torch", middle(theirs, value)},
-                    {"ratio", middle_ratio(ours, theirs, value)}});
+                    {"ratio", middle_ratio(ours, theirs, value)},
+                    {"floor", middle(floor, value)},
+                    {"over_floor", middle_ratio(floor, ours, value)}});
   };
   for (size_t phase = 0; phase < kPhases.size(); ++phase) {
     row(kPhases[phase] + ", s", [phase](const Run& run) { return run.seconds[phase]; });
@@ -122,10 +126,12 @@ void print(const std::vector<Run>& ours, const std::vector<Run>& theirs, const O
     std::printf("%s\n", nlohmann::json({{"clients", options.clients}, {"rows", rows}}).dump(2).c_str());
     return;
   }
-  std::printf("%zu clients\n%-16s %10s %10s %12s\n", options.clients, "", "ferrun", "torch", "torch/ferrun");
+  std::printf("%zu clients\n%-16s %10s %10s %12s %10s %12s\n", options.clients, "", "ferrun", "torch", "torch/ferrun",
+              "floor", "ferrun/floor");
   for (const auto& line : rows) {
-    std::printf("%-16s %10.3f %10.3f %12.2f\n", line["what"].get<std::string>().c_str(), line["ferrun"].get<double>(),
-                line["torch"].get<double>(), line["ratio"].get<double>());
+    std::printf("%-16s %10.3f %10.3f %12.2f %10.3f %12.2f\n", line["what"].get<std::string>().c_str(),
+                line["ferrun"].get<double>(), line["torch"].get<double>(), line["ratio"].get<double>(),
+                line["floor"].get<double>(), line["over_floor"].get<double>());
   }
 }
 
@@ -164,14 +170,16 @@ void run(Options options) {
   if (options.clients == 0) options.clients = std::min<size_t>(limit, 96'000 + kOtherDescriptors) - kOtherDescriptors;
   const std::vector<std::string> ferrun = ferrun_as_store(FERRUN_BENCH_BIN_DIR);
   const std::vector<std::string> torch = {options.python, FERRUN_BENCH_SOURCE_DIR "/store_clients.py", "serve"};
-  std::vector<Run> ours, theirs;
+  const std::vector<std::string> nothing = {FERRUN_BENCH_BIN_DIR "/store_floor"};
+  std::vector<Run> ours, theirs, floor;
   for (int round = 0; round < options.rounds; ++round) {
     const bool ours_first = round % 2 == 0;
     if (ours_first) ours.push_back(measure(ferrun, options.clients));
     theirs.push_back(measure(torch, options.clients));
     if (!ours_first) ours.push_back(measure(ferrun, options.clients));
+    floor.push_back(measure(nothing, options.clients));
   }
-  print(ours, theirs, options);
+  print(ours, theirs, floor, options);
 }
 
 }  // namespace

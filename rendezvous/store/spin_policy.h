@@ -16,9 +16,12 @@ class SpinPolicy {
 
   explicit SpinPolicy(int processors = 1) : processors_(processors) {}
 
-  // Asked once for each time the thread has been woken. Each client needs a processor of its own beside the store's.
+  // Each client needs a processor of its own beside the store's.
+  bool crowded(int clients) const { return clients >= processors_; }
+
+  // Asked once for each time the thread has been woken.
   bool worth_it(int clients) {
-    if (clients >= processors_) return false;
+    if (crowded(clients)) return false;
     if (left_out_ < leave_out_) {
       ++left_out_;
       return false;

@@ -3,6 +3,9 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <thread>
+#include <utility>
+
 #include "common/io/clock.h"
 
 namespace ferrun {
@@ -32,7 +35,6 @@ bool StorePoll::open(const boost::asio::any_io_executor& executor) {
   const int fd = ::epoll_create1(EPOLL_CLOEXEC);
   if (fd < 0) return false;
   set_.emplace(executor);
-  pause_.emplace(executor);
   boost::system::error_code failed;
   set_->assign(fd, failed);
   if (failed) {
@@ -73,24 +75,39 @@ void StorePoll::await() {
                    });
 }
 
-void StorePoll::pause() {
-  pause_->expires_after(kPause);
-  pause_->async_wait([this, poll = std::weak_ptr<bool>(alive_)](const boost::system::error_code& error) {
-    if (!error && !poll.expired()) turn();
-  });
-}
-
 void StorePoll::turn() {
   resting_ = false;
+  if (spin_.crowded(connections_)) {
+    serve_crowd();
+    return await();
+  }
   serve_ready();
   if (!resting_ && spin_.worth_it(connections_)) spin();
-  resting_ ? pause() : await();
+  if (resting_) rest_awhile();
+  await();
 }
 
 int StorePoll::serve_ready() {
   const int count = ::epoll_wait(set_->native_handle(), events_.data(), kBatch, 0);
   for (int i = 0; i < count; ++i) owner_.ready(events_[i].data.u64, events_[i].events);
   return count;
+}
+
+// While one is served others ask: to look again is cheaper than to go round the loop. A wish to rest is one client's,
+// and would keep the others waiting.
+void StorePoll::serve_crowd() {
+  const TimePoint end = monotonic_now() + kLongestTurn;
+  while (serve_ready() > 0 && monotonic_now() < end) {
+  }
+}
+
+// Asleep, not in the loop: there each request would wake this thread, which the one who sends it pays for.
+void StorePoll::rest_awhile() {
+  const TimePoint end = monotonic_now() + kLongestTurn;
+  while (std::exchange(resting_, false) && monotonic_now() < end) {
+    std::this_thread::sleep_for(kPause);
+    serve_ready();
+  }
 }
 
 void StorePoll::spin() {

@@ -10,7 +10,6 @@
 #include <array>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -44,7 +43,7 @@ class StorePoll {
   // To be called before `fd` is closed: a child between its fork and its exec would keep it in the set.
   void remove(int fd);
 
-  // For an owner that is being told of what is ready: the next ones are told of a moment later.
+  // For an owner that is being told of what is ready: the next ones are told of a moment later, unless many ask.
   void rest() { resting_ = true; }
 
  private:
@@ -52,14 +51,14 @@ class StorePoll {
 
   bool open(const boost::asio::any_io_executor& executor);
   void await();
-  void pause();
   void turn();
   int serve_ready();
+  void serve_crowd();
+  void rest_awhile();
   void spin();
 
   Owner& owner_;
   std::optional<boost::asio::posix::stream_descriptor> set_;  // the epoll set; none before the first connection
-  std::optional<boost::asio::steady_timer> pause_;
   bool resting_ = false;
   int connections_ = 0;
   SpinPolicy spin_;

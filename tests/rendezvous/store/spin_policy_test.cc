@@ -21,6 +21,8 @@ TEST(SpinPolicy, LooksWhileEveryClientHasAProcessorOfItsOwn) {
   EXPECT_TRUE(policy.worth_it(3));
   EXPECT_FALSE(policy.worth_it(4));
   EXPECT_FALSE(SpinPolicy(1).worth_it(1));
+  EXPECT_FALSE(policy.crowded(3));
+  EXPECT_TRUE(policy.crowded(4));
 }
 
 TEST(SpinPolicy, LooksEverMoreRarelyWhereItFindsNothing) {
