@@ -1,6 +1,6 @@
-// store_floor: what a store costs in the kernel alone. One thread accepts and answers store_scale_bench's requests with as
-// many bytes as a store would, knowing nothing: no key is looked up, no request is checked. No store of one thread that
-// works with epoll can be faster.
+// store_floor: what a store costs in the kernel alone. One thread accepts and answers store_scale_bench's requests with
+// as many bytes as a store would, knowing nothing: no key is looked up, no request is checked. No store of one thread
+// that works with epoll can be faster.
 //
 // Prints "port N"; ends with its standard input. A client that waits for the last one's key is answered at once.
 #include <netinet/in.h>
@@ -64,7 +64,8 @@ int main() {
   sockaddr_in address{};
   address.sin_family = AF_INET;
   socklen_t size = sizeof(address);
-  if (::bind(listener, reinterpret_cast<const sockaddr*>(&address), size) != 0 || ::listen(listener, 4096) != 0) return 1;
+  if (::bind(listener, reinterpret_cast<const sockaddr*>(&address), size) != 0 || ::listen(listener, 4096) != 0)
+    return 1;
   ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
   std::printf("port %u\n", static_cast<unsigned>(ntohs(address.sin_port)));
   std::fflush(stdout);

@@ -140,7 +140,8 @@ Ending run_eval(const EvalOptions& options, CommandContext& context) {
   if (job.group->rank() == 0) {
     const auto confusion = report::ConfusionMatrix::make(pictures.dataset->classes(), evaluation->confusion);
     const report::ClassMetrics metrics = report::ClassMetrics::of(confusion.value());
-    std::printf("loss %.6f  accuracy %.6f  macro F1 %.6f  (%.0f pictures of %s at %dx%d)\n%s\n", sums.mean_loss(),
+    // Its seventh digit is the arithmetic's: a batch of another size, as on other ranks, changes it.
+    std::printf("loss %.4f  accuracy %.6f  macro F1 %.6f  (%.0f pictures of %s at %dx%d)\n%s\n", sums.mean_loss(),
                 sums.accuracy(), metrics.macro_f1, sums.count, pictures.from.c_str(), transform->size(),
                 transform->size(), report::metrics_table(metrics).c_str());
   }
