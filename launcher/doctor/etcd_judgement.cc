@@ -8,7 +8,6 @@
 namespace ferrun {
 namespace {
 
-using etcd::Refusal;
 using enum Finding::Status;
 
 // A seat of 2 s is renewed three times a second: more than this a request, and few tries are left.
@@ -70,7 +69,7 @@ Finding judge_user(const EtcdFacts& facts) {
             who + " may read " + keys + " and not write it (" + write->line +
                 "): etcdctl role grant-permission ROLE --prefix=true readwrite " + facts.prefix};
   }
-  if (write && write->refusal != Refusal::kFull) {
+  if (write && write->refusal != etcd::Refusal::kFull) {
     return {kWarn, "user", "it is not known whether " + who + " may write " + keys + ": " + etcd::words_of(*write)};
   }
   return {kOk, "user", who + " may read and write " + keys};
@@ -79,7 +78,7 @@ Finding judge_user(const EtcdFacts& facts) {
 Finding judge_space(const EtcdFacts& facts) {
   const auto& write = facts.write->failure;
   const std::vector<std::string> alarms = facts.alarms->reply.alarms;
-  if ((write && write->refusal == Refusal::kFull) || std::ranges::count(alarms, "NOSPACE") > 0) {
+  if ((write && write->refusal == etcd::Refusal::kFull) || std::ranges::count(alarms, "NOSPACE") > 0) {
     return {kFail, "alarms",
             "NOSPACE: etcd is full and takes no writes: compact and defragment it, then 'etcdctl alarm disarm'"};
   }
@@ -107,7 +106,8 @@ Finding judge_seat(const EtcdFacts& facts) {
   if (facts.state) {
     return {kWarn, "seat",
             "nobody coordinates " + job + ", and what a launch of it has left is there for " +
-                std::to_string(facts.state_seconds) + " s more: whoever starts with this id goes on from it, and "
+                std::to_string(facts.state_seconds) +
+                " s more: whoever starts with this id goes on from it, and "
                 "waits until its workers can run no more; --rdzv-id=ANOTHER begins at once"};
   }
   return {kOk, "seat", "nobody coordinates " + job + ": the first agent will"};

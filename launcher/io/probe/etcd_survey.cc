@@ -11,15 +11,10 @@
 namespace ferrun {
 namespace {
 
-using etcd::Compare;
-using etcd::Operation;
-using etcd::Outcome;
-using etcd::Request;
-
 // Longer than an agent's attempt with a server, which goes on to the next one: here each is to be heard.
-constexpr Duration kPatience = std::chrono::seconds(2);
-constexpr Duration kElection = std::chrono::seconds(3);
-constexpr Duration kAgain = std::chrono::milliseconds(200);
+constexpr Duration kPatienceWithEtcd = std::chrono::seconds(2);
+constexpr Duration kPatienceWithElection = std::chrono::seconds(3);
+constexpr Duration kBeforeNextRead = std::chrono::milliseconds(200);
 
 class EtcdSurvey {
  public:
@@ -41,9 +36,9 @@ class EtcdSurvey {
 
  private:
   // Answered once, in a time that the client's attempts bound.
-  Outcome ask(etcd::Client& client, Request request) {
-    std::optional<Outcome> answer;
-    client.ask(std::move(request), [&](const Outcome& outcome) { answer = outcome; });
+  etcd::Outcome ask(etcd::Client& client, etcd::Request request) {
+    std::optional<etcd::Outcome> answer;
+    client.ask(std::move(request), [&](const etcd::Outcome& outcome) { answer = outcome; });
     io_.restart();
     while (!answer) io_.run_one();
     return std::move(*answer);
@@ -53,7 +48,7 @@ class EtcdSurvey {
     etcd::Client::Options options;
     options.servers = {server};
     options.tls = config_.tls;
-    options.attempt_time = kPatience;
+    options.attempt_time = kPatienceWithEtcd;
     if (with_user) {
       options.user = config_.user;
       options.password = config_.password;
@@ -66,7 +61,7 @@ class EtcdSurvey {
     EtcdServerFacts facts;
     facts.endpoint = server;
     etcd::Client stranger = client_of(server, /*with_user=*/false);
-    Outcome status = ask(stranger, etcd::server_status());
+    etcd::Outcome status = ask(stranger, etcd::server_status());
     if (status.failure && status.failure->refusal == etcd::Refusal::kUnauthenticated && !config_.user.empty()) {
       etcd::Client known = client_of(server, /*with_user=*/true);
       status = ask(known, etcd::server_status());
@@ -83,11 +78,11 @@ class EtcdSurvey {
 
   // An election of the servers' is over in a moment, and no finding.
   void read_keys(etcd::Client& client, const std::vector<std::string>& keys) {
-    const TimePoint until = monotonic_now() + kElection;
+    const TimePoint until = monotonic_now() + kPatienceWithElection;
     for (bool again = true; again;) {
       facts_.read = ask(client, etcd::range(keys));
       again = facts_.read->failure && !etcd::is_refusal(*facts_.read->failure) && monotonic_now() < until;
-      if (again) boost::asio::steady_timer(io_, kAgain).wait();
+      if (again) boost::asio::steady_timer(io_, kBeforeNextRead).wait();
     }
     if (facts_.read->failure) return;
     const TimePoint asked = monotonic_now();  // the connection is there by now
@@ -105,14 +100,14 @@ class EtcdSurvey {
     const std::string state = seat_.prefix + "state";
     read_keys(client, {seat, state});
     // No key was ever made at this revision.
-    facts_.write = ask(client, etcd::transaction({{Compare::What::kCreateRevision, seat, -1}},
-                                                 {{Operation::What::kPut, seat, "", 0},
-                                                  {Operation::What::kPut, state, "", 0}},
-                                                 {}));
+    facts_.write =
+        ask(client, etcd::transaction(
+                        {{etcd::Compare::What::kCreateRevision, seat, -1}},
+                        {{etcd::Operation::What::kPut, seat, "", 0}, {etcd::Operation::What::kPut, state, "", 0}}, {}));
     facts_.alarms = ask(client, etcd::alarms());
     if (facts_.read->failure) return;
     for (const etcd::Pair& pair : facts_.read->reply.pairs) {
-      const Outcome lease = ask(client, etcd::time_to_live(pair.lease));
+      const etcd::Outcome lease = ask(client, etcd::time_to_live(pair.lease));
       const int64_t seconds = lease.failure ? 0 : std::max<int64_t>(0, lease.reply.seconds);
       if (pair.key == state) {
         facts_.state = true;

@@ -8,9 +8,6 @@ namespace ferrun {
 namespace {
 
 using namespace std::chrono_literals;
-using etcd::Failure;
-using etcd::Outcome;
-using etcd::Refusal;
 using enum Finding::Status;
 using ::testing::AllOf;
 using ::testing::Contains;
@@ -24,7 +21,7 @@ auto is(Finding::Status status, const std::string& check, const std::string& par
   return AllOf(Field(&Finding::status, status), Field(&Finding::check, check), Field(&Finding::text, HasSubstr(part)));
 }
 
-EtcdServerFacts server(const std::string& host, const std::string& number, const std::string& leader) {
+EtcdServerFacts etcd_server(const std::string& host, const std::string& number, const std::string& leader) {
   EtcdServerFacts facts;
   facts.endpoint = {host, 2379};
   facts.status.version = "3.5.9";
@@ -37,7 +34,7 @@ EtcdServerFacts server(const std::string& host, const std::string& number, const
 
 EtcdFacts healthy() {
   EtcdFacts facts;
-  facts.servers = {server("e0", "17", "18"), server("e1", "18", "18")};
+  facts.servers = {etcd_server("e0", "17", "18"), etcd_server("e1", "18", "18")};
   facts.job_id = "fer";
   facts.prefix = "/ferrun/fer/";
   facts.read.emplace();
@@ -47,7 +44,7 @@ EtcdFacts healthy() {
   return facts;
 }
 
-Outcome failed(Refusal refusal, const std::string& line) { return {Failure{refusal, line}, {}}; }
+etcd::Outcome no_answer(etcd::Refusal refusal, const std::string& line) { return {etcd::Failure{refusal, line}, {}}; }
 
 TEST(EtcdJudgement, AllThatIsWellIsOneLineEach) {
   const auto findings = judge_etcd(healthy());
@@ -55,24 +52,24 @@ TEST(EtcdJudgement, AllThatIsWellIsOneLineEach) {
   EXPECT_THAT(findings,
               ElementsAre(is(kOk, "etcd", "e0:2379 answers in 2.0 ms: etcd 3.5.9"), is(kOk, "etcd", "which leads"),
                           is(kOk, "tls", "none"), is(kOk, "quorum", "1.0 ms"),
-                          is(kOk, "user", "whoever asks may read and write /ferrun/fer/*"),
-                          is(kOk, "alarms", "32 KiB"), is(kOk, "seat", "nobody coordinates job fer: the first")));
+                          is(kOk, "user", "whoever asks may read and write /ferrun/fer/*"), is(kOk, "alarms", "32 KiB"),
+                          is(kOk, "seat", "nobody coordinates job fer: the first")));
 }
 
 TEST(EtcdJudgement, AServerThatIsGoneIsAWarningAndAllOfThemAreAFailure) {
   EtcdFacts facts = healthy();
-  facts.servers[0].failure = Failure{Refusal::kNoAnswer, "e0:2379 refused the connection"};
+  facts.servers[0].failure = etcd::Failure{etcd::Refusal::kNoAnswer, "e0:2379 refused the connection"};
   EXPECT_THAT(judge_etcd(facts), Contains(is(kWarn, "etcd", "e0:2379 refused the connection; agents ask the others")));
-  facts.servers[1].failure = Failure{Refusal::kOther, "HTTP status 404: is this etcd 3.4 or later"};
+  facts.servers[1].failure = etcd::Failure{etcd::Refusal::kOther, "HTTP status 404: is this etcd 3.4 or later"};
   facts.read = facts.write = facts.alarms = std::nullopt;
-  EXPECT_THAT(judge_etcd(facts), ElementsAre(is(kFail, "etcd", "client endpoints"),
-                                             is(kFail, "etcd", "e1:2379: HTTP status 404")));
+  EXPECT_THAT(judge_etcd(facts),
+              ElementsAre(is(kFail, "etcd", "client endpoints"), is(kFail, "etcd", "e1:2379: HTTP status 404")));
 }
 
 TEST(EtcdJudgement, AServerWithoutALeaderAndAClusterWithoutAQuorumAreSaid) {
   EtcdFacts facts = healthy();
   facts.servers[0].status.leader = "";
-  facts.read = failed(Refusal::kNoAnswer, "e0:2379 did not answer in time");
+  facts.read = no_answer(etcd::Refusal::kNoAnswer, "e0:2379 did not answer in time");
   facts.write = facts.read;
   const auto findings = judge_etcd(facts);
   EXPECT_THAT(findings, Contains(is(kWarn, "etcd", "hears no leader")));
@@ -86,10 +83,10 @@ TEST(EtcdJudgement, AServerWithoutALeaderAndAClusterWithoutAQuorumAreSaid) {
 TEST(EtcdJudgement, WhoMayNotReadAndWhoMayNotWriteAreToldWhatHelps) {
   EtcdFacts facts = healthy();
   facts.user = "rd";
-  facts.write = failed(Refusal::kForbidden, "permission denied");
+  facts.write = no_answer(etcd::Refusal::kForbidden, "permission denied");
   EXPECT_THAT(judge_etcd(facts),
               Contains(is(kFail, "user", "rd may read /ferrun/fer/* and not write it (permission denied): etcdctl")));
-  facts.read = failed(Refusal::kForbidden, "authentication failed");
+  facts.read = no_answer(etcd::Refusal::kForbidden, "authentication failed");
   const auto findings = judge_etcd(facts);
   EXPECT_THAT(findings, Contains(is(kFail, "user", "password_file of --rdzv-conf")));
   EXPECT_THAT(findings, Not(Contains(Field(&Finding::check, "seat"))));
@@ -97,7 +94,7 @@ TEST(EtcdJudgement, WhoMayNotReadAndWhoMayNotWriteAreToldWhatHelps) {
 
 TEST(EtcdJudgement, AFullEtcdAndADistrustedOneFail) {
   EtcdFacts facts = healthy();
-  facts.write = failed(Refusal::kFull, "database space exceeded");
+  facts.write = no_answer(etcd::Refusal::kFull, "database space exceeded");
   EXPECT_THAT(judge_etcd(facts), AllOf(Contains(is(kFail, "alarms", "NOSPACE")), Contains(is(kOk, "user", "may"))));
   facts = healthy();
   facts.alarms->reply.alarms = {"CORRUPT"};
