@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <utility>
 
 #include "tests/sim/random_job.h"
 #include "tests/sim/run.h"
@@ -44,12 +45,12 @@ TEST_P(Seeds, KeepEveryInvariantWithEtcd) { expect_every_invariant(1 + GetParam(
 INSTANTIATE_TEST_SUITE_P(Shards, Seeds, ::testing::Range(uint64_t{0}, kShards));
 
 TEST(Simulation, TheSameSeedTellsTheSameStory) {
-  for (const uint64_t seed : {3u, 17u, 42u}) {
+  for (const auto& [seed, with_etcd] : {std::pair(3u, false), {17u, false}, {42u, false}, {3u, true}, {17u, true}}) {
     Totals totals;
     Trace first(Trace::To::kText);
     Trace second(Trace::To::kText);
-    run_seed(seed, {std::nullopt, &first, nullptr, ""}, totals);
-    run_seed(seed, {std::nullopt, &second, nullptr, ""}, totals);
+    run_seed(seed, {std::nullopt, &first, nullptr, "", with_etcd}, totals);
+    run_seed(seed, {std::nullopt, &second, nullptr, "", with_etcd}, totals);
     EXPECT_EQ(first.take_text(), second.take_text());
   }
 }
