@@ -80,6 +80,17 @@ void take_pairs(const json& range, std::vector<Pair>& into) {
   }
 }
 
+// What maintenance requests answer.
+void take_server(const json& object, Reply& reply) {
+  if (const auto header = object.find("header"); header != object.end()) reply.server = text_of(*header, "member_id");
+  reply.version = text_of(object, "version");
+  reply.leader = text_of(object, "leader");
+  reply.bytes = number(object, "dbSize");
+  const auto alarms = object.find("alarms");
+  if (alarms == object.end() || !alarms->is_array()) return;
+  for (const json& alarm : *alarms) reply.alarms.push_back(printable(text_of(alarm, "alarm")).substr(0, kLongestLine));
+}
+
 Reply reply_of(const json& object) {
   Reply reply;
   if (const auto header = object.find("header"); header != object.end()) reply.revision = number(*header, "revision");
@@ -93,6 +104,7 @@ Reply reply_of(const json& object) {
   reply.lease = number(object, "ID");
   reply.seconds = number(object, "TTL");
   reply.token = text_of(object, "token");
+  take_server(object, reply);
   return reply;
 }
 
@@ -169,6 +181,9 @@ Request transaction(const std::vector<Compare>& compares, const std::vector<Oper
 Request grant(int64_t seconds) { return request("/v3/lease/grant", {{"TTL", std::to_string(seconds)}}); }
 Request keep_alive(int64_t lease) { return request("/v3/lease/keepalive", {{"ID", std::to_string(lease)}}); }
 Request revoke(int64_t lease) { return request("/v3/lease/revoke", {{"ID", std::to_string(lease)}}); }
+Request time_to_live(int64_t lease) { return request("/v3/lease/timetolive", {{"ID", std::to_string(lease)}}); }
+Request server_status() { return request("/v3/maintenance/status", ordered_json::object()); }
+Request alarms() { return request("/v3/maintenance/alarm", {{"action", "GET"}}); }
 Request authenticate(const std::string& user, const std::string& password) {
   return request("/v3/auth/authenticate", {{"name", user}, {"password", password}});
 }

@@ -50,7 +50,12 @@ Request transaction(const std::vector<Compare>& compares, const std::vector<Oper
 Request grant(int64_t seconds);
 Request keep_alive(int64_t lease);
 Request revoke(int64_t lease);
+Request time_to_live(int64_t lease);
 Request authenticate(const std::string& user, const std::string& password);
+// Of the one server that is asked: its version, its leader and what it has to complain of.
+Request server_status();
+// Of all servers: which of them take no writes, or should not be believed.
+Request alarms();
 
 // What came back, as far as it is of use here; nothing is there that was not sent.
 struct Reply {
@@ -60,6 +65,13 @@ struct Reply {
   int64_t lease = 0;        // granted
   int64_t seconds = 0;      // of a lease from now on; 0: there is no such lease any more
   std::string token;        // of authenticate
+  // Of one server. Servers' numbers are only compared.
+  std::string version;
+  std::string server;
+  std::string leader;  // empty: it has none
+  int64_t bytes = 0;   // of its database
+  // "NOSPACE"; of several servers, each as often as they have it.
+  std::vector<std::string> alarms;
 };
 
 // Which of etcd's refusals need to be told apart.
@@ -76,6 +88,11 @@ struct Failure {
   Refusal refusal = Refusal::kOther;
   std::string line;  // etcd's own words
 };
+
+// Of the user's: somebody else, or the same with other rights, would be answered.
+inline bool is_refusal(const Failure& failure) {
+  return failure.refusal == Refusal::kForbidden || failure.refusal == Refusal::kUnauthenticated;
+}
 
 // `status` is HTTP's. A body that is no reply of etcd's is a failure that says so.
 struct Outcome {

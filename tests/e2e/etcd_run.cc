@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <fstream>
 #include <sstream>
 
 namespace ferrun::testing {
@@ -63,6 +64,17 @@ std::vector<std::unique_ptr<Program>> Etcd::meet_all(int count, const std::strin
   for (int i = 0; i < count; ++i) agents.push_back(meet(std::to_string(count), id));
   EXPECT_TRUE(eventually_lines("up", static_cast<size_t>(count))) << agents[0]->err();
   return agents;
+}
+
+bool Etcd::fill(const EtcdServers& servers) const {
+  std::ofstream(file("ballast")) << std::string(600'000, 'x');
+  for (int i = 0; i < 8; ++i) {
+    Program put({"sh", "-c", "etcdctl --endpoints " + servers.endpoints() + " put ballast < " + file("ballast")},
+                {.environment = {"ETCDCTL_API=3"}});
+    put.wait();
+    if (put.err().find("space exceeded") != std::string::npos) return true;
+  }
+  return false;
 }
 
 size_t Etcd::coordinator_of(const std::vector<std::unique_ptr<Program>>& agents, size_t other) {

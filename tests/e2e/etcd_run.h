@@ -42,6 +42,8 @@ class Etcd : public WaitingNodes {
   // Waiting agents of the job `id`.
   std::unique_ptr<Program> meet(const std::string& nnodes, const std::string& id, Words options = {}) const;
   std::vector<std::unique_ptr<Program>> meet_all(int count, const std::string& id) const;
+  // Writes until `servers`, which have a quota of 2 MB, take no more.
+  bool fill(const EtcdServers& servers) const;
   // The place in the list of who coordinates the job, once somebody does; beside `other`, if that did before.
   static size_t coordinator_of(const std::vector<std::unique_ptr<Program>>& agents, size_t other = SIZE_MAX);
 

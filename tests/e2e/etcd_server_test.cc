@@ -1,8 +1,9 @@
-// An etcd of one server with troubles of its own: it forgets its history, is full, wants a password. Real agents, real
-// etcd.
+// An etcd with troubles of its own: it forgets its history, is full, wants a password, loses its leader. Real agents,
+// real etcd.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 
@@ -15,8 +16,8 @@ using ::testing::HasSubstr;
 
 class EtcdServer : public Etcd {
  protected:
-  bool start(const std::string& flags = "") {
-    server = std::make_unique<EtcdServers>(1, flags);
+  bool start(const std::string& flags = "", int count = 1) {
+    server = std::make_unique<EtcdServers>(count, flags);
     endpoints = server->endpoints();
     return server->why_not().empty();
   }
@@ -31,15 +32,7 @@ class EtcdServer : public Etcd {
 
 TEST_F(EtcdServer, AFullOneIsNamedAndForgottenHistoryHarmsNobody) {
   if (!start("--quota-backend-bytes=2000000")) GTEST_SKIP() << server->why_not();
-  std::ofstream(file("ballast")) << std::string(600'000, 'x');
-  std::string answer;
-  for (int i = 0; i < 8 && answer.find("space exceeded") == std::string::npos; ++i) {
-    Program put({"sh", "-c", "etcdctl --endpoints " + endpoints + " put ballast < " + file("ballast")},
-                {.environment = {"ETCDCTL_API=3"}});
-    put.wait();
-    answer = put.err();
-  }
-  ASSERT_THAT(answer, HasSubstr("space exceeded"));
+  ASSERT_TRUE(fill(*server));
   auto first = meet("2", "full");
   ASSERT_TRUE(first->wait_for_output("etcd is full and takes no writes")) << first->err();
   server->ask({"del", "ballast"});
@@ -76,6 +69,21 @@ TEST_F(EtcdServer, APasswordComesFromAFile) {
   touch("go");
   expect_success(*first);
   expect_success(*second);
+}
+
+// What was written through the leader that is gone is there: the next round follows from it.
+TEST_F(EtcdServer, AKilledLeaderStopsNobody) {
+  if (!start("", 3)) GTEST_SKIP() << server->why_not();
+  auto agents = meet_all(3, "leader");
+  server->signal(server->leader(), SIGKILL);
+  const size_t leaves = coordinator_of(agents) == 0 ? 1 : 0;
+  kill(agent_of(*agents[leaves]), SIGKILL);
+  agents[leaves]->wait();
+  auto other = meet("3", "leader");
+  ASSERT_TRUE(eventually_lines("up", 6)) << other->err();
+  agents[leaves] = std::move(other);
+  touch("go");
+  for (const auto& agent : agents) expect_success(*agent);
 }
 
 }  // namespace

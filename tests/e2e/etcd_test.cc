@@ -111,6 +111,12 @@ TEST_F(EtcdJob, WithoutAQuorumWorkersRunOnAndNoRoundStarts) {
     ASSERT_TRUE(agent->wait_for_output("workers run on, and no round starts until it answers")) << agent->err();
   }
   ASSERT_TRUE(agents[coordinator_of(agents)]->wait_for_output("coordinates the job no more"));
+  EXPECT_TRUE(eventually([&] {  // again and again
+    const std::string line = "no round starts until it answers";
+    const bool said = agents[0]->has_said(line);
+    const std::string all = agents[0]->err();
+    return said && all.find(line) != all.rfind(line);
+  }));
   for (const int server : {0, 1}) servers->signal(server, SIGCONT);
   for (const auto& agent : agents) {
     ASSERT_TRUE(agent->wait_for_output("the coordinator is back")) << agent->err();

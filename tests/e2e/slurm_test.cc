@@ -55,6 +55,25 @@ TEST_F(Slurm, StepsBesideEachOtherDoNotMeet) {
               ::testing::IsSupersetOf({"2", "2", "2", "2"}));
 }
 
+TEST_F(Slurm, JobsBesideEachOtherDoNotMeet) {
+  const std::string script =
+      "srun --ntasks-per-node=1 -c1 --exact " FERRUN_BIN_DIR
+      "/ferrun --no-python sh -c 'touch $DIR/up.$SLURM_JOB_ID.$RANK; while [ $(ls $DIR | grep -c ^up) -lt 4 ]; do sleep "
+      "0.05; done; touch $DIR/world.$WORLD_SIZE.$SLURM_JOB_ID.$RANK'\n";
+  const std::string one = submit("one", {"-N2", "-c1"}, script);
+  const std::string other = submit("other", {"-N2", "-c1"}, script);
+  EXPECT_TRUE(eventually_over(one)) << read_file(file("one.out"));
+  EXPECT_TRUE(eventually_over(other)) << read_file(file("other.out"));
+  EXPECT_EQ(files("world.2."), 4U) << read_file(file("one.out")) << read_file(file("other.out"));
+}
+
+TEST_F(Slurm, WhatWorkersLeaveBehindEndsWithTheStep) {
+  const auto run = step({"-N2", "--ntasks-per-node=1"}, "(setsid sh -c 'sleep 1000' &); touch $DIR/over.$RANK");
+  EXPECT_TRUE(run->wait().success()) << run->err();
+  EXPECT_EQ(files("over."), 2U);
+  EXPECT_TRUE(eventually([this] { return marker.processes().empty(); })) << "descendants outlive the step";
+}
+
 TEST_F(Slurm, TwoLaunchersOnANodeAreRefusedAtOnce) {
   const auto run = step({"-N2", "-n3"}, kWho);
   EXPECT_FALSE(run->wait().success());

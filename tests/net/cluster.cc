@@ -15,7 +15,7 @@ Cluster::Cluster(int hosts, std::optional<RelayOptions> relay) : network_(hosts,
 
 HostProgram& Cluster::start(int host, const std::string& nodes, const HostProgram::Variables& variables) {
   std::vector<std::string> argv = {std::string(FERRUN_BIN_DIR) + "/ferrun", "--nnodes=" + nodes,
-                                   "--rdzv-endpoint=node0:29400"};
+                                   "--rdzv-endpoint=" + endpoint_};
   argv.insert(argv.end(), options_.begin(), options_.end());
   argv.insert(argv.end(), program_.begin(), program_.end());
   HostProgram::Variables all = variables;

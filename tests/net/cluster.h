@@ -20,10 +20,12 @@ class Cluster {
   TestNetwork& network() { return network_; }
   // Options of every agent that is started from now on, beside --nnodes and the endpoint at node0.
   void set_options(std::vector<std::string> options) { options_ = std::move(options); }
+  // Where they meet, in place of node0.
+  void set_endpoint(std::string endpoint) { endpoint_ = std::move(endpoint); }
   // What the agents run instead of journal_rank.
   void set_program(std::vector<std::string> program) { program_ = std::move(program); }
 
-  // Starts an agent: `ferrun --nnodes=NODES --rdzv-endpoint=node0:29400 OPTIONS PROGRAM`.
+  // Starts an agent: `ferrun --nnodes=NODES --rdzv-endpoint=ENDPOINT OPTIONS PROGRAM`.
   HostProgram& start(int host, const std::string& nodes, const HostProgram::Variables& variables = {});
   // The newest agent of the host.
   HostProgram& agent(int host) { return *agents_[static_cast<size_t>(host)]; }
@@ -44,6 +46,7 @@ class Cluster {
  private:
   TestNetwork network_;
   const TemporaryDirectory directory_;
+  std::string endpoint_ = "node0:29400";
   std::vector<std::string> options_;
   std::vector<std::string> program_;
   std::vector<std::unique_ptr<HostProgram>> agents_;

@@ -36,6 +36,7 @@ HostingConfig hosting_config_of(const JobPlan& plan, const NodePlan& node) {
   config.endpoint = {plan.coordinator.own_process ? "login" : "node0", kEndpointPort};
   config.node_rank = node.node_rank;
   config.store_port = plan.store_shares_port ? kEndpointPort : 0;
+  config.by_seat = plan.with_etcd;
   config.join_timeout = plan.member.join_timeout;
   config.close_timeout = plan.coordinator.close_timeout;
   return config;
@@ -59,6 +60,7 @@ void Agent::start() {
   take_effects(DeadlineArrived{});
   plan_deadline();
   tell_hosting(HostingDeadline{});
+  if (parts_.plan.with_etcd) start_seat();
 }
 
 // --- Steps. ---

@@ -12,6 +12,7 @@
 
 #include "launcher/node/hosting_machine.h"
 #include "launcher/node/node_machine.h"
+#include "rendezvous/etcd/seat_machine.h"
 #include "tests/sim/parts.h"
 #include "tests/sim/processes.h"
 
@@ -40,6 +41,16 @@ class Agent {
   void store_opened(uint64_t request);
   void store_dialled(uint64_t request);
   void signal(int number);
+  void seat_deadline(uint64_t generation);
+  void seat_save(uint64_t ticket);
+  void seat_end(bool job_is_over);
+  void etcd_answers(uint64_t tag);
+
+  // --- With etcd: of the coordinator that this agent hosts. ---
+  bool may_act() const;
+  void save_in_etcd(uint32_t coordinator, uint64_t save, std::string text);
+  void leave_etcd(bool job_is_over);
+  const std::optional<std::string>& left_state() const { return left_state_; }  // by the one before
 
   // --- What happens whether the process can take it or not. ---
   void process_ends(uint64_t tag);
@@ -69,6 +80,11 @@ class Agent {
 
  private:
   enum class State { kNotStarted, kRunning, kExited, kKilled };
+  struct SeatSave {
+    uint32_t coordinator = kNone;
+    uint64_t number = 0;
+    std::string text;
+  };
   struct StoreRequest {
     RoundId round;
     std::vector<std::string> addresses;
@@ -83,6 +99,11 @@ class Agent {
   void plan_deadline();
   void tell_hosting(const HostingEvent& event);
   void plan_hosting_deadline();
+  void start_seat();
+  void seat_goes_on();
+  void plan_seat_deadline();
+  void publish_seat();
+  HostIndex server_to_dial() const;
   void dial();
   void end_unshared();
   void note(const std::string& tried);
@@ -112,15 +133,23 @@ class Agent {
   void carry_out(const LookUpName& effect);
   void carry_out(const HostCoordinator& effect);
   void carry_out(const StopCoordinator& effect);
-  void carry_out(const CloseCoordinator&) {}  // no name of the simulated world means two hosts
-  void carry_out(const MakeLink&) {}          // where it leads to is looked at with every attempt
+  void carry_out(const CloseCoordinator& effect);
+  void carry_out(const MakeLink& effect);
   void carry_out(const DialLink& effect);
   void carry_out(const HangUpLink& effect);
-  void carry_out(const WithdrawFromSeat&) {}  // nor does it have an etcd
-  void carry_out(const LeaveSeat&) {}
-  void carry_out(const HolderIsGone&) {}
+  void carry_out(const WithdrawFromSeat& effect);
+  void carry_out(const LeaveSeat& effect);
+  void carry_out(const HolderIsGone& effect);
   void carry_out(const LeaveStorePort&) { store_port_left_ = true; }
   void carry_out(const HostingDone& effect);
+
+  void carry_out(const etcd::Ask& effect);
+  void carry_out(const etcd::SeatWon& effect);
+  void carry_out(const etcd::SeatLost& effect);
+  void carry_out(const etcd::SeatFound& effect);
+  void carry_out(const etcd::Saved& effect);
+  void carry_out(const etcd::SeatEnded& effect);
+  void carry_out(const etcd::Trouble& effect);
 
   Parts& parts_;
   uint32_t index_;
@@ -135,6 +164,13 @@ class Agent {
   std::optional<TimePoint> planned_hosting_;
   uint64_t hosting_deadlines_ = 0;
   bool store_port_left_ = false;
+  std::unique_ptr<etcd::SeatMachine> seat_;  // null: the job has no etcd
+  bool seat_acts_ = false;                   // its effects are being carried out
+  std::optional<TimePoint> planned_seat_;
+  uint64_t seat_deadlines_ = 0;
+  std::vector<SeatSave> seat_saves_;
+  std::optional<std::string> left_state_;
+  HostIndex link_to_ = kNone;
   Processes processes_;
   std::vector<NodeEvent> answers_;  // to effects, as soon as all of a step are carried out
   std::optional<TimePoint> planned_deadline_;

@@ -69,6 +69,7 @@ void Agent::name_found() {
 
 void Agent::carry_out(const HostCoordinator& effect) {
   if (parts_.host_coordinator(index_)) {
+    if (seat_) publish_seat();
     facts_.emplace_back(HostingBegan{effect.election.listen});
   } else {
     const std::string where = to_string(effect.election.listen.front(), kEndpointPort);
@@ -95,11 +96,16 @@ void Agent::carry_out(const DialLink&) {
   dial();
 }
 
+HostIndex Agent::server_to_dial() const {
+  if (seat_) return link_to_;
+  return hosting_->hosting() ? host() : parts_.name_means();
+}
+
 void Agent::dial() {
   ++dials_;
   connected_ = false;
   connection_ = kNone;
-  const HostIndex server = hosting_->hosting() ? host() : parts_.name_means();
+  const HostIndex server = server_to_dial();
   if (server == kNone) {
     parts_.queue.push(parts_.now + kLookUpPause, Happening::kDialAgain, index_, dials_);
     return;
@@ -109,7 +115,7 @@ void Agent::dial() {
 }
 
 std::string Agent::where() const {
-  const HostIndex server = hosting_->hosting() ? host() : parts_.name_means();
+  const HostIndex server = server_to_dial();
   return std::string(parts_.plan.coordinator.own_process ? "login" : "node0") + " (" +
          (server == kNone ? "no address" : address_of(server)) + "), port " + std::to_string(kEndpointPort);
 }
@@ -161,9 +167,12 @@ void Agent::loses(ConnectionIndex connection, LossKind kind, const std::string& 
     connected_ = false;
     if (parts_.trace.on()) say("loses the coordinator: " + why);
     parts_.network.abort(parts_.now, connection, Side::kClient);
+    if (seat_) tell_hosting(LinkGone{});
+    if (seat_ && parts_.mutant != nullptr && parts_.mutant->loss_is_refusal()) tell_hosting(LinkRefused{});
     return step(CoordinatorGone{connection + 1, kind, why});
   }
   if (!dialling_) return;
+  if (seat_) tell_hosting(LinkRefused{});
   parts_.queue.push(parts_.now + parts_.random.between(100ms, 1s), Happening::kDialAgain, index_, dials_);
   note(where() + ": " + why);
 }

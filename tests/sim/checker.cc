@@ -1,5 +1,7 @@
 #include "tests/sim/checker.h"
 
+#include <tuple>
+
 #include "tests/sim/describe.h"
 
 namespace ferrun::sim {
@@ -202,6 +204,18 @@ void Checker::worker_noticed(uint32_t agent, RoundId round, const Processes::Wor
 }
 
 // --- The coordinator. ---
+
+void Checker::state_in_etcd(const CoordinatorState& state, bool first) {
+  const auto place = [](const CoordinatorState& of) {
+    return std::tuple(of.incarnation, of.newest, of.restarts, of.closed.has_value());
+  };
+  // A coordinator that has found the state of a launch that is over begins anew.
+  if (!first && !state_lost_ && place(state) < place(on_disk_)) {
+    fail("StateGoesForward",
+         "round " + to_string(state.newest) + " is written over round " + to_string(on_disk_.newest));
+  }
+  on_disk_ = state;
+}
 
 const Checker::Round* Checker::find(RoundId round) const {
   for (auto it = rounds_.rbegin(); it != rounds_.rend(); ++it) {

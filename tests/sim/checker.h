@@ -35,6 +35,9 @@
 //   HostLeavesLast       an agent ends after the coordinator that it hosts, or when its time to leave is over
 //   PortsDoNotCollide    no store is opened at the port of a coordinator in another process of its machine
 //   HeartbeatsGoOn       a connected node is heard in time, whatever it sweeps
+//   OneCoordinator       with etcd: at most one agent may act as the coordinator
+//   SeatedWrites         with etcd: only who has the seat writes the state
+//   StateGoesForward     with etcd: no state is written over a newer one
 //   DeadlineNotPast      after a step no deadline lies in the past
 //   ClosedIsSilent       a machine that is done does nothing more
 //   Progress             when nothing breaks any more, all nodes run in one round or have ended, within the bound
@@ -97,6 +100,8 @@ class Checker {
   void coordinator_does(uint32_t coordinator, CoordinatorMachine::Phase before, CoordinatorMachine::Phase after,
                         const CoordinatorEvent& event, const std::vector<CoordinatorEffect>& effects);
   void state_on_disk(const CoordinatorState& state) { on_disk_ = state; }
+  // `first`: there was none.
+  void state_in_etcd(const CoordinatorState& state, bool first);
   void coordinator_settled(bool closed, std::optional<TimePoint> deadline, TimePoint local_now);
 
   // --- For the check of progress. ---

@@ -1,5 +1,6 @@
 #include "tests/sim/coordinator_process.h"
 
+#include "rendezvous/coordinator/coordinator_state_codec.h"
 #include "tests/sim/describe.h"
 
 namespace ferrun::sim {
@@ -7,8 +8,8 @@ namespace ferrun::sim {
 using namespace std::chrono_literals;
 
 CoordinatorProcess::CoordinatorProcess(Parts& parts, uint32_t index, uint32_t host_agent, AgentId host_agent_id,
-                                       StateFile& file)
-    : parts_(parts), index_(index), host_agent_(host_agent), file_(file), config_(parts.plan.coordinator) {
+                                       HostIndex host, StateFile& file)
+    : parts_(parts), index_(index), host_agent_(host_agent), host_(host), file_(file), config_(parts.plan.coordinator) {
   config_.host_agent = host_agent_id;
   config_.launch_id = "launch-" + std::to_string(index);
 }
@@ -30,6 +31,7 @@ void CoordinatorProcess::start() {
 
 void CoordinatorProcess::step(const CoordinatorEvent& event, TrueTime sent) {
   if (!running_ || parts_.checker.violation()) return;
+  if (parts_.etcd && !parts_.may_act(host_agent_)) return;
   const auto before = machine_->phase();
   parts_.checker.coordinator_hears(index_, before, event, sent);
   if (parts_.coverage != nullptr) parts_.coverage->count(before, event);
@@ -138,10 +140,15 @@ void CoordinatorProcess::carry_out(const CoordinatorEffect& effect) {
   } else if (const auto* save = std::get_if<SaveState>(&effect)) {
     in_this_step_[static_cast<size_t>(Trigger::kSave)] = true;
     saves_.push_back(*save);
+    if (parts_.etcd) return parts_.save_in_etcd(host_agent_, index_, saves_.size() - 1, encode_state(save->state));
     disk_free_at_ = std::max(disk_free_at_, parts_.now) + parts_.random.between(100us, parts_.plan.slowest_disk);
     parts_.queue.push(disk_free_at_, Happening::kStateSaved, index_, saves_.size() - 1);
   } else if (const auto* line = std::get_if<RendezvousSay>(&effect)) {
     if (parts_.trace.on() && line->level != RendezvousLevel::kDebug) say("| " + line->line);
+  } else if (parts_.etcd) {
+    last_word_ = std::get<CoordinatorDone>(effect).end;
+    parts_.leave_etcd(host_agent_, machine_->job_is_over());
+    if (parts_.trace.on()) say("is done: " + describe(*last_word_));
   } else {
     end_ = news_ = std::get<CoordinatorDone>(effect).end;
     file_.state.reset();
@@ -156,6 +163,10 @@ void CoordinatorProcess::saved(uint64_t ticket) {
   file_.written = parts_.now;
   parts_.checker.state_on_disk(save.state);
   step(StateSaved{save.ticket, ""}, parts_.now);
+}
+
+void CoordinatorProcess::saved_in_etcd(uint64_t save, const std::string& error) {
+  step(StateSaved{saves_[save].ticket, error}, parts_.now);
 }
 
 void CoordinatorProcess::signal(int number) {

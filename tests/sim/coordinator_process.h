@@ -19,7 +19,8 @@ namespace ferrun::sim {
 
 class CoordinatorProcess {
  public:
-  CoordinatorProcess(Parts& parts, uint32_t index, uint32_t host_agent, AgentId host_agent_id, StateFile& file);
+  CoordinatorProcess(Parts& parts, uint32_t index, uint32_t host_agent, AgentId host_agent_id, HostIndex host,
+                     StateFile& file);
 
   // It does not run where the state in its file is none that it may use.
   void start();
@@ -29,6 +30,9 @@ class CoordinatorProcess {
   void loses(ConnectionIndex connection, LossKind kind, const std::string& why);
   void deadline(uint64_t generation);
   void saved(uint64_t ticket);
+  void saved_in_etcd(uint64_t save, const std::string& error);
+  // The seat is given up; that was the last to be done.
+  void seat_ended() { end_ = news_ = last_word_; }
   void signal(int number);
 
   // --- What happens whether the process can take it or not. ---
@@ -38,6 +42,8 @@ class CoordinatorProcess {
   void stall(TrueTime until) { stalled_until_ = std::max(stalled_until_, until); }
 
   bool running() const { return running_; }
+  // It has nothing more to decide.
+  bool has_finished() const { return end_.has_value() || last_word_.has_value(); }
   // Nobody needs it any more.
   bool done() const { return end_.has_value(); }
   // Once, when it is.
@@ -46,7 +52,7 @@ class CoordinatorProcess {
   uint32_t host_agent() const { return host_agent_; }
   TrueTime stalled_until() const { return stalled_until_; }
   const CoordinatorMachine& machine() const { return *machine_; }
-  HostIndex host() const { return parts_.plan.coordinator_host; }
+  HostIndex host() const { return host_; }
   // In how many steps it has done what faults wait for.
   int seen(Trigger trigger) const { return seen_[static_cast<size_t>(trigger)]; }
 
@@ -65,10 +71,12 @@ class CoordinatorProcess {
   Parts& parts_;
   uint32_t index_;
   uint32_t host_agent_;
+  HostIndex host_;
   StateFile& file_;
   bool running_ = false;
   std::optional<JobEnd> end_;
   std::optional<JobEnd> news_;
+  std::optional<JobEnd> last_word_;  // with etcd, before the seat is given up
   bool told_to_stop_ = false;
   TrueTime stalled_until_{};
   CoordinatorConfig config_;

@@ -29,6 +29,11 @@ enum class Happening : uint8_t {
   kStoreOpened,          // who: agent; tag: number of the request
   kStoreDialled,         // who: agent; tag: number of the request
   kStateSaved,           // who: coordinator; tag: ticket
+  kEtcdRequest,          // who: agent; tag: number of the request
+  kEtcdAnswer,           // who: agent; tag: of EtcdCluster
+  kSeatDeadline,         // who: agent; tag: generation
+  kSeatSave,             // who: agent; tag: ticket
+  kSeatEnd,              // who: agent; tag: whether the job is over
   kSignal,               // who: agent; tag: signal
   kCoordinatorSignal,    // who: coordinator; tag: signal
   kFault,                // who: index of the fault

@@ -50,6 +50,7 @@ void World::strike(const Fault& fault) {
       }
       return parts_.queue.push(parts_.now, Happening::kSignal, process->host_agent(), SIGTERM);
     case FaultKind::kStateFileFails:
+      if (parts_.etcd) return parts_.etcd->be_away(stall_end(fault));
       state_file_.fails = true;
       return plan_milestone(fault.lasts, Milestone::kStateFileWorks);
     case FaultKind::kNoDescriptors: no_descriptors_until_ = stall_end(fault); return;
@@ -104,9 +105,10 @@ void World::start_coordinator_again(int arg) {
 
 void World::kill_agent(Agent& agent) {
   agent.kill();
-  CoordinatorProcess* const process = coordinator();
-  if (process != nullptr && process->host_agent() != kNone && agents_[process->host_agent()].get() == &agent) {
-    process->kill();
+  for (const auto& process : coordinators_) {
+    if (process->running() && process->host_agent() != kNone && agents_[process->host_agent()].get() == &agent) {
+      process->kill();
+    }
   }
 }
 
@@ -126,7 +128,7 @@ void World::lose_host(const Fault& fault) {
       if (agents_[i]->processes().alive_workers() > 0) hurt_peers(i);
       agents_[i]->vanish();
     }
-    if (coordinator() != nullptr && plan_.coordinator_host == host) coordinator()->vanish();
+    if (CoordinatorProcess* const process = coordinator_at(host)) process->vanish();
     if (fault.lasts > 0ms) plan_milestone(fault.lasts, Milestone::kHostUp, host);
   }
 }

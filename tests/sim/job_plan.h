@@ -53,7 +53,7 @@ enum class FaultKind {
   kStartCoordinator,  // hosted: the agent that hosted it last; arg 1: its state is lost, 2: another job's is in its
                       // place
   kTermCoordinator,   // of its own process
-  kStateFileFails,    // for `lasts`
+  kStateFileFails,    // for `lasts`; with etcd: it has no quorum
   kNoDescriptors,     // the coordinator accepts nobody, for `lasts`
 };
 
@@ -85,6 +85,9 @@ struct JobPlan {
   uint32_t name_before = ~uint32_t{0};
   Duration name_right_at{};
   Duration port_free_at{};         // before that an agent of an earlier job has the endpoint's port
+  bool with_etcd = false;          // a seat in etcd says who coordinates the job, in place of the endpoint
+  int percent_etcd_late = 0;       // of what is sent to it and from it: late, or lost
+  uint32_t etcd_host = 0;          // where its servers are, as far as the network goes
   bool store_shares_port = false;  // --master-port is the endpoint's
   int per_mille_unshared = 0;      // a connection that the sentinel gets no copy of: no descriptor was left
   int loss_per_mille = 0;

@@ -1,7 +1,7 @@
 // ferrun_sim: replays the job of one seed, or of many, or a script.
 //
-//   ferrun_sim --seed N [--nodes K] [--trace] [--mutant NAME]
-//   ferrun_sim --seeds FIRST:LAST [--mutant NAME]
+//   ferrun_sim --seed N [--nodes K] [--etcd] [--trace] [--mutant NAME]
+//   ferrun_sim --seeds FIRST:LAST [--etcd] [--mutant NAME]
 //   ferrun_sim --script FILE [--rewrite]
 #include <cstdio>
 #include <cstdlib>
@@ -25,12 +25,13 @@ struct Arguments {
   std::string mutant;  // empty: none
   std::string script;  // empty: seeds
   bool rewrite = false;
+  bool with_etcd = false;
 };
 
 int usage() {
   std::fprintf(stderr,
-               "usage: ferrun_sim --seed N [--nodes K] [--trace] [--mutant NAME]\n"
-               "       ferrun_sim --seeds FIRST:LAST [--mutant NAME]\n"
+               "usage: ferrun_sim --seed N [--nodes K] [--etcd] [--trace] [--mutant NAME]\n"
+               "       ferrun_sim --seeds FIRST:LAST [--etcd] [--mutant NAME]\n"
                "       ferrun_sim --script FILE [--rewrite]\n");
   return 2;
 }
@@ -41,6 +42,10 @@ std::optional<Arguments> parse(int argc, char** argv) {
     const std::string option = argv[i];
     if (option == "--trace") {
       arguments.trace = true;
+      continue;
+    }
+    if (option == "--etcd") {
+      arguments.with_etcd = true;
       continue;
     }
     if (option == "--rewrite") {
@@ -73,13 +78,14 @@ std::optional<Arguments> parse(int argc, char** argv) {
 
 int run(const Arguments& arguments) {
   Trace trace(arguments.trace ? Trace::To::kStdout : Trace::To::kNobody);
-  if (arguments.trace) std::printf("%s\n", describe(random_job(arguments.first, arguments.nodes)).c_str());
+  if (arguments.trace)
+    std::printf("%s\n", describe(random_job(arguments.first, arguments.nodes, arguments.with_etcd)).c_str());
   Coverage coverage;
   Totals totals;
   std::map<std::string, int> broken;
   for (uint64_t seed = arguments.first; seed <= arguments.last; ++seed) {
     const std::optional<Violation> violation =
-        run_seed(seed, {arguments.nodes, &trace, &coverage, arguments.mutant}, totals);
+        run_seed(seed, {arguments.nodes, &trace, &coverage, arguments.mutant, arguments.with_etcd}, totals);
     if (!violation) continue;
     std::printf("seed %llu: %s: %s\n", static_cast<unsigned long long>(seed), violation->invariant.c_str(),
                 violation->what.c_str());

@@ -11,6 +11,7 @@
 #include "launcher/node/node_machine.h"
 #include "rendezvous/coordinator/coordinator_machine.h"
 #include "rendezvous/coordinator/saved_state_policy.h"
+#include "rendezvous/etcd/etcd_codec.h"
 
 namespace ferrun::sim {
 
@@ -28,8 +29,15 @@ class Mutant {
   virtual bool sentinel_works() const { return true; }
   // A connection that the sentinel has no copy of ends in order when its agent dies.
   virtual bool unshared_ends_in_order() const { return false; }
-  virtual bool sweep_blocks() const { return false; }  // the agent's loop
-  virtual bool dials_again() const { return true; }    // after an attempt without an answer
+  virtual bool sweep_blocks() const { return false; }     // the agent's loop
+  virtual bool dials_again() const { return true; }       // after an attempt without an answer
+  virtual bool loss_is_refusal() const { return false; }  // of the connection to the coordinator
+  // With etcd: what it compares, what an agent hears of it, and whether an agent acts as the coordinator. `valid`: as
+  // it should be. `held`: nobody has told it otherwise.
+  virtual bool etcd_compares_seat() const { return true; }
+  virtual bool etcd_compares_state() const { return true; }
+  virtual void etcd_answers(etcd::Outcome&) const {}
+  virtual bool may_act(bool valid, bool /*held*/) const { return valid; }
   // What a new coordinator makes of the state that it finds in its file.
   virtual void state_judged(const std::optional<CoordinatorState>& /*found*/, StateVerdict&) const {}
 };
@@ -39,11 +47,14 @@ struct NamedMutant {
   std::string mistake;    // one line
   std::string invariant;  // by which it has to be caught
   std::function<std::unique_ptr<Mutant>()> make;
+  bool with_etcd = false;  // in jobs that have it
 };
 std::vector<NamedMutant> coordinator_mutants();
 std::vector<NamedMutant> node_mutants();
 std::vector<NamedMutant> hosting_mutants();
+std::vector<NamedMutant> seat_mutants();
 const std::vector<NamedMutant>& all_mutants();
+const NamedMutant* find_mutant(const std::string& name);  // null: there is no such
 // None when there is no such mutant.
 std::unique_ptr<Mutant> make_mutant(const std::string& name);
 

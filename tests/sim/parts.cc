@@ -22,6 +22,13 @@ Parts::Parts(const JobPlan& job, std::optional<uint64_t> seed, Trace& lines, Cov
       trace(lines),
       coverage(counted),
       mutant(mistake) {
+  if (job.with_etcd) {
+    etcd = std::make_unique<EtcdCluster>(job.etcd_host, network, queue, random, checker, now, job.percent_etcd_late);
+    if (mutant != nullptr) {
+      etcd->keys().compares_seat = mutant->etcd_compares_seat();
+      etcd->keys().compares_state = mutant->etcd_compares_state();
+    }
+  }
   for (const HostPlan& host : job.hosts) clocks.emplace_back(host.clock_offset, host.clock_ppm);
 }
 

@@ -46,6 +46,7 @@ Duration World::aftermath() const { return kRetransmission + plan_.coordinator.s
 void World::make_quiet() {
   parts_.network.heal_all(parts_.now);
   state_file_.fails = false;
+  if (parts_.etcd) parts_.etcd->make_quiet();
   enter(Stage::kQuiet, settle_bound());
   plan_milestone(kLook, Milestone::kLook);
 }
@@ -87,7 +88,7 @@ std::string World::unsettled() {
     if (!agent.running() || agent.node_done()) continue;
     if (process == nullptr && agent.processes().alive() > 0)
       return agent.plan().name + " has workers, but no coordinator";
-    if (process == nullptr && agent.host() == plan_.coordinator_host && !agent.has_reached())
+    if (process == nullptr && (parts_.etcd || (agent.host() == plan_.coordinator_host && !agent.has_reached())))
       return agent.plan().name + " has met no coordinator, could host one and does not";
     if (phase >= CoordinatorMachine::Phase::kClosing) continue;
     if (parts_.checker.joined(i)) ++joined;

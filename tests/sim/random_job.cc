@@ -13,7 +13,9 @@ using namespace std::chrono_literals;
 
 class Planner {
  public:
-  Planner(uint64_t seed, std::optional<int> nodes) : random_(seed ^ 0x5eed5eed5eedu), policy_(seed ^ 0xf01dedu) {
+  Planner(uint64_t seed, std::optional<int> nodes, bool with_etcd)
+      : random_(seed ^ 0x5eed5eed5eedu), policy_(seed ^ 0xf01dedu) {
+    plan_.with_etcd = with_etcd;
     nodes_ = nodes ? *nodes : random_.chance(5) ? random_.pick(200, 260) : random_.pick(3, 16);
     large_ = nodes_ > 32;
   }
@@ -23,6 +25,7 @@ class Planner {
     plan_times();
     plan_hosts();
     plan_nodes();
+    if (plan_.with_etcd) plan_etcd();
     plan_hosting();
     plan_starts();
     const int faults = random_.chance(10) ? 0 : random_.pick(1, large_ ? 4 : 9);
@@ -41,7 +44,8 @@ class Planner {
   void plan_size() {
     CoordinatorConfig& c = plan_.coordinator;
     c.job_id = "job";
-    c.own_process = random_.chance(40);
+    c.own_process = random_.chance(40) && !plan_.with_etcd;
+    c.has_successors = plan_.with_etcd;
     if (random_.chance(45)) {
       const int spares = random_.chance(40) ? random_.pick(1, 2) : 0;
       c.min_nodes = c.max_nodes = std::max(1, nodes_ - spares);
@@ -58,7 +62,7 @@ class Planner {
     c.heartbeat_interval = large_ ? 2s : random_.chance(50) ? 500ms : 1s;
     c.silence = c.heartbeat_interval * random_.pick(3, 5);
     m.coordinator_timeout = random_.between(6s, 20s);
-    c.lease = c.own_process ? m.coordinator_timeout : c.silence;
+    c.lease = c.own_process || c.has_successors ? m.coordinator_timeout : c.silence;
     c.last_call = random_.between(500ms, 5s);
     c.prepare_timeout = 10s;
     c.close_timeout = random_.between(3s, 10s);
@@ -131,8 +135,25 @@ class Planner {
     if (random_.chance(3)) plan_.nodes.back().terms[1].value = "17";
   }
 
+  void plan_etcd() {
+    plan_.etcd_host = static_cast<uint32_t>(nodes_);
+    plan_.percent_etcd_late = random_.chance(30) ? 30 : random_.pick(0, 8);
+  }
+
   // Some machines run several agents, some names change, and the port may be that of a job that is just ending.
   void plan_hosting() {
+    if (!plan_.with_etcd) plan_endpoint();
+    if (random_.chance(20)) {
+      plan_.per_mille_unshared = random_.chance(50) ? 500 : 50;
+      plan_.workers.slowest_cleanup = plan_.coordinator.stop_bound - 100ms;
+    }
+    if (random_.chance(20)) {
+      plan_.workers.percent_slow_sweeps = random_.pick(10, 60);
+      plan_.workers.slowest_sweep = random_.chance(50) ? Duration(3s) : Duration(25s);
+    }
+  }
+
+  void plan_endpoint() {
     if (!plan_.coordinator.own_process && random_.chance(25)) {
       const int together = random_.pick(2, std::min(nodes_, 4));
       for (int i = 1; i < together; ++i) plan_.nodes[static_cast<size_t>(i)].host = 0;
@@ -146,14 +167,6 @@ class Planner {
       if (!plan_.coordinator.own_process && random_.chance(70)) plan_.name_before = static_cast<uint32_t>(nodes_);
     }
     if (!plan_.coordinator.own_process && random_.chance(25)) plan_.port_free_at = random_.between(100ms, 8s);
-    if (random_.chance(20)) {
-      plan_.per_mille_unshared = random_.chance(50) ? 500 : 50;
-      plan_.workers.slowest_cleanup = plan_.coordinator.stop_bound - 100ms;
-    }
-    if (random_.chance(20)) {
-      plan_.workers.percent_slow_sweeps = random_.pick(10, 60);
-      plan_.workers.slowest_sweep = random_.chance(50) ? Duration(3s) : Duration(25s);
-    }
   }
 
   void add(FaultKind kind, Duration at, std::vector<uint32_t> who = {}, Duration lasts = {}, int arg = 0) {
@@ -228,9 +241,12 @@ class Planner {
                                            FaultKind::kNoDescriptors,
                                            FaultKind::kNodeSucceeds,
                                            FaultKind::kNodeSucceeds};
+    static constexpr FaultKind kOfSeat[] = {FaultKind::kStallCoordinator, FaultKind::kStallCoordinator,
+                                            FaultKind::kKillCoordinator, FaultKind::kStateFileFails, FaultKind::kCut};
     static constexpr int kFates[] = {static_cast<int>(Fate::kExit), static_cast<int>(Fate::kSegfault),
                                      static_cast<int>(Fate::kOutOfMemory), static_cast<int>(Fate::kAbort)};
     fault.kind = kKinds[random_.below(std::size(kKinds))];
+    if (plan_.with_etcd && random_.chance(30)) fault.kind = kOfSeat[random_.below(std::size(kOfSeat))];
     fault.who = {any_node()};
     fault.lasts = random_.chance(50) ? random_.between(100ms, 2s) : random_.between(1s, 12s);
     fault.arg = random_.pick(0, 2);
@@ -259,7 +275,7 @@ class Planner {
     } else if (fault.kind == FaultKind::kKillCoordinator) {
       if (!random_.chance(80)) return;
       next.kind = FaultKind::kStartCoordinator;
-      next.arg = random_.chance(30) ? 1 : 0;
+      next.arg = random_.chance(30) && !plan_.with_etcd ? 1 : 0;
       // Its disk may be lost; and it may be back before the leases that it gave have ended.
       if (next.arg == 1 && random_.chance(50))
         next.at += plan_.coordinator.lease * 102 / 100 + plan_.coordinator.stop_bound;
@@ -280,6 +296,7 @@ class Planner {
 
   // A file may still have the state of a launch that is dead, and somebody may put another job's in its place.
   void leave_states() {
+    if (plan_.with_etcd) return;
     if (random_.chance(15)) {
       plan_.left_state = state_of_dead_launch(plan_);
       plan_.left_state_age = random_.between(0s, 2 * patience(plan_));
@@ -342,7 +359,9 @@ const char* name(FaultKind kind) {
 
 }  // namespace
 
-JobPlan random_job(uint64_t seed, std::optional<int> nodes) { return Planner(seed, nodes).plan(); }
+JobPlan random_job(uint64_t seed, std::optional<int> nodes, bool with_etcd) {
+  return Planner(seed, nodes, with_etcd).plan();
+}
 
 std::string describe(const JobPlan& plan) {
   static constexpr const char* kMoments[] = {"", "th prepare", "th go", "th stop", "th save", "th close"};
@@ -350,9 +369,11 @@ std::string describe(const JobPlan& plan) {
   const CoordinatorConfig& c = plan.coordinator;
   std::string text = std::to_string(plan.nodes.size()) + " nodes, " + std::to_string(c.min_nodes) + ":" +
                      std::to_string(c.max_nodes) + ", " + std::to_string(c.max_restarts) + " restarts, " +
-                     (c.own_process ? "coordinator of its own" : "hosted coordinator") + ", lease " + ms(c.lease) +
-                     ", silence " + ms(c.silence) + ", last call " + ms(c.last_call) + ", quiet at " +
-                     ms(plan.quiet_at) + "\n";
+                     (plan.with_etcd  ? "etcd"
+                      : c.own_process ? "coordinator of its own"
+                                      : "hosted coordinator") +
+                     ", lease " + ms(c.lease) + ", silence " + ms(c.silence) + ", last call " + ms(c.last_call) +
+                     ", quiet at " + ms(plan.quiet_at) + "\n";
   if (c.restart.delay > 0ms) text += "  the restart delay is " + ms(c.restart.delay) + "\n";
   for (const ExitRule& rule : c.restart.on_exit) {
     text += "  exit status " + std::to_string(rule.first) +

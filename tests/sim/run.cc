@@ -8,9 +8,10 @@
 namespace ferrun::sim {
 
 std::optional<Violation> run_seed(uint64_t seed, const RunOptions& options, Totals& totals) {
-  const JobPlan plan = random_job(seed, options.nodes);
+  const NamedMutant* const named = find_mutant(options.mutant);
+  const JobPlan plan = random_job(seed, options.nodes, options.with_etcd || (named != nullptr && named->with_etcd));
   Trace silent;
-  const std::unique_ptr<Mutant> mutant = options.mutant.empty() ? nullptr : make_mutant(options.mutant);
+  const std::unique_ptr<Mutant> mutant = named == nullptr ? nullptr : named->make();
   World world(plan, seed, options.trace == nullptr ? silent : *options.trace, options.coverage, mutant.get());
   const std::optional<Violation> violation = world.run();
   ++totals.seeds;

@@ -16,6 +16,7 @@ struct RunOptions {
   Trace* trace = nullptr;
   Coverage* coverage = nullptr;
   std::string mutant;  // empty: none
+  bool with_etcd = false;
 };
 
 // Over many runs.

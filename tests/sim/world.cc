@@ -2,6 +2,7 @@
 
 #include <csignal>
 
+#include "rendezvous/coordinator/coordinator_state_codec.h"
 #include "tests/sim/describe.h"
 
 namespace ferrun::sim {
@@ -15,6 +16,20 @@ World::World(const JobPlan& plan, std::optional<uint64_t> seed, Trace& trace, Co
       struck_(plan.faults.size(), false) {
   if (plan.left_state) state_file_ = {plan.left_state, TrueTime(-plan.left_state_age), false};
   parts_.host_coordinator = [this](uint32_t agent) { return start_coordinator(agent); };
+  parts_.close_coordinator = [this](uint32_t agent) {
+    if (CoordinatorProcess* const process = hosted_by(agent)) process->kill();
+  };
+  parts_.may_act = [this](uint32_t agent) { return agents_[agent]->may_act(); };
+  parts_.save_in_etcd = [this](uint32_t agent, uint32_t coordinator, uint64_t save, std::string text) {
+    agents_[agent]->save_in_etcd(coordinator, save, std::move(text));
+  };
+  parts_.leave_etcd = [this](uint32_t agent, bool job_is_over) { agents_[agent]->leave_etcd(job_is_over); };
+  parts_.state_saved = [this](uint32_t coordinator, uint64_t save, const std::string& error) {
+    coordinators_[coordinator]->saved_in_etcd(save, error);
+  };
+  parts_.seat_ended = [this](uint32_t agent) {
+    if (CoordinatorProcess* const process = hosted_by(agent)) process->seat_ended();
+  };
   parts_.stop_coordinator = [this](uint32_t agent, int signal) { stop_hosted(agent, signal); };
   parts_.round_begun = [this] { return coordinator() != nullptr && !coordinator()->machine().round().none(); };
   parts_.port_is_taken = [this] { return coordinator() != nullptr; };
@@ -52,6 +67,7 @@ void World::dispatch(Event event) {
     case Happening::kFault:
       if (stage_ == Stage::kFaults) strike(plan_.faults[event.who]);
       break;
+    case Happening::kEtcdRequest: parts_.etcd->arrives(event.tag); break;
     case Happening::kMilestone: milestone(event); break;
     default: agent_event(event); break;
   }
@@ -73,10 +89,9 @@ std::optional<TrueTime> World::takes_at(ConnectionIndex connection, Side side) c
     return agent.running() ? std::optional(free_at(agent)) : std::nullopt;
   }
   const uint32_t accepted_by = parts_.network.coordinator(connection);
-  if (accepted_by == kNone && coordinators_.empty()) return std::nullopt;
-  if (accepted_by == kNone && parts_.network.host(connection, side) != plan_.coordinator_host) return std::nullopt;
-  const CoordinatorProcess& process = accepted_by == kNone ? *coordinators_.back() : *coordinators_[accepted_by];
-  return process.running() ? std::optional(free_at(process)) : std::nullopt;
+  const CoordinatorProcess* const process =
+      accepted_by == kNone ? coordinator_at(parts_.network.host(connection, side)) : coordinators_[accepted_by].get();
+  return process != nullptr && process->running() ? std::optional(free_at(*process)) : std::nullopt;
 }
 
 void World::connection_event(Event event) {
@@ -103,8 +118,9 @@ void World::connection_event(Event event) {
     if (free) agents_[parts_.network.agent(connection)]->reads(connection, std::move(*parcel));
   } else if (free) {
     const uint32_t accepted_by = parts_.network.coordinator(connection);
-    CoordinatorProcess& process = accepted_by == kNone ? *coordinators_.back() : *coordinators_[accepted_by];
-    process.reads(connection, std::move(*parcel));
+    CoordinatorProcess* const process =
+        accepted_by == kNone ? coordinator_at(parts_.network.host(connection, side)) : coordinators_[accepted_by].get();
+    process->reads(connection, std::move(*parcel));
   } else if (parcel->kind == Parcel::Kind::kSyn) {
     parts_.network.send(parts_.now, connection, Side::kServer, Parcel{Parcel::Kind::kRefused, parts_.now, {}});
   }
@@ -138,6 +154,10 @@ void World::agent_event(const Event& event) {
     case Happening::kEvidence: return agent.evidence_gathered(event.tag);
     case Happening::kStoreOpened: return agent.store_opened(event.tag);
     case Happening::kStoreDialled: return agent.store_dialled(event.tag);
+    case Happening::kEtcdAnswer: return agent.etcd_answers(event.tag);
+    case Happening::kSeatDeadline: return agent.seat_deadline(event.tag);
+    case Happening::kSeatSave: return agent.seat_save(event.tag);
+    case Happening::kSeatEnd: return agent.seat_end(event.tag == 1);
     default: break;
   }
   agent.signal(static_cast<int>(event.tag));
@@ -155,6 +175,21 @@ void World::coordinator_event(const Event& event) {
 void World::after_step() {
   let_processes_end();
   strike_triggered();
+  if (parts_.etcd) check_seats();
+}
+
+// Who stands still does nothing.
+void World::check_seats() {
+  std::string who;
+  int acting = 0;
+  for (const auto& process : coordinators_) {
+    if (!process->running() || process->has_finished() || free_at(*process) > parts_.now) continue;
+    const Agent& agent = *agents_[process->host_agent()];
+    if (!agent.running() || !agent.may_act()) continue;
+    ++acting;
+    who += " " + agent.plan().name;
+  }
+  if (acting > 1) parts_.checker.fail("OneCoordinator", "these may act as the coordinator:" + who);
 }
 
 // A coordinator that an agent hosts ends with that agent's process.
@@ -169,8 +204,7 @@ void World::let_processes_end() {
     }
   }
   for (const uint32_t index : std::exchange(parts_.ended, {})) {
-    CoordinatorProcess* const process = coordinator();
-    if (process != nullptr && process->host_agent() == index) {
+    if (CoordinatorProcess* const process = hosted_by(index)) {
       if (!process->done()) parts_.checker.host_leaves(index);
       process->kill();
     }
@@ -187,12 +221,31 @@ void World::start_agent(uint32_t node) {
   agents_.back()->start();
 }
 
+void World::start_seat_coordinator(uint32_t agent) {
+  StateFile& found = etcd_states_.emplace_back();
+  if (const std::optional<std::string>& left = agents_[agent]->left_state()) {
+    found = {decode_state(*left).value(), parts_.now, false};
+  }
+  const auto index = static_cast<uint32_t>(coordinators_.size());
+  coordinators_.push_back(
+      std::make_unique<CoordinatorProcess>(parts_, index, agent, agents_[agent]->id(), agents_[agent]->host(), found));
+  for (uint32_t node = 0; node < agent_of_node_.size(); ++node) {
+    if (agent_of_node_[node] == agent) host_node_ = node;
+  }
+  coordinators_.back()->start();
+}
+
 bool World::start_coordinator(uint32_t host_agent) {
+  if (parts_.etcd) {
+    start_seat_coordinator(host_agent);
+    return coordinators_.back()->running();
+  }
   if (coordinator() != nullptr || parts_.now < TrueTime(plan_.port_free_at)) return false;  // the address is bound
   const auto index = static_cast<uint32_t>(coordinators_.size());
   const AgentId id = host_agent == kNone ? AgentId{} : agents_[host_agent]->id();
   parts_.network.host_is_up(parts_.now, plan_.coordinator_host);
-  coordinators_.push_back(std::make_unique<CoordinatorProcess>(parts_, index, host_agent, id, state_file_));
+  coordinators_.push_back(
+      std::make_unique<CoordinatorProcess>(parts_, index, host_agent, id, plan_.coordinator_host, state_file_));
   for (uint32_t node = 0; node < agent_of_node_.size(); ++node) {
     if (host_agent != kNone && agent_of_node_[node] == host_agent) host_node_ = node;
   }
@@ -201,11 +254,30 @@ bool World::start_coordinator(uint32_t host_agent) {
 }
 
 void World::stop_hosted(uint32_t agent, int signal) {
-  CoordinatorProcess* const process = coordinator();
-  if (process != nullptr && process->host_agent() == agent) process->signal(signal);
+  if (CoordinatorProcess* const process = hosted_by(agent)) process->signal(signal);
+}
+
+CoordinatorProcess* World::hosted_by(uint32_t agent) const {
+  for (auto it = coordinators_.rbegin(); it != coordinators_.rend(); ++it) {
+    if ((*it)->running() && (*it)->host_agent() == agent) return it->get();
+  }
+  return nullptr;
+}
+
+CoordinatorProcess* World::coordinator_at(HostIndex host) const {
+  for (auto it = coordinators_.rbegin(); it != coordinators_.rend(); ++it) {
+    if ((*it)->running() && (*it)->host() == host) return it->get();
+  }
+  return nullptr;
 }
 
 CoordinatorProcess* World::coordinator() {
+  if (parts_.etcd) {
+    for (auto it = coordinators_.rbegin(); it != coordinators_.rend(); ++it) {
+      if ((*it)->running() && agents_[(*it)->host_agent()]->may_act()) return it->get();
+    }
+    return nullptr;
+  }
   return coordinators_.empty() || !coordinators_.back()->running() ? nullptr : coordinators_.back().get();
 }
 

@@ -2,6 +2,7 @@
 // machines are the real ones. Same plan and seed, same story, step by step.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -56,6 +57,7 @@ class World {
   void start_agent(uint32_t node);
   // False: the port is taken, or its state file is refused.
   bool start_coordinator(uint32_t host_agent);
+  void start_seat_coordinator(uint32_t agent);
   // `arg` is that of kStartCoordinator.
   void start_coordinator_again(int arg);
   void stop_hosted(uint32_t agent, int signal);
@@ -91,7 +93,10 @@ class World {
   bool all_over() const;
 
   Agent* agent_of_node(uint32_t node);
-  CoordinatorProcess* coordinator();  // the one that listens; null: none
+  CoordinatorProcess* coordinator();  // the one that listens, and with etcd has the seat; null: none
+  CoordinatorProcess* coordinator_at(HostIndex host) const;  // that runs there, whatever it may do
+  CoordinatorProcess* hosted_by(uint32_t agent) const;
+  void check_seats();
 
   const JobPlan& plan_;
   Parts parts_;
@@ -99,7 +104,8 @@ class World {
   std::vector<uint32_t> agent_of_node_;  // the newest; kNone: not started
   std::vector<std::unique_ptr<CoordinatorProcess>> coordinators_;
   StateFile state_file_;
-  uint32_t host_node_ = 0;  // whose agent has hosted a coordinator last
+  std::deque<StateFile> etcd_states_;  // that each coordinator has found in etcd
+  uint32_t host_node_ = 0;             // whose agent has hosted a coordinator last
   TrueTime no_descriptors_until_{};
   uint32_t next_cut_ = 1;
   std::vector<bool> struck_;  // of the faults with a trigger

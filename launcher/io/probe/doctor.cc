@@ -23,6 +23,7 @@
 #include "common/io/unique_fd.h"
 #include "launcher/config/descriptors.h"
 #include "launcher/doctor/judgement.h"
+#include "launcher/io/probe/etcd_survey.h"
 #include "launcher/io/probe/gpu_survey.h"
 #include "rendezvous/coordinator/host_election.h"
 #include "rendezvous/io/coordinator/agent_listener.h"
@@ -85,9 +86,13 @@ class Examination {
   explicit Examination(const DoctorJob& job) : job_(job), own_(local_addresses()) {}
 
   std::vector<Finding> run() {
-    look_up_name();
-    look_at_routes();
-    seek_coordinator();
+    if (job_.rendezvous.etcd) {
+      look_at_etcd();
+    } else {
+      look_up_name();
+      look_at_routes();
+      seek_coordinator();
+    }
     look_at_store_port();
     findings_.push_back(judge_worker_ports(local_port_range()));
     findings_.push_back(judge_clock(clock_));
@@ -106,6 +111,22 @@ class Examination {
       io_.restart();
       io_.run_one_until(deadline);
     }
+  }
+
+  // The seat says who coordinates the job, and where that is reached.
+  void look_at_etcd() {
+    const EtcdFacts etcd = survey_etcd(io_, job_.rendezvous);
+    for (Finding& finding : judge_etcd(etcd)) findings_.push_back(std::move(finding));
+    if (!etcd.holder) return;
+    for (const std::string& address : etcd.holder->addresses) {
+      if (const auto parsed = parse_ip_address(address)) addresses_.push_back(*parsed);
+    }
+    look_at_routes();
+    CoordinatorFacts facts;
+    facts.endpoint = {etcd.holder->host, etcd.holder->port};
+    facts.election = "it has the job's seat in etcd";
+    if (!addresses_.empty()) ask_coordinator(facts);
+    findings_.push_back(judge_coordinator(facts));
   }
 
   void look_up_name() {
@@ -152,7 +173,8 @@ class Examination {
     bool done = false;
     WallClock::time_point asked;
     MemberLink::Options options;
-    options.endpoint = endpoint();
+    options.endpoint = facts.endpoint;
+    if (job_.rendezvous.etcd) options.here = addresses_;
     options.secret = job_secret(job_.rendezvous);
     // On a thread that may outlive this.
     if (job_.rendezvous.unwrap_token) {

@@ -39,9 +39,11 @@ TEST_F(VerbConfigTest, ACoordinatorNeedsSizeEndpointAndStateFile) {
   EXPECT_EQ(job.value().rendezvous.state_file, "f");
 }
 
-TEST_F(VerbConfigTest, EtcdIsNeitherVerbsAffair) {
+TEST_F(VerbConfigTest, WithEtcdThereIsNoCoordinatorToStartAndADoctorLooksAtIt) {
   EXPECT_THAT(coordinator({"--rdzv-backend=etcd"}).error().message, HasSubstr("one of the agents coordinates the job"));
-  EXPECT_THAT(doctor({"--rdzv-backend=etcd", "--rdzv-endpoint=n"}).error().message, HasSubstr("etcdctl"));
+  const auto job = doctor({"--rdzv-backend=etcd", "--rdzv-endpoint=e0,e1:99", "--rdzv-id=fer"});
+  ASSERT_TRUE(job) << job.error().message;
+  EXPECT_EQ(job->rendezvous.etcd->servers, (std::vector<Endpoint>{{"e0", 2379}, {"e1", 99}}));
 }
 
 TEST_F(VerbConfigTest, ADoctorNeedsAnEndpointAndTakesASecretThatCannotBeReadForAFinding) {

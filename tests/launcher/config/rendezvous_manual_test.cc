@@ -208,18 +208,27 @@ Rows exit_statuses() {
        {"NodesLost.AnAgentThatLeavesOnASignalCostsNoRestart", "NodesTest.TheRootCauseIsTheLastThingOnEveryScreen"}}};
 }
 
-// What the columns say of an engine is tested under that engine: Slurm, Hosts, Pods.
+// What the columns say of an engine is tested under that engine: Slurm, Hosts, Pods, Etcd.
 Rows failures_under_an_engine() {
   return {
       {"Worker fails",
        {"Slurm.AWorkersFailureIsTheStepsStatusAndStartsAgainBefore",
         "Pods.ExitStatusAndTerminationMessageTellFailuresApart"}},
-      {"Node lost", {"PodsThatCome.APodThatComesBackElsewhereKeepsItsRank"}},
+      {"Node lost",
+       {"SlurmMeeting.ANodeThatIsDownIsOutAndAnotherJobsNodeComesIn",
+        "PodsThatCome.APodThatComesBackElsewhereKeepsItsRank",
+        "EtcdStories.ALostCoordinatorsHostIsHeldLostWhenItsWorkersCanRunNoMore"}},
       {"First node lost",
        {"NodesLost.WithoutTheirCoordinatorAllStopAndEndAfterTheTimeout",
-        "PodsThatCome.ThePodWhereTheNodesMeetComesBackElsewhere"}},
+        "PodsThatCome.ThePodWhereTheNodesMeetComesBackElsewhere", "EtcdJob.AKilledCoordinatorsNodeIsReplaced"}},
       {"Told to end",
-       {"Slurm.WorkersSaveOnceWhenTheJobIsCancelledAndNothingStays", "Pods.TermIsOneOrderToSaveWithinTheGrace"}},
+       {"Slurm.WorkersSaveOnceWhenTheJobIsCancelledAndNothingStays", "Pods.TermIsOneOrderToSaveWithinTheGrace",
+        "EtcdJob.ACoordinatorsNodeThatLeavesLetsTheOthersGoOn"}},
+      {"Preempted",
+       {"SlurmPreemption.ARequeuedJobsWorkersHaveTheGraceAndRunAgain",
+        "SlurmPreemption.ACancelledJobsWorkersHaveTheGrace"}},
+      {"Cut off",
+       {"Stories.ACutNodeStopsItsWorkersAndComesBack", "EtcdStories.ACutCoordinatorIsTakenOverFromAndAllWorkersRunOn"}},
       {"Memory limit", {"Pods.AWorkerThatTheMemoryLimitKillsIsNamedWithTheLimit"}},
       {"Late name", {"NodesWords.AnUnknownNameIsExplained", "PodsThatCome.ANameThatAppearsLateIsWaitedForAndNamed"}}};
 }

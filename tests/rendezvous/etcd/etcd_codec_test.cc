@@ -6,6 +6,7 @@
 namespace ferrun::etcd {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
@@ -57,6 +58,22 @@ TEST(EtcdCodec, ReadsWhatEtcdWrites) {
   const Outcome gone = decode(200, R"({"result":{"header":{"revision":"1"},"ID":"77"}})");
   EXPECT_FALSE(gone.failure);
   EXPECT_EQ(gone.reply.seconds, 0);
+}
+
+// As etcd 3.4.23 wrote them, the alarm's as its source has it.
+TEST(EtcdCodec, ReadsWhatAServerSaysOfItself) {
+  EXPECT_EQ(server_status().body, "{}");
+  const Reply status =
+      decode(200, R"({"header":{"cluster_id":"5443761067574816040","member_id":"16959630454158469275","revision":"1",)"
+                  R"("raft_term":"2"},"version":"3.4.23","dbSize":"32768","leader":"17987581374923908663"})")
+          .reply;
+  EXPECT_EQ(status.version, "3.4.23");
+  EXPECT_EQ(status.server, "16959630454158469275");
+  EXPECT_EQ(status.leader, "17987581374923908663");
+  EXPECT_EQ(status.bytes, 32768);
+  EXPECT_THAT(decode(200, "{}").reply.alarms, SizeIs(0));
+  EXPECT_THAT(decode(200, R"({"alarms":[{"memberID":"16959630454158469275","alarm":"NOSPACE"}]})").reply.alarms,
+              ElementsAre("NOSPACE"));
 }
 
 TEST(EtcdCodec, TellsRefusalsApart) {

@@ -1,17 +1,13 @@
 #include "tests/rendezvous/etcd/seat_model.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 namespace ferrun::etcd {
 namespace {
 
 using namespace std::chrono_literals;
-using nlohmann::json;
 
 constexpr Duration kPatience = 500ms;  // of whoever asks
-
-std::string key_of(const json& request) { return from_base64(request.at("key").get<std::string>()).value(); }
 
 }  // namespace
 
@@ -35,6 +31,9 @@ struct SeatModel::Flight {
 };
 
 SeatModel::SeatModel(uint64_t seed, SeatMutant mutant, size_t agents) : random_(seed), mutant_(mutant) {
+  etcd_.compares_seat = mutant != SeatMutant::kNoSeatFence;
+  etcd_.compares_state = mutant != SeatMutant::kNoStateFence;
+  etcd_.on_put = [this](const std::string& key, const std::string& value) { written(key, value); };
   for (size_t i = 0; i < agents; ++i) {
     agents_.push_back(std::make_unique<Agent>());
     agents_[i]->name = std::to_string(i + 1);
@@ -54,7 +53,6 @@ void SeatModel::run(int steps) {
 
 void SeatModel::step() {
   now_ += std::chrono::milliseconds(pick(chance(0.02) ? 1500 : 40));
-  expire_leases();
   for (size_t i = 0; i < flights_.size(); ++i) {
     if (flights_[i].due <= now_) arrive(flights_[i]);
   }
@@ -100,7 +98,7 @@ void SeatModel::arrive(Flight& flight) {
     take_effects(index);
     return;
   }
-  flight.answer = carry_out(flight.request);
+  flight.answer = etcd_.carry_out(flight.request, now_.time_since_epoch());
   flight.due = now_ + std::chrono::milliseconds(1 + pick(20));
   if (flight.abandoned) flight.number = 0;
 }
@@ -136,86 +134,18 @@ void SeatModel::check() {
 
 // --- etcd ---
 
-void SeatModel::expire_leases() {
-  std::erase_if(leases_, [this](const auto& lease) {
-    if (lease.second.first > now_) return false;
-    std::erase_if(keys_, [&](const auto& key) { return key.second.lease == lease.first; });
-    return true;
-  });
-}
-
-void SeatModel::put(const std::string& key, const std::string& value, int64_t lease) {
-  Key& entry = keys_[key];
-  if (entry.created == 0) entry.created = revision_;
-  entry.value = value;
-  entry.changed = revision_;
-  entry.lease = lease;
+void SeatModel::written(const std::string& key, const std::string& value) {
   if (!key.ends_with("state")) return;
   ++saves_;
-  const auto seat = keys_.find("/job/seat");
+  const EtcdInMemory::Key* const seat = etcd_.find("/job/seat");
   const std::string writer = value.substr(value.rfind(' ') + 1);
-  const auto holder = seat == keys_.end() ? std::nullopt : decode_holder(seat->second.value);
+  const auto holder = seat == nullptr ? std::nullopt : decode_holder(seat->value);
   if (!holder || holder->agent != writer) fail("agent " + writer + " has written a state without the seat");
   const int term = std::stoi(value);
   const int number = std::stoi(value.substr(value.find(' ') + 1));
   if (term < newest_term_ || (term == newest_term_ && number < newest_number_)) fail("an older state over a newer one");
   newest_term_ = term;
   newest_number_ = number;
-}
-
-Outcome SeatModel::carry_out(const Request& request) {
-  const json body = json::parse(request.body);
-  const Failure no_lease{Refusal::kOther, "requested lease not found"};
-  Outcome outcome;
-  outcome.reply.revision = revision_;
-  if (request.path == "/v3/lease/grant") {
-    outcome.reply.lease = ++last_lease_;
-    outcome.reply.seconds = std::stoll(body.at("TTL").get<std::string>());
-    leases_[last_lease_] = {now_ + std::chrono::seconds(outcome.reply.seconds), outcome.reply.seconds};
-    return outcome;
-  }
-  if (request.path.starts_with("/v3/lease/")) {
-    const auto lease = leases_.find(std::stoll(body.at("ID").get<std::string>()));
-    if (request.path == "/v3/lease/revoke") {
-      if (lease == leases_.end()) return {no_lease, {}};
-      lease->second.first = now_;
-      expire_leases();
-    } else if (lease != leases_.end()) {
-      outcome.reply.seconds = lease->second.second;
-      lease->second.first = now_ + std::chrono::seconds(outcome.reply.seconds);
-    }
-    return outcome;
-  }
-  outcome.reply.succeeded = std::ranges::all_of(body.at("compare"), [this](const json& compare) {
-    const bool of_seat = compare.at("target") == "CREATE";
-    if (of_seat && mutant_ == SeatMutant::kNoSeatFence && compare.at("create_revision") != "0") return true;
-    if (!of_seat && mutant_ == SeatMutant::kNoStateFence) return true;
-    const auto key = keys_.find(key_of(compare));
-    const int64_t revision = key == keys_.end() ? 0 : of_seat ? key->second.created : key->second.changed;
-    return std::to_string(revision) == compare.at(of_seat ? "create_revision" : "mod_revision").get<std::string>();
-  });
-  const json& operations = body.at(outcome.reply.succeeded ? "success" : "failure");
-  for (const json& operation : operations) {
-    if (!operation.contains("request_put")) continue;
-    const json& entry = operation.at("request_put");
-    if (!leases_.contains(std::stoll(entry.at("lease").get<std::string>()))) return {no_lease, {}};
-  }
-  const bool changes =
-      std::ranges::any_of(operations, [](const json& each) { return !each.contains("request_range"); });
-  if (changes) outcome.reply.revision = ++revision_;
-  for (const json& operation : operations) {
-    if (operation.contains("request_put")) {
-      const json& entry = operation.at("request_put");
-      put(key_of(entry), from_base64(entry.at("value").get<std::string>()).value(),
-          std::stoll(entry.at("lease").get<std::string>()));
-    } else if (operation.contains("request_delete_range")) {
-      keys_.erase(key_of(operation.at("request_delete_range")));
-    } else if (const auto key = keys_.find(key_of(operation.at("request_range"))); key != keys_.end()) {
-      outcome.reply.pairs.push_back(
-          {key->first, key->second.value, key->second.created, key->second.changed, key->second.lease});
-    }
-  }
-  return outcome;
 }
 
 }  // namespace ferrun::etcd

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <random>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "rendezvous/etcd/seat_machine.h"
+#include "tests/rendezvous/etcd/etcd_in_memory.h"
 
 namespace ferrun::etcd {
 
@@ -37,13 +37,6 @@ class SeatModel {
  private:
   struct Agent;
   struct Flight;
-  struct Key {
-    std::string value;
-    int64_t created = 0;
-    int64_t changed = 0;
-    int64_t lease = 0;
-  };
-
   void step();
   void send(size_t agent, const Ask& ask);
   void arrive(Flight& flight);
@@ -54,10 +47,7 @@ class SeatModel {
     if (broken_.empty()) broken_ = what;
   }
 
-  // --- etcd ---
-  void expire_leases();
-  Outcome carry_out(const Request& request);
-  void put(const std::string& key, const std::string& value, int64_t lease);
+  void written(const std::string& key, const std::string& value);
 
   size_t pick(size_t below) { return std::uniform_int_distribution<size_t>(0, below - 1)(random_); }
   bool chance(double share) { return std::bernoulli_distribution(share)(random_); }
@@ -67,10 +57,7 @@ class SeatModel {
   TimePoint now_{std::chrono::seconds(1000)};
   std::vector<std::unique_ptr<Agent>> agents_;
   std::vector<Flight> flights_;
-  std::map<std::string, Key> keys_;
-  std::map<int64_t, std::pair<TimePoint, int64_t>> leases_;  // their ends, their seconds
-  int64_t revision_ = 1;
-  int64_t last_lease_ = 0;
+  EtcdInMemory etcd_;
   int newest_term_ = 0;    // of all states that were written,
   int newest_number_ = 0;  // and its number in the term
   int wins_ = 0;
