@@ -27,7 +27,8 @@ set(CPACK_DEBIAN_PACKAGE_RELEASE 1)
 set(CPACK_DEBIAN_FERRUN_PACKAGE_NAME ferrun)
 set(CPACK_DEBIAN_FERRUN_PACKAGE_SECTION utils)
 set(CPACK_DEBIAN_FERRUN_PACKAGE_SHLIBDEPS ON)
-set(CPACK_DEBIAN_FERRUN_PACKAGE_SUGGESTS python3)
+# OpenSSL is loaded for TLS to etcd alone.
+set(CPACK_DEBIAN_FERRUN_PACKAGE_SUGGESTS "python3, libssl3")
 set(CPACK_COMPONENT_FERRUN_DESCRIPTION "native distributed job launcher for PyTorch
 ferrun takes the place of torchrun: the same options, the same environment
 for workers and the same log files, in a program that starts in

@@ -10,3 +10,12 @@ export_source_date() {
 
 # project_version <CMakeLists.txt
 project_version() { sed -n 's/^project(ferrun VERSION \([0-9.]*\).*/\1/p'; }
+
+# need PROGRAM REMEDY: before anything is downloaded or built.
+need() { command -v "$1" >/dev/null || fail "$1 is missing" "$2"; }
+
+# What every build of these scripts needs.
+need_build_tools() {
+  need cmake "scripts/setup --no-torch installs it, and what else a build needs"
+  need ninja "scripts/setup --no-torch installs it, and what else a build needs"
+}

@@ -1,7 +1,8 @@
-"""The bill of materials of a release, in CycloneDX's form, on standard output: sbom.py VERSION COMMIT
+"""The bill of materials of a release, in CycloneDX's form, on standard output: sbom.py VERSION COMMIT [WORKER_WHEEL...]
 
 It lists what is inside the launcher's binary: the libraries come from this distribution's packages, whose versions are
-asked for here, and the C++ library is this distribution's in its own packages, Zig's in the wheels.
+asked for here, and the C++ library is this distribution's in its own packages, Zig's in the wheels. Of the trainer's wheels it
+lists the libraries that they carry, by the packages whose copyright notes lie in them.
 """
 
 import datetime
@@ -11,6 +12,7 @@ import re
 import subprocess
 import sys
 import uuid
+import zipfile
 from pathlib import Path
 
 # The distribution's package (the first that is installed), the library, its licence.
@@ -25,6 +27,10 @@ LIBRARIES = [
 ]
 
 
+# What is linked into the trainer besides.
+WORKER_LIBRARIES = [(["libutf8proc-dev"], "utf8proc", "MIT")]
+
+
 def installed_version(packages):
     for package in packages:
         asked = subprocess.run(
@@ -35,14 +41,16 @@ def installed_version(packages):
     sys.exit(f"sbom: none of these packages is installed: {', '.join(packages)}")
 
 
-def component(package, version, name, licence):
-    return {
-        "type": "library",
-        "name": name,
-        "version": version,
-        "purl": f"pkg:deb/debian/{package}@{version}",
-        "licenses": [{"expression": licence}],
-    }
+def component(package, version, name, licence=None):
+    of_package = {"type": "library", "name": name, "version": version, "purl": f"pkg:deb/debian/{package}@{version}"}
+    if licence:
+        of_package["licenses"] = [{"expression": licence}]
+    return of_package
+
+
+def packages_in(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    return sorted(name.rpartition("/")[2] for name in names if name.startswith("ferrun_worker/licenses/") and name[-1] != "/")
 
 
 def zig_libcxx():
@@ -57,9 +65,13 @@ def zig_libcxx():
     }
 
 
-def main(version, commit):
+def main(version, commit, *worker_wheels):
     components = [component(*installed_version(packages), name, licence) for packages, name, licence in LIBRARIES]
     components.append(zig_libcxx())
+    if worker_wheels:
+        components += [component(*installed_version(packages), name, licence) for packages, name, licence in WORKER_LIBRARIES]
+        carried = sorted({package for wheel in worker_wheels for package in packages_in(wheel)})
+        components += [component(*installed_version([package]), f"{package} (trainer's wheel)") for package in carried]
     made = datetime.datetime.fromtimestamp(int(os.environ["SOURCE_DATE_EPOCH"]), datetime.timezone.utc)
     bill = {
         "bomFormat": "CycloneDX",

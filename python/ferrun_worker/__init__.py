@@ -7,6 +7,7 @@ starts with this one and refuses another by name. torch itself is not imported.
 import os
 import re
 import sys
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Dict, List, NoReturn, Optional, Tuple
@@ -37,9 +38,10 @@ def check(version: str, folder: Path) -> None:
     """NoTorch unless the program is for this version."""
     minor = ".".join(version.split("+")[0].split(".")[:2])
     if minor != TORCH:
+        own = metadata.version("ferrun-worker").split("+")[0]
         raise NoTorch(
             f"this ferrun-worker is for torch {TORCH}, and {folder} is {version}: "
-            f"pip install 'torch=={TORCH}.*', or the ferrun-worker for torch {minor}"
+            f"pip install 'torch=={TORCH}.*', or the ferrun-worker for torch {minor}, if there is one: 'ferrun-worker=={own}+torch{minor}'"
         )
 
 

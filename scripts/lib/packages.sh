@@ -1,10 +1,11 @@
 # The distribution's packages that the build needs. Source it after common.sh.
 # shellcheck shell=bash
 
-# Debian 12 names its newest Boost by version beside the older default; later releases have one new enough.
+# boost_packages [CODENAME]: of this distribution, or of Debian's release of that name. Debian 12 names its newest Boost by version
+# beside the older default; later releases have one new enough.
 boost_packages() {
-  local codename=''
-  if [[ -r /etc/os-release ]]; then codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}"); fi
+  local codename=${1:-}
+  if [[ -z $codename && -r /etc/os-release ]]; then codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}"); fi
   if [[ $codename == bookworm ]]; then
     printf '%s\n' libboost1.81-dev
   else
@@ -12,9 +13,10 @@ boost_packages() {
   fi
 }
 
+# build_packages [CODENAME]
 build_packages() {
   printf '%s\n' g++ cmake ninja-build ccache git ca-certificates python3 python3-venv
-  boost_packages
+  boost_packages "$@"
   printf '%s\n' libcli11-dev nlohmann-json3-dev libspdlog-dev libsodium-dev libjpeg-dev libpng-dev libutf8proc-dev
   printf '%s\n' pkg-config libpango1.0-dev fonts-dejavu-core  # plots
   printf '%s\n' libgtest-dev libgmock-dev iproute2 nftables  # the last two make the hosts of tests/net

@@ -8,13 +8,17 @@ need_bare_root() {
 }
 
 # bare_root SUITE FOLDER: nothing but the essential packages and Python; kept in the cache.
-bare_root() {
-  local suite=$1 folder=$2 base
-  base=$(ferrun_cache)/bare-$suite.tar
+bare_root() { root_with bare "$1" "$2" python3 python3-venv; }
+
+# root_with NAME SUITE FOLDER PACKAGE...: the essential packages and these; kept in the cache as NAME-SUITE.tar.
+root_with() {
+  local suite=$2 folder=$3 base
+  base=$(ferrun_cache)/$1-$suite.tar
+  shift 3
   if [[ ! -s $base ]]; then
     mkdir -p "$(ferrun_cache)"
     say "making $base"
-    mmdebstrap --quiet --format=tar --variant=minbase --include=python3,python3-venv "$suite" "$base.partial"
+    mmdebstrap --quiet --format=tar --variant=minbase --include="$(IFS=,; printf '%s' "$*")" "$suite" "$base.partial"
     mv "$base.partial" "$base"
   fi
   tar -C "$folder" -xf "$base" --exclude='./dev/*'

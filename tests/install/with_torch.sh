@@ -58,7 +58,7 @@ def rank(offset):
 if __name__ == "__main__":
     config = LaunchConfig(min_nodes=1, max_nodes=1, nproc_per_node=2, run_id="job", rdzv_backend="c10d",
                           rdzv_endpoint="localhost:0", max_restarts=0)
-    print(elastic_launch(config, rank)(10))
+    print(dict(sorted(elastic_launch(config, rank)(10).items())))  # torch gives them in the order of their ends
 P
 for launcher in torch ferrun; do
   [[ $(environment/bin/python launch.py "$launcher" 2>/dev/null) == '{0: 10, 1: 11}' ]] ||

@@ -36,6 +36,7 @@ peer_site=$(echo "$peer"/lib/python3*/site-packages)
 mkdir files
 cp "$worker_wheel" "$wheel" files/
 environment/bin/python -m pip install -q --no-index --find-links=files --disable-pip-version-check 'ferrun[worker]'
+version=$(sed -n 's/^Version: //p' "$site"/ferrun-*.dist-info/METADATA)
 minor=$(sed -n 's/^TORCH = "\(.*\)"/\1/p' "$site/ferrun_worker/build.py")
 
 refused 'no torch' "pip install 'torch==$minor.*'"
@@ -43,6 +44,7 @@ mkdir -p "$site/torch/lib"
 touch "$site/torch/lib/libtorch_cpu.so" "$site/torch/__init__.py"
 echo "__version__ = '2.3.1+cpu'" >"$site/torch/version.py"
 refused 'another torch' "this ferrun-worker is for torch $minor, and $folder/$site/torch is 2.3.1+cpu"
+holds 'the one for that torch, by name' "$(environment/bin/worker 2>&1)" "'ferrun-worker==$version+torch2.3'"
 rm -r "$site/torch"
 
 echo "$peer_site" >"$site/peer.pth"

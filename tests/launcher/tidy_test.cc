@@ -77,6 +77,15 @@ TEST(Layers, PureCodeIncludesNoAdapter) {
   EXPECT_THAT(matching(lines, R"(#include "[^"]*/io/)"), ::testing::IsEmpty());
 }
 
+// clang 14 does not compile the views of libstdc++ 12.
+TEST(Compilers, WhatTheLauncherIsMadeOfHasNoViews) {
+  for (const char* folder : {"common", "rendezvous", "launcher"}) {
+    const std::vector<Line> lines = lines_below(folder, [](const fs::path&) { return true; });
+    ASSERT_GT(lines.size(), 300u) << folder << " is not where this test looks";
+    EXPECT_THAT(matching(lines, R"(#include <ranges>|\bviews::)"), ::testing::IsEmpty());
+  }
+}
+
 // A path is a value; what asks the disk about it is not.
 TEST(Layers, PureCodeAsksNoDisk) {
   const std::string operations =

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <iterator>
-#include <ranges>
 #include <system_error>
 #include <utility>
 
@@ -201,9 +200,9 @@ void JobFolders::remove_empty() {
     if (lstat(file.c_str(), &what) == 0 && S_ISREG(what.st_mode) && what.st_size == 0) unlink(file.c_str());
   }
   const fs::path job = job_folder(output_);
-  for (const fs::path& folder : made_ | std::views::reverse) {
-    rmdir(folder.c_str());
-    if (pointed_at_ && folder == job) unpoint_latest();  // before the folder that it lies in
+  for (auto folder = made_.rbegin(); folder != made_.rend(); ++folder) {
+    rmdir(folder->c_str());
+    if (pointed_at_ && *folder == job) unpoint_latest();  // before the folder that it lies in
   }
 }
 
