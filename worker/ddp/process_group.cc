@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <numeric>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
@@ -82,7 +83,9 @@ std::string list(const std::vector<std::string>& words) {
 }  // namespace
 
 ProcessGroup::ProcessGroup(GroupAddress address, GroupOptions options)
-    : address_(std::move(address)), options_(std::move(options)) {}
+    : address_(std::move(address)), options_(std::move(options)), ranks_(static_cast<size_t>(address_.world_size)) {
+  std::iota(ranks_.begin(), ranks_.end(), 0);
+}
 
 ProcessGroup::~ProcessGroup() {
   ProcessGroup* self = this;
@@ -97,13 +100,13 @@ Result<std::shared_ptr<ProcessGroup>> ProcessGroup::create(const GroupAddress& a
   const std::string where = address.master_addr + ":" + std::to_string(address.master_port);
   try {
     group->store_ = open_store(address, options.timeout);
-    group->roll_call_ = std::make_unique<RollCall>(group->store_, address.rank, address.world_size, group->history_);
+    group->roll_call_ = std::make_unique<RollCall>(group->store_, address.rank, group->ranks_, group->history_);
   } catch (const std::exception& failure) {
     return Error{ErrorKind::kPlatform,
                  "cannot reach the job's store at " + where + " (MASTER_ADDR:MASTER_PORT): " + first_line(failure)};
   }
   try {
-    group->connect();
+    group->connect(group->store_);
   } catch (const std::exception& failure) {
     return Error{ErrorKind::kPlatform, group->explain_no_connection(failure)};
   }
@@ -114,10 +117,49 @@ Result<std::shared_ptr<ProcessGroup>> ProcessGroup::create(const GroupAddress& a
   return group;
 }
 
-void ProcessGroup::connect() {
-  // The names under which Python's init_process_group() connects the default group's CPU backend.
-  const auto group_store = c10::make_intrusive<c10d::PrefixStore>("default_pg", store_);
-  group_store_ = c10::make_intrusive<c10d::PrefixStore>("0/", group_store);
+Result<std::shared_ptr<ProcessGroup>> ProcessGroup::new_group(const std::vector<int>& ranks, milliseconds timeout) {
+  const auto refused = [](const std::string& why) { return Error{ErrorKind::kUser, "new_group: " + why}; };
+  if (name_ != "0") return refused("a sub-group has none of its own: ask the job's group");
+  if (ranks.empty()) return refused("no ranks are given");
+  const std::string name = std::to_string(groups_made_++);
+  for (size_t i = 0; i < ranks.size(); ++i) {
+    const std::string named = "rank " + std::to_string(ranks[i]);
+    if (ranks[i] < 0 || ranks[i] >= world_size())
+      return refused(named + " is none of 0 to " + std::to_string(world_size() - 1));
+    if (std::find(ranks.begin(), ranks.begin() + static_cast<std::ptrdiff_t>(i), ranks[i]) !=
+        ranks.begin() + static_cast<std::ptrdiff_t>(i)) {
+      return refused(named + " is given twice");
+    }
+  }
+  const auto own = std::find(ranks.begin(), ranks.end(), rank());
+  if (own == ranks.end()) return std::shared_ptr<ProcessGroup>();
+  GroupAddress address = address_;
+  address.rank = static_cast<int>(own - ranks.begin());
+  address.world_size = static_cast<int>(ranks.size());
+  GroupOptions options = options_;
+  options.on_abort = nullptr;
+  if (timeout > milliseconds(0)) options.timeout = timeout;
+  std::shared_ptr<ProcessGroup> group(new ProcessGroup(address, options));
+  group->name_ = name;
+  group->ranks_ = ranks;
+  if (group->alone()) return group;
+  try {
+    group->store_ = c10::make_intrusive<c10d::PrefixStore>("ferrun/group/" + name, store_);
+    group->roll_call_ = std::make_unique<RollCall>(group->store_, rank(), ranks, group->history_);
+    group->connect(store_);
+  } catch (const std::exception& failure) {
+    return Error{ErrorKind::kPlatform, group->explain_no_connection(failure)};
+  }
+  return group;
+}
+
+std::string ProcessGroup::called() const { return name_ == "0" ? "the job" : "sub-group " + name_; }
+
+// `store`: the job's, without a prefix.
+void ProcessGroup::connect(const c10::intrusive_ptr<c10d::Store>& store) {
+  // The names under which Python's init_process_group() and new_group() connect a group's CPU backend.
+  const auto group_store = c10::make_intrusive<c10d::PrefixStore>("default_pg", store);
+  group_store_ = c10::make_intrusive<c10d::PrefixStore>(name_ + "/", group_store);
   const auto cpu_store = c10::make_intrusive<c10d::PrefixStore>("cpu/", group_store_);
 
   auto gloo_options = c10d::ProcessGroupGloo::Options::create(options_.timeout);
@@ -129,7 +171,7 @@ void ProcessGroup::connect() {
   group_->setBackend(c10::DeviceType::CPU, c10d::ProcessGroup::BackendType::GLOO,
                      std::optional<c10::intrusive_ptr<c10d::Backend>>(gloo));
   group_->setDefaultBackend(c10d::ProcessGroup::BackendType::GLOO);
-  group_->setGroupName("0");
+  group_->setGroupName(name_);
 }
 
 void ProcessGroup::attach_backend(const Attach& attach) {
@@ -219,7 +261,8 @@ Status ProcessGroup::check_same_collectives() {
     return ok_status();
   }
   std::string problem;
-  const std::string mispaired = mispaired_collectives(collectives_of(ask_ranks(kPatienceWithTheSilent, problem)));
+  const std::string mispaired =
+      mispaired_collectives(collectives_of(ask_ranks(kPatienceWithTheSilent, problem)), called());
   return Error{ErrorKind::kInternal, mispaired.empty()
                                          ? "the ranks have called different collectives, longer ago than they remember"
                                          : mispaired};
@@ -238,7 +281,7 @@ Failure ProcessGroup::explain_failed_collective(const std::string& line) {
   const bool lost = words == FailureWords::kLostPeer;
   std::string problem;
   const std::vector<RankSign> signs = ask_ranks(lost ? kPatienceWithTheLost : kPatienceWithTheSilent, problem);
-  if (const std::string mispaired = mispaired_collectives(collectives_of(signs)); !mispaired.empty()) {
+  if (const std::string mispaired = mispaired_collectives(collectives_of(signs), called()); !mispaired.empty()) {
     return {FailureCause::kOther, mispaired};
   }
   if (timed_out) {
@@ -284,16 +327,24 @@ Failure ProcessGroup::explain_timeout(const std::vector<RankSign>& signs, const 
   }
   std::vector<std::string> silent;
   std::vector<std::string> busy;
+  std::vector<std::string> foreign;  // Python's, who never announce themselves: nobody knows how they are
   for (const RankSign& sign : signs) {
-    if (!sign.answered) {
+    if (!sign.joined) {
+      foreign.push_back(sign.who);
+    } else if (!sign.answered) {
       silent.push_back(sign.who);
-    } else if (sign.rank != rank()) {
+    } else if (sign.rank != ranks_[static_cast<size_t>(rank())]) {
       busy.push_back(sign.who + " at " + sign.activity);
     }
   }
   if (!silent.empty()) {
     return {FailureCause::kSilentRank,
             list(silent) + " did not answer for " + waited + ": stopped, or its machine cannot be reached"};
+  }
+  if (!foreign.empty()) {
+    return {FailureCause::kOther, "a collective timed out after " + waited +
+                                      ", and the ranks that can be asked are alive: " + list(foreign) +
+                                      " cannot be asked, not being of ferrun::ddp"};
   }
   return {FailureCause::kOther, "a collective timed out after " + waited + " though every rank is alive: " +
                                     list(busy) + "; a longer --collective-timeout helps if a rank is only slow"};

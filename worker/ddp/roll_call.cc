@@ -43,9 +43,9 @@ bool appears(c10d::Store& store, const std::string& wanted, steady_clock::time_p
 
 }  // namespace
 
-RollCall::RollCall(const c10::intrusive_ptr<c10d::Store>& store, int rank, int world_size,
+RollCall::RollCall(const c10::intrusive_ptr<c10d::Store>& store, int rank, std::vector<int> ranks,
                    const CollectiveHistory& history)
-    : asking_(store->clone()), answering_(store->clone()), rank_(rank), world_size_(world_size), history_(history) {
+    : asking_(store->clone()), answering_(store->clone()), rank_(rank), ranks_(std::move(ranks)), history_(history) {
   asking_->set(key("member", rank_), bytes(this_process()));
   thread_ = std::thread([this] { answer_when_called(); });
 }
@@ -93,7 +93,7 @@ void RollCall::answer(c10d::Store& store) {
 
 std::vector<RankSign> RollCall::joined() {
   std::vector<RankSign> signs;
-  for (int rank = 0; rank < world_size_; ++rank) {
+  for (const int rank : ranks_) {
     RankSign sign;
     sign.rank = rank;
     sign.who = "rank " + std::to_string(rank);

@@ -33,8 +33,10 @@ struct RankSign {
 
 class RollCall {
  public:
-  // Announces this rank and starts to answer. `store` is the job's store, without a prefix. `history` outlives this.
-  RollCall(const c10::intrusive_ptr<c10d::Store>& store, int rank, int world_size, const CollectiveHistory& history);
+  // Announces this rank and starts to answer. `store` is the job's store, without a prefix but that of a sub-group.
+  // `ranks`: all that are called, this one among them, by their numbers in the job. `history` outlives this.
+  RollCall(const c10::intrusive_ptr<c10d::Store>& store, int rank, std::vector<int> ranks,
+           const CollectiveHistory& history);
   // Ends the answering thread; waits for it unless the store is gone.
   ~RollCall();
 
@@ -55,7 +57,7 @@ class RollCall {
   c10::intrusive_ptr<c10d::Store> asking_;     // used by the thread that calls `ask`
   c10::intrusive_ptr<c10d::Store> answering_;  // a connection of its own: a wait holds a connection's lock
   int rank_;
-  int world_size_;
+  std::vector<int> ranks_;
   const CollectiveHistory& history_;
   std::mutex mutex_;
   std::string activity_;
