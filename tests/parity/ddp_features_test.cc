@@ -129,8 +129,8 @@ std::string train_unevenly(const std::shared_ptr<ddp::ProcessGroup>& group, cons
 }
 
 std::string normalize(const std::shared_ptr<ddp::ProcessGroup>& group, const Value& expected) {
-  torch::nn::Sequential plain(
-      torch::nn::Sequential(torch::nn::BatchNorm2d(torch::nn::BatchNormOptions(3).momentum(0.2))));
+  torch::nn::Sequential plain;
+  plain->push_back(torch::nn::Sequential(torch::nn::BatchNorm2d(torch::nn::BatchNormOptions(3).momentum(0.2))));
   plain->to(at::kDouble);
   load_initial(*plain->children()[0]->children()[0], entry(expected, "initial"));
   torch::nn::Sequential net = ddp::convert_sync_batchnorm(plain, group);

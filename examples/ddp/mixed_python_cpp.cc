@@ -1,0 +1,44 @@
+// One job of C++ and Python ranks, which train one network: this is a C++ rank, mixed_python_cpp.py a Python one, and
+// mixed_python_cpp.sh decides which a worker is.
+//
+//   ferrun --nproc-per-node=2 ./mixed_python_cpp.sh
+#include <ATen/ops/cat.h>
+#include <ferrun/ddp/collectives.h>
+#include <ferrun/ddp/distributed_data_parallel.h>
+#include <ferrun/ddp/optim.h>
+#include <ferrun/ddp/process_group.h>
+#include <torch/nn/modules/activation.h>
+#include <torch/nn/modules/linear.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+namespace ddp = ferrun::ddp;
+using torch::nn::Linear, torch::nn::ReLU, torch::nn::Sequential;
+
+int main() {
+  const auto address = ddp::group_address_from(ferrun::Environment::from_block(environ)).value();
+  const auto group = ddp::ProcessGroup::create(address, {}).value();
+  at::manual_seed(static_cast<uint64_t>(group->rank()));
+  bool equal = true;
+  {
+    ddp::DdpOptions options;
+    options.as_python = true;  // the buckets are Python's
+    options.bucket_bytes = 25 << 20;
+    ddp::DistributedDataParallel<Sequential> net(Sequential(Linear(8, 16), ReLU(), Linear(16, 1)), group, options);
+    ddp::Sgd optimizer(net.module()->parameters(), {.lr = 0.05});
+    for (int step = 0; step < 50; ++step) {
+      const at::Tensor inputs = at::randn({16, 8});
+      net.zero_grad();
+      (net.forward(inputs) - inputs.sum(1, true)).square().mean().backward();
+      optimizer.step();
+    }
+    std::vector<at::Tensor> flat;
+    for (const at::Tensor& parameter : net.module()->parameters()) flat.push_back(parameter.detach().flatten());
+    const at::Tensor weights = at::cat(flat);
+    for (const at::Tensor& other : ddp::all_gather(*group, weights)) equal = equal && other.equal(weights);
+    std::printf("rank %d of %d (C++): %s weights\n", group->rank(), group->world_size(), equal ? "equal" : "other");
+  }
+  group->shut_down();
+  return equal ? 0 : 1;
+}
