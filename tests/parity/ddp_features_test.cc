@@ -129,10 +129,9 @@ std::string train_unevenly(const std::shared_ptr<ddp::ProcessGroup>& group, cons
 }
 
 std::string normalize(const std::shared_ptr<ddp::ProcessGroup>& group, const Value& expected) {
-  torch::nn::Sequential plain;
-  plain->push_back(torch::nn::Sequential(torch::nn::BatchNorm2d(torch::nn::BatchNormOptions(3).momentum(0.2))));
+  torch::nn::Sequential plain(torch::nn::BatchNorm2d(torch::nn::BatchNormOptions(3).momentum(0.2)));
   plain->to(at::kDouble);
-  load_initial(*plain->children()[0]->children()[0], entry(expected, "initial"));
+  load_initial(*plain->children()[0], entry(expected, "initial"));
   torch::nn::Sequential net = ddp::convert_sync_batchnorm(plain, group);
   const int64_t begin = group->rank() == 0 ? 0 : 2, count = group->rank() == 0 ? 2 : 3;
   const auto own = [&](const char* name) { return tensor(expected, name).narrow(0, begin, count); };
@@ -146,12 +145,12 @@ std::string normalize(const std::shared_ptr<ddp::ProcessGroup>& group, const Val
   };
   compare("output", y, own("output"));
   compare("input's gradient", x.grad(), own("input_gradient"));
-  for (const auto& [name, key] : {std::pair("0.0.weight", "weight_gradient"), std::pair("0.0.bias", "bias_gradient")}) {
+  for (const auto& [name, key] : {std::pair("0.weight", "weight_gradient"), std::pair("0.bias", "bias_gradient")}) {
     at::Tensor gradient = net->named_parameters()[name].grad().clone();
     group->all_reduce_sum(gradient);
     compare(key, gradient, tensor(expected, key));
   }
-  problems << difference_of(*net->children()[0]->children()[0], entry(expected, "final"), 1e-12);
+  problems << difference_of(*net->children()[0], entry(expected, "final"), 1e-12);
   net->eval();
   plain->eval();
   if (!net->forward(x).equal(plain->forward(x))) problems << "another evaluation; ";

@@ -35,7 +35,8 @@ Status load_part(const Value& content, const char* key, Part* part, Load&& load)
   const Value* const entry = content.find(key);
   if (entry == nullptr) return Error{ErrorKind::kUser, std::string("it has no '") + key + "'"};
   const Status loaded = load(*entry);
-  return loaded ? loaded : Error{loaded.error().kind, std::string(key) + ": " + loaded.error().message};
+  if (loaded) return loaded;
+  return Error{loaded.error().kind, std::string(key) + ": " + loaded.error().message};
 }
 
 }  // namespace

@@ -115,7 +115,7 @@ Work start_gather(ProcessGroup& group, const at::Tensor& tensor, std::vector<at:
   const bool here = group.rank() == root;
   for (int rank = 0; here && rank < group.world_size(); ++rank) gathered.push_back(at::empty_like(own[0]));
   if (group.alone()) {
-    copy(gathered[0], tensor);
+    if (here) copy(gathered[0], tensor);
     return {};
   }
   group.note(Collective::of(CollectiveKind::kGather, tensor, root));
@@ -130,7 +130,7 @@ Work start_scatter(ProcessGroup& group, at::Tensor& tensor, const std::vector<at
   const bool here = group.rank() == root;
   if (here) check_parts(group, parts.size(), "scatter");
   if (group.alone()) {
-    copy(tensor, parts[0]);
+    if (here) copy(tensor, parts[0]);
     return {};
   }
   group.note(Collective::of(CollectiveKind::kScatter, tensor, root));

@@ -2,6 +2,7 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/core/ivalue.h>
+#include <ATen/core/jit_type.h>
 
 #include <optional>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>

@@ -104,7 +104,9 @@ class Normalize : public torch::autograd::Function<Normalize> {
 };
 
 void share(at::Tensor& to, const at::Tensor& from) {
-  if (from.defined()) to.set_data(from.detach());
+  if (!from.defined()) return;
+  to.set_data(from.detach());
+  to.set_requires_grad(from.requires_grad());
 }
 
 // A SyncBatchNorm with the tensors of the module, which is a BatchNorm of this type; null when it is another.
@@ -128,33 +130,6 @@ std::shared_ptr<SyncBatchNormImpl> converted_of_any_kind(const torch::nn::Module
   std::shared_ptr<SyncBatchNormImpl> made = converted<torch::nn::BatchNorm1dImpl>(module, group);
   if (!made) made = converted<torch::nn::BatchNorm2dImpl>(module, group);
   return made ? made : converted<torch::nn::BatchNorm3dImpl>(module, group);
-}
-
-torch::nn::Sequential convert(const torch::nn::SequentialImpl& network, const std::shared_ptr<ProcessGroup>& group,
-                              const std::string& prefix) {
-  torch::OrderedDict<std::string, torch::nn::AnyModule> layers;
-  auto layer = network.begin();
-  for (const auto& child : network.named_children()) {
-    const torch::nn::Module& module = *child.value();
-    const std::string name = prefix + child.key();
-    if (const auto made = converted_of_any_kind(module, group)) {
-      layers.insert(child.key(), torch::nn::AnyModule(made));
-    } else if (const auto* const nested = dynamic_cast<const torch::nn::SequentialImpl*>(&module)) {
-      layers.insert(child.key(), torch::nn::AnyModule(convert(*nested, group, name + ".").ptr()));
-    } else {
-      for (const auto& inner : module.named_modules("", /*include_self=*/false)) {
-        if (converted_of_any_kind(*inner.value(), group)) {
-          throw std::invalid_argument("'" + name + "." + inner.key() + "' is a BatchNorm that '" + name +
-                                      "' calls by its type: give that module a SyncBatchNorm");
-        }
-      }
-      layers.insert(child.key(), *layer);
-    }
-    ++layer;
-  }
-  torch::nn::Sequential made(std::move(layers));
-  made->train(network.is_training());
-  return made;
 }
 
 }  // namespace
@@ -197,7 +172,25 @@ at::Tensor SyncBatchNormImpl::forward(const at::Tensor& input) {
 
 torch::nn::Sequential convert_sync_batchnorm(const torch::nn::Sequential& network,
                                              const std::shared_ptr<ProcessGroup>& group) {
-  return convert(*network, group, "");
+  torch::OrderedDict<std::string, torch::nn::AnyModule> layers;
+  auto layer = network->begin();
+  for (const auto& child : network->named_children()) {
+    if (auto made = converted_of_any_kind(*child.value(), group)) {
+      layers.insert(child.key(), torch::nn::AnyModule(std::move(made)));
+    } else {
+      for (const auto& inner : child.value()->named_modules("", /*include_self=*/false)) {
+        if (converted_of_any_kind(*inner.value(), group)) {
+          throw std::invalid_argument("'" + child.key() + "." + inner.key() + "' is a BatchNorm that '" + child.key() +
+                                      "' calls by its type: give that module a SyncBatchNorm");
+        }
+      }
+      layers.insert(child.key(), torch::nn::AnyModule(*layer));
+    }
+    ++layer;
+  }
+  torch::nn::Sequential made(std::move(layers));
+  made->train(network->is_training());
+  return made;
 }
 
 }  // namespace ferrun::ddp

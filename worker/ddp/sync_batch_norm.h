@@ -37,10 +37,10 @@ class SyncBatchNormImpl : public torch::nn::NormImplBase<1, SyncBatchNormImpl, t
 };
 TORCH_MODULE(SyncBatchNorm);
 
-// The same network with a SyncBatchNorm for each BatchNorm1d, 2d and 3d in it and in Sequentials within it, sharing the
-// memory of all parameters and buffers with the old one, which is not used afterwards: before DDP and optimizer. A
-// BatchNorm within a module of another kind, whose forward calls it by its type, cannot be exchanged from outside:
-// std::invalid_argument names it, and that module needs a SyncBatchNorm member.
+// The same network with a SyncBatchNorm for each BatchNorm1d, 2d and 3d, sharing the memory of all parameters and
+// buffers with the old one, which is not used afterwards: before DDP and optimizer. A BatchNorm within one of its
+// modules, whose forward calls it by its type, cannot be exchanged from outside: std::invalid_argument names it, and
+// that module needs a SyncBatchNorm member.
 torch::nn::Sequential convert_sync_batchnorm(const torch::nn::Sequential& network,
                                              const std::shared_ptr<ProcessGroup>& group);
 
