@@ -3,6 +3,7 @@
 //
 //   ferrun --nproc-per-node=2 ./mixed_python_cpp.sh
 #include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
 #include <ferrun/ddp/collectives.h>
 #include <ferrun/ddp/distributed_data_parallel.h>
 #include <ferrun/ddp/optim.h>
@@ -37,6 +38,12 @@ int main() {
     for (const at::Tensor& parameter : net.module()->parameters()) flat.push_back(parameter.detach().flatten());
     const at::Tensor weights = at::cat(flat);
     for (const at::Tensor& other : ddp::all_gather(*group, weights)) equal = equal && other.equal(weights);
+    // Sub-groups meet too; this one has all ranks.
+    const auto everyone = group->new_group({0, 1}).value();
+    at::Tensor largest = at::full({1}, static_cast<double>(group->rank()), at::kDouble);
+    ddp::all_reduce(*everyone, largest, ddp::ReduceOp::kMax);
+    equal = equal && largest.item<double>() == 1;
+    everyone->shut_down();
     std::printf("rank %d of %d (C++): %s weights\n", group->rank(), group->world_size(), equal ? "equal" : "other");
   }
   group->shut_down();

@@ -24,6 +24,11 @@ def main():
     everyones = [torch.empty_like(weights) for _ in range(world)]
     dist.all_gather(everyones, weights)
     equal = all(torch.equal(weights, other) for other in everyones)
+    everyone = dist.new_group([0, 1])
+    largest = torch.full((1,), float(rank), dtype=torch.float64)
+    dist.all_reduce(largest, op=dist.ReduceOp.MAX, group=everyone)
+    equal = equal and largest.item() == 1
+    dist.barrier(group=everyone)
     sys.stdout.write(f"rank {rank} of {world} (Python): {'equal' if equal else 'other'} weights\n")
     dist.barrier()
     sys.stdout.flush()

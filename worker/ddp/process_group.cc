@@ -117,19 +117,18 @@ Result<std::shared_ptr<ProcessGroup>> ProcessGroup::create(const GroupAddress& a
   return group;
 }
 
-Result<std::shared_ptr<ProcessGroup>> ProcessGroup::new_group(const std::vector<int>& ranks, milliseconds timeout) {
+Result<std::shared_ptr<ProcessGroup>> ProcessGroup::new_group(std::vector<int> ranks, milliseconds timeout) {
   const auto refused = [](const std::string& why) { return Error{ErrorKind::kUser, "new_group: " + why}; };
   if (name_ != "0") return refused("a sub-group has none of its own: ask the job's group");
   if (ranks.empty()) return refused("no ranks are given");
   const std::string name = std::to_string(groups_made_++);
+  std::sort(ranks.begin(), ranks.end());
   for (size_t i = 0; i < ranks.size(); ++i) {
     const std::string named = "rank " + std::to_string(ranks[i]);
-    if (ranks[i] < 0 || ranks[i] >= world_size())
+    if (ranks[i] < 0 || ranks[i] >= world_size()) {
       return refused(named + " is none of 0 to " + std::to_string(world_size() - 1));
-    if (std::find(ranks.begin(), ranks.begin() + static_cast<std::ptrdiff_t>(i), ranks[i]) !=
-        ranks.begin() + static_cast<std::ptrdiff_t>(i)) {
-      return refused(named + " is given twice");
     }
+    if (i > 0 && ranks[i] == ranks[i - 1]) return refused(named + " is given twice");
   }
   const auto own = std::find(ranks.begin(), ranks.end(), rank());
   if (own == ranks.end()) return std::shared_ptr<ProcessGroup>();

@@ -76,11 +76,11 @@ class ProcessGroup {
   // The ranks' numbers in the job, by rank.
   const std::vector<int>& ranks_in_job() const { return ranks_; }
 
-  // A sub-group of these ranks, in this order, which are ranks of this group: the job's, not a sub-group. Every rank of
+  // A sub-group of these ranks of the job's group, in ascending order as in Python. Every rank of
   // the job calls it, in the same order for all groups; those that are not in it get a null pointer. `timeout`: the
   // group's own; 0 for this group's. Python's new_group(ranks, backend="gloo") meets it. Failure: a rank that is none
   // or twice there, a group that does not come up. Shut down before this group is.
-  Result<std::shared_ptr<ProcessGroup>> new_group(const std::vector<int>& ranks,
+  Result<std::shared_ptr<ProcessGroup>> new_group(std::vector<int> ranks,
                                                   std::chrono::milliseconds timeout = std::chrono::milliseconds(0));
 
   // Gives the group another backend beside Gloo (NCCL, by the CUDA plug-in), for tensors on another device. All ranks

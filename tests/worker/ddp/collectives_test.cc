@@ -174,8 +174,8 @@ TEST(Collectives, WorkInSubGroupsWhoseRanksAreTheirOwn) {
                           const auto single = group->new_group({1}).value();
                           if ((outer == nullptr) != (address.rank == 1)) return "wrong members";
                           if (outer) {
-                            if (outer->rank() != (address.rank == 2 ? 0 : 1)) return "wrong rank";
-                            if (outer->ranks_in_job() != std::vector<int>{2, 0}) return "wrong ranks of the job";
+                            if (outer->rank() != (address.rank == 2 ? 1 : 0)) return "wrong rank";
+                            if (outer->ranks_in_job() != std::vector<int>{0, 2}) return "wrong ranks of the job";
                             if (const std::string wrong = use_all(*outer); !wrong.empty()) return wrong;
                             outer->shut_down();
                           }
