@@ -27,7 +27,7 @@ class AverageHook : public c10d::CommHookInterface {
     sent.div_(group_->world_size());
     std::vector<at::Tensor> tensors{sent};
     return group_->c10d_group()->allreduce(tensors)->getFuture()->then(
-        [buffer, sent](c10::ivalue::Future& done) mutable -> c10::IValue {
+        [buffer, sent](c10::ivalue::Future& done) -> c10::IValue {
           done.value();  // throws what the collective threw
           if (!buffer.is_same(sent)) {
             const at::NoGradGuard plain;

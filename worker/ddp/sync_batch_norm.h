@@ -20,8 +20,8 @@ namespace ferrun::ddp {
 
 class SyncBatchNormImpl : public torch::nn::NormImplBase<1, SyncBatchNormImpl, torch::nn::BatchNormOptions> {
  public:
-  SyncBatchNormImpl(const torch::nn::BatchNormOptions& options, std::shared_ptr<ProcessGroup> group)
-      : NormImplBase(options), group_(std::move(group)) {}
+  SyncBatchNormImpl(const torch::nn::BatchNormOptions& of_norm, std::shared_ptr<ProcessGroup> group)
+      : NormImplBase(of_norm), group_(std::move(group)) {}
 
   // [samples, channels, …] → the same shape and type. Throws what c10d throws.
   at::Tensor forward(const at::Tensor& input);
