@@ -7,7 +7,6 @@
 // more work when the clients are the bottleneck.
 //
 //   store_bench [--rounds=N] [--milliseconds=N] [--clients=1,4,16] [--only=get] [--json]
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,8 +15,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -28,10 +25,12 @@
 #include <vector>
 
 #include "bench/statistics.h"
+#include "bench/store_server_process.h"
 
 namespace {
 
 using ferrun::bench::median;
+using ServerProcess = ferrun::bench::StoreServerProcess;
 using Clock = std::chrono::steady_clock;
 
 struct Options {
@@ -40,62 +39,6 @@ struct Options {
   std::vector<int> clients = {1, 4, 16};
   std::string only;  // one operation; empty means all
   bool json = false;
-};
-
-// A server program that prints "port N" and runs until its standard input ends.
-class ServerProcess {
- public:
-  explicit ServerProcess(std::vector<std::string> command) {
-    int input[2], output[2];
-    if (::pipe(input) != 0 || ::pipe(output) != 0) throw std::runtime_error("pipe failed");
-    pid_ = ::fork();
-    if (pid_ == 0) {
-      ::dup2(input[0], STDIN_FILENO);
-      ::dup2(output[1], STDOUT_FILENO);
-      for (const int fd : {input[0], input[1], output[0], output[1]}) ::close(fd);
-      std::vector<char*> arguments;
-      for (std::string& word : command) arguments.push_back(word.data());
-      arguments.push_back(nullptr);
-      ::execv(arguments[0], arguments.data());
-      ::_exit(127);
-    }
-    ::close(input[0]);
-    ::close(output[1]);
-    input_ = input[1];
-    FILE* lines = ::fdopen(output[0], "r");
-    unsigned port = 0;
-    const bool told = std::fscanf(lines, "port %u", &port) == 1;
-    std::fclose(lines);
-    if (!told) throw std::runtime_error("no port from " + command[0]);
-    port_ = static_cast<uint16_t>(port);
-  }
-  ServerProcess(const ServerProcess&) = delete;
-  ServerProcess& operator=(const ServerProcess&) = delete;
-  ~ServerProcess() {
-    ::close(input_);
-    ::waitpid(pid_, nullptr, 0);
-  }
-  uint16_t port() const { return port_; }
-
-  // Processor time of all its threads until now, and of its children's (ferrun's agent is one), in microseconds.
-  double cpu_us() const { return cpu_us_of(pid_); }
-
- private:
-  static double cpu_us_of(pid_t pid) {
-    double total_us = 0;
-    for (const auto& task : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task")) {
-      double on_cpu_ns = 0;
-      std::ifstream(task.path() / "schedstat") >> on_cpu_ns;
-      total_us += on_cpu_ns / 1e3;
-      std::ifstream children(task.path() / "children");
-      for (pid_t child = 0; children >> child;) total_us += cpu_us_of(child);
-    }
-    return total_us;
-  }
-
-  pid_t pid_ = -1;
-  int input_ = -1;
-  uint16_t port_ = 0;
 };
 
 using Client = c10::intrusive_ptr<c10d::TCPStore>;
@@ -252,8 +195,7 @@ void print(const std::vector<Row>& rows, bool json) {
 
 int run(int argc, char** argv) {
   const Options options = parse(argc, argv);
-  const ServerProcess ferrun({FERRUN_BENCH_BIN_DIR "/ferrun", "--nproc-per-node=1", "--no-python", "/bin/sh", "-c",
-                              "echo port $MASTER_PORT; exec cat > /dev/null"});
+  const ServerProcess ferrun(ferrun::bench::ferrun_as_store(FERRUN_BENCH_BIN_DIR));
   const ServerProcess torch({"/proc/self/exe", "--serve-torch"});
   std::vector<Row> rows;
   for (const int clients : options.clients) {

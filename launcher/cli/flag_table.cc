@@ -141,9 +141,11 @@ constexpr std::array kFlags = {
     Flag{"ssh", 0, kValue, kNodes, "COMMAND", "ssh", false,
          "What reaches a host of --hosts: it is given the host's name and a command. Of its own ferrun gives ssh "
          "BatchMode and ServerAliveInterval, and this command nothing."},
-    Flag{"rdzv-endpoint", 0, kValue, kNodes, "HOST[:PORT]", "", true,
-         "Where the nodes meet: the agent that has this address coordinates the job. Port 29400 with c10d, 29500 with "
-         "static; without the option --master-addr and --master-port. On one node and with static it is those two."},
+    Flag{
+        "rdzv-endpoint", 0, kValue, kNodes, "HOST[:PORT]", "", true,
+        "Where the nodes meet: the agent that has this address coordinates the job. Port 29400 with c10d, 29500 with "
+        "static; without the option --master-addr and --master-port. On one node and with static it is those two. With "
+        "etcd its client endpoints, a list, port 2379."},
     Flag{"rdzv-backend",
          0,
          kValue,
@@ -151,14 +153,16 @@ constexpr std::array kFlags = {
          "NAME",
          "static",
          true,
-         "static or c10d. Both mean ferrun's own protocol, and on one node the store that ferrun serves.",
+         "static or c10d. Both mean ferrun's own protocol, and on one node the store that ferrun serves. etcd: an "
+         "etcd (v3) says which agent coordinates the job, and another one takes over while workers run on.",
          {},
-         "static c10d"},
+         "static c10d etcd"},
     Flag{"rdzv-id", 0, kValue, kNodes, "ID", "", true,
          "Name of the job: TORCHELASTIC_RUN_ID of the workers. Without it none, and on one node a random one."},
     Flag{"rdzv-conf", 0, kValue, kNodes, "K=V,...", "", true,
          "torchrun's settings: join_timeout=600, last_call_timeout=30, close_timeout=30, keep_alive_interval=1, "
-         "keep_alive_max_attempt=5 (seconds; attempts) and is_host. Without effect on one node."},
+         "keep_alive_max_attempt=5 (seconds; attempts) and is_host. With etcd user, password_file "
+         "and etcd_prefix=/ferrun/. Without effect on one node."},
     Flag{"node-rank", 0, kValue, kNodes, "N", "", true,
          "GROUP_RANK of this node: exact for a fixed number of nodes, a wish for an elastic one."},
     Flag{"token-file", 0, kValue, kNodes, "FILE", "", true,

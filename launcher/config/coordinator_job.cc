@@ -5,6 +5,11 @@
 namespace ferrun {
 
 Result<CoordinatorJob> make_coordinator_job(const CommandLine& line, const HostFacts& facts) {
+  if (line.options.value("rdzv-backend").text == "etcd") {
+    return Error{ErrorKind::kUsage,
+                 "with --rdzv-backend=etcd one of the agents coordinates the job: ferrun coordinator "
+                 "has nothing to do"};
+  }
   for (const char* needed : {"nnodes", "rdzv-endpoint", "state-file"}) {
     if (line.options.value(needed).text.empty() || line.options.given(needed) == nullptr) {
       return Error{ErrorKind::kUsage, std::string("ferrun coordinator needs --") + needed};

@@ -20,6 +20,10 @@ std::string method_name(StartMethod method) {
   return "";
 }
 
+std::string meeting_place(const RendezvousConfig& config) {
+  return config.etcd ? config.member.endpoint : to_string(config.endpoint);
+}
+
 std::string where_workers_meet(const JobConfig& config) {
   const auto port_text = [](uint16_t port) {
     return port == 0 ? std::string("chosen for every round") : std::to_string(port);
@@ -32,8 +36,7 @@ std::string where_workers_meet(const JobConfig& config) {
   const CoordinatorConfig& job = config.rendezvous->coordinator;
   std::string text = "\nnodes:     ";
   if (job.min_nodes != job.max_nodes) text += std::to_string(job.min_nodes) + " to ";
-  text += std::to_string(job.max_nodes) + ", meeting at " + to_string(config.rendezvous->endpoint) + " as job " +
-          job.job_id;
+  text += std::to_string(job.max_nodes) + ", meeting at " + meeting_place(*config.rendezvous) + " as job " + job.job_id;
   return text + "\nstore:     on the node of rank 0, port " + port_text(config.rendezvous->store_port);
 }
 
@@ -70,8 +73,7 @@ std::string describe_json(const JobConfig& config) {
                  {"run_id", config.run_id}};
   if (config.rendezvous) {
     const CoordinatorConfig& job = config.rendezvous->coordinator;
-    object["nodes"] = {
-        {"min", job.min_nodes}, {"max", job.max_nodes}, {"endpoint", to_string(config.rendezvous->endpoint)}};
+    object["nodes"] = {{"min", job.min_nodes}, {"max", job.max_nodes}, {"endpoint", meeting_place(*config.rendezvous)}};
     object["store"] = {{"port", port(config.rendezvous->store_port)}};
   } else {
     object["store"] = {{"address", config.meeting.master_addr}, {"port", port(config.meeting.port)}};

@@ -12,6 +12,11 @@ Result<DoctorJob> make_doctor_job(const CommandLine& line, const HostFacts& fact
   if (options.value("rdzv-endpoint").text.empty()) {
     return Error{ErrorKind::kUsage, "ferrun doctor needs --rdzv-endpoint"};
   }
+  if (options.value("rdzv-backend").text == "etcd") {
+    return Error{
+        ErrorKind::kUsage,
+        "ferrun doctor looks at the way to an address where agents meet; 'etcdctl endpoint health' looks at etcd"};
+  }
   DoctorJob job;
   job.environment = facts.environment;
   job.as_json = options.on("json");

@@ -194,7 +194,7 @@ class ConfigBuilder {
     const bool dynamic = options_.on("standalone") || options_.value("rdzv-backend").text == "c10d";
     if (facts_.environment.get_or(variable, "") != "1" || !dynamic) return ok_status();
     config_.serves_store = false;
-    if (config_.rendezvous && config_.rendezvous->store_port != 0 &&
+    if (config_.rendezvous && !config_.rendezvous->etcd && config_.rendezvous->store_port != 0 &&
         config_.rendezvous->store_port == config_.rendezvous->endpoint.port) {
       return Error{ErrorKind::kUsage, std::string(variable) + "=1: rank 0 cannot serve the store at port " +
                                           std::to_string(config_.rendezvous->store_port) +

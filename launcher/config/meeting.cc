@@ -6,6 +6,7 @@
 
 #include "common/endpoint.h"
 #include "common/text.h"
+#include "launcher/config/etcd_options.h"
 #include "launcher/config/rendezvous_conf.h"
 #include "launcher/config/values.h"
 
@@ -71,8 +72,7 @@ Result<MeetingChoice> choose_meeting(const RawOptions& options) {
   Result<std::vector<std::string>> warnings = check_rendezvous_conf(options);
   if (!warnings) return warnings.error();
   const RawValue backend = options.value("rdzv-backend");
-  if (backend.text == "etcd" || backend.text == "etcd-v2") return bad_value(backend, "etcd is not supported yet");
-  if (backend.text != "static" && backend.text != "c10d") return bad_value(backend, "expected static or c10d");
+  if (const Status known = check_backend(options); !known) return known.error();
   if (options.on("standalone")) {
     Result<MeetingChoice> choice = standalone_meeting(options);
     choice->warnings.insert(choice->warnings.end(), warnings->begin(), warnings->end());
@@ -80,7 +80,7 @@ Result<MeetingChoice> choose_meeting(const RawOptions& options) {
   }
   const RawValue endpoint = options.value("rdzv-endpoint");
   const bool from_endpoint = backend.text == "static" && !endpoint.text.empty();
-  if (!from_endpoint) {
+  if (!from_endpoint && backend.text != "etcd") {
     const Result<Endpoint> checked = parse_endpoint(endpoint.text, 0);
     if (!checked) return Error{ErrorKind::kUsage, endpoint.origin + ": " + checked.error().message};
   }

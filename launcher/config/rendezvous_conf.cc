@@ -6,6 +6,7 @@
 #include <map>
 #include <string_view>
 
+#include "launcher/config/etcd_options.h"
 #include "launcher/config/values.h"
 
 namespace ferrun {
@@ -21,7 +22,8 @@ bool contains(const std::array<std::string_view, N>& keys, std::string_view key)
 constexpr std::array<std::string_view, 8> kMeant = {"timeout",       "join_timeout",        "last_call_timeout",
                                                     "close_timeout", "keep_alive_interval", "keep_alive_max_attempt",
                                                     "is_host",       "store_type"};
-// They steer torchrun's store or its etcd. ferrun's sessions and leases have no use for them.
+// They steer torchrun's store or its etcd; etcd_options.h has those that mean something there. ferrun's sessions and
+// leases have no use for them.
 constexpr std::array<std::string_view, 11> kWithoutEffect = {
     "heartbeat_timeout", "read_timeout", "rank", "protocol", "ssl_cert",   "ssl_cert_key",
     "ca_cert",           "cacert",       "cert", "key",      "etcd_prefix"};
@@ -127,6 +129,7 @@ Status read_rendezvous_conf(const RawOptions& options, RendezvousConfig& config)
   // Without a word for this long an agent counts as silent.
   job.silence = job.heartbeat_interval * config.keep_alive_attempts;
   for (const auto& [key, text] : *pairs) {
+    if (config.etcd && is_etcd_setting(key)) continue;
     if (contains(kWithoutEffect, key)) {
       config.notes.push_back(value.origin + ": " + key + " has no effect: agents are judged by their keep-alive");
     } else if (!contains(kMeant, key)) {
@@ -145,8 +148,10 @@ Result<std::vector<std::string>> check_rendezvous_conf(const RawOptions& options
   ConfReader reader(value.origin, *pairs);
   read_values(reader, options, unused);
   if (reader.error()) return *reader.error();
+  const bool is_etcd = options.value("rdzv-backend").text == "etcd";
   std::vector<std::string> warnings;
   for (const auto& [key, text] : *pairs) {
+    if (is_etcd && is_etcd_setting(key)) continue;
     if (!contains(kMeant, key) && !contains(kWithoutEffect, key)) warnings.push_back(unknown_key(value.origin, key));
   }
   return warnings;

@@ -59,8 +59,7 @@ class RendezvousReader {
  private:
   Status read_backend() {
     const RawValue backend = options_.value("rdzv-backend");
-    if (backend.text == "etcd" || backend.text == "etcd-v2") return bad_value(backend, "etcd is not supported yet");
-    if (backend.text != "static" && backend.text != "c10d") return bad_value(backend, "expected static or c10d");
+    if (const Status known = check_backend(options_); !known) return known;
     default_port_ = backend.text == "static" ? kStaticPort : kDynamicPort;
     if (!options_.on("standalone")) return ok_status();
     return Error{ErrorKind::kUsage,
@@ -107,6 +106,7 @@ class RendezvousReader {
       if (*number != 0) port = *number;
     }
     const RawValue endpoint = options_.value("rdzv-endpoint");
+    if (options_.value("rdzv-backend").text == "etcd") return read_etcd_servers();
     const RawValue master = options_.value("master-addr");
     if (options_.given("rdzv-endpoint") != nullptr && strip(endpoint.text).empty()) return empty_host(endpoint);
     const RawValue& source = endpoint.text.empty() ? master : endpoint;
@@ -119,6 +119,21 @@ class RendezvousReader {
     }
     config_.member.endpoint = to_string(config_.endpoint);
     warn_of_the_endpoint(endpoint.text.empty() && options_.given("master-addr") == nullptr);
+    return ok_status();
+  }
+
+  Status read_etcd_servers() {
+    Result<EtcdConfig> etcd = read_etcd(options_, facts_);
+    if (!etcd) return etcd.error();
+    if (!config_.state_file.empty()) {
+      return bad_value(options_.value("state-file"), "with --rdzv-backend=etcd the state is kept there");
+    }
+    config_.endpoint = etcd->servers.front();
+    std::string list;
+    for (const Endpoint& server : etcd->servers) list += (list.empty() ? "" : ",") + to_string(server);
+    config_.member.endpoint = "etcd (" + list + ")";
+    std::ranges::move(etcd->warnings, std::back_inserter(config_.warnings));
+    config_.etcd = std::move(*etcd);
     return ok_status();
   }
 
@@ -212,8 +227,9 @@ class RendezvousReader {
       }
       why = ", and munge gives none (" + own.error().message + ")";
     }
-    config_.warnings.push_back("no token is given (--token-file, FERRUN_TOKEN)" + why + ": whoever reaches " +
-                               to_string(config_.endpoint) + " can take part in the job");
+    const std::string whom = config_.etcd ? "the coordinator" : to_string(config_.endpoint);
+    config_.warnings.push_back("no token is given (--token-file, FERRUN_TOKEN)" + why + ": whoever reaches " + whom +
+                               " can take part in the job");
   }
 
   void note_terms() {

@@ -13,6 +13,7 @@
 #include "common/result.h"
 #include "common/time.h"
 #include "launcher/cli/parse.h"
+#include "launcher/config/etcd_options.h"
 #include "launcher/config/host_facts.h"
 #include "launcher/config/values.h"
 #include "rendezvous/coordinator/coordinator_config.h"
@@ -23,13 +24,14 @@ namespace ferrun {
 
 struct RendezvousConfig {
   // What the options say goes straight to the machine that it is for; node_setup.h adds what is known later.
-  CoordinatorConfig coordinator;  // should this process host it; job_id is --rdzv-id
-  MemberConfig member;            // this node's part; its agent id is new at every start
-  Endpoint endpoint;              // where the coordinator listens
-  std::optional<bool> is_host;    // none: whoever can bind the endpoint's address
-  int keep_alive_attempts = 5;    // coordinator.silence in intervals
-  std::string token;              // the job's secret; empty: none
-  std::string wrapped_token;      // it, for this process to hand out should it host; empty: it was given
+  CoordinatorConfig coordinator;   // should this process host it; job_id is --rdzv-id
+  MemberConfig member;             // this node's part; its agent id is new at every start
+  Endpoint endpoint;               // where the coordinator listens; with etcd its first server
+  std::optional<EtcdConfig> etcd;  // says who coordinates the job
+  std::optional<bool> is_host;     // none: whoever can bind the endpoint's address
+  int keep_alive_attempts = 5;     // coordinator.silence in intervals
+  std::string token;               // the job's secret; empty: none
+  std::string wrapped_token;       // it, for this process to hand out should it host; empty: it was given
   // Reads what a coordinator hands out; empty: the token was given, or the endpoint is this machine's alone.
   std::function<Result<std::string>(const std::string& wrapped)> unwrap_token;
   std::filesystem::path state_file;  // empty: none

@@ -46,8 +46,13 @@ class StepReader {
   bool decided_by_hand() const {
     const Result<NodeRange> nodes = parse_node_range(made_.options.value("nnodes").text);
     if (given("nnodes") && nodes && nodes->most == 1) return true;
-    return std::ranges::any_of(kMeeting, [this](const char* name) { return given(name); });
+    return std::ranges::any_of(kMeeting, [this](const char* name) {
+      return given(name) && !(by_etcd() && std::string_view(name) == "rdzv-endpoint");
+    });
   }
+
+  // Its servers say where the nodes meet; who they are the step says.
+  bool by_etcd() const { return made_.options.value("rdzv-backend").text == "etcd"; }
 
   std::string variable(const char* name) const { return environment_.get_or(name, ""); }
 
@@ -105,11 +110,12 @@ class StepReader {
     const long here = static_cast<long>(nodes_.size());
     const bool places_hold = wanted && wanted->least == here && wanted->most == here;
     if (places_hold) set("node-rank", std::to_string(node_), "SLURM_NODEID");
-    set("rdzv-endpoint", nodes_.front() + ":" + std::to_string(port), "SLURM_STEP_NODELIST");
+    if (!by_etcd()) set("rdzv-endpoint", nodes_.front() + ":" + std::to_string(port), "SLURM_STEP_NODELIST");
     if (!given("rdzv-id")) set("rdzv-id", "slurm-" + job + "." + step, "SLURM_STEP_ID");
     const std::string place = places_hold ? " has rank " + std::to_string(node_) : " may get any rank";
     made_.notes.push_back("Slurm step " + job + "." + step + ": " + count + " nodes, this one (" + nodes_[node_] + ")" +
-                          place + "; they meet at " + nodes_.front() + ", port " + std::to_string(port));
+                          place + "; they meet " +
+                          (by_etcd() ? "by etcd" : "at " + nodes_.front() + ", port " + std::to_string(port)));
     return ok_status();
   }
 

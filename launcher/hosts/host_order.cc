@@ -14,7 +14,7 @@ constexpr size_t kLongestHeader = 64;
 // Above the most that Linux passes to a program by far; a stranger's gigabyte is not kept.
 constexpr long kMostBytes = 64L << 20;
 
-void append(std::string& text, std::string_view field) {
+void append_field(std::string& text, std::string_view field) {
   text += field;
   text += '\0';
 }
@@ -51,10 +51,10 @@ Result<HostOrder> decode(std::string_view body) {
 
 std::string encode_host_order(const HostOrder& order) {
   std::string body;
-  append(body, order.folder);
-  append(body, std::to_string(order.arguments.size()));
-  for (const std::string& argument : order.arguments) append(body, argument);
-  for (const std::string& variable : order.environment.to_strings()) append(body, variable);
+  append_field(body, order.folder);
+  append_field(body, std::to_string(order.arguments.size()));
+  for (const std::string& argument : order.arguments) append_field(body, argument);
+  for (const std::string& variable : order.environment.to_strings()) append_field(body, variable);
   return std::string(kHeader) + std::string(kVersion) + " " + std::to_string(body.size()) + "\n" + body;
 }
 

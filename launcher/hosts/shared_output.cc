@@ -12,7 +12,7 @@ bool is_ruler(std::string_view line) {
   return line.size() == kRulerLength && line.find_first_not_of('=') == std::string_view::npos;
 }
 
-void append(std::string& shown, std::string_view line) {
+void append_line(std::string& shown, std::string_view line) {
   shown += line;
   shown += '\n';
 }
@@ -25,13 +25,13 @@ void SharedOutput::take(size_t host, std::string_view line, std::string& shown) 
     stream.ruler_held = false;
     stream.in_report = line.starts_with(kOwn);
     if (stream.in_report && !reporter_) reporter_ = host;
-    if (!stream.in_report || *reporter_ == host) append(shown, std::string(kRulerLength, '='));
+    if (!stream.in_report || *reporter_ == host) append_line(shown, std::string(kRulerLength, '='));
   } else if (!stream.in_report && is_ruler(line)) {
     stream.ruler_held = true;
     return;
   }
   if (stream.in_report) {
-    if (*reporter_ == host) append(shown, line);
+    if (*reporter_ == host) append_line(shown, line);
     if (is_ruler(line)) stream.in_report = false;
     return;
   }
@@ -43,11 +43,11 @@ void SharedOutput::take(size_t host, std::string_view line, std::string& shown) 
     if (was_said_elsewhere(host, line)) return;
     if (stream.said.size() < kMostRemembered) stream.said.emplace(line);
   }
-  append(shown, line);
+  append_line(shown, line);
 }
 
 void SharedOutput::end(size_t host, std::string& shown) {
-  if (streams_[host].ruler_held) append(shown, std::string(kRulerLength, '='));
+  if (streams_[host].ruler_held) append_line(shown, std::string(kRulerLength, '='));
   streams_[host] = {};
 }
 

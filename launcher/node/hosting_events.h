@@ -6,6 +6,7 @@
 #include <variant>
 #include <vector>
 
+#include "common/endpoint.h"
 #include "common/result.h"
 #include "launcher/node/node_events.h"
 #include "rendezvous/coordinator/host_election.h"
@@ -39,6 +40,17 @@ struct HostingFailed {
   Error error;
 };
 
+// Where the job's seat says who coordinates it: this agent has taken it, another one has it and was reached there, or
+// this agent has it no more.
+struct SeatTaken {};
+struct SeatElsewhere {
+  Endpoint endpoint;  // for words, and the port
+  std::vector<IpAddress> addresses;
+};
+struct SeatGone {
+  std::string why;
+};
+
 // The node machine's Dial and HangUp.
 struct DialWanted {};
 struct HangUpWanted {};
@@ -68,8 +80,9 @@ struct NodeEnded {
 
 struct HostingDeadline {};
 
-using HostingEvent = std::variant<NameFound, HostingBegan, HostingFailed, DialWanted, HangUpWanted, LinkReached,
-                                  LinkHungUp, HostedJobEnded, EndAsked, NodeEnded, HostingDeadline>;
+using HostingEvent =
+    std::variant<NameFound, SeatTaken, SeatElsewhere, SeatGone, HostingBegan, HostingFailed, DialWanted, HangUpWanted,
+                 LinkReached, LinkHungUp, HostedJobEnded, EndAsked, NodeEnded, HostingDeadline>;
 
 // --- Effects, to be carried out in their order. Say is that of node_events.h. ---
 
@@ -84,16 +97,22 @@ struct StopCoordinator {
   int signal = 0;  // 0: its agent leaves for another reason
 };
 
-// The hosted coordinator, which has begun no round, goes without a word: its place is elsewhere.
+// The hosted coordinator goes without a word: it has begun no round and its place is elsewhere, or its seat is gone.
 struct CloseCoordinator {};
 
 // A way to the coordinator, in place of the one that there is: to these addresses, or to those of the endpoint's name.
 struct MakeLink {
+  std::optional<Endpoint> at;  // in place of the endpoint
   std::vector<IpAddress> here;
 };
 
 struct DialLink {};
 struct HangUpLink {};
+
+// This agent takes the job's seat no more; what it has it keeps to the job's end.
+struct WithdrawFromSeat {};
+// It cannot host the coordinator: the seat is another one's.
+struct LeaveSeat {};
 
 // The store of a round may not have the port of --master-port: this machine's coordinator, another process, has it.
 struct LeaveStorePort {};
@@ -106,6 +125,6 @@ struct HostingDone {
 };
 
 using HostingEffect = std::variant<LookUpName, HostCoordinator, StopCoordinator, CloseCoordinator, MakeLink, DialLink,
-                                   HangUpLink, LeaveStorePort, Say, HostingDone>;
+                                   HangUpLink, WithdrawFromSeat, LeaveSeat, LeaveStorePort, Say, HostingDone>;
 
 }  // namespace ferrun

@@ -48,6 +48,7 @@ std::vector<HostingEffect> HostingMachine::take_effects() { return std::exchange
 
 void HostingMachine::begin_election(TimePoint now) {
   elect_at_.reset();
+  if (config_.by_seat) return;
   if ((!electing() && !reconsidering()) || asking_) return;
   if (config_.is_host) return judge({}, now);  // no address decides
   asking_ = true;
@@ -81,7 +82,7 @@ void HostingMachine::judge(const NameFound& found, TimePoint now) {
 }
 
 bool HostingMachine::reconsidering() const {
-  return hosting_ && !round_begun_ && !leaving_ && !config_.own_process && !config_.is_host;
+  return hosting_ && !config_.by_seat && !round_begun_ && !leaving_ && !config_.own_process && !config_.is_host;
 }
 
 // The name may have meant this machine by mistake: then the others meet where it means now.
@@ -119,6 +120,29 @@ void HostingMachine::look_again(std::string line, Duration pause, TimePoint now)
   if (!linked_) make_link({});
 }
 
+// --- The seat. ---
+
+void HostingMachine::on(const SeatTaken&, TimePoint) {
+  if (hosting_ || attempting_) return;
+  if (leaving_) return void(effects_.emplace_back(LeaveSeat{}));
+  reason_ = "it has the job's seat in etcd";
+  attempting_ = true;
+  effects_.emplace_back(HostCoordinator{{true, true, {}, reason_}});
+}
+
+void HostingMachine::on(const SeatElsewhere& event, TimePoint) {
+  if (!hosting_ && !leaving_) make_link(event.addresses, event.endpoint);
+}
+
+// The link to it ends by itself, and a new one is made when it is known where to.
+void HostingMachine::on(const SeatGone& event, TimePoint) {
+  attempting_ = false;
+  if (!std::exchange(hosting_, false)) return;
+  linked_ = false;
+  say(LogLevel::kWarning, "this agent coordinates the job no more: the seat in etcd is gone (" + event.why + ")");
+  effects_.emplace_back(CloseCoordinator{});
+}
+
 void HostingMachine::on(const HostingBegan& event, TimePoint now) {
   if (!std::exchange(attempting_, false)) return;
   hosting_ = true;
@@ -130,18 +154,23 @@ void HostingMachine::on(const HostingBegan& event, TimePoint now) {
 }
 
 void HostingMachine::on(const HostingFailed& event, TimePoint now) {
-  if (!std::exchange(attempting_, false) || !electing()) return;
-  if (event.why == HostingFailed::Why::kRefused) return finish({event.error, 0, {}});
+  if (!std::exchange(attempting_, false)) return;
+  if (config_.by_seat && reached_) {
+    say(LogLevel::kWarning, "this agent cannot coordinate the job: " + event.error.message);
+    return void(effects_.emplace_back(LeaveSeat{}));
+  }
+  if (!electing()) return;
+  if (config_.by_seat || event.why == HostingFailed::Why::kRefused) return finish({event.error, 0, {}});
   if (!config_.own_process) return is_elsewhere(event.error.message, kTakenPause, now);
   finish({Error{event.error.kind, "cannot coordinate the job here: " + event.error.message}, 0, {}});
 }
 
 // --- The link. ---
 
-void HostingMachine::make_link(std::vector<IpAddress> here) {
+void HostingMachine::make_link(std::vector<IpAddress> here, std::optional<Endpoint> at) {
   linked_ = true;
   link_is_old_ = false;
-  effects_.emplace_back(MakeLink{std::move(here)});
+  effects_.emplace_back(MakeLink{std::move(at), std::move(here)});
   if (dial_wanted_) effects_.emplace_back(DialLink{});
 }
 
@@ -154,21 +183,25 @@ void HostingMachine::on(const DialWanted&, TimePoint) {
 
 void HostingMachine::on(const HangUpWanted&, TimePoint) {
   dial_wanted_ = false;
-  leaving_ = true;
-  elect_at_.reset();
+  begin_to_leave();
   if (linked_) effects_.emplace_back(HangUpLink{});
 }
 
 void HostingMachine::on(const LinkReached& event, TimePoint) {
   reached_ = true;
   if (!hosting_) elect_at_.reset();
-  const bool fixed = config_.store_port != 0 && config_.store_port == config_.endpoint.port;
+  const bool fixed = !config_.by_seat && config_.store_port != 0 && config_.store_port == config_.endpoint.port;
   if (fixed && !hosting_ && event.same_machine) effects_.emplace_back(LeaveStorePort{});
 }
 
 void HostingMachine::on(const LinkHungUp&, TimePoint) { hung_up_ = true; }
 
 // --- The end. ---
+
+void HostingMachine::begin_to_leave() {
+  if (!std::exchange(leaving_, true) && config_.by_seat) effects_.emplace_back(WithdrawFromSeat{});
+  elect_at_.reset();
+}
 
 void HostingMachine::on(const HostedJobEnded& event, TimePoint) {
   hosted_job_ended_ = true;
@@ -178,8 +211,7 @@ void HostingMachine::on(const HostedJobEnded& event, TimePoint) {
 // A coordinator that this agent hosts leaves with it. One in a process of its own hears every signal: the second one
 // ends it at once.
 void HostingMachine::on(const EndAsked& event, TimePoint) {
-  leaving_ = true;
-  elect_at_.reset();
+  begin_to_leave();
   if (config_.own_process && !hosting_) return finish({std::nullopt, event.signal, {}});
   if (config_.own_process) say(LogLevel::kWarning, "got " + signal_name(event.signal) + ": ending the job");
   const bool told = std::exchange(stop_told_, true);
@@ -191,8 +223,7 @@ void HostingMachine::on(const EndAsked& event, TimePoint) {
 void HostingMachine::on(const NodeEnded& event, TimePoint now) {
   if (event.abandoned) return finish({});
   if (std::exchange(node_ended_, true)) return;
-  leaving_ = true;
-  elect_at_.reset();
+  begin_to_leave();
   leave_by_ = now + config_.close_timeout + kLeaveMargin;
   if (hosting_ && !hosted_job_ended_ && !std::exchange(stop_told_, true)) effects_.emplace_back(StopCoordinator{0});
 }

@@ -11,6 +11,9 @@
 // with what it knows, and nobody takes its place. Who hosts leaves that again only before the first round has begun,
 // when the name means another machine twice in a row.
 //
+// With a seat (etcd) there is no election here: the seat says who hosts, more than once in a job's life. Every agent
+// may be told to, and one that has lost the seat closes its coordinator at once and is an agent like the others.
+//
 // `ferrun coordinator` runs it too, without a link: what it cannot host, it ends for.
 //
 // Pure; same inputs, same outputs. Owned by its driver, on whose thread it is called.
@@ -32,6 +35,8 @@ struct HostingConfig {
   std::string job_id;
   std::optional<bool> is_host;  // the user's word
   bool own_process = false;     // `ferrun coordinator`
+  // Who hosts is not found by a name: the job's seat says it, for as long as the job lasts.
+  bool by_seat = false;
   std::optional<int> node_rank;
   uint16_t store_port = 0;  // --master-port
   Duration join_timeout{};
@@ -54,6 +59,9 @@ class HostingMachine {
 
  private:
   void on(const NameFound& event, TimePoint now);
+  void on(const SeatTaken& event, TimePoint now);
+  void on(const SeatElsewhere& event, TimePoint now);
+  void on(const SeatGone& event, TimePoint now);
   void on(const HostingBegan& event, TimePoint now);
   void on(const HostingFailed& event, TimePoint now);
   void on(const DialWanted& event, TimePoint now);
@@ -75,7 +83,8 @@ class HostingMachine {
   bool waits_for_rank_zero(TimePoint now);
   void is_elsewhere(const std::string& why, Duration pause, TimePoint now);
   void look_again(std::string line, Duration pause, TimePoint now);
-  void make_link(std::vector<IpAddress> here);
+  void make_link(std::vector<IpAddress> here, std::optional<Endpoint> at = std::nullopt);
+  void begin_to_leave();
   void conclude(TimePoint now);
   void finish(HostingDone how);
   void say(LogLevel level, std::string line) { effects_.emplace_back(Say{level, std::move(line)}); }

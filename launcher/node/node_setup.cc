@@ -33,14 +33,23 @@ NodeConfig node_config(const JobConfig& config, std::vector<std::string> address
 }
 
 HostingConfig hosting_config(const RendezvousConfig& config, bool own_process) {
-  return {config.endpoint,
-          config.coordinator.job_id,
-          config.is_host,
-          own_process,
-          config.member.node_rank,
-          config.store_port,
-          config.member.join_timeout,
-          config.coordinator.close_timeout};
+  return {config.endpoint,   config.coordinator.job_id,  config.is_host,
+          own_process,       config.etcd.has_value(),    config.member.node_rank,
+          config.store_port, config.member.join_timeout, config.coordinator.close_timeout};
+}
+
+// The state has to be there for as long as anybody may wait for a coordinator. Agents do not all look at once.
+etcd::SeatConfig seat_config(const RendezvousConfig& config) {
+  const AgentId agent = config.member.agent;
+  etcd::SeatConfig seat;
+  seat.prefix = config.etcd->prefix + config.coordinator.job_id + "/";
+  seat.agent = to_string(agent);
+  seat.servers = config.member.endpoint;
+  seat.candidate = config.is_host.value_or(true);
+  seat.state_seconds =
+      std::chrono::ceil<std::chrono::seconds>(config.member.coordinator_timeout + config.coordinator.silence).count();
+  seat.look_interval += std::chrono::milliseconds(agent.value % 50);
+  return seat;
 }
 
 CoordinatorConfig coordinator_config(const RendezvousConfig& config, AgentId host_agent, const std::string& launch_id) {
@@ -48,7 +57,9 @@ CoordinatorConfig coordinator_config(const RendezvousConfig& config, AgentId hos
   coordinator.own_process = host_agent == AgentId{};
   coordinator.host_agent = host_agent;
   coordinator.launch_id = launch_id;
-  coordinator.lease = coordinator.own_process ? config.member.coordinator_timeout : coordinator.silence;
+  coordinator.has_successors = config.etcd.has_value();
+  const bool outlived = coordinator.own_process || coordinator.has_successors;  // by workers
+  coordinator.lease = outlived ? config.member.coordinator_timeout : coordinator.silence;
   return coordinator;
 }
 

@@ -9,6 +9,7 @@
 #include "launcher/node/hosting_machine.h"
 #include "launcher/node/node_machine.h"
 #include "rendezvous/coordinator/coordinator_machine.h"
+#include "rendezvous/etcd/seat_machine.h"
 
 namespace ferrun {
 
@@ -21,6 +22,9 @@ Duration settling_time(const JobConfig& config);
 NodeConfig node_config(const JobConfig& config, std::vector<std::string> addresses);
 
 HostingConfig hosting_config(const RendezvousConfig& config, bool own_process);
+
+// Only with etcd.
+etcd::SeatConfig seat_config(const RendezvousConfig& config);
 
 // Hosted by `host_agent`, or in a process of its own where that is none.
 CoordinatorConfig coordinator_config(const RendezvousConfig& config, AgentId host_agent, const std::string& launch_id);

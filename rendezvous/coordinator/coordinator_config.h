@@ -17,13 +17,15 @@ struct CoordinatorConfig {
   int max_nodes = 1;
   int max_restarts = 0;
   bool own_process = false;  // `ferrun coordinator`
-  AgentId host_agent;        // the agent that hosts it: preferred for rank 0; none (0) for own_process
-  std::string job_id;        // for the saved state
-  std::string launch_id;     // of a new launch; that of a job that goes on wins
-  std::vector<Term> terms;   // empty values are taken from the first member
+  // Another agent takes over when this coordinator is lost: workers may run on meanwhile, as with own_process.
+  bool has_successors = false;
+  AgentId host_agent;       // the agent that hosts it: preferred for rank 0; none (0) for own_process
+  std::string job_id;       // for the saved state
+  std::string launch_id;    // of a new launch; that of a job that goes on wins
+  std::vector<Term> terms;  // empty values are taken from the first member
   Duration heartbeat_interval = std::chrono::seconds(1);
   Duration silence = std::chrono::seconds(5);     // keep-alive: interval × attempts
-  Duration lease = std::chrono::seconds(5);       // = silence when hosted, coordinator_timeout for own_process
+  Duration lease = std::chrono::seconds(5);       // = silence when hosted, coordinator_timeout otherwise
   Duration stop_bound = std::chrono::seconds(1);  // from the end of a lease until the sentinel has killed everything
   Duration last_call = std::chrono::seconds(30);
   Duration reset_grace = std::chrono::milliseconds(250);

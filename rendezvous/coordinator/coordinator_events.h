@@ -36,7 +36,8 @@ struct CoordinatorState {
     AgentId agent;
     std::string host;
     int node_rank = 0;
-    Remains remains = Remains::kUnknown;  // not saved: found out when the state is taken up
+    // That nothing is left is saved; what else may be known is found out when the state is taken up.
+    Remains remains = Remains::kUnknown;
     bool operator==(const Member&) const = default;
   };
   std::vector<Member> members;  // of the newest round
@@ -74,6 +75,12 @@ struct StateSaved {
   std::string error;  // empty: it is on the disk
 };
 
+// More has become known of a node in an earlier coordinator's round.
+struct RemainsFound {
+  AgentId agent;
+  Remains remains = Remains::kUnknown;
+};
+
 // The coordinator's process is told to end by a signal. Hosted by an agent: that agent leaves.
 struct CoordinatorStopped {
   int signal = 0;
@@ -82,7 +89,7 @@ struct CoordinatorStopped {
 struct CoordinatorDeadline {};
 
 using CoordinatorEvent =
-    std::variant<PeerArrived, PeerSaid, PeerLost, StateSaved, CoordinatorStopped, CoordinatorDeadline>;
+    std::variant<PeerArrived, PeerSaid, PeerLost, StateSaved, RemainsFound, CoordinatorStopped, CoordinatorDeadline>;
 
 // --- Effects, to be carried out in their order. ---
 

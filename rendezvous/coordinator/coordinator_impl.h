@@ -57,6 +57,7 @@ struct CoordinatorMachine::Impl {
   void on(const PeerArrived& event);
   void on(const PeerSaid& event);
   void on(const StateSaved& event);
+  void on(const RemainsFound& event);
   void on(const CoordinatorStopped& event);
   void on(const CoordinatorDeadline& event);
   // Moves on as far as what is known allows.
@@ -76,6 +77,8 @@ struct CoordinatorMachine::Impl {
   void ask_round(CoordinatorMessage message);
   void disconnect(PeerSession& session);
   CoordinatorState state(std::optional<JobEnd> closed) const;
+  // With what this coordinator knows of nodes that are gone, for the one that goes on with the job.
+  CoordinatorState state_for_successor();
   void note_change(const std::string& reason);
 
   // --- coordinator_join.cc ---
@@ -95,6 +98,7 @@ struct CoordinatorMachine::Impl {
   void disconnect_all();
   void learn_of_another(const MemberPast& past);
   void recover_saved();
+  // None: when its lease is over.
   std::optional<TimePoint> gone_at(Remains remains) const;
   void recover_reported(const MemberPast& past);
   void begin_recovery(const RoundId& id, size_t nodes);
@@ -199,6 +203,7 @@ struct CoordinatorMachine::Impl {
   std::optional<Takeover> takeover_;
   std::optional<JobClosing> closing_;  // from kClosing on, if the job has ended
   std::optional<JobEnd> retiring_;     // told to stop
+  uint64_t last_save_ = 0;             // of a state for the successor; then it goes
   std::string last_change_;            // why the last round ended: the reason of the next one
   TimePoint last_change_at_;
 };

@@ -44,8 +44,8 @@ void CoordinatorMachine::Impl::join(PeerSession& session, const Join& request) {
   } else {
     members_.release(member);
   }
-  outbox_.tell(member, Welcome{record_.incarnation(), config_.own_process, config_.lease, config_.heartbeat_interval,
-                               record_.launch_id(), resumed});
+  outbox_.tell(member, Welcome{record_.incarnation(), config_.own_process || config_.has_successors, config_.lease,
+                               config_.heartbeat_interval, record_.launch_id(), resumed});
   if (resumed) {
     if (request.past.any_success) running_.note_success();
     if (request.past.work == Work::kFinished) running_.note_finished(*member.seat);
@@ -199,10 +199,19 @@ void CoordinatorMachine::Impl::recover_saved() {
 std::optional<TimePoint> CoordinatorMachine::Impl::gone_at(Remains remains) const {
   switch (remains) {
     case Remains::kUnknown: return std::nullopt;
-    case Remains::kDying: return started_ + config_.stop_bound;
-    case Remains::kNone: return started_;
+    case Remains::kDying: return now_ + config_.stop_bound;
+    case Remains::kNone: return now_;
   }
   return std::nullopt;
+}
+
+void CoordinatorMachine::Impl::on(const RemainsFound& event) {
+  if (!takeover_) return;
+  for (const CoordinatorState::Member& member : record_.saved_members()) {
+    if (member.agent == event.agent) {
+      takeover_->expect(member.agent, member.node_rank, member.host, gone_at(event.remains));
+    }
+  }
 }
 
 void CoordinatorMachine::Impl::recover_reported(const MemberPast& past) {

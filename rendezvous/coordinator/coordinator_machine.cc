@@ -27,6 +27,7 @@ void CoordinatorMachine::step(const CoordinatorEvent& event, TimePoint now) { im
 std::optional<TimePoint> CoordinatorMachine::next_deadline() const { return impl_->next_deadline(); }
 std::vector<CoordinatorEffect> CoordinatorMachine::take_effects() { return impl_->outbox_.take(); }
 CoordinatorMachine::Phase CoordinatorMachine::phase() const { return impl_->phase_; }
+bool CoordinatorMachine::job_is_over() const { return impl_->closing_.has_value(); }
 RoundId CoordinatorMachine::round() const { return impl_->record_.newest(); }
 std::string CoordinatorMachine::reason() const { return impl_->reason(); }
 JobStatus CoordinatorMachine::status(TimePoint now) const { return impl_->status(now); }
@@ -141,6 +142,7 @@ void CoordinatorMachine::Impl::hear(Member& member, const Heartbeat& heartbeat) 
 
 void CoordinatorMachine::Impl::on(const StateSaved& event) {
   const bool failed = !event.error.empty();
+  if (last_save_ != 0 && event.ticket == last_save_) return finish(*retiring_);
   const auto warn = [&](const std::string& what) { say(RendezvousLevel::kWarning, what + ": " + event.error); };
   if (claim_.answered(event.ticket, event.error, now_)) {
     if (failed) warn("no round can start before the coordinator's state is saved");
@@ -195,7 +197,9 @@ void CoordinatorMachine::Impl::advance() {
 // The agent that hosts this coordinator leaves, and takes it along once its own member has gone. Nothing is begun any
 // more, and nobody is told that the job has ended: another coordinator may go on with it.
 void CoordinatorMachine::Impl::retire() {
-  if (members_.find(config_.host_agent) == nullptr) finish(*retiring_);
+  if (members_.find(config_.host_agent) != nullptr || last_save_ != 0) return;
+  if (!config_.has_successors) return finish(*retiring_);
+  last_save_ = outbox_.save(state_for_successor());
 }
 
 void CoordinatorMachine::Impl::gather() {
@@ -273,6 +277,19 @@ CoordinatorState CoordinatorMachine::Impl::state(std::optional<JobEnd> closed) c
     state.members = round_->members();
   }
   return state;
+}
+
+// Whose workers are gone need not come back, nor be waited for.
+CoordinatorState CoordinatorMachine::Impl::state_for_successor() {
+  CoordinatorState left = state(std::nullopt);
+  if (!round_ || round_->id() != left.newest) return left;
+  if (record_.own_round()) left.members = round_->everybody();
+  for (CoordinatorState::Member& saved : left.members) {
+    const bool was_here = round_->at(saved.node_rank).agent == saved.agent;
+    const Member* member = members_.find(saved.agent);
+    if (was_here && (member == nullptr || !member->held)) saved.remains = Remains::kNone;
+  }
+  return left;
 }
 
 void CoordinatorMachine::Impl::note_change(const std::string& reason) {

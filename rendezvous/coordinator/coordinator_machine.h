@@ -39,6 +39,7 @@ class CoordinatorMachine {
   std::vector<CoordinatorEffect> take_effects();
 
   Phase phase() const;
+  bool job_is_over() const;    // once closed: false where another coordinator may go on with the job
   RoundId round() const;       // the newest one; none before the first
   std::string reason() const;  // why it is in this state, or what it waits for: one sentence
   JobStatus status(TimePoint now) const;

@@ -46,6 +46,7 @@ std::string to_json(const CoordinatorState& state) {
     entry["agent"] = member.agent.value;
     entry["host"] = member.host;
     entry["node_rank"] = member.node_rank;
+    if (member.remains == Remains::kNone) entry["gone"] = true;
   }
   object["restarts"] = state.restarts;
   object["launch_id"] = state.launch_id;
@@ -76,7 +77,8 @@ CoordinatorState state_of(const json& object) {
   state.newest.number = object.at("newest").at("number").get<uint64_t>();
   for (const json& member : object.at("members")) {
     state.members.push_back({AgentId{member.at("agent").get<uint64_t>()}, member.at("host").get<std::string>(),
-                             member.at("node_rank").get<int>()});
+                             member.at("node_rank").get<int>(),
+                             member.value("gone", false) ? Remains::kNone : Remains::kUnknown});
   }
   state.restarts = object.at("restarts").get<int>();
   state.launch_id = object.at("launch_id").get<std::string>();

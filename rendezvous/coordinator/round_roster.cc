@@ -11,7 +11,7 @@ RoundRoster RoundRoster::adopted(const RoundId& id, size_t nodes, TimePoint bega
 }
 
 void RoundRoster::seat(Member& member, int node_rank, int first_rank) {
-  seats_[static_cast<size_t>(node_rank)] = {&member, member.host, member.workers, first_rank};
+  seats_[static_cast<size_t>(node_rank)] = {member.agent, &member, member.host, member.workers, first_rank};
   member.seat = node_rank;
 }
 
@@ -37,6 +37,15 @@ std::vector<CoordinatorState::Member> RoundRoster::members() const {
   std::vector<CoordinatorState::Member> members;
   for (const Seat& seat : seats_) {
     if (seat.member != nullptr) members.push_back({seat.member->agent, seat.host, *seat.member->seat});
+  }
+  return members;
+}
+
+std::vector<CoordinatorState::Member> RoundRoster::everybody() const {
+  std::vector<CoordinatorState::Member> members;
+  for (size_t rank = 0; rank < seats_.size(); ++rank) {
+    const Seat& seat = seats_[rank];
+    if (seat.agent != AgentId{}) members.push_back({seat.agent, seat.host, static_cast<int>(rank)});
   }
   return members;
 }

@@ -14,6 +14,7 @@ namespace ferrun {
 class RoundRoster {
  public:
   struct Seat {
+    AgentId agent;             // who has, or had it; none: not back yet
     Member* member = nullptr;  // none: lost, has left, or is not back yet since another coordinator took over
     std::string host;
     int workers = 1;
@@ -44,6 +45,8 @@ class RoundRoster {
   int world() const;
   // Who is there, as it is saved.
   std::vector<CoordinatorState::Member> members() const;
+  // The same with those who had a seat.
+  std::vector<CoordinatorState::Member> everybody() const;
   // The addresses from which the round's workers may reach its store: `most` at most, of every node the one from which
   // it was heard first.
   std::vector<std::string> admitted(size_t most) const;

@@ -37,8 +37,10 @@ CoordinatorState rounds_of(const CoordinatorState& saved) {
 
 StateVerdict judge_closed(const StateOwner& owner, const CoordinatorState& saved, std::optional<Duration> age) {
   // Who starts agents again after a job's end means another job. A service that is started again has to tell how the
-  // job ended, to those who still want to know.
-  if (!owner.own_process || !is_awaited(owner, age)) return {};
+  // job ended, to those who still want to know; so has an agent of that very job that has taken over from another one.
+  const bool was_in_it =
+      std::ranges::find(saved.members, owner.agent, &CoordinatorState::Member::agent) != saved.members.end();
+  if (!was_in_it && (!owner.own_process || !is_awaited(owner, age))) return {};
   return {true, saved, ""};
 }
 

@@ -16,6 +16,7 @@ struct StateOwner {
   std::string path;
   bool is_private = false;   // an agent's own affair; otherwise the user has named it (--state-file)
   bool own_process = false;  // `ferrun coordinator`
+  AgentId agent;             // that hosts the coordinator; one that was in a job tells those who were how it ended
   std::string job_id;
   std::vector<Term> terms;
   Duration patience{};  // nobody waits longer for a lost coordinator, from its last word on

@@ -143,8 +143,9 @@ using MemberMessage = std::variant<Join, Heartbeat, Prepared, NotPrepared, Store
 // Answers Join.
 struct Welcome {
   uint64_t incarnation = 0;
-  bool own_process = false;  // `ferrun coordinator`: workers may run on without it while their lease lasts
-  Duration lease{};          // from the sending of the last answered heartbeat
+  // `ferrun coordinator`, or one that another agent succeeds: workers may run on without it while their lease lasts
+  bool own_process = false;
+  Duration lease{};  // from the sending of the last answered heartbeat
   Duration heartbeat_interval{};
   std::string launch_id;  // of the job: the same on all nodes through all rounds
   // The member's running round goes on, as far as the coordinator knows; a member whose workers run stops them without.

@@ -33,7 +33,7 @@ dev_tool_packages() {
 # What the packages are made and tried with, by packaging/ and tests/install.
 packaging_packages() { printf '%s\n' dpkg-dev lintian mmdebstrap unzip qemu-user-static; }
 
-engine_packages() { printf '%s\n' slurmctld slurmd slurm-client munge openssh-server openssh-client; }
+engine_packages() { printf '%s\n' slurmctld slurmd slurm-client munge etcd-server etcd-client openssh-server openssh-client; }
 
 # missing_packages NAME...: those that are not installed, one a line.
 missing_packages() {

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <random>
 #include <thread>
@@ -92,9 +93,15 @@ TEST_P(Kill, OfTheShellsJobLeavesNothing) {
   EXPECT_TRUE(nothing_left());
 }
 
+// FERRUN_STORM_KILLS and FERRUN_STORM_SEED say how often, and which moments.
 TEST_P(Kill, AtMomentsThatNobodyChoseLeavesNothing) {
-  std::mt19937 random(GetParam().size());
-  for (int round = 0; round < 20; ++round) {
+  const char* const asked = std::getenv("FERRUN_STORM_KILLS");
+  const char* const asked_seed = std::getenv("FERRUN_STORM_SEED");
+  const int rounds = asked != nullptr ? std::atoi(asked) : 20;
+  const auto seed = asked_seed != nullptr ? static_cast<uint32_t>(std::strtoul(asked_seed, nullptr, 10)) : uint32_t{1};
+  SCOPED_TRACE("FERRUN_STORM_SEED=" + std::to_string(seed));
+  std::mt19937 random(seed);
+  for (int round = 0; round < rounds; ++round) {
     const bool kill_agent = round % 2 == 0;
     Program job(ferrun({"--nproc-per-node", std::to_string(1 + round % 3)}, kStubbornFamily), as_shell_job());
     const pid_t victim = kill_agent ? agent_below(job.pid()) : job.pid();

@@ -7,6 +7,8 @@ target_link_libraries(ferrun_launcher_run PUBLIC ferrun_common GTest::gtest PRIV
 foreach(part arguments error exit output restart signal)
   ferrun_test(launcher_${part}_test SOURCES launcher_${part}_test.cc LIBS ferrun_launcher_run LABELS e2e TIMEOUT 300 DEPENDS ferrun)
 endforeach()
+ferrun_test(launcher_storm_test SOURCES launcher_storm_test.cc LIBS ferrun_launcher_run ferrun_process_test_support
+  LABELS e2e TIMEOUT 300 DEPENDS ferrun)
 ferrun_test(launcher_python_test SOURCES launcher_python_test.cc
   LIBS ferrun_launcher_run ferrun_launcher nlohmann_json::nlohmann_json LABELS e2e parity TIMEOUT 600 DEPENDS ferrun)
 ferrun_test(launcher_fork_test SOURCES launcher_fork_test.cc

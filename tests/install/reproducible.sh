@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# tests/install/reproducible.sh: two builds of the commit's Debian packages, in two folders and the second one without the
-# compiler's cache, are equal byte for byte, and no folder's name is in them.
+# tests/install/reproducible.sh: two builds of the commit's Debian packages, in two folders, the second one without the compiler's
+# cache and, as root, both without a network, are equal byte for byte, and no folder's name is in them.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 folder=$(mktemp -d)
@@ -8,13 +8,16 @@ trap 'rm -rf "$folder"' EXIT
 SOURCE_DATE_EPOCH=$(git -C "$here" log -1 --format=%ct)
 export SOURCE_DATE_EPOCH
 
+offline=()
+if ((EUID == 0)); then offline=(unshare --net); fi
+
 # build SUBFOLDER NAME=VALUE...: with these variables.
 build() {
   local where=$folder/$1/source
   shift
   mkdir -p "$where"
   git -C "$here" archive HEAD | tar -C "$where" -x
-  env "$@" "$where/packaging/deb" --out="$where/../out" >"$where/../log" 2>&1 || { tail -n 20 "$where/../log"; exit 1; }
+  "${offline[@]}" env "$@" "$where/packaging/deb" --out="$where/../out" >"$where/../log" 2>&1 || { tail -n 20 "$where/../log"; exit 1; }
 }
 
 build one FERRUN=0

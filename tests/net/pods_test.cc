@@ -79,14 +79,14 @@ TEST_F(Pods, AWorkerThatDoesNotHeedTermIsKilledBeforeTheKubeletKillsAll) {
 }
 
 TEST_F(Pods, AWorkerThatTheMemoryLimitKillsIsNamedWithTheLimit) {
-  const MemoryGroup group(64);
+  const MemoryGroup group(256);
   if (!group.problem().empty()) GTEST_SKIP() << group.problem();
   PodOptions limited;
   limited.memory_group = group.path();
   const auto pod = run("exec tail /dev/zero", {"--on-exit=oom=stop", "--max-restarts=3"}, limited);
   EXPECT_EQ(pod->wait(), 128 + SIGKILL) << pod->output();
   EXPECT_THAT(pod->termination_message(),
-              AllOf(HasSubstr("rank 0"), HasSubstr("out-of-memory"), HasSubstr("limit 64 MiB")));
+              AllOf(HasSubstr("rank 0"), HasSubstr("out-of-memory"), HasSubstr("limit 256 MiB")));
 }
 
 struct Ending {

@@ -149,6 +149,11 @@ bool Program::wait_for_output(const std::string& text) {
   return true;
 }
 
+bool Program::has_said(const std::string& text) {
+  read_some(std::chrono::milliseconds(0));
+  return out_.find(text) != std::string::npos || err_.find(text) != std::string::npos;
+}
+
 std::vector<std::string> container_command() {
   for (const std::vector<std::string>& command :
        {std::vector<std::string>{"unshare", "-pf", "--mount-proc"}, {"unshare", "-r", "-pf", "--mount-proc"}}) {

@@ -58,6 +58,8 @@ class Program {
   ExitStatus wait();
   // Reads until `text` has appeared on stdout or stderr; false at the limit or the output's end.
   bool wait_for_output(const std::string& text);
+  // Whether it has appeared there by now.
+  bool has_said(const std::string& text);
   const std::string& out() const { return out_; }
   const std::string& err() const { return err_; }
 

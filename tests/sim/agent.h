@@ -116,6 +116,8 @@ class Agent {
   void carry_out(const MakeLink&) {}          // where it leads to is looked at with every attempt
   void carry_out(const DialLink& effect);
   void carry_out(const HangUpLink& effect);
+  void carry_out(const WithdrawFromSeat&) {}  // nor does it have an etcd
+  void carry_out(const LeaveSeat&) {}
   void carry_out(const LeaveStorePort&) { store_port_left_ = true; }
   void carry_out(const HostingDone& effect);
 

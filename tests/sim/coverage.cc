@@ -6,24 +6,11 @@ namespace ferrun::sim {
 namespace {
 
 // In the order of the variants; the message takes its event's place and is followed by the other kinds.
-const std::vector<const char*> kCoordinatorEvents = {"PeerArrived",
-                                                     "Join",
-                                                     "PeerLost",
-                                                     "StateSaved",
-                                                     "CoordinatorStopped",
-                                                     "CoordinatorDeadline",
-                                                     "Heartbeat",
-                                                     "Prepared",
-                                                     "NotPrepared",
-                                                     "StoreReached",
-                                                     "WorkerSucceeded",
-                                                     "NodeFinished",
-                                                     "NodeFailed",
-                                                     "StopAcknowledged",
-                                                     "NodeReaped",
-                                                     "Goodbye",
-                                                     "Closed",
-                                                     "StatusRequest"};
+const std::vector<const char*> kCoordinatorEvents = {
+    "PeerArrived",         "Join",       "PeerLost",         "StateSaved",  "RemainsFound", "CoordinatorStopped",
+    "CoordinatorDeadline", "Heartbeat",  "Prepared",         "NotPrepared", "StoreReached", "WorkerSucceeded",
+    "NodeFinished",        "NodeFailed", "StopAcknowledged", "NodeReaped",  "Goodbye",      "Closed",
+    "StatusRequest"};
 const std::vector<const char*> kNodeEvents = {"AttemptReady",
                                               "AttemptNotReady",
                                               "AttemptSwept",

@@ -17,24 +17,28 @@ StepGraph::StepGraph(const CudaPlugin& plugin, std::vector<at::Tensor> parameter
     : plugin_(plugin), parameters_(std::move(parameters)), passes_(std::move(passes)), warm_up_(warm_up) {}
 
 const at::Tensor& StepGraph::run(const BatchTensors& batch, double weight) {
-  if (!recorded()) record(batch);
+  if (!recorded()) make_places(batch);
   {
     const at::NoGradGuard no_grad;
     batch_.pixels.copy_(batch.pixels, /*non_blocking=*/true);
     batch_.targets.copy_(batch.targets, /*non_blocking=*/true);
     weight_.fill_(weight);
   }
+  if (!recorded()) record();
   graph_->replay();
   // A step that was taken otherwise has left its own.
   for (size_t i = 0; i < parameters_.size(); ++i) parameters_[i].mutable_grad() = gradients_[i];
   return numbers_;
 }
 
-void StepGraph::record(const BatchTensors& batch) {
+void StepGraph::make_places(const BatchTensors& batch) {
   const at::TensorOptions on_device(batch.pixels.device());
   batch_ = {at::empty_like(batch.pixels), at::empty_like(batch.targets)};
   weight_ = at::empty({}, on_device.dtype(at::kFloat));
   numbers_ = at::empty({kNumbers}, on_device.dtype(at::kDouble));
+}
+
+void StepGraph::record() {
   std::unique_ptr<DeviceGraph> graph = plugin_.record_graph([this] {
     const at::Tensor numbers = passes_(batch_, weight_);
     const at::NoGradGuard no_grad;

@@ -38,7 +38,8 @@ class StepGraph {
   const at::Tensor& run(const BatchTensors& batch, double weight);
 
  private:
-  void record(const BatchTensors& batch);
+  void make_places(const BatchTensors& batch);
+  void record();
 
   const CudaPlugin& plugin_;
   std::vector<at::Tensor> parameters_;

@@ -126,9 +126,17 @@ Ending train(RunStart start, const Job& job, const data::Split& split) {
   ddp::DdpOptions ddp_options;
   ddp_options.broadcast_buffers = false;
   Network network(model, job.group, ddp_options);
+  Trainer::Options training;
+  training.arithmetic = arithmetic;
+  training.accumulate = options.accumulate;
+  training.save_every = options.save_every;
+  training.read_every = read_every(options, job.device);
+  training.graph_batch = graph ? options.batch_size : 0;
+  training.clip_grad = options.clip_grad;
+  training.label_smoothing = options.label_smoothing;
+  training.class_weights = *loss_weights;
   Trainer trainer({network, optimizer, schedule, scaler, train_loader, state, checkpointer, log.display(), group, ema},
-                  {arithmetic, options.accumulate, options.save_every, read_every(options, job.device),
-                   graph ? options.batch_size : 0, options.clip_grad, options.label_smoothing, *loss_weights});
+                  training);
   SkippedPictures skipped(group.rank());
   log.start();
 

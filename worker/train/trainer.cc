@@ -41,8 +41,10 @@ Trainer::Trainer(const Parts& parts, const Options& options)
       feed_(parts.loader, options.arithmetic.device, options.arithmetic.channels_last),
       ledger_(options.arithmetic.device.device, std::max<int64_t>(1, options.read_every)) {
   if (options.graph_batch > 0) {
-    graph_.emplace(*options.arithmetic.device.cuda, parts.optimizer.parameters(),
-                   [this](const BatchTensors& batch, const at::Tensor& weight) { return passes(batch, weight); });
+    graph_.emplace(
+        *options.arithmetic.device.cuda, parts.optimizer.parameters(),
+        [this](const BatchTensors& batch, const at::Tensor& weight) { return passes(batch, weight); },
+        options.graph_warm_up);
   }
   if (!options.class_weights.defined()) return;
   const at::Tensor weights = options.class_weights.to(at::kCPU, at::kDouble).contiguous();

@@ -47,7 +47,8 @@ class Trainer {
     int64_t save_every = 0;   // steps between two checkpoints; 0: none within an epoch
     int64_t read_every = 1;   // steps whose loss is read at once; above 1 no step waits for its own numbers
     int64_t graph_batch = 0;  // samples of a step, of all ranks, that is recorded as a CUDA graph; 0: none is
-    double clip_grad = 0.0;   // the largest norm of a step's gradients; 0: no limit
+    int64_t graph_warm_up = StepGraph::kWarmUp;  // such steps that are taken before as any other
+    double clip_grad = 0.0;                      // the largest norm of a step's gradients; 0: no limit
     double label_smoothing = 0.0;
     at::Tensor class_weights = {};  // one float for each class, on the device; undefined: all alike
   };

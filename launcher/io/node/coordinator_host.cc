@@ -1,8 +1,5 @@
 #include "launcher/io/node/coordinator_host.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <chrono>
 #include <utility>
@@ -10,6 +7,7 @@
 #include "launcher/config/names.h"
 #include "launcher/io/node/node_claim.h"
 #include "launcher/node/node_setup.h"
+#include "rendezvous/io/coordinator/file_store.h"
 #include "rendezvous/io/net/port_owner.h"
 
 namespace ferrun {
@@ -19,8 +17,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr size_t kLongestName = 100;
-// A state file that is kept fresh is touched this often.
-constexpr std::chrono::seconds kFreshness{1};
+constexpr std::chrono::milliseconds kRemainsAgain{100};
 
 LogLevel log_level(RendezvousLevel level) {
   switch (level) {
@@ -34,16 +31,10 @@ LogLevel log_level(RendezvousLevel level) {
 }  // namespace
 
 CoordinatorHost::CoordinatorHost(boost::asio::io_context& io, Options options, Callbacks callbacks)
-    : io_(io), options_(std::move(options)), callbacks_(std::move(callbacks)), freshness_(io) {}
+    : io_(io), options_(std::move(options)), callbacks_(std::move(callbacks)), look_again_(io) {}
 
 CoordinatorHost::Started CoordinatorHost::start(const HostElection& election) {
-  AgentListener::Callbacks callbacks;
-  callbacks.agent = [this](AgentListener::Socket socket, const boost::asio::ip::tcp::endpoint& peer,
-                           std::string_view first) { server_->adopt(std::move(socket), peer, first); };
-  callbacks.store_client = callbacks_.store_client;
-  callbacks.log = [this](const std::string& line) { callbacks_.say(LogLevel::kInfo, line); };
-  const uint16_t port = options_.rendezvous.endpoint.port;
-  AgentListener::Opened opened = AgentListener::open(io_, election, port, std::move(callbacks));
+  AgentListener::Opened opened = listen(election);
   if (opened.listener == nullptr) return not_opened(opened);
   listener_ = std::move(opened.listener);
   if (const Status begun = serve(); !begun) {
@@ -51,6 +42,28 @@ CoordinatorHost::Started CoordinatorHost::start(const HostElection& election) {
     return HostingFailed{HostingFailed::Why::kRefused, begun.error()};
   }
   return HostingBegan{listener_->addresses()};
+}
+
+// At the endpoint; where agents are told the address by other means, at any port that they may use.
+AgentListener::Opened CoordinatorHost::listen(const HostElection& election) {
+  AgentListener::Callbacks callbacks;
+  callbacks.agent = [this](AgentListener::Socket socket, const boost::asio::ip::tcp::endpoint& peer,
+                           std::string_view first) { server_->adopt(std::move(socket), peer, first); };
+  callbacks.store_client = callbacks_.store_client;
+  callbacks.log = [this](const std::string& line) { callbacks_.say(LogLevel::kInfo, line); };
+  const RendezvousConfig& rendezvous = options_.rendezvous;
+  if (!rendezvous.etcd) return AgentListener::open(io_, election, rendezvous.endpoint.port, std::move(callbacks));
+  for (int port = rendezvous.ports.first; port < rendezvous.ports.last; ++port) {
+    AgentListener::Opened opened = AgentListener::open(io_, election, static_cast<uint16_t>(port), callbacks);
+    if (opened.outcome != AgentListener::Outcome::kTaken) return opened;
+  }
+  return AgentListener::open(io_, election, rendezvous.ports.last, std::move(callbacks));
+}
+
+std::unique_ptr<StateStore> CoordinatorHost::open_store() const {
+  if (options_.open_store) return options_.open_store(state_owner());
+  if (options_.state_file.empty()) return nullptr;
+  return std::make_unique<FileStore>(io_, state_owner());
 }
 
 HostingFailed CoordinatorHost::not_opened(const AgentListener::Opened& opened) const {
@@ -63,8 +76,8 @@ HostingFailed CoordinatorHost::not_opened(const AgentListener::Opened& opened) c
 }
 
 Status CoordinatorHost::serve() {
-  if (!options_.state_file.empty()) claim_ = StateClaim::take(state_owner());
-  StateVerdict earlier = claim_ ? claim_->take_verdict() : StateVerdict{};
+  store_ = open_store();
+  StateVerdict earlier = store_ ? store_->take_verdict() : StateVerdict{};
   if (!earlier.usable) return Error{ErrorKind::kUser, earlier.line};
   if (!earlier.line.empty()) callbacks_.say(LogLevel::kWarning, earlier.line);
   if (earlier.state) look_for_remains(*earlier.state);
@@ -73,20 +86,38 @@ Status CoordinatorHost::serve() {
       options_.rendezvous, options_.own_process ? AgentId{} : options_.rendezvous.member.agent, options_.launch_id);
   options.saved = std::move(earlier.state);
   options.secret = options_.secret;
-  options.state_file = state_is_kept() ? options_.state_file.string() : "";
+  options.store = store_ && store_->keeps() ? store_.get() : nullptr;
+  options.may_act = options_.may_act;
   CoordinatorServer::Callbacks callbacks;
   callbacks.say = [this](const RendezvousSay& said) { callbacks_.say(log_level(said.level), said.line); };
   callbacks.done = [this](const JobEnd& job_end) { end(job_end); };
   server_ = std::make_unique<CoordinatorServer>(io_, std::move(options), std::move(callbacks));
-  if (options_.state_is_private && state_is_kept()) keep_state_fresh();
+  if (options_.rendezvous.etcd && !dying_.empty()) look_again_for_remains();
   return ok_status();
 }
 
-void CoordinatorHost::look_for_remains(CoordinatorState& earlier) const {
+void CoordinatorHost::look_for_remains(CoordinatorState& earlier) {
+  dying_.clear();
   if (options_.claims.empty()) return;
   for (CoordinatorState::Member& member : earlier.members) {
+    if (member.remains == Remains::kNone) continue;
     member.remains = remains_of(options_.claims, member.agent);
+    if (member.remains == Remains::kUnknown) dying_.push_back(member.agent);
   }
+}
+
+// A coordinator that was taken over from in a moment may still be on its way out: its sentinel says when it is gone.
+void CoordinatorHost::look_again_for_remains() {
+  look_again_.expires_after(kRemainsAgain);
+  look_again_.async_wait([this](const boost::system::error_code& error) {
+    if (error || !server_ || dying_.empty()) return;
+    std::erase_if(dying_, [this](AgentId agent) {
+      const Remains remains = remains_of(options_.claims, agent);
+      if (remains != Remains::kUnknown) server_->note_remains(agent, remains);
+      return remains != Remains::kUnknown;
+    });
+    look_again_for_remains();
+  });
 }
 
 StateOwner CoordinatorHost::state_owner() const {
@@ -95,19 +126,11 @@ StateOwner CoordinatorHost::state_owner() const {
   owner.path = options_.state_file.string();
   owner.is_private = options_.state_is_private;
   owner.own_process = options_.own_process;
+  owner.agent = rendezvous.member.agent;
   owner.job_id = rendezvous.coordinator.job_id;
   owner.terms = rendezvous.coordinator.terms;
   owner.patience = rendezvous.member.coordinator_timeout + rendezvous.coordinator.silence;
   return owner;
-}
-
-void CoordinatorHost::keep_state_fresh() {
-  freshness_.expires_after(kFreshness);
-  freshness_.async_wait([this](const boost::system::error_code& error) {
-    if (error) return;
-    utimensat(AT_FDCWD, options_.state_file.c_str(), nullptr, 0);
-    keep_state_fresh();
-  });
 }
 
 bool CoordinatorHost::round_begun() const { return server_ && !server_->machine().round().none(); }
@@ -117,17 +140,17 @@ void CoordinatorHost::stop(int signal) {
 }
 
 void CoordinatorHost::close() {
-  freshness_.cancel();
+  look_again_.cancel();
   server_.reset();
   listener_.reset();
-  if (state_is_kept()) claim_->remove();
-  claim_.reset();
+  if (store_) store_->end(/*job_is_over=*/true, [] {});
+  store_.reset();
 }
 
 void CoordinatorHost::end(const JobEnd& job_end) {
-  freshness_.cancel();
-  if (state_is_kept()) claim_->remove();
-  callbacks_.done(job_end);
+  look_again_.cancel();
+  if (!store_) return callbacks_.done(job_end);
+  store_->end(server_->machine().job_is_over(), [this, job_end] { callbacks_.done(job_end); });
 }
 
 fs::path private_state_file(const fs::path& folder, const RendezvousConfig& rendezvous) {

@@ -13,13 +13,14 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "common/result.h"
 #include "launcher/config/job_config.h"
 #include "launcher/node/hosting_events.h"
 #include "rendezvous/io/coordinator/agent_listener.h"
 #include "rendezvous/io/coordinator/coordinator_server.h"
-#include "rendezvous/io/coordinator/state_claim.h"
+#include "rendezvous/io/coordinator/state_store.h"
 
 namespace ferrun {
 
@@ -33,6 +34,9 @@ class CoordinatorHost {
     std::filesystem::path state_file;  // empty: nothing is kept
     // The state file is this machine's own affair, not the user's: what is old or cannot be read is left aside.
     bool state_is_private = false;
+    // What keeps the state in place of a file; empty: the file does.
+    std::function<std::unique_ptr<StateStore>(const StateOwner&)> open_store;
+    std::function<bool()> may_act;  // the server's
     // Where agents of this machine leave their claims; empty: nothing is known of them.
     std::filesystem::path claims;
   };
@@ -58,21 +62,23 @@ class CoordinatorHost {
   void close();
 
  private:
+  AgentListener::Opened listen(const HostElection& election);
+  std::unique_ptr<StateStore> open_store() const;
   HostingFailed not_opened(const AgentListener::Opened& opened) const;
   Status serve();
   StateOwner state_owner() const;
-  bool state_is_kept() const { return claim_ && claim_->held(); }
-  void look_for_remains(CoordinatorState& earlier) const;
-  void keep_state_fresh();
+  void look_for_remains(CoordinatorState& earlier);
+  void look_again_for_remains();
   void end(const JobEnd& end);
 
   boost::asio::io_context& io_;
   Options options_;
   Callbacks callbacks_;
-  std::optional<StateClaim> claim_;
+  std::unique_ptr<StateStore> store_;
   std::unique_ptr<AgentListener> listener_;
   std::unique_ptr<CoordinatorServer> server_;
-  boost::asio::steady_timer freshness_;
+  std::vector<AgentId> dying_;  // of the earlier coordinator's round: on this machine, and perhaps not gone yet
+  boost::asio::steady_timer look_again_;
 };
 
 // The file in which an agent keeps the state of a coordinator that it hosts, below the runtime folder.

@@ -31,7 +31,7 @@ class CoordinatorProcess {
       : job_(std::move(job)),
         log_(job_.log_level, [this](const std::string& line) { print(line); }),
         signals_(io_, SIGTERM, SIGINT, SIGHUP),
-        hosting_(io_, host_options(), hosting_callbacks()) {
+        hosting_(io_, host_options(), {}, hosting_callbacks()) {
     signals_.add(SIGQUIT);
   }
 

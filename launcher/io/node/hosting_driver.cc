@@ -21,20 +21,86 @@ bool ends_on_this_machine(int connection) {
   return peer && found_here({*peer}, local_addresses()).front().here;
 }
 
+etcd::Client::Options etcd_servers(const EtcdConfig& config) {
+  etcd::Client::Options options;
+  options.servers = config.servers;
+  options.user = config.user;
+  options.password = config.password;
+  return options;
+}
+
 }  // namespace
 
-HostingDriver::HostingDriver(boost::asio::io_context& io, CoordinatorHost::Options options, Callbacks callbacks)
+HostingDriver::HostingDriver(boost::asio::io_context& io, CoordinatorHost::Options options, Self self,
+                             Callbacks callbacks)
     : io_(io),
       rendezvous_(options.rendezvous),
       secret_(options.secret),
       callbacks_(std::move(callbacks)),
-      host_(io, options, host_callbacks()),
+      self_(std::move(self)),
+      seat_(rendezvous_.etcd ? make_seat() : nullptr),
+      host_(io, with_seat(options), host_callbacks()),
       resolver_(
           Resolver::make(io, rendezvous_.endpoint.host, [this](const NameAnswer& answer) { name_found(answer); })),
       machine_(hosting_config(rendezvous_, options.own_process), boottime_now()),
       timer_(io, [this] { deliver(HostingDeadline{}); }) {}
 
 HostingDriver::~HostingDriver() { resolver_->stop(); }
+
+void HostingDriver::start() {
+  deliver(HostingDeadline{});
+  if (seat_) seat_->start();
+}
+
+// --- the seat ---
+
+CoordinatorHost::Options HostingDriver::with_seat(CoordinatorHost::Options options) {
+  if (!seat_) return options;
+  options.open_store = [this](StateOwner owner) {
+    owner.path = "etcd";
+    owner.is_private = true;
+    return seat_->store(owner);
+  };
+  options.may_act = [this] { return seat_->valid(); };
+  return options;
+}
+
+std::unique_ptr<etcd::Seat> HostingDriver::make_seat() {
+  etcd::Seat::Callbacks callbacks;
+  callbacks.won = [this] { deliver(SeatTaken{}); };
+  callbacks.lost = [this](const std::string& why) { deliver(SeatGone{why}); };
+  callbacks.found = [this](const etcd::SeatFound& found) { seat_found(found); };
+  callbacks.trouble = [this](const etcd::Trouble& trouble) {
+    callbacks_.say(trouble.over ? LogLevel::kInfo : LogLevel::kWarning, trouble.line);
+    if (!trouble.over && !connection_) callbacks_.tell(DialNote{trouble.line, trouble.final});
+  };
+  return std::make_unique<etcd::Seat>(io_, seat_config(rendezvous_), etcd_servers(*rendezvous_.etcd),
+                                      std::move(callbacks));
+}
+
+void HostingDriver::seat_found(const etcd::SeatFound& found) {
+  const etcd::SeatHolder& holder = found.holder;
+  found_lease_ = found.lease;
+  SeatElsewhere elsewhere{{holder.host, holder.port}, {}};
+  for (const std::string& address : holder.addresses) {
+    if (const auto parsed = parse_ip_address(address)) elsewhere.addresses.push_back(*parsed);
+  }
+  if (!elsewhere.addresses.empty() && holder.port != 0) deliver(elsewhere);
+}
+
+// Where a coordinator was reached and nobody listens any more its process has ended.
+void HostingDriver::coordinator_refused() {
+  if (!connection_ && reached_lease_ == found_lease_) seat_->holder_is_gone(found_lease_);
+}
+
+void HostingDriver::publish_seat() {
+  etcd::SeatHolder holder{to_string(rendezvous_.member.agent), self_.host, self_.addresses, host_.listener()->port()};
+  // Where etcd is reached by a loopback address all agents are on this machine.
+  if (is_loopback(rendezvous_.endpoint.host)) holder.addresses = {"127.0.0.1"};
+  seat_->publish(std::move(holder));
+}
+
+// --- the coordinator, here or elsewhere ---
 
 CoordinatorHost::Callbacks HostingDriver::host_callbacks() {
   CoordinatorHost::Callbacks callbacks;
@@ -47,9 +113,13 @@ CoordinatorHost::Callbacks HostingDriver::host_callbacks() {
 MemberLink::Callbacks HostingDriver::link_callbacks() {
   MemberLink::Callbacks callbacks;
   callbacks.reached = [this](const CoordinatorReached& fact) { reached(fact); };
-  callbacks.gone = [this](const CoordinatorGone& fact) { callbacks_.tell(fact); };
+  callbacks.gone = [this](const CoordinatorGone& fact) {
+    connection_.reset();
+    callbacks_.tell(fact);
+  };
   callbacks.said = [this](CoordinatorSaid fact) { callbacks_.tell(std::move(fact)); };
   callbacks.note = [this](const DialNote& fact) { callbacks_.tell(fact); };
+  if (seat_) callbacks.refused = [this] { coordinator_refused(); };
   callbacks.share_connection = [this](int connection) { share_connection(connection); };
   callbacks.hung_up = [this] {
     callbacks_.forget_connection();
@@ -64,6 +134,8 @@ void HostingDriver::share_connection(int connection) {
 }
 
 void HostingDriver::reached(const CoordinatorReached& fact) {
+  connection_ = fact.connection;
+  reached_lease_ = found_lease_;
   deliver(LinkReached{same_machine_});
   callbacks_.tell(fact);
 }
@@ -95,7 +167,10 @@ void HostingDriver::carry_out(const LookUpName&) { resolver_->start(); }
 
 void HostingDriver::carry_out(const HostCoordinator& effect) {
   const CoordinatorHost::Started started = host_.start(effect.election);
-  if (std::holds_alternative<HostingBegan>(started)) callbacks_.share_port(host_.listener());
+  if (std::holds_alternative<HostingBegan>(started)) {
+    callbacks_.share_port(host_.listener());
+    if (seat_) publish_seat();
+  }
   std::visit([this](const auto& answer) { deliver(answer); }, started);
 }
 
@@ -107,8 +182,15 @@ void HostingDriver::carry_out(const CloseCoordinator&) {
 }
 
 void HostingDriver::carry_out(const MakeLink& effect) {
+  if (connection_ && seat_) {
+    link_->dial();  // a connection that is given up must look like a reset
+    callbacks_.tell(CoordinatorGone{*std::exchange(connection_, std::nullopt), LossKind::kReset,
+                                    "another agent coordinates the job now"});
+  }
+  reached_lease_ = 0;
   MemberLink::Options options;
-  options.endpoint = rendezvous_.endpoint;
+  options.endpoint = effect.at.value_or(rendezvous_.endpoint);
+  if (seat_ && !effect.at) options.endpoint = {self_.host, host_.listener()->port()};
   options.here = effect.here;
   options.secret = secret_;
   options.unwrap = rendezvous_.unwrap_token;
@@ -118,6 +200,10 @@ void HostingDriver::carry_out(const MakeLink& effect) {
 
 void HostingDriver::carry_out(const DialLink&) { link_->dial(); }
 void HostingDriver::carry_out(const HangUpLink&) { link_->hang_up(); }
+void HostingDriver::carry_out(const WithdrawFromSeat&) { seat_->withdraw(); }
+void HostingDriver::carry_out(const LeaveSeat&) {
+  seat_->end(/*job_is_over=*/false, [] {});
+}
 void HostingDriver::carry_out(const LeaveStorePort&) { callbacks_.leave_store_port(); }
 void HostingDriver::carry_out(const Say& effect) { callbacks_.say(effect.level, effect.line); }
 void HostingDriver::carry_out(const HostingDone& effect) { done_ = effect; }

@@ -12,10 +12,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "launcher/io/node/coordinator_host.h"
 #include "launcher/node/hosting_machine.h"
 #include "launcher/node/node_events.h"
+#include "rendezvous/io/etcd/etcd_seat.h"
 #include "rendezvous/io/member/member_link.h"
 #include "rendezvous/io/net/boot_timer.h"
 #include "rendezvous/io/net/resolver.h"
@@ -37,11 +39,16 @@ class HostingDriver {
     std::function<void()> leave_store_port;
   };
 
-  HostingDriver(boost::asio::io_context& io, CoordinatorHost::Options options, Callbacks callbacks);
+  // `self`: how the others of the job call and reach this machine.
+  struct Self {
+    std::string host;
+    std::vector<std::string> addresses;  // numeric, the preferred one first
+  };
+  HostingDriver(boost::asio::io_context& io, CoordinatorHost::Options options, Self self, Callbacks callbacks);
   ~HostingDriver();
 
   // Begins the first election.
-  void start() { deliver(HostingDeadline{}); }
+  void start();
 
   // What the node machine asks for.
   void dial() { deliver(DialWanted{}); }
@@ -54,12 +61,17 @@ class HostingDriver {
   const std::optional<HostingDone>& done() const { return done_; }
 
  private:
+  CoordinatorHost::Options with_seat(CoordinatorHost::Options options);
   CoordinatorHost::Callbacks host_callbacks();
   MemberLink::Callbacks link_callbacks();
   void deliver(HostingEvent event);
   void name_found(const NameAnswer& answer);
   void reached(const CoordinatorReached& fact);
   void share_connection(int connection);
+  std::unique_ptr<etcd::Seat> make_seat();
+  void seat_found(const etcd::SeatFound& found);
+  void coordinator_refused();
+  void publish_seat();
 
   void carry_out(const LookUpName& effect);
   void carry_out(const HostCoordinator& effect);
@@ -68,6 +80,8 @@ class HostingDriver {
   void carry_out(const MakeLink& effect);
   void carry_out(const DialLink& effect);
   void carry_out(const HangUpLink& effect);
+  void carry_out(const WithdrawFromSeat& effect);
+  void carry_out(const LeaveSeat& effect);
   void carry_out(const LeaveStorePort& effect);
   void carry_out(const Say& effect);
   void carry_out(const HostingDone& effect);
@@ -76,6 +90,8 @@ class HostingDriver {
   const RendezvousConfig rendezvous_;
   std::shared_ptr<const JobSecret> secret_;
   Callbacks callbacks_;
+  const Self self_;
+  std::unique_ptr<etcd::Seat> seat_;  // null: the endpoint's address says who hosts
   CoordinatorHost host_;
   std::shared_ptr<Resolver> resolver_;
   std::unique_ptr<MemberLink> link_;
@@ -83,7 +99,10 @@ class HostingDriver {
   BootTimer timer_;
   std::deque<HostingEvent> facts_;
   bool delivering_ = false;
-  bool same_machine_ = false;  // the newest connection's other end
+  std::optional<ConnectionId> connection_;  // of the link, while it is up
+  int64_t found_lease_ = 0;                 // of whom the seat machine found last,
+  int64_t reached_lease_ = 0;               // and of the one that the link has reached
+  bool same_machine_ = false;               // the newest connection's other end
   std::optional<HostingDone> done_;
 };
 

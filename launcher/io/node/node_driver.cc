@@ -97,7 +97,8 @@ class NodeDriver::Impl {
     settle_in();
     claim_node();
     machine_.emplace(node_config(job_.config(), address_->advertised()), boottime_now());
-    hosting_.emplace(io_, host_options(), hosting_callbacks());
+    hosting_.emplace(io_, host_options(), HostingDriver::Self{job_.config().hostname, address_->advertised()},
+                     hosting_callbacks());
     hosting_->start();
     return ok_status();
   }

@@ -12,7 +12,6 @@
 #include "common/io/clock.h"
 #include "rendezvous/coordinator/coordinator_state_codec.h"
 #include "rendezvous/io/coordinator/coordinator_peer.h"
-#include "rendezvous/io/coordinator/state_file.h"
 #include "rendezvous/io/net/boot_timer.h"
 #include "rendezvous/io/net/fifo_timeout.h"
 #include "rendezvous/io/net/listener.h"
@@ -51,13 +50,13 @@ struct CoordinatorServer::Impl final : SessionConnection::Owner, std::enable_sha
                             ? options.most_handshakes
                             : static_cast<size_t>(std::max(options.config.max_nodes, 0)) + kSpareHandshakes),
         secret(std::move(options.secret)),
+        store(options.store),
+        may_act(std::move(options.may_act)),
         callbacks(std::move(given)),
         machine(std::move(options.config), std::move(options.saved), boottime_now()),
         timer(io_context, [this] { time_has_come(); }),
         handshakes(io_context, kHandshakeTime, [this](ConnectionId id) { end_handshake(id); }),
-        endings(io_context, kTimeToEnd, [this](ConnectionId id) { end_waiting(id); }) {
-    if (!options.state_file.empty()) state_file.emplace(io_context, std::move(options.state_file));
-  }
+        endings(io_context, kTimeToEnd, [this](ConnectionId id) { end_waiting(id); }) {}
 
   // --- connections ---
 
@@ -167,6 +166,7 @@ struct CoordinatorServer::Impl final : SessionConnection::Owner, std::enable_sha
     while (!facts.empty()) {
       const CoordinatorEvent next = std::move(facts.front());
       facts.pop_front();
+      if (may_act && !may_act()) continue;
       machine.step(next, now);
       carry_out_all();
     }
@@ -198,11 +198,13 @@ struct CoordinatorServer::Impl final : SessionConnection::Owner, std::enable_sha
   }
 
   void carry_out(const SaveState& save) {
-    if (!state_file) return facts.push_back(StateSaved{save.ticket, ""});
-    state_file->save(encode_state(save.state), [this, ticket = save.ticket](const std::string& error) {
-      now = boottime_now();
-      deliver(StateSaved{ticket, error});
-      finish_turn();
+    if (store == nullptr) return facts.push_back(StateSaved{save.ticket, ""});
+    store->save(encode_state(save.state), [weak = weak_from_this(), ticket = save.ticket](const std::string& error) {
+      const auto self = weak.lock();
+      if (!self || self->closed) return;
+      self->now = boottime_now();
+      self->deliver(StateSaved{ticket, error});
+      self->finish_turn();
     });
   }
 
@@ -290,7 +292,6 @@ struct CoordinatorServer::Impl final : SessionConnection::Owner, std::enable_sha
     callbacks = {};
     for (const auto& [id, peer] : peers) peer->close();
     peers.clear();
-    state_file.reset();
     timer.set(std::nullopt);
   }
 
@@ -301,9 +302,10 @@ struct CoordinatorServer::Impl final : SessionConnection::Owner, std::enable_sha
   boost::asio::io_context& io;
   const size_t most_handshakes;
   std::shared_ptr<const JobSecret> secret;
+  StateStore* const store;
+  const std::function<bool()> may_act;
   Callbacks callbacks;
   CoordinatorMachine machine;
-  std::optional<StateFile> state_file;
   TimePoint now{};
 
   std::unordered_map<ConnectionId, Peer> peers;
@@ -339,6 +341,12 @@ CoordinatorServer::~CoordinatorServer() { impl_->close(); }
 
 void CoordinatorServer::adopt(tcp::socket socket, const tcp::endpoint& peer, std::string_view first) {
   impl_->adopt(std::move(socket), peer, first);
+}
+
+void CoordinatorServer::note_remains(AgentId agent, Remains remains) {
+  impl_->now = boottime_now();
+  impl_->deliver(RemainsFound{agent, remains});
+  impl_->finish_turn();
 }
 
 void CoordinatorServer::stop(int signal) {

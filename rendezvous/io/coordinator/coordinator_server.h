@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "rendezvous/coordinator/coordinator_machine.h"
+#include "rendezvous/io/coordinator/state_store.h"
 #include "rendezvous/wire/handshake.h"
 
 namespace ferrun {
@@ -25,7 +26,9 @@ class CoordinatorServer {
     CoordinatorConfig config;
     std::optional<CoordinatorState> saved;  // by an earlier coordinator of this job
     std::shared_ptr<const JobSecret> secret;
-    std::string state_file;  // empty: nothing is kept
+    StateStore* store = nullptr;  // outlives the server; null: nothing is kept
+    // Whether it may still act as the job's coordinator; empty: always. While not, it hears and says nothing.
+    std::function<bool()> may_act;
     // Connections whose handshake is not over; at one more the oldest is closed. 0: enough for all nodes at once.
     size_t most_handshakes = 0;
   };
@@ -45,6 +48,8 @@ class CoordinatorServer {
   // A connection that an agent (or who asks for the status) has made, and what has been read of it already.
   void adopt(boost::asio::ip::tcp::socket socket, const boost::asio::ip::tcp::endpoint& peer, std::string_view first);
 
+  // What has become known of a node in the earlier coordinator's round.
+  void note_remains(AgentId agent, Remains remains);
   // This process is told to end by a signal.
   void stop(int signal);
 

@@ -65,6 +65,7 @@ struct Attempt {
   std::shared_ptr<TcpDial> dial;
   std::shared_ptr<LinkPeer> peer;
   std::shared_ptr<DetachedTask> unwrapping;
+  bool refused = false;  // the last time
 };
 
 }  // namespace
@@ -133,6 +134,7 @@ struct MemberLink::Impl final : SessionConnection::Owner, std::enable_shared_fro
           const auto dialled = weak_attempt.lock();
           if (!self || !dialled) return;
           dialled->dial.reset();
+          dialled->refused = error == boost::asio::error::connection_refused;
           if (error) return self->failed(*dialled, dial_failure(error));
           self->greet(*dialled, std::move(socket));
         },
@@ -167,6 +169,9 @@ struct MemberLink::Impl final : SessionConnection::Owner, std::enable_shared_fro
   void failed(Attempt& attempt, const std::string& what) {
     journal.failed(attempt.address, what, boottime_now());
     pause(attempt);
+    if (callbacks.refused && std::ranges::all_of(attempts, [](const auto& each) { return each->refused; })) {
+      callbacks.refused();
+    }
   }
 
   void turned_away(Attempt& attempt, const std::string& line) {

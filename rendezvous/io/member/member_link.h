@@ -49,6 +49,8 @@ class MemberLink {
     std::function<void(const CoordinatorGone&)> gone;
     std::function<void(CoordinatorSaid)> said;
     std::function<void(const DialNote&)> note;
+    // Every address has refused the connection. May be empty.
+    std::function<void()> refused;
     // Before reached(): a duplicate of the connection, for the sentinel, who closes it; -1 when no descriptor is left.
     // May be empty. Where there is one the connection is such that closing it is a reset (SO_LINGER with a time of 0)
     // until a sentinel changes that: if this process is killed while nobody else holds the connection, its end must not

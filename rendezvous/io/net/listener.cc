@@ -198,8 +198,7 @@ void Listener::drop_backlog() {
     int error = 0;
     const int fd = accept_one(peer, error);
     if (fd >= 0) {
-      reset_descriptor(fd);
-      ::close(fd);
+      reset_and_close(fd);
     } else if (error != ECONNABORTED && error != EINTR) {
       return;
     }
@@ -217,6 +216,11 @@ void reset_connection(tcp::socket& socket) {
   reset_descriptor(socket.native_handle());
   error_code ignored;
   socket.close(ignored);
+}
+
+void reset_and_close(int fd) {
+  reset_descriptor(fd);
+  ::close(fd);
 }
 
 }  // namespace ferrun

@@ -64,5 +64,6 @@ class Listener : public std::enable_shared_from_this<Listener> {
 
 // Closes `socket` such that the peer gets a reset and no unread byte of either side survives.
 void reset_connection(boost::asio::ip::tcp::socket& socket);
+void reset_and_close(int fd);
 
 }  // namespace ferrun

@@ -1,6 +1,8 @@
 #include "rendezvous/io/store/store_connection.h"
 
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <utility>
@@ -8,28 +10,39 @@
 #include "rendezvous/io/net/listener.h"
 
 namespace ferrun {
+namespace {
 
-using boost::asio::ip::tcp;
-using boost::system::error_code;
+bool only_not_yet(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
 
-StoreConnection::StoreConnection(tcp::socket socket, const tcp::endpoint& peer, StoreConnectionId id, Owner& owner)
-    : socket_(std::move(socket)), peer_(peer), id_(id), owner_(&owner) {}
+}  // namespace
 
-void StoreConnection::await_bytes() {
-  socket_.async_wait(tcp::socket::wait_read, [self = shared_from_this()](const error_code&) {
-    if (self->open()) self->read();
-  });
+StoreConnection::StoreConnection(boost::asio::ip::tcp::socket socket, const boost::asio::ip::tcp::endpoint& peer,
+                                 StoreConnectionId id, Owner& owner)
+    : owner_(owner), id_(id), peer_(peer) {
+  const boost::asio::any_io_executor executor = socket.get_executor();
+  boost::system::error_code failed;
+  fd_ = socket.release(failed);
+  if (failed) fd_ = -1;
+  watched_ = EPOLLIN;
+  if (!open() || owner_.poll().add(executor, fd_, id_, watched_)) return;
+  ::close(fd_);
+  fd_ = -1;
+}
+
+void StoreConnection::ready(uint32_t events) {
+  constexpr uint32_t kOver = EPOLLERR | EPOLLHUP;
+  if (unsent() > 0 && (events & (EPOLLOUT | kOver)) != 0) return flush();
+  if ((events & (EPOLLIN | kOver)) != 0) read();
 }
 
 void StoreConnection::read() {
-  const std::span<char> buffer = owner_->read_buffer();
-  const ssize_t size = ::recv(socket_.native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+  const std::span<char> buffer = owner_.read_buffer();
+  const ssize_t size = ::recv(fd_, buffer.data(), buffer.size(), MSG_DONTWAIT);
   if (size > 0) {
-    owner_->received(*this, std::string_view(buffer.data(), static_cast<size_t>(size)));
-  } else if (size == 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)) {
-    return owner_->lost(*this);
+    owner_.received(*this, std::string_view(buffer.data(), static_cast<size_t>(size)));
+  } else if (size == 0 || !only_not_yet(errno)) {
+    owner_.lost(*this);
   }
-  if (open() && !congested()) await_bytes();
 }
 
 void StoreConnection::send(std::string_view bytes) {
@@ -39,52 +52,47 @@ void StoreConnection::send(std::string_view bytes) {
     if (bytes.empty() || failed_) return;
     outbox_.clear();
     sent_ = 0;
-    await_room();
   }
   outbox_.append(bytes);
+  watch();
 }
 
 // A failed connection is only marked: the next read finds the end of the stream and tells the owner, from the loop.
 size_t StoreConnection::try_send(std::string_view bytes) {
-  const ssize_t sent = ::send(socket_.native_handle(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  const ssize_t sent = ::send(fd_, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
   if (sent >= 0) return static_cast<size_t>(sent);
-  failed_ = errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR;
+  failed_ = !only_not_yet(errno);
   return 0;
 }
 
-void StoreConnection::await_room() {
-  socket_.async_wait(tcp::socket::wait_write, [self = shared_from_this()](const error_code&) {
-    if (self->open()) self->flush();
-  });
+void StoreConnection::watch() {
+  const uint32_t wanted = (unsent() > 0 ? uint32_t{EPOLLOUT} : 0) | (congested() ? 0 : uint32_t{EPOLLIN});
+  if (wanted != std::exchange(watched_, wanted)) owner_.poll().change(fd_, id_, wanted);
 }
 
 void StoreConnection::flush() {
   const bool was_congested = congested();
   sent_ += try_send(std::string_view(outbox_).substr(sent_));
-  if (failed_) return owner_->lost(*this);
+  if (failed_) return owner_.lost(*this);
   // A peer that is always behind never empties the outbox: what has left goes before it is more than what stays.
   if (unsent() == 0 || sent_ > kCongestedBytes) {
     outbox_.erase(0, sent_);
     sent_ = 0;
   }
-  if (unsent() > 0) {
-    await_room();
-  } else if (outbox_.capacity() > kKeptCapacity) {
-    outbox_.shrink_to_fit();
-  }
-  if (!was_congested || congested()) return;
-  owner_->drained(*this);
-  if (open() && !congested()) await_bytes();
+  if (unsent() == 0 && outbox_.capacity() > kKeptCapacity) outbox_.shrink_to_fit();
+  watch();
+  if (was_congested && !congested()) owner_.drained(*this);
 }
 
 void StoreConnection::close() {
-  owner_ = nullptr;
-  reset_connection(socket_);
+  if (!open()) return;
+  owner_.poll().remove(fd_);
+  reset_and_close(std::exchange(fd_, -1));
 }
 
 bool StoreConnection::has_unread_bytes() const {
-  error_code failed;
-  return socket_.available(failed) > 0 && !failed;
+  int bytes = 0;
+  return ::ioctl(fd_, FIONREAD, &bytes) == 0 && bytes > 0;
 }
 
 std::string StoreConnection::peer() const {

@@ -1,9 +1,9 @@
 #include "rendezvous/io/store/store_server.h"
 
-#include <sched.h>
-
 #include <array>
 #include <boost/asio/steady_timer.hpp>
+#include <cerrno>
+#include <cstring>
 #include <optional>
 #include <set>
 #include <unordered_map>
@@ -14,6 +14,7 @@
 #include "rendezvous/io/net/local_addresses.h"
 #include "rendezvous/io/net/socket_address.h"
 #include "rendezvous/io/store/store_connection.h"
+#include "rendezvous/io/store/store_poll.h"
 #include "rendezvous/store/silent_clients.h"
 #include "rendezvous/store/store_machine.h"
 #include "rendezvous/store/store_notices.h"
@@ -22,8 +23,9 @@ namespace ferrun {
 
 using boost::asio::ip::tcp;
 
-struct StoreServer::Impl final : StoreConnection::Owner {
+struct StoreServer::Impl final : StoreConnection::Owner, StorePoll::Owner {
   using Say = std::function<void(const std::string&)>;
+  using Connections = std::unordered_map<StoreConnectionId, StoreConnection>;  // whose elements stay where they are
 
   explicit Impl(StoreServerOptions& options)
       : log(std::move(options.log)), warn(std::move(options.warn)), silent(options.patience) {}
@@ -36,14 +38,17 @@ struct StoreServer::Impl final : StoreConnection::Owner {
   void accept(tcp::socket socket, const tcp::endpoint& peer, std::string_view first) {
     if (admitted && !admits(peer)) return reset_connection(socket);
     const StoreConnectionId id = ++last_id;
-    auto connection = std::make_shared<StoreConnection>(std::move(socket), peer, id, *this);
-    connections.emplace(id, connection);
+    if (!silence) silence.emplace(socket.get_executor());
+    StoreConnection& connection = connections.try_emplace(id, std::move(socket), peer, id, *this).first->second;
+    if (!connection.open()) {
+      tell(StoreNotices::Kind::kListener, "store: cannot watch a connection: " + std::string(std::strerror(errno)));
+      connections.erase(id);
+      return;
+    }
     silent.connected(id, monotonic_now());
-    if (!first.empty()) received(*connection, first);
-    if (!connection->open()) return;
-    connection->start();
-    if (!silence) silence.emplace(connection->executor());
     await_silence();
+    if (!first.empty()) received(connection, first);
+    gone.clear();
   }
 
   // --- who may come ---
@@ -91,6 +96,7 @@ struct StoreServer::Impl final : StoreConnection::Owner {
       if (error || server.expired()) return;
       awaited.reset();
       end_silence();
+      gone.clear();
       await_silence();
     });
   }
@@ -100,12 +106,12 @@ struct StoreServer::Impl final : StoreConnection::Owner {
       const auto entry = connections.find(id);
       if (entry == connections.end()) continue;
       // What it said waits to be read: this process stood still, not the client.
-      if (entry->second->has_unread_bytes()) {
+      if (entry->second.has_unread_bytes()) {
         silent.connected(id, monotonic_now());
         continue;
       }
-      if (log) log("store: closed the connection of " + entry->second->peer() + ": it said nothing");
-      drop(*entry->second);
+      if (log) log("store: closed the connection of " + entry->second.peer() + ": it said nothing");
+      drop(entry->second);
     }
   }
 
@@ -120,20 +126,27 @@ struct StoreServer::Impl final : StoreConnection::Owner {
     }
   }
 
+  StorePoll& poll() override { return set; }
+
+  void ready(StoreConnectionId id, uint32_t events) override {
+    const auto entry = connections.find(id);
+    if (entry != connections.end()) entry->second.ready(events);
+    gone.clear();
+  }
+
   std::span<char> read_buffer() override { return buffer; }
 
   void received(StoreConnection& connection, std::string_view bytes) override {
     const bool knew = connection.parser().greeted();
     connection.parser().feed(bytes);
-    unanswered_in_a_row = 0;
     serve(connection);
     if (!knew && connection.parser().greeted()) {
       silent.settled(connection.id());
       ++seen;
     }
     // A flood of requests without answers, as of SET: its sender is not waiting. Letting it run on first makes fewer,
-    // larger reads and spares it the price of waking this thread for every few (4 times less processor time here).
-    if (unanswered_in_a_row >= kFlood) ::sched_yield();
+    // larger reads and spares it the price of waking this thread for every few.
+    if (unanswered_in_a_row >= kFlood) set.rest();
   }
 
   void drained(StoreConnection& connection) override { serve(connection); }
@@ -164,9 +177,9 @@ struct StoreServer::Impl final : StoreConnection::Owner {
       const auto entry = connections.find(effect.connection);
       if (entry == connections.end()) continue;
       if (effect.close.empty()) {
-        entry->second->send(effects.bytes_of(effect));
+        entry->second.send(effects.bytes_of(effect));
       } else {
-        refuse(*entry->second, effect.close);
+        refuse(entry->second, effect.close);
       }
     }
     effects.clear();
@@ -181,11 +194,10 @@ struct StoreServer::Impl final : StoreConnection::Owner {
     machine.disconnect(connection.id());
     silent.settled(connection.id());
     connection.close();
-    connections.erase(connection.id());
+    gone.push_back(connections.extract(connection.id()));
   }
 
   void close_all() {
-    for (const auto& [id, connection] : connections) connection->close();
     connections.clear();
     silent.clear();
   }
@@ -200,7 +212,7 @@ struct StoreServer::Impl final : StoreConnection::Owner {
   // Replies gathered before they are sent: enough for a burst of small ones, little beside a large one.
   static constexpr size_t kFlushBytes = 64 * 1024;
   // More requests at once than a client has that does anything but write.
-  static constexpr int kFlood = 4;
+  static constexpr int kFlood = 8;
   // Addresses whose refusal is told, so that a scan of the port does not fill the log.
   static constexpr size_t kToldAddresses = 64;
 
@@ -212,7 +224,9 @@ struct StoreServer::Impl final : StoreConnection::Owner {
   std::optional<std::set<IpAddress>> admitted;  // none: everybody
   bool knows_this_host = false;                 // its addresses are among them
   std::set<IpAddress> refused;
-  std::unordered_map<StoreConnectionId, std::shared_ptr<StoreConnection>> connections;
+  StorePoll set{*this};
+  Connections connections;
+  std::vector<Connections::node_type> gone;  // closed; until no function of theirs runs
   StoreConnectionId last_id = 0;
   SilentClients silent;
   std::optional<boost::asio::steady_timer> silence;  // made with the first connection

@@ -139,3 +139,24 @@ def cuda_graph(machine):
     if not ours["of_the_way"] <= bound:
         raise Wrong(f"{words}; at most {bound:.1e}")
     return words, {"of_the_way": ours["of_the_way"], "without": own["of_the_way"], "images_per_second": rates}
+
+
+def waits(machine):
+    """No step waits for the GPU: an epoch of twice as many steps makes no more calls that do."""
+    if not machine.on_gpu:
+        raise Unavailable("a CPU's calls wait for nothing; a unit test counts those that would")
+    machine.need_device()
+    faces, counted = machine.drawn_faces(128), {}
+    for batch in (32, 16):
+        said = machine.run(
+            [machine.worker, "--device", "cuda", "--data", faces, "--image-size", 64, "--batch-size", batch, "--epochs",
+             2, "--patience", "0", "--read-every", 1000, "--output-dir", machine.work / f"waits-{batch}"],
+            environment={"FERRUN_TELL_WAITS": "1"})
+        counted[2 * 896 // batch] = said.count("called a synchronizing CUDA operation")
+    few, many = counted.values()
+    words = f"{few} waits in 56 steps, {many} in 112"
+    if few == 0:
+        raise Wrong(words + ": the losses were read, so they are not counted")
+    if many - few >= 28:
+        raise Wrong(words + "; at most one in two of the steps that came to it")
+    return words, {"waits": counted}

@@ -25,6 +25,7 @@ CHECKS = [
     Check("amp-bf16", 60, numerics.amp_bf16),
     Check("amp-fp16", 60, numerics.amp_fp16),
     Check("cuda-graph", 60, numerics.cuda_graph),
+    Check("waits", 40, numerics.waits),
     Check("python-ddp", 60, jobs.python_ddp),
     Check("resume", 90, jobs.resume),
     Check("memory", 30, jobs.memory_given_back),

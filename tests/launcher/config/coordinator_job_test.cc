@@ -39,6 +39,11 @@ TEST_F(VerbConfigTest, ACoordinatorNeedsSizeEndpointAndStateFile) {
   EXPECT_EQ(job.value().rendezvous.state_file, "f");
 }
 
+TEST_F(VerbConfigTest, EtcdIsNeitherVerbsAffair) {
+  EXPECT_THAT(coordinator({"--rdzv-backend=etcd"}).error().message, HasSubstr("one of the agents coordinates the job"));
+  EXPECT_THAT(doctor({"--rdzv-backend=etcd", "--rdzv-endpoint=n"}).error().message, HasSubstr("etcdctl"));
+}
+
 TEST_F(VerbConfigTest, ADoctorNeedsAnEndpointAndTakesASecretThatCannotBeReadForAFinding) {
   EXPECT_EQ(doctor({}).error().message, "ferrun doctor needs --rdzv-endpoint");
   const auto job = doctor({"--rdzv-endpoint=node0", "--token-file=/gone", "--nproc-per-node=cpu", "--json"});

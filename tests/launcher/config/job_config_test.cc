@@ -275,8 +275,8 @@ TEST_F(JobConfigTest, StandaloneSaysWhatItIgnores) {
 }
 
 TEST_F(JobConfigTest, ChecksTheRendezvousOptionsThatOneNodeDoesNotNeed) {
-  EXPECT_THAT(refusal({"--rdzv-backend=etcd-v2"}), HasSubstr("etcd is not supported yet"));
-  EXPECT_THAT(refusal({"--rdzv-backend=zeus"}), HasSubstr("expected static or c10d"));
+  EXPECT_THAT(refusal({"--rdzv-backend=etcd-v2"}), HasSubstr("--rdzv-backend=etcd, with the same endpoint"));
+  EXPECT_THAT(refusal({"--rdzv-backend=zeus"}), HasSubstr("expected static, c10d or etcd"));
   EXPECT_THAT(refusal({"--rdzv-endpoint=node7"}), HasSubstr("needs a port"));
   EXPECT_THAT(refusal({"--rdzv-endpoint=a b:1"}), StartsWith("--rdzv-endpoint: "));
   EXPECT_THAT(refusal({"--rdzv-conf=timeout"}), HasSubstr("expected key=value"));

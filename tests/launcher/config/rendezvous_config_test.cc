@@ -200,8 +200,8 @@ TEST_F(RendezvousConfigTest, RefusesOptionsThatMakeNoSense) {
   EXPECT_THAT(refusal({"--rdzv-endpoint=a b:1"}), StartsWith("--rdzv-endpoint: "));
   EXPECT_THAT(refusal({"--master-port=70000"}), HasSubstr("a port from 0 to 65535"));
   EXPECT_THAT(refusal({"--local-addr=node1:80"}), HasSubstr("without a port"));
-  EXPECT_THAT(refusal({"--rdzv-backend=etcd"}), HasSubstr("etcd is not supported yet"));
-  EXPECT_THAT(refusal({"--rdzv-backend=zeus"}), HasSubstr("expected static or c10d"));
+  EXPECT_THAT(refusal({"--rdzv-backend=etcd-v2"}), HasSubstr("--rdzv-backend=etcd, with the same endpoint"));
+  EXPECT_THAT(refusal({"--rdzv-backend=zeus"}), HasSubstr("expected static, c10d or etcd"));
   EXPECT_THAT(refusal({"--rdzv-id=" + std::string(513, 'x')}), HasSubstr("expected at most 512 bytes"));
   EXPECT_THAT(refusal({"--standalone"}), HasSubstr("it excludes --nnodes=4"));
   EXPECT_THAT(refusal({"--max-restarts=-1"}), HasSubstr("0 or more"));

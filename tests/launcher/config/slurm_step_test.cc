@@ -121,6 +121,17 @@ TEST_F(SlurmStepTest, ABackEndOrAnIdAloneLeavesTheRestToTheStep) {
   EXPECT_EQ(config->rendezvous->member.node_rank, 1);
 }
 
+TEST_F(SlurmStepTest, EtcdSaysWhereTheNodesOfTheStepMeet) {
+  step();
+  const Result<JobConfig> config = make({"--rdzv-backend=etcd", "--rdzv-endpoint=etcd1,etcd2"});
+  ASSERT_TRUE(config) << config.error().message;
+  ASSERT_TRUE(config->rendezvous && config->rendezvous->etcd);
+  EXPECT_EQ(config->rendezvous->etcd->servers.size(), 2U);
+  EXPECT_EQ(config->rendezvous->coordinator.max_nodes, 2);
+  EXPECT_EQ(config->rendezvous->member.node_rank, 1);
+  EXPECT_EQ(config->run_id, "slurm-4711.3");
+}
+
 TEST_F(SlurmStepTest, SeveralLaunchersOnANodeAreRefusedWithTheRemedy) {
   step();
   host_.variable("SLURM_STEP_TASKS_PER_NODE", "1,4");

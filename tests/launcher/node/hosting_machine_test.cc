@@ -408,5 +408,80 @@ TEST(HostingMachine, KeepsItsPromisesWhateverHappens) {
   }
 }
 
+// --- By a seat. ---
+
+const std::string kSeated = "this agent coordinates the job: it has the job's seat in etcd";
+
+TEST(HostingMachine, HostsWithTheSeatAndNeverLooksAtAName) {
+  HostingStory story(HostingStory::by_seat());
+  story.step(DialWanted{});
+  story.step(HostingDeadline{});
+  EXPECT_THAT(story.effects(), IsEmpty());
+  EXPECT_EQ(story.machine.next_deadline(), std::nullopt);
+  story.step(SeatTaken{});
+  EXPECT_THAT(story.effects(), ElementsAre("host"));
+  story.hosts();
+  EXPECT_THAT(story.effects(), ElementsAre(kSeated, "link 10.0.0.1", "dial"));
+}
+
+TEST(HostingMachine, GoesWhereTheSeatIsAgainAndAgain) {
+  HostingStory story(HostingStory::by_seat());
+  story.step(DialWanted{});
+  story.elsewhere("10.0.0.2");
+  EXPECT_THAT(story.effects(), ElementsAre("link 10.0.0.2", "dial"));
+  story.reached();
+  story.elsewhere("10.0.0.3");
+  EXPECT_THAT(story.effects(), ElementsAre("link 10.0.0.3", "dial"));
+}
+
+TEST(HostingMachine, ClosesItsCoordinatorWhenTheSeatIsGoneAndMayHaveItAgain) {
+  HostingStory story(HostingStory::by_seat());
+  story.step(DialWanted{});
+  story.step(SeatTaken{});
+  story.hosts();
+  story.reached(true);
+  story.effects();
+  story.elsewhere("10.0.0.2");  // of before it had the seat
+  EXPECT_THAT(story.effects(), IsEmpty());
+  story.step(SeatGone{"it ran out"});
+  EXPECT_THAT(story.effects(),
+              ElementsAre("this agent coordinates the job no more: the seat in etcd is gone (it ran out)", "close"));
+  story.step(DialWanted{});
+  EXPECT_THAT(story.effects(), IsEmpty());  // where to is not known yet
+  story.step(SeatTaken{});
+  story.hosts();
+  EXPECT_THAT(story.effects(), ElementsAre("host", kSeated, "link 10.0.0.1", "dial"));
+}
+
+TEST(HostingMachine, ARunningNodeThatCannotCoordinateLeavesTheSeat) {
+  HostingStory story(HostingStory::by_seat());
+  story.step(DialWanted{});
+  story.elsewhere("10.0.0.2");
+  story.reached();
+  story.effects();
+  story.step(SeatTaken{});
+  story.taken();
+  EXPECT_THAT(story.effects(), ElementsAre("host", HasSubstr("cannot coordinate the job"), "leave seat"));
+  EXPECT_FALSE(story.machine.done());
+}
+
+TEST(HostingMachine, WhoeverLeavesTakesNoSeat) {
+  HostingStory story(HostingStory::by_seat());
+  story.step(DialWanted{});
+  story.elsewhere("10.0.0.2");
+  story.reached();
+  story.effects();
+  story.step(EndAsked{SIGTERM});
+  EXPECT_THAT(story.effects(), ElementsAre("withdraw"));
+  story.step(SeatTaken{});  // asked for before
+  EXPECT_THAT(story.effects(), ElementsAre("leave seat"));
+  story.elsewhere("10.0.0.3");
+  EXPECT_THAT(story.effects(), IsEmpty());
+  story.step(HangUpWanted{});
+  story.step(LinkHungUp{});
+  story.step(NodeEnded{});
+  EXPECT_THAT(story.effects(), ElementsAre("hang up", "done"));
+}
+
 }  // namespace
 }  // namespace ferrun

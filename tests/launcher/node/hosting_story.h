@@ -29,6 +29,11 @@ class HostingStory {
     config.node_rank = rank;
     return config;
   }
+  static HostingConfig by_seat() {
+    HostingConfig config = plain();
+    config.by_seat = true;
+    return config;
+  }
   static HostingConfig alone() {
     HostingConfig config = plain();
     config.own_process = true;
@@ -47,6 +52,9 @@ class HostingStory {
     if (addresses.empty()) name.error = "Name or service not known";
     name.round_begun = round_begun;
     step(name);
+  }
+  void elsewhere(const std::string& address) {
+    step(SeatElsewhere{{"node1", 4000}, {parse_ip_address(address).value()}});
   }
   void hosts() { step(HostingBegan{{parse_ip_address("10.0.0.1").value()}}); }
   void taken() { step(HostingFailed{HostingFailed::Why::kTaken, {ErrorKind::kPlatform, "10.0.0.1:29400 is in use"}}); }
@@ -87,6 +95,8 @@ class HostingStory {
   std::string describe(const MakeLink& link) { return link.here.empty() ? "link" : "link " + to_string(link.here[0]); }
   std::string describe(const DialLink&) { return "dial"; }
   std::string describe(const HangUpLink&) { return "hang up"; }
+  std::string describe(const WithdrawFromSeat&) { return "withdraw"; }
+  std::string describe(const LeaveSeat&) { return "leave seat"; }
   std::string describe(const LeaveStorePort&) { return "leave store port"; }
   std::string describe(const Say& said) { return said.line; }
   std::string describe(const HostingDone& what) {

@@ -403,6 +403,54 @@ TEST(CoordinatorStop, LeavesWithTheAgentThatHostsItAndEndsNothing) {
   EXPECT_EQ(story.node("node1").connection, 0u);
 }
 
+// Of the next coordinator nobody waits for the lease of a node whose workers are known to be gone.
+TEST(CoordinatorStop, TellsItsSuccessorWhoIsGone) {
+  CoordinatorConfig config = CoordinatorStory::elastic(1, 3);
+  config.last_call = 0s;
+  config.host_agent.value = 101;
+  config.has_successors = true;
+  config.lease = 60s;
+  CoordinatorStory story(config);
+  for (const char* name : {"node0", "node1", "node2"}) story.node(name);
+  story.join_all({"node0", "node1", "node2"});
+  story.wait(31s);
+  ASSERT_EQ(story.node("node2").assignment.node_count, 3);
+  EXPECT_TRUE(story.last<Welcome>("node1").own_process) << "workers outlive it";
+  story.node("node2").answers = false;
+  story.step(CoordinatorStopped{SIGTERM});
+  story.say("node0", Goodbye{SIGTERM, ""});
+  story.answers_saves = false;
+  story.kill("node0");
+  EXPECT_FALSE(story.done) << "its last word is not saved yet";
+  const SaveState last = story.saves.back();
+  story.step(StateSaved{last.ticket, ""});
+  ASSERT_TRUE(story.done);
+  EXPECT_FALSE(story.machine.job_is_over());
+  ASSERT_EQ(last.state.members.size(), 3u);
+  for (const CoordinatorState::Member& member : last.state.members) {
+    EXPECT_EQ(member.remains, member.host == "node2" ? Remains::kUnknown : Remains::kNone) << member.host;
+  }
+
+  config.host_agent.value = 102;
+  CoordinatorStory next = after(config, {last.state, story.nodes});
+  next.node("node2").answers = true;
+  next.node("node2").work = Work::kReaped;
+  next.join("node2");
+  next.wait(1s);
+  EXPECT_GT(next.round(), last.state.newest) << next.reason();
+}
+
+TEST(CoordinatorTakeover, WaitsNoLongerForWhomIsFoundToBeGone) {
+  const CoordinatorConfig config = own_process(2);
+  CoordinatorStory story = after(config, before(config, {"node0", "node1"}));
+  story.join("node0");
+  story.wait(5s);
+  story.step(RemainsFound{story.node("node1").agent, Remains::kDying});
+  EXPECT_EQ(story.count<Stop>("node0"), 0u);
+  story.wait(config.stop_bound);
+  EXPECT_EQ(story.last<Stop>("node0").reason, "node1 did not come back to the new coordinator");
+}
+
 // What a member remembers makes the coordinator claim a number while no round is there whose nodes could be saved.
 TEST(CoordinatorClaim, SavesANewNumberAfterARoundThatCouldNotStart) {
   CoordinatorStory story(CoordinatorStory::elastic(2, 3));

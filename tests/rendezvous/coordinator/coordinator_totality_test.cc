@@ -99,6 +99,9 @@ std::vector<CoordinatorEvent> events(const CoordinatorStory& story, ConnectionId
     events.push_back(StateSaved{ticket, ""});
     events.push_back(StateSaved{ticket, "no space"});
   }
+  for (const Remains remains : {Remains::kUnknown, Remains::kDying, Remains::kNone}) {
+    for (const uint64_t agent : {101, 999}) events.push_back(RemainsFound{AgentId{agent}, remains});
+  }
   events.push_back(CoordinatorStopped{SIGTERM});
   events.push_back(CoordinatorStopped{-5});
   events.push_back(CoordinatorDeadline{});

@@ -109,6 +109,8 @@ TEST(CoordinatorStateCodec, GivesBackWhatItWrote) {
   CoordinatorState state = some_state();
   ASSERT_TRUE(decode_state(encode_state(state)).ok());
   EXPECT_EQ(*decode_state(encode_state(state)), state);
+  state.members[1].remains = Remains::kNone;
+  EXPECT_EQ(*decode_state(encode_state(state)), state);
   state.closed = JobEnd{JobEnd::Kind::kStopped, 143, {"line 1", "line 2"}};
   EXPECT_EQ(*decode_state(encode_state(state)), state);
   EXPECT_EQ(*decode_state(encode_state({})), CoordinatorState{});

@@ -24,6 +24,8 @@ TEST(RoundRoster, TiesMembersToSeatsAndFreesBothSides) {
   EXPECT_EQ(roster.at(0).host, "node0") << "who was there is remembered";
   EXPECT_EQ(roster.members(), (std::vector{CoordinatorState::Member{second.agent, "node1", 1}}));
   EXPECT_EQ(roster.world(), 4) << "that of the round, whoever is left";
+  EXPECT_EQ(roster.everybody(), (std::vector{CoordinatorState::Member{first.agent, "node0", 0},
+                                             CoordinatorState::Member{second.agent, "node1", 1}}));
   roster.vacate_all();
   EXPECT_FALSE(second.seat);
   EXPECT_TRUE(roster.members().empty());

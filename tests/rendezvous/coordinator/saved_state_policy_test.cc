@@ -81,6 +81,17 @@ TEST(SavedStatePolicy, AClosedJobIsToldOfByAServiceAloneAndOnlyWhileSomebodyCanW
   expect_begun_anew(judge_state(service(), found(closed), 66s), "");
 }
 
+// One of its nodes has taken over while the end was being told.
+TEST(SavedStatePolicy, AClosedJobIsToldOfByAnAgentThatWasInIt) {
+  CoordinatorState closed = saved();
+  closed.closed = JobEnd{};
+  StateOwner member = private_file();
+  member.agent = AgentId{7};
+  expect_gone_on_with(closed, judge_state(member, found(closed), 0s));
+  member.agent = AgentId{8};
+  expect_begun_anew(judge_state(member, found(closed), 0s), "");
+}
+
 TEST(SavedStatePolicy, AnotherJobsFileIsRefusedByNameOrLeftAside) {
   CoordinatorState other = saved();
   other.job_id = "run8";

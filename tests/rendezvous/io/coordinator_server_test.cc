@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "rendezvous/io/coordinator/agent_listener.h"
-#include "rendezvous/io/coordinator/state_file.h"
+#include "rendezvous/io/coordinator/file_store.h"
 #include "rendezvous/io/net/random_bytes.h"
 #include "rendezvous/job/job_status.h"
 #include "rendezvous/wire/message_codec.h"
@@ -127,7 +127,10 @@ TEST_F(CoordinatorServerTest, EndsTheJobWhenItsOwnProcessIsToldTo) {
 
 TEST_F(CoordinatorServerTest, SavesTheStateBeforeARoundStarts) {
   const testing::TemporaryDirectory directory;
-  serve(2, [&](CoordinatorServer::Options& options) { options.state_file = directory.file("state"); });
+  StateOwner owner;
+  owner.path = directory.file("state");
+  FileStore store(io, owner);
+  serve(2, [&](CoordinatorServer::Options& options) { options.store = &store; });
   add_members(2);
   run_until([&] { return fleet.running() > 0; });
   const auto state = load_state(directory.file("state"));

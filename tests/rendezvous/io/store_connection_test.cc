@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <boost/asio/io_context.hpp>
-#include <memory>
+#include <optional>
 #include <thread>
 
 #include "rendezvous/io/net/listener.h"
@@ -18,10 +18,16 @@ namespace {
 using boost::asio::ip::tcp;
 
 // Always has more to send: refills what the peer has taken before the last of it has left.
-class EndlessSource final : public StoreConnection::Owner {
+class EndlessSource final : public StoreConnection::Owner, public StorePoll::Owner {
  public:
   explicit EndlessSource(size_t bytes) : left_(bytes) {}
 
+  void serve(tcp::socket socket, const tcp::endpoint& peer) { connection_.emplace(std::move(socket), peer, 1, *this); }
+  // Whether its only connection has come and gone.
+  bool over() const { return connection_ && !connection_->open(); }
+
+  void ready(StoreConnectionId, uint32_t events) override { connection_->ready(events); }
+  StorePoll& poll() override { return poll_; }
   std::span<char> read_buffer() override { return buffer_; }
   void received(StoreConnection& connection, std::string_view) override { refill(connection); }
   void drained(StoreConnection& connection) override { refill(connection); }
@@ -36,6 +42,8 @@ class EndlessSource final : public StoreConnection::Owner {
     }
   }
 
+  StorePoll poll_{*this};
+  std::optional<StoreConnection> connection_;
   std::array<char, 4096> buffer_;
   const std::string chunk_ = std::string(256 << 10, 'v');
   size_t left_;
@@ -45,11 +53,9 @@ TEST(StoreConnection, KeepsLittleForAPeerThatIsAlwaysBehind) {
   constexpr size_t kTotal = 192 << 20;
   boost::asio::io_context io;
   EndlessSource source(kTotal);
-  std::shared_ptr<StoreConnection> connection;
   const auto accept = [&](tcp::socket socket, const tcp::endpoint& peer) {
     socket.set_option(tcp::socket::send_buffer_size(128 << 10));  // the kernel never takes all that there is
-    connection = std::make_shared<StoreConnection>(std::move(socket), peer, 1, source);
-    connection->start();
+    source.serve(std::move(socket), peer);
   };
   const auto listener = Listener::listen(io, "127.0.0.1", 0, accept, nullptr);
   ASSERT_TRUE(listener.ok()) << listener.error().message;
@@ -64,7 +70,7 @@ TEST(StoreConnection, KeepsLittleForAPeerThatIsAlwaysBehind) {
     }
     client.disconnect();
   });
-  while (!connection || connection->open()) io.run_one();
+  while (!source.over()) io.run_one();
   peer.join();
   EXPECT_EQ(received, kTotal);
   EXPECT_LT(most, before + kLittleMemory);

@@ -30,6 +30,14 @@ TEST(IdleOptions, AreThoseThatWereGiven) {
   EXPECT_THAT(idle_options(options, true), IsEmpty()) << "all of them count";
 }
 
+TEST(IdleOptions, OfAGpuAreNamedOnACpu) {
+  TrainOptions options;
+  options.given = {"tf32", "cuda-graph"};
+  EXPECT_THAT(idle_options(options, false),
+              ElementsAre("--tf32 changes nothing on a CPU", "--cuda-graph changes nothing on a CPU"));
+  EXPECT_THAT(idle_options(options, true), IsEmpty());
+}
+
 TEST(IdleOptions, SayThatAWarmupLastsLongerThanTheRun) {
   TrainOptions options;
   options.given = {"warmup"};

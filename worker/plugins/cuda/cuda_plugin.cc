@@ -37,7 +37,14 @@ std::string why_no_device() {
   }
 }
 
+// So that a person, or scripts/gpu-check, can count them: PyTorch then warns of each call that waits for the GPU.
+void tell_waits_if_asked() {
+  if (std::getenv("FERRUN_TELL_WAITS") == nullptr) return;
+  c10::cuda::warning_state().set_sync_debug_mode(c10::cuda::SyncDebugMode::L_WARN);
+}
+
 void use_device(int index, const GpuArithmetic& arithmetic) {
+  tell_waits_if_asked();
   at::Context& context = at::globalContext();
   if (arithmetic.deterministic) {
     // cuBLAS asks the environment alone, at its first use.
