@@ -49,7 +49,7 @@ TEST_P(DdpExample, TrainsOneNetworkOnTwoRanks) {
 INSTANTIATE_TEST_SUITE_P(All, DdpExample,
                          ::testing::Values("custom_comm_hook", "ddp_minimal", "gradient_accumulation",
                                            "mixed_precision", "sync_batch_norm", "uneven_inputs"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& example) { return std::string(example.param); });
 
 TEST(DdpMixedExample, CppAndPythonRanksEndWithTheSameBits) {
   FERRUN_NEEDS_PEER();
