@@ -1,4 +1,6 @@
 if(FERRUN_WITH_TORCH)
   add_executable(step_bench ${CMAKE_CURRENT_LIST_DIR}/step_bench.cc)
   target_link_libraries(step_bench PRIVATE ferrun_train ferrun_warnings nlohmann_json::nlohmann_json)
+  add_executable(step_rounds ${CMAKE_CURRENT_LIST_DIR}/step_rounds.cc)
+  target_link_libraries(step_rounds PRIVATE ferrun_train ferrun_warnings)
 endif()

@@ -1,14 +1,19 @@
 include(GoogleTest)
 include(CMakeParseArguments)
 
-# ferrun_test(NAME SOURCES file... [LIBS target...] [LABELS label...] [TIMEOUT seconds] [DEPENDS target...])
-# One GoogleTest program, its cases known to CTest by name. TIMEOUT (default 120) is a hang limit for one
-# case, not a measure of speed. Every program finds its helpers through FERRUN_BIN_DIR and the sources
+# ferrun_test(NAME SOURCES file... [LIBS target...] [LABELS label...] [TIMEOUT seconds] [PROCESSORS n]
+#             [DEPENDS target...])
+# One GoogleTest program, its cases known to CTest by name. TIMEOUT (default 400) is a hang limit for one
+# case, not a measure of speed. PROCESSORS (default 1) is how many of CTest's places a case
+# takes: those that run many interpreters or trainers would otherwise all run at once. Every program finds its helpers through FERRUN_BIN_DIR and the sources
 # through FERRUN_SOURCE_DIR.
 function(ferrun_test NAME)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LIBS;LABELS;DEPENDS" ${ARGN})
+  cmake_parse_arguments(ARG "" "TIMEOUT;PROCESSORS" "SOURCES;LIBS;LABELS;DEPENDS" ${ARGN})
   if(NOT ARG_TIMEOUT)
-    set(ARG_TIMEOUT 120)
+    set(ARG_TIMEOUT 400)
+  endif()
+  if(NOT ARG_PROCESSORS)
+    set(ARG_PROCESSORS 1)
   endif()
   add_executable(${NAME} ${ARG_SOURCES})
   set_target_properties(${NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
@@ -24,5 +29,5 @@ function(ferrun_test NAME)
   # One word: CTest matches parts of it, and the discovery script would take a second one for a property.
   string(REPLACE ";" "-" labels "${ARG_LABELS}")
   # Programs with LibTorch take their time to list their cases on a machine that is busy.
-  gtest_discover_tests(${NAME} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${labels}")
+  gtest_discover_tests(${NAME} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT ${ARG_TIMEOUT} PROCESSORS ${ARG_PROCESSORS} LABELS "${labels}")
 endfunction()

@@ -161,8 +161,8 @@ constexpr std::array kFlags = {
          "Name of the job: TORCHELASTIC_RUN_ID of the workers. Without it none, and on one node a random one."},
     Flag{"rdzv-conf", 0, kValue, kNodes, "K=V,...", "", true,
          "torchrun's settings: join_timeout=600, last_call_timeout=30, close_timeout=30, keep_alive_interval=1, "
-         "keep_alive_max_attempt=5 (seconds; attempts) and is_host. With etcd user, password_file "
-         "and etcd_prefix=/ferrun/. Without effect on one node."},
+         "keep_alive_max_attempt=5 (seconds; attempts) and is_host. With etcd user, password_file, "
+         "etcd_prefix=/ferrun/, protocol, cacert, cert and key. Without effect on one node."},
     Flag{"node-rank", 0, kValue, kNodes, "N", "", true,
          "GROUP_RANK of this node: exact for a fixed number of nodes, a wish for an elastic one."},
     Flag{"token-file", 0, kValue, kNodes, "FILE", "", true,

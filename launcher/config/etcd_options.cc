@@ -15,15 +15,24 @@ namespace {
 
 constexpr uint16_t kEtcdPort = 2379;
 constexpr const char* kEtcdPrefix = "/ferrun/";
-// Of torchrun's names and of etcdctl's; what ferrun cannot do is refused by its name.
-constexpr std::array<std::string_view, 3> kEtcdSettings = {"user", "password_file", "etcd_prefix"};
-constexpr std::array<std::string_view, 7> kTlsSettings = {"cacert", "ca_cert",      "cert",          "ssl_cert",
-                                                          "key",    "ssl_cert_key", "ca_certificate"};
+constexpr std::string_view kPlainScheme = "http://";
+constexpr std::string_view kTlsScheme = "https://";
+// Of torchrun's names and of etcdctl's.
+constexpr std::array<std::string_view, 4> kEtcdSettings = {"user", "password_file", "etcd_prefix", "protocol"};
+// torchrun's two back ends with etcd have names of their own for each.
+struct FileSetting {
+  std::string_view name;
+  std::string_view other_name;
+  std::string etcd::TlsFiles::*file;
+};
+constexpr std::array<FileSetting, 3> kTlsSettings = {{{"cacert", "ca_cert", &etcd::TlsFiles::cacert},
+                                                      {"cert", "ssl_cert", &etcd::TlsFiles::cert},
+                                                      {"key", "ssl_cert_key", &etcd::TlsFiles::key}}};
 
-Error no_tls(const std::string& what) {
-  return Error{ErrorKind::kUsage, what +
-                                      ": ferrun speaks to etcd without TLS; give it an endpoint of http://, as of a "
-                                      "proxy on this machine ('etcd grpc-proxy start' and stunnel are two)"};
+const FileSetting* tls_setting(std::string_view key) {
+  const auto found = std::ranges::find_if(
+      kTlsSettings, [key](const FileSetting& setting) { return key == setting.name || key == setting.other_name; });
+  return found == kTlsSettings.end() ? nullptr : found;
 }
 
 class EtcdReader {
@@ -35,7 +44,8 @@ class EtcdReader {
     Result<std::map<std::string, std::string>> settings = parse_key_values(conf_.text);
     if (!settings) return Error{ErrorKind::kUsage, conf_.origin + ": " + settings.error().message};
     settings_ = std::move(*settings);
-    for (const auto step : {&EtcdReader::read_servers, &EtcdReader::check_settings, &EtcdReader::read_user}) {
+    for (const auto step :
+         {&EtcdReader::read_servers, &EtcdReader::refuse_password, &EtcdReader::read_tls, &EtcdReader::read_user}) {
       if (Status done = (this->*step)(); !done) return done.error();
     }
     const std::string prefix = setting("etcd_prefix");
@@ -56,8 +66,11 @@ class EtcdReader {
     }
     for (const std::string& item : split_list(endpoint_.text, ',')) {
       std::string_view text = strip(item);
-      if (text.starts_with("https://")) return no_tls(endpoint_.origin + "=" + endpoint_.text);
-      if (text.starts_with("http://")) text.remove_prefix(std::string_view("http://").size());
+      for (const auto& [scheme, found] : {std::pair(kPlainScheme, &plain_), std::pair(kTlsScheme, &with_tls_)}) {
+        if (!text.starts_with(scheme)) continue;
+        text.remove_prefix(scheme.size());
+        *found = true;
+      }
       while (text.ends_with('/')) text.remove_suffix(1);
       if (text.empty()) return bad_value(endpoint_, "expected HOST[:PORT][,HOST[:PORT]...]");
       const Result<Endpoint> server = parse_endpoint(text, kEtcdPort);
@@ -68,17 +81,48 @@ class EtcdReader {
     return ok_status();
   }
 
-  Status check_settings() {
-    for (const auto& [key, value] : settings_) {
-      const std::string what = conf_.origin + ": " + key + "=" + value;
-      if (std::ranges::count(kTlsSettings, key) > 0 || (key == "protocol" && value != "http")) return no_tls(what);
-      if (key == "password") {
-        return Error{ErrorKind::kUsage, conf_.origin +
-                                            ": password: a command line can be read by everybody on the "
-                                            "machine; password_file=FILE or " +
-                                            kEtcdPasswordVariable};
-      }
+  Status refuse_password() {
+    if (!settings_.contains("password")) return ok_status();
+    return Error{ErrorKind::kUsage, conf_.origin +
+                                        ": password: a command line can be read by everybody on the "
+                                        "machine; password_file=FILE or " +
+                                        kEtcdPasswordVariable};
+  }
+
+  // A server without a scheme is like those that have one, or as `protocol` says.
+  Status read_tls() {
+    const std::string protocol = setting("protocol");
+    if (!protocol.empty() && protocol != "http" && protocol != "https") {
+      return Error{ErrorKind::kUsage, conf_.origin + ": protocol=" + protocol + ": expected http or https"};
     }
+    plain_ |= protocol == "http";
+    with_tls_ |= protocol == "https";
+    if (plain_ && with_tls_) {
+      return Error{ErrorKind::kUsage, endpoint_.origin + "=" + endpoint_.text +
+                                          ": all of etcd's servers with TLS (https) or none of them, and protocol of "
+                                          "--rdzv-conf the same"};
+    }
+    if (with_tls_) config_.tls.emplace();
+    for (const auto& [key, file] : settings_) {
+      const FileSetting* wanted = tls_setting(key);
+      if (wanted == nullptr || file.empty()) continue;
+      const std::string origin = conf_.origin + ": " + key + "=" + file;
+      if (!with_tls_) {
+        return Error{ErrorKind::kUsage, origin + " is for TLS: protocol=https, or an endpoint of https://"};
+      }
+      const Result<std::string> beginning = facts_.files.beginning(file);
+      if (!beginning) return Error{ErrorKind::kUser, origin + ": " + beginning.error().message};
+      (*config_.tls).*(wanted->file) = file;
+    }
+    return with_tls_ ? check_key() : ok_status();
+  }
+
+  Status check_key() {
+    etcd::TlsFiles& tls = *config_.tls;
+    if (!tls.key.empty() && tls.cert.empty()) {
+      return Error{ErrorKind::kUsage, conf_.origin + ": key=" + tls.key + " needs cert=FILE, the client's certificate"};
+    }
+    if (tls.key.empty()) tls.key = tls.cert;  // one file may have both
     return ok_status();
   }
 
@@ -117,6 +161,8 @@ class EtcdReader {
   const RawValue conf_;
   const RawValue endpoint_;
   std::map<std::string, std::string> settings_;
+  bool plain_ = false;     // asked for, by a scheme or by name
+  bool with_tls_ = false;  // likewise
   EtcdConfig config_;
 };
 
@@ -127,7 +173,7 @@ Result<EtcdConfig> read_etcd(const RawOptions& options, const HostFacts& facts) 
 }
 
 bool is_etcd_setting(const std::string& key) {
-  return std::ranges::count(kEtcdSettings, key) > 0 || std::ranges::count(kTlsSettings, key) > 0 || key == "protocol";
+  return std::ranges::count(kEtcdSettings, key) > 0 || tls_setting(key) != nullptr;
 }
 
 Status check_backend(const RawOptions& options) {

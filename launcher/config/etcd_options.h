@@ -1,6 +1,7 @@
 // --rdzv-backend=etcd: which servers keep the job's state and say who coordinates it. Pure.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -8,6 +9,7 @@
 #include "common/result.h"
 #include "launcher/cli/parse.h"
 #include "launcher/config/host_facts.h"
+#include "rendezvous/etcd/tls_files.h"
 
 namespace ferrun {
 
@@ -19,11 +21,12 @@ struct EtcdConfig {
   std::string prefix;             // of all keys
   std::string user;               // empty: none
   std::string password;
+  std::optional<etcd::TlsFiles> tls;  // none: without TLS
   std::vector<std::string> warnings;
 };
 
-// From --rdzv-endpoint, --rdzv-conf (user, password_file, etcd_prefix) and the environment. Fails with kUsage, or with
-// kUser for a password file that cannot be used.
+// From --rdzv-endpoint, --rdzv-conf (user, password_file, etcd_prefix, protocol, cacert, cert, key) and the
+// environment. Fails with kUsage, or with kUser for a file that cannot be used.
 Result<EtcdConfig> read_etcd(const RawOptions& options, const HostFacts& facts);
 
 // Whether `key` of --rdzv-conf is one of etcd's.

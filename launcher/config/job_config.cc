@@ -10,6 +10,7 @@
 #include "common/exit_status.h"
 #include "common/text.h"
 #include "launcher/config/device_options.h"
+#include "launcher/config/etcd_options.h"
 #include "launcher/config/file_nature.h"
 #include "launcher/config/indexed_pod.h"
 #include "launcher/config/job_terms.h"
@@ -363,7 +364,9 @@ class ConfigBuilder {
       environment.set("TORCH_NCCL_ASYNC_ERROR_HANDLING", "1");
     }
     environment.set("FERRUN_LAUNCH_ID", config_.launch_id);
-    environment.erase(kTokenVariable);  // workers have no part in the agents' secret
+    // Workers have no part in the agents' secrets.
+    environment.erase(kTokenVariable);
+    environment.erase(kEtcdPasswordVariable);
     if (!config_.rendezvous) return;
     if (const std::string& interface = config_.rendezvous->interface; !interface.empty()) {
       for (const char* name : {"GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"}) {

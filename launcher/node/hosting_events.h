@@ -1,6 +1,7 @@
 // What the hosting machine is told and what it asks for: plain values between it and whoever carries them out.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <variant>
@@ -46,6 +47,7 @@ struct SeatTaken {};
 struct SeatElsewhere {
   Endpoint endpoint;  // for words, and the port
   std::vector<IpAddress> addresses;
+  int64_t lease = 0;  // of this holder alone
 };
 struct SeatGone {
   std::string why;
@@ -62,6 +64,10 @@ struct LinkReached {
 
 // Answers HangUpLink: what was queued has been sent, or given up.
 struct LinkHungUp {};
+// The connection that was reached has ended.
+struct LinkGone {};
+// At every address of the coordinator somebody has said that nobody listens there.
+struct LinkRefused {};
 
 // The hosted coordinator has told everybody that the job is over.
 struct HostedJobEnded {
@@ -82,7 +88,7 @@ struct HostingDeadline {};
 
 using HostingEvent =
     std::variant<NameFound, SeatTaken, SeatElsewhere, SeatGone, HostingBegan, HostingFailed, DialWanted, HangUpWanted,
-                 LinkReached, LinkHungUp, HostedJobEnded, EndAsked, NodeEnded, HostingDeadline>;
+                 LinkReached, LinkHungUp, LinkGone, LinkRefused, HostedJobEnded, EndAsked, NodeEnded, HostingDeadline>;
 
 // --- Effects, to be carried out in their order. Say is that of node_events.h. ---
 
@@ -113,6 +119,10 @@ struct HangUpLink {};
 struct WithdrawFromSeat {};
 // It cannot host the coordinator: the seat is another one's.
 struct LeaveSeat {};
+// The process of whoever has the seat by this lease has ended.
+struct HolderIsGone {
+  int64_t lease = 0;
+};
 
 // The store of a round may not have the port of --master-port: this machine's coordinator, another process, has it.
 struct LeaveStorePort {};
@@ -124,7 +134,8 @@ struct HostingDone {
   std::optional<JobEnd> end;  // of the coordinator, in a process of its own
 };
 
-using HostingEffect = std::variant<LookUpName, HostCoordinator, StopCoordinator, CloseCoordinator, MakeLink, DialLink,
-                                   HangUpLink, WithdrawFromSeat, LeaveSeat, LeaveStorePort, Say, HostingDone>;
+using HostingEffect =
+    std::variant<LookUpName, HostCoordinator, StopCoordinator, CloseCoordinator, MakeLink, DialLink, HangUpLink,
+                 WithdrawFromSeat, LeaveSeat, HolderIsGone, LeaveStorePort, Say, HostingDone>;
 
 }  // namespace ferrun

@@ -131,6 +131,7 @@ void HostingMachine::on(const SeatTaken&, TimePoint) {
 }
 
 void HostingMachine::on(const SeatElsewhere& event, TimePoint) {
+  found_lease_ = event.lease;
   if (!hosting_ && !leaving_) make_link(event.addresses, event.endpoint);
 }
 
@@ -170,6 +171,8 @@ void HostingMachine::on(const HostingFailed& event, TimePoint now) {
 void HostingMachine::make_link(std::vector<IpAddress> here, std::optional<Endpoint> at) {
   linked_ = true;
   link_is_old_ = false;
+  connected_ = false;
+  reached_lease_ = 0;
   effects_.emplace_back(MakeLink{std::move(at), std::move(here)});
   if (dial_wanted_) effects_.emplace_back(DialLink{});
 }
@@ -188,13 +191,21 @@ void HostingMachine::on(const HangUpWanted&, TimePoint) {
 }
 
 void HostingMachine::on(const LinkReached& event, TimePoint) {
-  reached_ = true;
+  reached_ = connected_ = true;
+  reached_lease_ = found_lease_;
   if (!hosting_) elect_at_.reset();
   const bool fixed = !config_.by_seat && config_.store_port != 0 && config_.store_port == config_.endpoint.port;
   if (fixed && !hosting_ && event.same_machine) effects_.emplace_back(LeaveStorePort{});
 }
 
 void HostingMachine::on(const LinkHungUp&, TimePoint) { hung_up_ = true; }
+void HostingMachine::on(const LinkGone&, TimePoint) { connected_ = false; }
+
+// Where a coordinator was reached and nobody listens any more its process has ended: its lease need not run out.
+void HostingMachine::on(const LinkRefused&, TimePoint) {
+  if (!config_.by_seat || connected_ || reached_lease_ == 0 || reached_lease_ != found_lease_) return;
+  effects_.emplace_back(HolderIsGone{found_lease_});
+}
 
 // --- The end. ---
 

@@ -68,6 +68,8 @@ class HostingMachine {
   void on(const HangUpWanted& event, TimePoint now);
   void on(const LinkReached& event, TimePoint now);
   void on(const LinkHungUp& event, TimePoint now);
+  void on(const LinkGone& event, TimePoint now);
+  void on(const LinkRefused& event, TimePoint now);
   void on(const HostedJobEnded& event, TimePoint now);
   void on(const EndAsked& event, TimePoint now);
   void on(const NodeEnded& event, TimePoint now);
@@ -106,6 +108,9 @@ class HostingMachine {
   bool link_is_old_ = false;    // and it leads to a coordinator that is no longer here
   bool dial_wanted_ = false;
   bool reached_ = false;  // a coordinator, once
+  bool connected_ = false;
+  int64_t found_lease_ = 0;    // of whoever had the seat when it was looked at last,
+  int64_t reached_lease_ = 0;  // and of whoever the link has reached; 0: nobody yet
   bool leaving_ = false;
   bool hung_up_ = false;
   bool node_ended_ = false;

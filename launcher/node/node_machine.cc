@@ -320,6 +320,8 @@ void NodeMachine::on(const EvidenceGathered& event, TimePoint now) {
     if (!is_killed && !evidence.memory_of_the_job) evidence.out_of_memory.clear();
   }
   order_by_error_files(failed);
+  // The first in time, not by rank: ferrun's own parent gets its error file, as the report names it.
+  std::ranges::stable_sort(failed, {}, [](const ExaminedWorker& worker) { return worker.record.ended_at; });
   std::vector<LocalFailure> own;
   std::string start_error;
   for (const ExaminedWorker& worker : failed) {

@@ -52,6 +52,13 @@ etcd::SeatConfig seat_config(const RendezvousConfig& config) {
   return seat;
 }
 
+// Where etcd is reached by a loopback address all agents are on this machine.
+etcd::SeatHolder seat_holder(const RendezvousConfig& config, const std::string& host,
+                             const std::vector<std::string>& addresses, uint16_t port) {
+  const bool here_alone = is_loopback(config.endpoint.host);
+  return {to_string(config.member.agent), host, here_alone ? std::vector<std::string>{"127.0.0.1"} : addresses, port};
+}
+
 CoordinatorConfig coordinator_config(const RendezvousConfig& config, AgentId host_agent, const std::string& launch_id) {
   CoordinatorConfig coordinator = config.coordinator;
   coordinator.own_process = host_agent == AgentId{};

@@ -26,6 +26,10 @@ HostingConfig hosting_config(const RendezvousConfig& config, bool own_process);
 // Only with etcd.
 etcd::SeatConfig seat_config(const RendezvousConfig& config);
 
+// Where this agent's coordinator is reached, for the seat. `addresses`: numeric, of this machine.
+etcd::SeatHolder seat_holder(const RendezvousConfig& config, const std::string& host,
+                             const std::vector<std::string>& addresses, uint16_t port);
+
 // Hosted by `host_agent`, or in a process of its own where that is none.
 CoordinatorConfig coordinator_config(const RendezvousConfig& config, AgentId host_agent, const std::string& launch_id);
 

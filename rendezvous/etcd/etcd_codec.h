@@ -70,6 +70,7 @@ enum class Refusal {
   kForbidden,        // the user may not do this, or user and password do not match
   kNoQuorum,         // the server has no leader, or did not hear from it in time
   kNoAnswer,         // from any server
+  kNoTls,            // agent and servers do not come together by TLS: a certificate, a name
 };
 struct Failure {
   Refusal refusal = Refusal::kOther;

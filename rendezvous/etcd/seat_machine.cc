@@ -82,9 +82,9 @@ void SeatMachine::publish(SeatHolder self, TimePoint now) {
 }
 
 void SeatMachine::end(bool job_is_over, TimePoint now) {
-  withdrawn_ = true;
   ending_ = job_is_over;
-  if (!held_) return finish_end();
+  if (!held_) return finish_end();  // whoever has lost the seat may have it again
+  withdrawn_ = true;
   go_on(now);
 }
 

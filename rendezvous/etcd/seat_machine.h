@@ -89,8 +89,8 @@ class SeatMachine {
   void save(uint64_t ticket, std::string text, TimePoint now);
   // The coordinator here can be reached.
   void publish(SeatHolder self, TimePoint now);
-  // The seat is given up: with everything of the job, which is over, or for another agent to go on with it. Answered by
-  // SeatEnded.
+  // The seat, if this agent has it, is given up for good: with everything of the job, which is over, or for another
+  // agent to go on with it. Answered by SeatEnded.
   void end(bool job_is_over, TimePoint now);
   // From now on this agent takes the seat no more; what it has it keeps.
   void withdraw() { withdrawn_ = true; }

@@ -20,6 +20,7 @@ std::string words_of(const Failure& failure) {
       return "etcd refuses it (" + failure.line + "): user and password_file of --rdzv-conf say who asks";
     case Refusal::kNoQuorum: return "etcd has no quorum (" + failure.line + ")";
     case Refusal::kNoAnswer: return "no answer (" + failure.line + ")";
+    case Refusal::kNoTls:
     case Refusal::kOther: break;
   }
   return failure.line;
@@ -27,7 +28,8 @@ std::string words_of(const Failure& failure) {
 
 std::optional<Trouble> SeatTrouble::failed(const Failure& failure, TimePoint now) {
   if (!since_) since_ = now;
-  const bool refused = failure.refusal == Refusal::kForbidden || failure.refusal == Refusal::kUnauthenticated;
+  const bool refused = failure.refusal == Refusal::kForbidden || failure.refusal == Refusal::kUnauthenticated ||
+                       failure.refusal == Refusal::kNoTls;
   if (refused && !has_answered_) return Trouble{servers_ + ": " + words_of(failure), false, true};
   if (now - *since_ < kPatience && failure.refusal != Refusal::kFull) return std::nullopt;
   if (said_at_ && now - *said_at_ < kBetweenLines) return std::nullopt;

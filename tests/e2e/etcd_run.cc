@@ -8,10 +8,12 @@
 
 namespace ferrun::testing {
 
-EtcdServers::EtcdServers(int count, const std::string& flags) : count_(count) {
+EtcdServers::EtcdServers(int count, const std::string& flags, Speak speak) : count_(count) {
   ProgramOptions options;
   options.environment = {"FERRUN_ETCD_FOR=" + std::to_string(getpid()), "FERRUN_ETCD_FLAGS=" + flags};
-  Program start({FERRUN_ETCD_CLUSTER, "start", folder_.file("etcd"), std::to_string(count)}, options);
+  std::vector<std::string> words = {FERRUN_ETCD_CLUSTER, "start", folder_.file("etcd"), std::to_string(count)};
+  if (speak == Speak::kTls) words.emplace_back("--tls");
+  Program start(words, options);
   const ExitStatus status = start.wait();
   if (status.code() == 77) why_not_ = start.err();
   EXPECT_TRUE(status.success() || !why_not_.empty()) << start.err();

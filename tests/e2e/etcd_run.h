@@ -15,11 +15,14 @@ namespace ferrun::testing {
 // Servers for as long as this lives.
 class EtcdServers {
  public:
-  explicit EtcdServers(int count, const std::string& flags = "");
+  enum class Speak { kPlain, kTls };
+  explicit EtcdServers(int count, const std::string& flags = "", Speak speak = Speak::kPlain);
   ~EtcdServers();
 
   const std::string& why_not() const { return why_not_; }  // empty: they are there
   const std::string& endpoints() const { return endpoints_; }
+  // Of those that scripts/etcd-cluster makes for TLS.
+  std::string file(const std::string& name) const { return folder_.file("etcd/" + name); }
   pid_t pid(int server) const;
   void signal(int server, int number) const;
   // The one that leads now.

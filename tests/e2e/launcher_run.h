@@ -40,7 +40,7 @@ class RunningFerrun {
  public:
   using Variables = std::map<std::string, std::string>;
 
-  static constexpr std::chrono::seconds kPatience{60};
+  static constexpr std::chrono::seconds kPatience{180};
 
   RunningFerrun(const ScratchFolder& folder, const std::vector<std::string>& arguments, const Variables& variables = {},
                 std::chrono::seconds patience = kPatience);

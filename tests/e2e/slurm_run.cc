@@ -30,7 +30,7 @@ void Slurm::SetUp() {
 }
 
 std::unique_ptr<Program> Slurm::at_head(std::vector<std::string> words) const {
-  words.insert(words.begin(), {FERRUN_SLURM_CLUSTER, "run", folder->file("cluster"), "timeout", "100"});
+  words.insert(words.begin(), {FERRUN_SLURM_CLUSTER, "run", folder->file("cluster"), "timeout", "400"});
   ProgramOptions options;
   options.environment = {marker.variable(), "DIR=" + directory.path().string(), "OMP_NUM_THREADS=1",
                          "FERRUN_MUNGE_SOCKET=" + folder->file("cluster/munge/socket")};

@@ -23,7 +23,7 @@ if(FERRUN_WITH_TORCH)
   target_include_directories(stand_in_cuda PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(stand_in_cuda PRIVATE ferrun_torch ferrun_warnings)
   ferrun_test(train_device_test SOURCES train_device_test.cc LIBS ferrun_train_test_support LABELS e2e
-              TIMEOUT 300 DEPENDS ferrun worker stand_in_cuda)
+              TIMEOUT 600 DEPENDS ferrun worker stand_in_cuda)
   target_compile_definitions(train_device_test PRIVATE FERRUN_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}"
                              FERRUN_STAND_IN_CUDA="$<TARGET_FILE:stand_in_cuda>")
 endif()

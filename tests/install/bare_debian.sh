@@ -20,7 +20,7 @@ bare_root "$suite" "$root"
 mkdir -p "$root/packages"
 if [[ $debs != none ]]; then cp "$debs"/*.deb "$root/packages/"; fi
 cp "$wheel" "$root/packages/"
-cp "$here/in_bare_system.sh" "$root/packages/"
+cp "$here/in_bare_system.sh" "$here/same.sh" "$root/packages/"
 # A process namespace of its own: what a failed test leaves running ends with it.
 unshare --mount --pid --fork --kill-child -- bash -ec "
   mount -t proc proc '$root/proc'

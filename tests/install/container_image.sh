@@ -8,6 +8,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/../../scripts/lib/common.sh"
 . "$here/bare_root.sh"
+. "$here/same.sh"
 
 debs=$(realpath "$1")
 need_bare_root
@@ -50,17 +51,6 @@ container() {
     exec chroot "$root" setpriv --reuid="${user%:*}" --regid="${user#*:}" --clear-groups --no-new-privs --bounding-set=-all \
       env -i PATH=/usr/local/bin:/usr/bin:/bin sh -c '\''cd "$0" && exec "$@"'\'' "$folder" "$entry" "$@"' \
     bash "$root" "$user" "$folder" "$entry" "$@"
-}
-
-passed=0
-# same WHAT EXPECTED FOUND
-same() {
-  if [[ $2 != "$3" ]]; then
-    printf 'FAILED: %s\n  expected: %s\n  found:    %s\n' "$1" "$2" "$3"
-    exit 1
-  fi
-  passed=$((passed + 1))
-  printf 'ok: %s\n' "$1"
 }
 
 same 'workers run' $'65532 rank 0 of 2\n65532 rank 1 of 2' \

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # tests/install/debian_worker_test.sh: /usr/bin/worker of the Debian package, which finds LibTorch for the program.
 set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/same.sh"
 template=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/packaging/worker/worker.sh.in
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -17,13 +18,6 @@ sed "s|@TORCH_MINOR@|2.11|; s|@TORCH_DIR@|$folder/wheel|; s|/usr/lib/ferrun/work
   "$template" >worker
 chmod +x program worker
 
-# same WHAT EXPECTED FOUND
-same() {
-  if [[ $2 != "$3" ]]; then
-    printf 'FAILED: %s\n  expected: %s\n  found:    %s\n' "$1" "$2" "$3"
-    exit 1
-  fi
-}
 # refusal: what worker says, and its status.
 refusal() {
   local status=0

@@ -2,20 +2,10 @@
 # Run by bare_debian.sh inside the bare system, which has /packages; removes nothing but what it installs.
 set -euo pipefail
 cd /root
-passed=0
+. /packages/same.sh
 
 files() { find / -xdev \( -path /proc -o -path /dev -o -path /tmp -o -path /var/log -o -path /var/lib/dpkg -o -path /var/cache \
   -o -path '*/__pycache__' \) -prune -o -print | sort; }
-
-# same WHAT EXPECTED FOUND
-same() {
-  if [[ $2 != "$3" ]]; then
-    printf 'FAILED: %s\n  expected: %s\n  found:    %s\n' "$1" "$2" "$3"
-    exit 1
-  fi
-  passed=$((passed + 1))
-  printf 'ok: %s\n' "$1"
-}
 
 # runs FERRUN...: it starts workers, native and in Python, and hands on their status.
 runs() {

@@ -19,7 +19,7 @@ class HostProgram {
   using Variables = std::map<std::string, std::string>;
 
   // A hang limit, not a measure of speed.
-  static constexpr std::chrono::seconds kPatience{60};
+  static constexpr std::chrono::seconds kPatience{240};
 
   // Starts `argv` (argv[0] is a path) on the host, in `folder`, with this process's environment and `variables`.
   HostProgram(const TestNetwork& network, int host, const std::vector<std::string>& argv, const std::string& folder,

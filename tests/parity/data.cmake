@@ -1,3 +1,3 @@
 # Parity of everything from files to batches with Pillow, torchvision and torch's sampler.
 ferrun_test(data_parity_test SOURCES data_folders_test.cc data_pictures_test.cc resize_test.cc sampler_test.cc split_test.cc transforms_test.cc
-            LIBS ferrun_data ferrun_sampler nlohmann_json::nlohmann_json LABELS parity TIMEOUT 300)
+            LIBS ferrun_data ferrun_sampler nlohmann_json::nlohmann_json LABELS parity TIMEOUT 600)

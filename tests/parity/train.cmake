@@ -7,6 +7,6 @@ ferrun_test(worker_checkpoint_test SOURCES train_checkpoint_test.cc weights_test
             LABELS parity TIMEOUT 600 DEPENDS worker)
 # Batches and early stopping of the trainer against DataLoader and ReduceLROnPlateau.
 ferrun_test(tutorial_parity_test SOURCES tutorial_test.cc LIBS ferrun_train_core nlohmann_json::nlohmann_json
-            LABELS parity TIMEOUT 300)
+            LABELS parity TIMEOUT 600)
 ferrun_test(worker_continuation_test SOURCES train_continuation_test.cc peer_values.cc
             LIBS ferrun_process_test_support ferrun_checkpoint nlohmann_json::nlohmann_json LABELS parity TIMEOUT 900 DEPENDS worker)

@@ -16,7 +16,7 @@
 
 namespace ferrun::testing {
 
-inline constexpr std::chrono::seconds kHangLimit{60};  // far above what any step takes on a loaded machine
+inline constexpr std::chrono::seconds kHangLimit{180};  // far above what any step takes on a loaded machine
 
 // Whether `condition` held before the limit ran out. Looks every few milliseconds.
 bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds limit = kHangLimit);

@@ -118,6 +118,7 @@ class Agent {
   void carry_out(const HangUpLink& effect);
   void carry_out(const WithdrawFromSeat&) {}  // nor does it have an etcd
   void carry_out(const LeaveSeat&) {}
+  void carry_out(const HolderIsGone&) {}
   void carry_out(const LeaveStorePort&) { store_port_left_ = true; }
   void carry_out(const HostingDone& effect);
 

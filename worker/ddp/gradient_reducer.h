@@ -118,7 +118,7 @@ class GradientReducer {
   std::vector<at::Tensor> all_parameters_;
   std::vector<at::Tensor> buffers_;
   Collective gradients_;                    // what a backward pass reduces
-  std::shared_ptr<c10d::Reducer> reducer_;  // null in a world of one
+  std::shared_ptr<c10d::Reducer> reducer_;  // null where the group is alone
   bool synchronizing_ = true;
   bool buffers_are_due_ = true;  // with as_python
   std::shared_ptr<bool> first_reduction_is_delayed_;

@@ -33,7 +33,8 @@ bool GroupAddress::on_loopback() const {
 
 Result<GroupAddress> group_address_from(const Environment& environment) {
   GroupAddress address;
-  if (!environment.contains("RANK") && !environment.contains("WORLD_SIZE")) {
+  address.connects_alone = environment.get_or("FERRUN_CONNECT_ALONE", "") == "1";
+  if (!address.connects_alone && !environment.contains("RANK") && !environment.contains("WORLD_SIZE")) {
     return address;
   }
   constexpr int kMostRanks = 1 << 20;

@@ -1,5 +1,5 @@
 // The ranks of one job and their collectives, made from the environment alone. A world of one opens no socket and every
-// collective is the identity.
+// collective is the identity, unless its address asks it to connect (GroupAddress::connects_alone).
 //
 // C++ and Python ranks can share a group: the store keys are those of torch.distributed.init_process_group().
 //
@@ -71,6 +71,7 @@ class ProcessGroup {
   // Of the ranks of this group, which is the job's but for a sub-group.
   int rank() const { return address_.rank; }
   int world_size() const { return address_.world_size; }
+  // Whether there is no backend: what the others would have to be told of needs no collective.
   bool alone() const { return address_.alone(); }
 
   // The ranks' numbers in the job, by rank.
@@ -84,7 +85,7 @@ class ProcessGroup {
                                                   std::chrono::milliseconds timeout = std::chrono::milliseconds(0));
 
   // Gives the group another backend beside Gloo (NCCL, by the CUDA plug-in), for tensors on another device. All ranks
-  // or none. Not in a world of one. May throw what `attach` throws.
+  // or none. Not where the group is alone. May throw what `attach` throws.
   using Attach = std::function<void(c10d::ProcessGroup& group, const c10::intrusive_ptr<c10d::Store>& store)>;
   void attach_backend(const Attach& attach);
 
@@ -114,7 +115,7 @@ class ProcessGroup {
   // connection.
   Failure explain(const std::exception& failure);
 
-  // For c10d's own classes (Reducer). Null in a world of one.
+  // For c10d's own classes (Reducer). Null where the group is alone.
   const c10::intrusive_ptr<c10d::ProcessGroup>& c10d_group() const { return group_; }
 
   // Ends the group in order: every rank must call it. Not after a failure.

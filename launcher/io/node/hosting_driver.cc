@@ -26,6 +26,7 @@ etcd::Client::Options etcd_servers(const EtcdConfig& config) {
   options.servers = config.servers;
   options.user = config.user;
   options.password = config.password;
+  options.tls = config.tls;
   return options;
 }
 
@@ -80,24 +81,15 @@ std::unique_ptr<etcd::Seat> HostingDriver::make_seat() {
 
 void HostingDriver::seat_found(const etcd::SeatFound& found) {
   const etcd::SeatHolder& holder = found.holder;
-  found_lease_ = found.lease;
-  SeatElsewhere elsewhere{{holder.host, holder.port}, {}};
+  SeatElsewhere elsewhere{{holder.host, holder.port}, {}, found.lease};
   for (const std::string& address : holder.addresses) {
     if (const auto parsed = parse_ip_address(address)) elsewhere.addresses.push_back(*parsed);
   }
   if (!elsewhere.addresses.empty() && holder.port != 0) deliver(elsewhere);
 }
 
-// Where a coordinator was reached and nobody listens any more its process has ended.
-void HostingDriver::coordinator_refused() {
-  if (!connection_ && reached_lease_ == found_lease_) seat_->holder_is_gone(found_lease_);
-}
-
 void HostingDriver::publish_seat() {
-  etcd::SeatHolder holder{to_string(rendezvous_.member.agent), self_.host, self_.addresses, host_.listener()->port()};
-  // Where etcd is reached by a loopback address all agents are on this machine.
-  if (is_loopback(rendezvous_.endpoint.host)) holder.addresses = {"127.0.0.1"};
-  seat_->publish(std::move(holder));
+  seat_->publish(seat_holder(rendezvous_, self_.host, self_.addresses, host_.listener()->port()));
 }
 
 // --- the coordinator, here or elsewhere ---
@@ -115,11 +107,12 @@ MemberLink::Callbacks HostingDriver::link_callbacks() {
   callbacks.reached = [this](const CoordinatorReached& fact) { reached(fact); };
   callbacks.gone = [this](const CoordinatorGone& fact) {
     connection_.reset();
+    deliver(LinkGone{});
     callbacks_.tell(fact);
   };
   callbacks.said = [this](CoordinatorSaid fact) { callbacks_.tell(std::move(fact)); };
   callbacks.note = [this](const DialNote& fact) { callbacks_.tell(fact); };
-  if (seat_) callbacks.refused = [this] { coordinator_refused(); };
+  if (seat_) callbacks.refused = [this] { deliver(LinkRefused{}); };
   callbacks.share_connection = [this](int connection) { share_connection(connection); };
   callbacks.hung_up = [this] {
     callbacks_.forget_connection();
@@ -135,7 +128,6 @@ void HostingDriver::share_connection(int connection) {
 
 void HostingDriver::reached(const CoordinatorReached& fact) {
   connection_ = fact.connection;
-  reached_lease_ = found_lease_;
   deliver(LinkReached{same_machine_});
   callbacks_.tell(fact);
 }
@@ -187,7 +179,6 @@ void HostingDriver::carry_out(const MakeLink& effect) {
     callbacks_.tell(CoordinatorGone{*std::exchange(connection_, std::nullopt), LossKind::kReset,
                                     "another agent coordinates the job now"});
   }
-  reached_lease_ = 0;
   MemberLink::Options options;
   options.endpoint = effect.at.value_or(rendezvous_.endpoint);
   if (seat_ && !effect.at) options.endpoint = {self_.host, host_.listener()->port()};
@@ -204,6 +195,7 @@ void HostingDriver::carry_out(const WithdrawFromSeat&) { seat_->withdraw(); }
 void HostingDriver::carry_out(const LeaveSeat&) {
   seat_->end(/*job_is_over=*/false, [] {});
 }
+void HostingDriver::carry_out(const HolderIsGone& effect) { seat_->holder_is_gone(effect.lease); }
 void HostingDriver::carry_out(const LeaveStorePort&) { callbacks_.leave_store_port(); }
 void HostingDriver::carry_out(const Say& effect) { callbacks_.say(effect.level, effect.line); }
 void HostingDriver::carry_out(const HostingDone& effect) { done_ = effect; }

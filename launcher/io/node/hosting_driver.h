@@ -70,7 +70,6 @@ class HostingDriver {
   void share_connection(int connection);
   std::unique_ptr<etcd::Seat> make_seat();
   void seat_found(const etcd::SeatFound& found);
-  void coordinator_refused();
   void publish_seat();
 
   void carry_out(const LookUpName& effect);
@@ -82,6 +81,7 @@ class HostingDriver {
   void carry_out(const HangUpLink& effect);
   void carry_out(const WithdrawFromSeat& effect);
   void carry_out(const LeaveSeat& effect);
+  void carry_out(const HolderIsGone& effect);
   void carry_out(const LeaveStorePort& effect);
   void carry_out(const Say& effect);
   void carry_out(const HostingDone& effect);
@@ -100,8 +100,6 @@ class HostingDriver {
   std::deque<HostingEvent> facts_;
   bool delivering_ = false;
   std::optional<ConnectionId> connection_;  // of the link, while it is up
-  int64_t found_lease_ = 0;                 // of whom the seat machine found last,
-  int64_t reached_lease_ = 0;               // and of the one that the link has reached
   bool same_machine_ = false;               // the newest connection's other end
   std::optional<HostingDone> done_;
 };

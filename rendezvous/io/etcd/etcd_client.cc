@@ -7,9 +7,12 @@
 #include <boost/asio/write.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
+#include <memory>
 #include <optional>
+#include <string_view>
 #include <utility>
 
+#include "rendezvous/io/etcd/tls.h"
 #include "rendezvous/io/net/resolver.h"
 #include "rendezvous/io/net/tcp_dial.h"
 
@@ -26,6 +29,8 @@ namespace {
 constexpr uint64_t kMostBytes = 96 << 20;
 // A password's hash is slow on purpose.
 constexpr Duration kAuthenticationTime = std::chrono::seconds(5);
+// A server that answers many agents at once has to sign for each of them.
+constexpr Duration kHandshakeTime = std::chrono::seconds(1);
 
 std::string http_text(const Endpoint& server, const Request& request, const std::string& token) {
   std::string text = "POST " + request.path + " HTTP/1.1\r\nHost: " + to_string(server) +
@@ -57,12 +62,24 @@ struct Connection {
     return {};
   }
 
+  void write(std::string text) {
+    if (tls == nullptr) {
+      outgoing = std::move(text);
+      return;
+    }
+    tls->write(text);
+    outgoing = tls->take_outgoing();
+  }
+  std::string plain(std::string_view bytes) { return tls == nullptr ? std::string(bytes) : tls->receive(bytes); }
+
   tcp::socket socket;
+  std::unique_ptr<TlsStream> tls;  // none: without TLS
   std::string outgoing;
   std::array<char, 4096> incoming{};
   std::string unread;
   std::optional<http::response_parser<http::string_body>> parser;
-  bool used = false;  // it has answered before: its server may have closed it since
+  bool heard = false;  // something has come
+  bool used = false;   // it has answered before: its server may have closed it since
 };
 
 }  // namespace
@@ -80,6 +97,12 @@ struct Client::Impl : std::enable_shared_from_this<Impl> {
     tries = 0;
     troubles.clear();
     authenticated_anew = false;
+    hopeless = 0;
+    if (options.tls && !tls) {
+      Result<std::shared_ptr<const TlsContext>> made = TlsContext::make(*options.tls);
+      if (!made) return finish({Failure{Refusal::kNoTls, made.error().message}, {}});
+      tls = std::move(*made);
+    }
     attempt();
   }
 
@@ -118,9 +141,17 @@ struct Client::Impl : std::enable_shared_from_this<Impl> {
                                 self->dialling.reset();
                                 if (error && !self->addresses.empty()) return self->dial();
                                 if (error) return self->failed(dial_failure(error));
-                                self->connection = std::make_shared<Connection>(std::move(socket));
-                                self->send();
+                                self->connected(std::move(socket));
                               });
+  }
+
+  void connected(tcp::socket socket) {
+    connection = std::make_shared<Connection>(std::move(socket));
+    if (tls) {
+      connection->tls = std::make_unique<TlsStream>(tls, server().host);
+      limit(kHandshakeTime);
+    }
+    send();
   }
 
   bool needs_token() const { return !options.user.empty() && token.empty(); }
@@ -129,13 +160,19 @@ struct Client::Impl : std::enable_shared_from_this<Impl> {
     asks_token = needs_token();
     if (asks_token) limit(kAuthenticationTime);
     const auto& now = connection;
-    now->outgoing = http_text(server(), asks_token ? authenticate(options.user, options.password) : request, token);
+    now->write(http_text(server(), asks_token ? authenticate(options.user, options.password) : request, token));
     now->begin_answer();
+    flush();
+  }
+
+  void flush() {
+    const auto now = connection;
     asio::async_write(now->socket, asio::buffer(now->outgoing),
                       [weak = weak_from_this(), now](const error_code& error, size_t) {
                         const auto self = weak.lock();
                         if (!self || self->connection != now) return;
-                        if (error) return self->broken();
+                        // Why a server by TLS has ended the connection may be there to be read.
+                        if (error && !now->tls) return self->broken();
                         self->read();
                       });
   }
@@ -147,11 +184,22 @@ struct Client::Impl : std::enable_shared_from_this<Impl> {
                                   const auto self = weak.lock();
                                   if (!self || self->connection != now) return;
                                   if (error) return self->broken();
-                                  if (now->feed({now->incoming.data(), size}))
-                                    return self->failed("does not speak HTTP");
-                                  if (!now->parser->is_done()) return self->read();
-                                  self->arrived();
+                                  self->received({now->incoming.data(), size});
                                 });
+  }
+
+  void received(std::string_view bytes) {
+    const auto now = connection;
+    now->heard = true;
+    if (now->feed(now->plain(bytes))) return failed("does not speak HTTP");
+    if (now->parser->is_done()) return arrived();
+    if (!now->tls) return read();
+    if (const TlsFailure& failure = now->tls->failure(); !failure.line.empty()) {
+      return failed(failure.line, failure.final);
+    }
+    now->outgoing = now->tls->take_outgoing();
+    if (now->outgoing.empty()) return read();
+    flush();
   }
 
   void arrived() {
@@ -186,15 +234,22 @@ struct Client::Impl : std::enable_shared_from_this<Impl> {
       connection.reset();
       return attempt();
     }
-    failed("ended the connection");
+    if (connection->tls) {
+      connection->tls->ended();
+      if (const TlsFailure failure = connection->tls->failure(); !failure.line.empty()) return failed(failure.line);
+    }
+    failed(connection->heard || connection->tls ? "ended the connection"
+                                                : "ended the connection (does it want TLS, https://?)");
   }
 
-  void failed(const std::string& why) {
+  // `is_final`: another try with this server would be of no use.
+  void failed(const std::string& why, bool is_final = false) {
     drop();
+    hopeless += is_final ? 1 : 0;
     troubles += (troubles.empty() ? "" : ", ") + to_string(server()) + " " + why;
     current = (current + 1) % options.servers.size();
     if (++tries < options.servers.size()) return attempt();
-    finish({Failure{Refusal::kNoAnswer, troubles}, {}});
+    finish({Failure{hopeless == tries ? Refusal::kNoTls : Refusal::kNoAnswer, troubles}, {}});
   }
 
   void drop() {
@@ -222,8 +277,9 @@ struct Client::Impl : std::enable_shared_from_this<Impl> {
 
   asio::io_context& io;
   const Options options;
-  asio::steady_timer timer;  // of the attempt
-  size_t current = 0;        // the server that is asked
+  asio::steady_timer timer;               // of the attempt
+  std::shared_ptr<const TlsContext> tls;  // once it is needed
+  size_t current = 0;                     // the server that is asked
   std::shared_ptr<Resolver> resolver;
   std::vector<IpAddress> addresses;  // of the server, that are not tried yet
   std::shared_ptr<TcpDial> dialling;
@@ -234,6 +290,7 @@ struct Client::Impl : std::enable_shared_from_this<Impl> {
   bool asks_token = false;
   bool authenticated_anew = false;
   size_t tries = 0;
+  size_t hopeless = 0;   // of them
   std::string troubles;  // of this request, server by server
 };
 

@@ -1,5 +1,5 @@
-// Requests to etcd's JSON gateway over HTTP/1.1: to one server after the other until one answers, each for a short
-// time.
+// Requests to etcd's JSON gateway over HTTP/1.1, with TLS where it is asked for: to one server after the other until
+// one answers, each for a short time.
 //
 // A server that is cut off or waits for a new leader holds a request for many seconds; another one may answer at once.
 // So a request may have been carried out although it failed here: what is asked has to stand being asked twice.
@@ -10,12 +10,14 @@
 #include <boost/asio/io_context.hpp>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "common/endpoint.h"
 #include "common/time.h"
 #include "rendezvous/etcd/etcd_codec.h"
+#include "rendezvous/etcd/tls_files.h"
 
 namespace ferrun::etcd {
 
@@ -25,6 +27,7 @@ class Client {
     std::vector<Endpoint> servers;
     std::string user;  // empty: no user
     std::string password;
+    std::optional<TlsFiles> tls;                             // none: without TLS
     Duration attempt_time = std::chrono::milliseconds(500);  // with one server
   };
   using OnAnswer = std::function<void(const Outcome&)>;

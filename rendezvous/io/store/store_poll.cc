@@ -97,16 +97,18 @@ void StorePoll::spin() {
   const TimePoint begin = monotonic_now();
   TimePoint asked = begin;
   TimePoint now = begin;
+  bool came = false;
   while (!resting_ && now - asked < SpinPolicy::kPatience) {
     if (now - begin > kLongestTurn) return;
     if (serve_ready() > 0) {
       asked = now;
+      came = true;
     } else {
       relax();
     }
     now = monotonic_now();
   }
-  asked > begin || resting_ ? spin_.paid() : spin_.wasted();
+  came ? spin_.paid() : spin_.wasted();
 }
 
 }  // namespace ferrun

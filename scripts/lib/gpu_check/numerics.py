@@ -141,6 +141,43 @@ def cuda_graph(machine):
     return words, {"of_the_way": ours["of_the_way"], "without": own["of_the_way"], "images_per_second": rates}
 
 
+# Of c10d's Reducer when it lays out its buckets, and of NCCL when it connects.
+REDUCER, NCCL = "comm-optimized memory allocator", "NCCL INFO"
+
+
+def reducer(machine):
+    """A job of one rank that connects and reduces as a larger one does, against one that does not."""
+    machine.need_device()
+    faces, weights = machine.drawn_faces(128 if machine.on_gpu else 4), machine.work / "reducer-start.pt"
+    machine.peer("weights", weights)
+    size, batch, epochs = (64, 32, 3) if machine.on_gpu else (32, 16, 2)
+    runs = {"plain": ("", "off"), "connected": ("1", "off")}
+    if machine.on_gpu:
+        runs["recorded"] = ("1", "on")
+    for name, (connects, graph) in runs.items():
+        more = ["--deterministic", "--cuda-graph", graph] if machine.on_gpu else []
+        said = machine.run(
+            [machine.ferrun, "--nproc-per-node=1", machine.worker, "--device", machine.device, "--data", faces,
+             "--image-size", size, "--batch-size", batch, "--epochs", epochs, "--patience", "0", "--amp", "off",
+             "--weights", weights, "--output-dir", machine.work / f"reducer-{name}", *more],
+            environment=dict(EXACT, FERRUN_CONNECT_ALONE=connects, TORCH_CPP_LOG_LEVEL="INFO", NCCL_DEBUG="INFO"))
+        for words in (REDUCER, NCCL) if machine.on_gpu else (REDUCER,):
+            if (words in said) != bool(connects):
+                raise Wrong(f"{name}: {'nothing is' if connects else 'something is'} said of \"{words}\"")
+        if graph == "on" and "are recorded as a CUDA graph" not in said:
+            raise Wrong("no step was recorded: " + said.strip().splitlines()[-1])
+    last = {name: machine.work / f"reducer-{name}" / "last_model.pt" for name in runs}
+    apart = dict(zip(list(runs)[1:], machine.peer("compare", last["plain"], weights, *list(last.values())[1:])))
+    most = {"connected": 1e-6 if machine.on_gpu else 0.0, "recorded": 1e-3}
+    words = f"{'NCCL' if machine.on_gpu else 'Gloo'}, one rank: weights after {epochs} epochs "
+    words += ", ".join(f"{found['weights']:.1e} apart" + (" with a CUDA graph" if name == "recorded" else "")
+                       for name, found in apart.items())
+    wrong = [name for name, found in apart.items() if not found["weights"] <= most[name]]
+    if wrong:
+        raise Wrong(f"{words}; at most {most[wrong[0]]:.0e} ({wrong[0]})")
+    return words, {"apart": apart}
+
+
 def waits(machine):
     """No step waits for the GPU: an epoch of twice as many steps makes no more calls that do."""
     if not machine.on_gpu:

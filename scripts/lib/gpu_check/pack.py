@@ -9,6 +9,7 @@ import tarfile
 import tempfile
 
 MOST_MIB = 60
+PROGRAMS = ("ferrun", "worker", "step_rounds")
 # What every machine with a glibc and torch has, and has to be its own: the C library and the compiler's.
 SYSTEM = re.compile(r"^(ld-linux.*|lib(c|m|dl|rt|pthread|util|resolv|stdc\+\+|gcc_s)\.so\..*|linux-vdso.*)$")
 # LibTorch's and NVIDIA's, which come from the Python on the machine with the GPU.
@@ -56,7 +57,7 @@ def add_program(source, folder, libraries):
         raise Problem(f"{source} is no program")
     own = libraries_of(source)
     libraries.update(own)
-    if own or source.suffix == ".so" or source.name == "worker":
+    if own or source.suffix == ".so" or source.name != "ferrun":
         tool(["patchelf", "--set-rpath", "$ORIGIN/../lib", copy], "a pack")
     tool(["strip", "--strip-unneeded", copy], "a pack")
 
@@ -95,7 +96,7 @@ def fill(root, bin_folder, plug_in, faces, folder):
     for name in ("bin", "lib"):
         (folder / name).mkdir(parents=True)
     libraries = {}
-    for program in (bin_folder / "ferrun", bin_folder / "worker", plug_in):
+    for program in (*(bin_folder / name for name in PROGRAMS), plug_in):
         if program:
             add_program(program, folder, libraries)
     add_libraries(libraries, folder)
@@ -116,7 +117,7 @@ def make(root, bin_folder, faces, target):
     """Writes the pack and says what it holds; 0. A target that exists is left alone."""
     if (root / "bin").is_dir():
         raise Problem(f"{root} is a pack itself; packs are made where ferrun is built")
-    for name in ("ferrun", "worker"):
+    for name in PROGRAMS:
         if not (bin_folder / name).exists():
             raise Problem(f"no program {bin_folder / name}: build ferrun, or name the folder with --bin")
     if target.exists():

@@ -40,20 +40,24 @@ class GpuLoad:
             self.process.wait()
             self.thread.join()
 
-    def figures(self):
-        """Of the second half, in which both trainers train: the first has the start and the choice of algorithms."""
+    def figures(self, seconds):
+        """The busy share of the busiest stretch of `seconds`, the last epoch's training, in the second half: the first
+        has the start and the choice of algorithms. Reading files and waiting for them lies within it."""
         half = self.busy[len(self.busy) // 2:]
-        return {"busy_percent": statistics.mean(half) if half else None, "memory_mib": max(self.memory, default=None)}
+        count = min(len(half), max(1, round(10 * seconds)))
+        stretches = [statistics.mean(half[i:i + count]) for i in range(len(half) - count + 1)] if half else []
+        return {"busy_percent": max(stretches, default=None), "memory_mib": max(self.memory, default=None)}
 
 
-def rate(machine, command):
-    """Images per second of the last epoch's training, and the GPU's load."""
+def rate(machine, command, pictures):
+    """Images per second of the last epoch's training, which sees `pictures`, and the GPU's load."""
     with GpuLoad(machine) as load:
         said = machine.run(command)
     rates = re.findall(r"val loss.*?([0-9.]+) images/s", said)
     if not rates:
         raise Wrong(f"{command[0]} tells no images/s")
-    return {"images_per_second": float(rates[-1]), **load.figures()}
+    found = float(rates[-1])
+    return {"images_per_second": found, **load.figures(pictures / max(found, 1e-9))}
 
 
 def trainers(machine, faces, size, batch, precision, turn):
@@ -72,6 +76,8 @@ def trainers(machine, faces, size, batch, precision, turn):
     }
     if machine.on_gpu:
         commands["Python compiled"] = [*tuned, "--compile"]
+        # As Python does in every epoch; the worker's own default keeps what it has decoded.
+        commands["worker, files"] = [*commands["worker"], "--cache", 0]
     return commands
 
 
@@ -83,6 +89,7 @@ def speed(machine):
         cases = [(224, 128, "bf16"), (224, 128, "off"), (224, 512, "bf16"), (224, 128, "fp16")]
     else:
         faces, cases = machine.drawn_faces(10), [(32, 16, "off")]
+    pictures = sum(1 for _ in (faces / "train").glob("*/*"))
     runs, longest = {}, 0.0
     for turn in range(3 if machine.on_gpu else 1):
         for case in cases:
@@ -90,7 +97,7 @@ def speed(machine):
                 if runs.get(cases[0], {}).get("worker") and machine.left() < 1.5 * longest:
                     continue
                 begun = time.monotonic()
-                runs.setdefault(case, {}).setdefault(name, []).append(rate(machine, command))
+                runs.setdefault(case, {}).setdefault(name, []).append(rate(machine, command, pictures))
                 longest = max(longest, time.monotonic() - begun)
     table = [row for case, measured in runs.items() for row in rows(case, measured)]
     figures = [dict(zip(("size", "batch", "precision"), case), trainers=measured) for case, measured in runs.items()]
@@ -120,6 +127,10 @@ def verdict(machine, case, measured):
     if compiled:
         words += f", {median(measured['worker']) / median(compiled):.2f} times Python compiled"
     words += f" ({case[0]}², batch {case[1]}, {case[2]})"
+    busy = {name: [run["busy_percent"] for run in measured.get(name, []) if run["busy_percent"] is not None]
+            for name in ("worker", "worker, files")}
+    words += "".join(f"; GPU busy {statistics.median(shares):.0f} % {where}" for shares, where in
+                     ((busy["worker"], "from decoded pictures"), (busy["worker, files"], "from files")) if shares)
     if not machine.on_gpu:
         return words
     if ratio < 2 or (compiled and median(measured["worker"]) < median(compiled)):
@@ -131,16 +142,21 @@ def checkpoint_stall(machine):
     """What a checkpoint adds to a step: two runs that differ in --save-every alone."""
     machine.need_device()
     faces = machine.drawn_faces(40 if machine.on_gpu else 4)
-    epochs, seconds = 3, {}
-    steps = -(-sum(1 for _ in (faces / "train").glob("*/*")) // (32 if machine.on_gpu else 16))
-    for name, more in (("without", []), ("with", ["--save-every", "1"])):
-        output = machine.work / f"stall-{name}"
-        said = machine.run(training(machine, output, faces, epochs, *more))
-        # The last epoch alone: the first chooses algorithms.
-        seconds[name] = float(re.findall(r"([0-9.]+) images/s +[0-9.]+ s", said)[-1])
-    pictures = steps * (32 if machine.on_gpu else 16)
-    stall = (pictures / seconds["with"] - pictures / seconds["without"]) / steps
-    return f"{1000 * stall:.0f} ms a checkpoint", {"milliseconds": 1000 * stall}
+    batch = 32 if machine.on_gpu else 16
+    steps = -(-sum(1 for _ in (faces / "train").glob("*/*")) // batch)
+    stalls, longest = [], 0.0
+    for turn in range(3 if machine.on_gpu else 1):
+        if stalls and machine.left() < 1.5 * longest:
+            break
+        begun, seconds = time.monotonic(), {}
+        for name, more in (("without", []), ("with", ["--save-every", "1"])):
+            said = machine.run(training(machine, machine.work / f"stall-{name}-{turn}", faces, 3, *more))
+            # The last epoch alone: the first chooses algorithms.
+            seconds[name] = steps * batch / float(re.findall(r"([0-9.]+) images/s +[0-9.]+ s", said)[-1])
+        stalls.append(1000 * (seconds["with"] - seconds["without"]) / steps)
+        longest = max(longest, time.monotonic() - begun)
+    middle = statistics.median(stalls)
+    return f"{middle:.0f} ms a checkpoint, of {len(stalls)}", {"milliseconds": middle, "turns": stalls}
 
 
 def first_step(machine):

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field
 
-from gpu_check import jobs, learning, numerics, programs, rates
+from gpu_check import jobs, learning, numerics, programs, rates, steps
 from gpu_check.machine import Unavailable, Wrong
 
 
@@ -25,6 +25,7 @@ CHECKS = [
     Check("amp-bf16", 60, numerics.amp_bf16),
     Check("amp-fp16", 60, numerics.amp_fp16),
     Check("cuda-graph", 60, numerics.cuda_graph),
+    Check("reducer", 60, numerics.reducer),
     Check("waits", 40, numerics.waits),
     Check("python-ddp", 60, jobs.python_ddp),
     Check("resume", 90, jobs.resume),
@@ -32,6 +33,7 @@ CHECKS = [
     Check("restart", 90, jobs.restart),
     Check("first-step", 60, rates.first_step),
     Check("checkpoint-stall", 40, rates.checkpoint_stall),
+    Check("step-speed", 75, steps.step_speed),
     Check("learning", 100, learning.accuracy),
     Check("real-faces", 100, learning.real_faces),
     Check("speed", 180, rates.speed),

@@ -12,4 +12,4 @@ if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
         with timer.expires(after=0.2, scope="overrun"):
             time.sleep(60)
     time.sleep(60)
-print("done", os.environ["RANK"])
+print(f"done {os.environ['RANK']}")

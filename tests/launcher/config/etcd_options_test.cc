@@ -75,12 +75,40 @@ TEST_F(EtcdOptions, NeedsAnEndpoint) {
   EXPECT_THAT(refusal({"--rdzv-endpoint=a b"}), StartsWith("--rdzv-endpoint: "));
 }
 
-TEST_F(EtcdOptions, RefusesByNameWhatItCannotDo) {
-  EXPECT_THAT(refusal({"--rdzv-endpoint=https://a"}), HasSubstr("without TLS"));
-  EXPECT_THAT(refusal({"--rdzv-endpoint=a", "--rdzv-conf=protocol=https"}), HasSubstr("protocol=https: ferrun speaks"));
-  EXPECT_THAT(refusal({"--rdzv-endpoint=a", "--rdzv-conf=cacert=/ca"}), HasSubstr("cacert=/ca: ferrun speaks"));
+TEST_F(EtcdOptions, RefusesAStateFile) {
   EXPECT_THAT(refusal({"--rdzv-endpoint=a", "--state-file=/s"}), HasSubstr("the state is kept there"));
-  EXPECT_EQ(refusal({"--rdzv-endpoint=a", "--rdzv-conf=protocol=http"}), "accepted");
+}
+
+TEST_F(EtcdOptions, SpeaksTlsWhereASchemeOrTheProtocolSaysSo) {
+  EXPECT_FALSE(config({"--rdzv-endpoint=a,http://b", "--rdzv-conf=protocol=http"}).etcd->tls);
+  EXPECT_EQ(config({"--rdzv-endpoint=a", "--rdzv-conf=protocol=https"}).etcd->tls, etcd::TlsFiles{});
+  const RendezvousConfig read = config({"--rdzv-endpoint=https://a:7/,b"});
+  EXPECT_EQ(read.etcd->tls, etcd::TlsFiles{});
+  EXPECT_THAT(read.etcd->servers, ElementsAre(Endpoint{"a", 7}, Endpoint{"b", 2379}));
+}
+
+// No server is asked without TLS where it is asked for.
+TEST_F(EtcdOptions, RefusesHalfOfTls) {
+  host_.file("/ca", "ca");
+  EXPECT_THAT(refusal({"--rdzv-endpoint=https://a,http://b"}), HasSubstr("or none of them"));
+  EXPECT_THAT(refusal({"--rdzv-endpoint=https://a", "--rdzv-conf=protocol=http"}), HasSubstr("or none of them"));
+  EXPECT_THAT(refusal({"--rdzv-endpoint=http://a", "--rdzv-conf=protocol=https"}), HasSubstr("or none of them"));
+  EXPECT_THAT(refusal({"--rdzv-endpoint=a", "--rdzv-conf=protocol=tls"}), HasSubstr("expected http or https"));
+  EXPECT_THAT(refusal({"--rdzv-endpoint=a", "--rdzv-conf=cacert=/ca"}), HasSubstr("cacert=/ca is for TLS: protocol="));
+}
+
+TEST_F(EtcdOptions, ReadsTheFilesOfTlsByBothOfTheirNames) {
+  host_.file("/ca", "ca").file("/cert", "cert").file("/key", "key");
+  const auto with = [](const std::string& conf) -> std::vector<std::string> {
+    return {"--rdzv-endpoint=https://a", "--rdzv-conf=" + conf};
+  };
+  const etcd::TlsFiles all = {"/ca", "/cert", "/key"};
+  EXPECT_EQ(config(with("cacert=/ca,cert=/cert,key=/key")).etcd->tls, all);
+  EXPECT_EQ(config(with("ca_cert=/ca,ssl_cert=/cert,ssl_cert_key=/key")).etcd->tls, all);
+  EXPECT_EQ(config(with("cert=/cert")).etcd->tls, (etcd::TlsFiles{"", "/cert", "/cert"}));
+  EXPECT_THAT(refusal(with("key=/key")), HasSubstr("key=/key needs cert=FILE"));
+  EXPECT_THAT(refusal(with("cacert=/gone")), HasSubstr("cacert=/gone: No such file"));
+  EXPECT_EQ(make(with("cacert=/gone")).error().kind, ErrorKind::kUser);
 }
 
 TEST_F(EtcdOptions, APasswordIsOnNoCommandLine) {

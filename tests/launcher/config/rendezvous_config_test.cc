@@ -226,6 +226,8 @@ TEST_F(RendezvousConfigTest, TheSecretComesFromTheFileThenFromTheVariable) {
   EXPECT_EQ(refusal({"--token-file=/gone"}), "--token-file=/gone: No such file or directory");
   EXPECT_THAT(nodes({"--token-file=/token", "--rdzv-endpoint=127.0.0.1:1"}).warnings, IsEmpty());
   EXPECT_EQ(make({"--nnodes=2"})->environment.get("FERRUN_TOKEN"), std::nullopt) << "workers need not know it";
+  host_.variable("FERRUN_ETCD_PASSWORD", "etcd's");
+  EXPECT_EQ(make({"--nnodes=2"})->environment.get("FERRUN_ETCD_PASSWORD"), std::nullopt) << "nor etcd's";
 }
 
 TEST_F(RendezvousConfigTest, ASecretThatOthersMayReadIsWarnedOf) {

@@ -453,6 +453,36 @@ TEST(HostingMachine, ClosesItsCoordinatorWhenTheSeatIsGoneAndMayHaveItAgain) {
   EXPECT_THAT(story.effects(), ElementsAre("host", kSeated, "link 10.0.0.1", "dial"));
 }
 
+TEST(HostingMachine, AHolderThatWasReachedAndListensNoMoreHasEnded) {
+  HostingStory story(HostingStory::by_seat());
+  story.step(DialWanted{});
+  story.elsewhere("10.0.0.2", 7);
+  story.effects();
+  story.step(LinkRefused{});
+  EXPECT_THAT(story.effects(), IsEmpty()) << "it may not listen yet";
+  story.reached();
+  story.step(LinkRefused{});
+  EXPECT_THAT(story.effects(), IsEmpty()) << "of an address beside the one that was reached";
+  story.step(LinkGone{});
+  story.step(LinkRefused{});
+  EXPECT_THAT(story.effects(), ElementsAre("gone 7"));
+  story.elsewhere("10.0.0.3", 8);
+  story.effects();
+  story.step(LinkRefused{});
+  EXPECT_THAT(story.effects(), IsEmpty()) << "the next one was not reached yet";
+}
+
+TEST(HostingMachine, ByANameNobodyIsSaidToHaveEnded) {
+  HostingStory story;
+  story.step(DialWanted{});
+  story.found({"10.0.0.2"});
+  story.reached();
+  story.step(LinkGone{});
+  story.effects();
+  story.step(LinkRefused{});
+  EXPECT_THAT(story.effects(), IsEmpty());
+}
+
 TEST(HostingMachine, ARunningNodeThatCannotCoordinateLeavesTheSeat) {
   HostingStory story(HostingStory::by_seat());
   story.step(DialWanted{});

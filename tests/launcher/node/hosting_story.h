@@ -53,8 +53,8 @@ class HostingStory {
     name.round_begun = round_begun;
     step(name);
   }
-  void elsewhere(const std::string& address) {
-    step(SeatElsewhere{{"node1", 4000}, {parse_ip_address(address).value()}});
+  void elsewhere(const std::string& address, int64_t lease = 1) {
+    step(SeatElsewhere{{"node1", 4000}, {parse_ip_address(address).value()}, lease});
   }
   void hosts() { step(HostingBegan{{parse_ip_address("10.0.0.1").value()}}); }
   void taken() { step(HostingFailed{HostingFailed::Why::kTaken, {ErrorKind::kPlatform, "10.0.0.1:29400 is in use"}}); }
@@ -97,6 +97,7 @@ class HostingStory {
   std::string describe(const HangUpLink&) { return "hang up"; }
   std::string describe(const WithdrawFromSeat&) { return "withdraw"; }
   std::string describe(const LeaveSeat&) { return "leave seat"; }
+  std::string describe(const HolderIsGone& gone) { return "gone " + std::to_string(gone.lease); }
   std::string describe(const LeaveStorePort&) { return "leave store port"; }
   std::string describe(const Say& said) { return said.line; }
   std::string describe(const HostingDone& what) {

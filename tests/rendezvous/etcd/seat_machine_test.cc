@@ -159,6 +159,17 @@ TEST_F(SeatStory, ALeaseThatRanOutIsLost) {
   EXPECT_EQ(effects().front(), "lost: its lease in etcd has run out");
 }
 
+TEST_F(SeatStory, WhoHasLostItMayHaveItAgain) {
+  win();
+  effects();
+  advance(1800ms);
+  EXPECT_THAT(effects(), ElementsAre(HasSubstr("lost: etcd has not confirmed"), "txn")) << "it looks who has it";
+  machine.end(/*job_is_over=*/true, now);  // of the coordinator that was closed for that
+  EXPECT_THAT(effects(), ElementsAre("ended"));
+  answer(with({}));  // meanwhile another one has had it, and is gone
+  EXPECT_THAT(effects(), ElementsAre("grant"));
+}
+
 TEST_F(SeatStory, WritesUnderBothRevisions) {
   win();
   effects();

@@ -135,5 +135,36 @@ TEST(GradientReducer, AResumedRunEndsWithTheUndisturbedOnesBits) {
   }
 }
 
+// One rank's average is its own gradient, x / 1: with a backend and the Reducer it comes to the numbers that it has
+// without.
+std::string train_alone_both_ways(const GroupAddress& address) {
+  GroupAddress connected = address;
+  connected.connects_alone = true;
+  std::vector<std::vector<at::Tensor>> ends;
+  for (const GroupAddress& way : {address, connected}) {
+    const auto group = join_single_threaded(way);
+    if ((group->c10d_group().get() != nullptr) != way.connects_alone) return "a backend where none is wanted, or none";
+    at::manual_seed(1);
+    Layers net;
+    DistributedDataParallel<Layers> network(net, group, several_buckets());
+    take_steps(network, *group, 0, 8);
+    at::Tensor sum = at::full({2}, 3.0);
+    group->all_reduce_sum(sum);
+    if (!sum.equal(at::full({2}, 3.0)) || group->all_gather(sum).size() != 1) return "a collective is no identity";
+    if (const Status same = group->check_same_collectives(); !same) return same.error().message;
+    group->shut_down();
+    ends.push_back(net->parameters());
+  }
+  for (size_t i = 0; i < ends[0].size(); ++i) {
+    if (!ends[0][i].equal(ends[1][i])) return "parameter " + std::to_string(i) + " differs";
+  }
+  return "";
+}
+
+TEST(GradientReducer, OfOneRankComesToTheNumbersOfNone) {
+  RankHarness ranks;
+  EXPECT_THAT(ranks.run(1, train_alone_both_ways), Each(IsEmpty()));
+}
+
 }  // namespace
 }  // namespace ferrun::ddp

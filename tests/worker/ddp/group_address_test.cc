@@ -54,6 +54,21 @@ TEST(GroupAddress, NeedsNoStoreForOneRank) {
   EXPECT_TRUE(address->alone());
 }
 
+TEST(GroupAddress, ConnectsAWorldOfOneThatWasAskedTo) {
+  const auto address = group_address_from(environment({{"RANK", "0"},
+                                                       {"WORLD_SIZE", "1"},
+                                                       {"MASTER_ADDR", "127.0.0.1"},
+                                                       {"MASTER_PORT", "23450"},
+                                                       {"FERRUN_CONNECT_ALONE", "1"}}));
+  ASSERT_TRUE(address.ok());
+  EXPECT_FALSE(address->alone());
+  EXPECT_EQ(address->master_port, 23450);
+  const auto unasked =
+      group_address_from(environment({{"RANK", "0"}, {"WORLD_SIZE", "1"}, {"FERRUN_CONNECT_ALONE", "0"}}));
+  ASSERT_TRUE(unasked.ok());
+  EXPECT_TRUE(unasked->alone());
+}
+
 struct Bad {
   std::initializer_list<std::pair<const char*, const char*>> variables;
   const char* named;
@@ -63,6 +78,8 @@ TEST(GroupAddress, NamesTheVariableThatIsWrong) {
   const Bad cases[] = {
       {{{"RANK", "0"}}, "WORLD_SIZE is not set"},
       {{{"WORLD_SIZE", "2"}}, "RANK is not set"},
+      {{{"FERRUN_CONNECT_ALONE", "1"}}, "WORLD_SIZE is not set"},
+      {{{"RANK", "0"}, {"WORLD_SIZE", "1"}, {"FERRUN_CONNECT_ALONE", "1"}}, "MASTER_PORT is not set"},
       {{{"RANK", "2"}, {"WORLD_SIZE", "2"}}, "RANK=2 is not a number between 0 and 1"},
       {{{"RANK", "0"}, {"WORLD_SIZE", "0"}}, "WORLD_SIZE=0 is not"},
       {{{"RANK", "x"}, {"WORLD_SIZE", "2"}}, "RANK=x is not"},
