@@ -7,7 +7,6 @@
 #include <ferrun/ddp/optim.h>
 #include <ferrun/ddp/process_group.h>
 #include <torch/nn/modules/linear.h>
-#include <unistd.h>
 
 #include <cstdio>
 #include <map>
@@ -39,10 +38,8 @@ class ErrorFeedback : public c10d::CommHookInterface {
 };
 
 int main() {
-  const auto address = ddp::group_address_from(ferrun::Environment::from_block(environ)).value();
-  const auto group = ddp::ProcessGroup::create(address, {}).value();
-  at::manual_seed(static_cast<uint64_t>(group->rank()));
-  {
+  return ddp::run([](const std::shared_ptr<ddp::ProcessGroup>& group) {
+    at::manual_seed(static_cast<uint64_t>(group->rank()));
     ddp::DistributedDataParallel<torch::nn::Linear> net(torch::nn::Linear(8, 1), group);
     net.register_comm_hook(std::make_shared<ErrorFeedback>(group));
     ddp::Sgd optimizer(net.module()->parameters(), {.lr = 0.1});
@@ -57,6 +54,5 @@ int main() {
     }
     std::printf("rank %d of %d: loss %s, weights %.6f\n", group->rank(), group->world_size(),
                 last < first / 4 ? "fell" : "did not fall", net.module()->weight.sum().item<double>());
-  }
-  group->shut_down();
+  });
 }

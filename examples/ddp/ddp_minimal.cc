@@ -7,7 +7,6 @@
 #include <torch/nn/modules/activation.h>
 #include <torch/nn/modules/container/sequential.h>
 #include <torch/nn/modules/linear.h>
-#include <unistd.h>
 
 #include <cstdio>
 
@@ -15,10 +14,8 @@ namespace ddp = ferrun::ddp;
 using torch::nn::Linear, torch::nn::ReLU, torch::nn::Sequential;
 
 int main() {
-  const auto address = ddp::group_address_from(ferrun::Environment::from_block(environ)).value();
-  const auto group = ddp::ProcessGroup::create(address, {}).value();
-  at::manual_seed(static_cast<uint64_t>(group->rank()));
-  {
+  return ddp::run([](const std::shared_ptr<ddp::ProcessGroup>& group) {
+    at::manual_seed(static_cast<uint64_t>(group->rank()));
     ddp::DistributedDataParallel<Sequential> net(Sequential(Linear(8, 16), ReLU(), Linear(16, 1)), group);
     ddp::Adam optimizer(net.module()->parameters(), {.lr = 0.01});
     double first = 0, last = 0;
@@ -34,6 +31,5 @@ int main() {
     for (const at::Tensor& parameter : net.module()->parameters()) weights += parameter.sum().item<double>();
     std::printf("rank %d of %d: loss %s, weights %.6f\n", group->rank(), group->world_size(),
                 last < first / 4 ? "fell" : "did not fall", weights);
-  }
-  group->shut_down();
+  });
 }

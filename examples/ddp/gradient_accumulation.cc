@@ -5,18 +5,15 @@
 #include <ferrun/ddp/optim.h>
 #include <ferrun/ddp/process_group.h>
 #include <torch/nn/modules/linear.h>
-#include <unistd.h>
 
 #include <cstdio>
 
 namespace ddp = ferrun::ddp;
 
 int main() {
-  constexpr int kMicroBatches = 4;
-  const auto address = ddp::group_address_from(ferrun::Environment::from_block(environ)).value();
-  const auto group = ddp::ProcessGroup::create(address, {}).value();
-  at::manual_seed(static_cast<uint64_t>(group->rank()));
-  {
+  return ddp::run([](const std::shared_ptr<ddp::ProcessGroup>& group) {
+    constexpr int kMicroBatches = 4;
+    at::manual_seed(static_cast<uint64_t>(group->rank()));
     ddp::DistributedDataParallel<torch::nn::Linear> net(torch::nn::Linear(8, 1), group);
     ddp::Sgd optimizer(net.module()->parameters(), {.lr = 0.1});
     double first = 0, last = 0;
@@ -33,6 +30,5 @@ int main() {
     }
     std::printf("rank %d of %d: loss %s, weights %.6f\n", group->rank(), group->world_size(),
                 last < first / 4 ? "fell" : "did not fall", net.module()->weight.sum().item<double>());
-  }
-  group->shut_down();
+  });
 }

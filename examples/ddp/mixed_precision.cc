@@ -8,7 +8,6 @@
 #include <torch/nn/modules/activation.h>
 #include <torch/nn/modules/container/sequential.h>
 #include <torch/nn/modules/linear.h>
-#include <unistd.h>
 
 #include <cstdio>
 
@@ -16,10 +15,8 @@ namespace ddp = ferrun::ddp;
 using torch::nn::Linear, torch::nn::ReLU, torch::nn::Sequential;
 
 int main() {
-  const auto address = ddp::group_address_from(ferrun::Environment::from_block(environ)).value();
-  const auto group = ddp::ProcessGroup::create(address, {}).value();
-  at::manual_seed(static_cast<uint64_t>(group->rank()));
-  {
+  return ddp::run([](const std::shared_ptr<ddp::ProcessGroup>& group) {
+    at::manual_seed(static_cast<uint64_t>(group->rank()));
     ddp::DistributedDataParallel<Sequential> net(Sequential(Linear(8, 32), ReLU(), Linear(32, 1)), group);
     const std::vector<at::Tensor> parameters = net.module()->parameters();
     ddp::Adam optimizer(parameters, {.lr = 0.01});
@@ -44,6 +41,5 @@ int main() {
     for (const at::Tensor& parameter : parameters) weights += parameter.sum().item<double>();
     std::printf("rank %d of %d: loss %s, weights %.6f\n", group->rank(), group->world_size(),
                 last < first / 4 ? "fell" : "did not fall", weights);
-  }
-  group->shut_down();
+  });
 }

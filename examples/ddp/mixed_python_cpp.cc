@@ -10,19 +10,17 @@
 #include <ferrun/ddp/process_group.h>
 #include <torch/nn/modules/activation.h>
 #include <torch/nn/modules/linear.h>
-#include <unistd.h>
 
 #include <cstdio>
+#include <stdexcept>
 
 namespace ddp = ferrun::ddp;
 using torch::nn::Linear, torch::nn::ReLU, torch::nn::Sequential;
 
 int main() {
-  const auto address = ddp::group_address_from(ferrun::Environment::from_block(environ)).value();
-  const auto group = ddp::ProcessGroup::create(address, {}).value();
-  at::manual_seed(static_cast<uint64_t>(group->rank()));
-  bool equal = true;
-  {
+  return ddp::run([](const std::shared_ptr<ddp::ProcessGroup>& group) {
+    at::manual_seed(static_cast<uint64_t>(group->rank()));
+    bool equal = true;
     ddp::DdpOptions options;
     options.as_python = true;  // the buckets are Python's
     options.bucket_bytes = 25 << 20;
@@ -39,13 +37,12 @@ int main() {
     const at::Tensor weights = at::cat(flat);
     for (const at::Tensor& other : ddp::all_gather(*group, weights)) equal = equal && other.equal(weights);
     // Sub-groups meet too; this one has all ranks.
-    const auto everyone = group->new_group({0, 1}).value();
+    const auto everyone = ddp::value_or_throw(group->new_group({0, 1}));
     at::Tensor largest = at::full({1}, static_cast<double>(group->rank()), at::kDouble);
     ddp::all_reduce(*everyone, largest, ddp::ReduceOp::kMax);
     equal = equal && largest.item<double>() == 1;
     everyone->shut_down();
     std::printf("rank %d of %d (C++): %s weights\n", group->rank(), group->world_size(), equal ? "equal" : "other");
-  }
-  group->shut_down();
-  return equal ? 0 : 1;
+    if (!equal) throw std::runtime_error("the ranks' weights differ");
+  });
 }

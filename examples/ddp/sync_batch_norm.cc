@@ -6,7 +6,6 @@
 #include <ferrun/ddp/process_group.h>
 #include <torch/nn/modules/activation.h>
 #include <torch/nn/modules/linear.h>
-#include <unistd.h>
 
 #include <cstdio>
 
@@ -14,10 +13,8 @@ namespace ddp = ferrun::ddp;
 using torch::nn::BatchNorm1d, torch::nn::Linear, torch::nn::ReLU, torch::nn::Sequential;
 
 int main() {
-  const auto address = ddp::group_address_from(ferrun::Environment::from_block(environ)).value();
-  const auto group = ddp::ProcessGroup::create(address, {}).value();
-  at::manual_seed(static_cast<uint64_t>(group->rank()));
-  {
+  return ddp::run([](const std::shared_ptr<ddp::ProcessGroup>& group) {
+    at::manual_seed(static_cast<uint64_t>(group->rank()));
     const Sequential plain(Linear(8, 16), BatchNorm1d(16), ReLU(), Linear(16, 1));
     ddp::DdpOptions options;
     options.broadcast_buffers = false;  // the statistics are everybody's
@@ -37,6 +34,5 @@ int main() {
     for (const at::Tensor& buffer : net.module()->buffers()) statistics += buffer.sum().item<double>();
     std::printf("rank %d of %d: loss %s, statistics %.6f\n", group->rank(), group->world_size(),
                 last < first / 4 ? "fell" : "did not fall", statistics);
-  }
-  group->shut_down();
+  });
 }

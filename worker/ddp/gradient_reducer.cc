@@ -12,6 +12,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <torch/csrc/distributed/c10d/comm.hpp>
+#include <torch/csrc/distributed/c10d/logger.hpp>
 #include <torch/csrc/distributed/c10d/reducer.hpp>
 #include <unordered_map>
 #include <unordered_set>
@@ -201,6 +202,9 @@ void GradientReducer::build_reducer() {
       parameters_, layout, group_->c10d_group(), dense, options_.bucket_bytes, options_.find_unused_parameters,
       options_.gradient_as_bucket_view, std::unordered_map<size_t, std::string>{}, options_.first_bucket_bytes,
       /*skip_all_reduce_unused_params=*/false, /*use_python_reducer=*/false, std::vector<int64_t>{});
+  // The search for unused parameters tells it what it finds, without asking whether there is one.
+  logger_ = std::make_shared<c10d::Logger>(reducer_);
+  reducer_->set_logger(logger_);
   if (options_.static_graph) reducer_->set_static_graph();
   if (!options_.as_python && reducer_->should_rebuild_buckets()) {
     reducer_->push_rebuilt_params_for_all_indices();
@@ -222,7 +226,8 @@ void GradientReducer::before_forward() {
       reducer_->prepare_for_forward();
     }
     if (joining_) announce(true);
-    if (options_.as_python && at::GradMode::is_enabled()) reducer_->rebuild_buckets();
+    // Where there is nothing to rebuild it only checks that the last backward pass has reduced every gradient.
+    if (at::GradMode::is_enabled()) reducer_->rebuild_buckets();
   } catch (const c10::Error& failure) {
     rethrow_by_name(failure);
   }

@@ -15,8 +15,9 @@
 #include "worker/ddp/process_group.h"
 
 namespace c10d {
+class Logger;
 class Reducer;
-}
+}  // namespace c10d
 
 namespace ferrun::ddp {
 
@@ -119,6 +120,7 @@ class GradientReducer {
   std::vector<at::Tensor> buffers_;
   Collective gradients_;                    // what a backward pass reduces
   std::shared_ptr<c10d::Reducer> reducer_;  // null where the group is alone
+  std::shared_ptr<c10d::Logger> logger_;    // the Reducer's, which does not own it
   bool synchronizing_ = true;
   bool buffers_are_due_ = true;  // with as_python
   std::shared_ptr<bool> first_reduction_is_delayed_;

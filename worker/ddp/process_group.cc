@@ -106,7 +106,7 @@ Result<std::shared_ptr<ProcessGroup>> ProcessGroup::create(const GroupAddress& a
                  "cannot reach the job's store at " + where + " (MASTER_ADDR:MASTER_PORT): " + first_line(failure)};
   }
   try {
-    group->connect(group->store_);
+    group->connect(c10::make_intrusive<c10d::PrefixStore>("default_pg", group->store_));
   } catch (const std::exception& failure) {
     return Error{ErrorKind::kPlatform, group->explain_no_connection(failure)};
   }
@@ -145,7 +145,7 @@ Result<std::shared_ptr<ProcessGroup>> ProcessGroup::new_group(std::vector<int> r
   try {
     group->store_ = c10::make_intrusive<c10d::PrefixStore>("ferrun/group/" + name, store_);
     group->roll_call_ = std::make_unique<RollCall>(group->store_, rank(), ranks, group->history_);
-    group->connect(store_);
+    group->connect(group_store_);
   } catch (const std::exception& failure) {
     return Error{ErrorKind::kPlatform, group->explain_no_connection(failure)};
   }
@@ -154,11 +154,10 @@ Result<std::shared_ptr<ProcessGroup>> ProcessGroup::new_group(std::vector<int> r
 
 std::string ProcessGroup::called() const { return name_ == "0" ? "the job" : "sub-group " + name_; }
 
-// `store`: the job's, without a prefix.
+// `store`: the one in which Python's init_process_group() or new_group() puts a group's name before the keys; a
+// sub-group's is the one that the job's group has made of it so.
 void ProcessGroup::connect(const c10::intrusive_ptr<c10d::Store>& store) {
-  // The names under which Python's init_process_group() and new_group() connect a group's CPU backend.
-  const auto group_store = c10::make_intrusive<c10d::PrefixStore>("default_pg", store);
-  group_store_ = c10::make_intrusive<c10d::PrefixStore>(name_ + "/", group_store);
+  group_store_ = c10::make_intrusive<c10d::PrefixStore>(name_ + "/", store);
   const auto cpu_store = c10::make_intrusive<c10d::PrefixStore>("cpu/", group_store_);
 
   auto gloo_options = c10d::ProcessGroupGloo::Options::create(options_.timeout);

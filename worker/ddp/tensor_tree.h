@@ -30,7 +30,7 @@ void visit_tensors(Value& value, Visit&& visit) {
     if (value) visit_tensors(*value, visit);
   } else if constexpr (requires { std::tuple_size<Plain>::value; }) {
     std::apply([&visit](auto&... parts) { (visit_tensors(parts, visit), ...); }, value);
-  } else if constexpr (requires(typename Plain::iterator item) { item->value(); }) {
+  } else if constexpr (requires(typename Plain::iterator item) { item->key(), item->value(); }) {
     for (auto& item : value) visit_tensors(item.value(), visit);  // torch::OrderedDict
   } else if constexpr (std::ranges::range<Plain>) {
     for (auto& item : value) visit_tensors(item, visit);  // a map's are pairs

@@ -43,7 +43,7 @@ bool GradientReducer::announce(bool active) {
 
 bool GradientReducer::shadow() {
   if (!reducer_ || !announce(false)) return false;
-  if (options_.as_python) reducer_->rebuild_buckets();
+  reducer_->rebuild_buckets();
   if (options_.broadcast_buffers && (options_.as_python ? buffers_are_due_ : joining_->synchronizing)) {
     broadcast_buffers();
   }

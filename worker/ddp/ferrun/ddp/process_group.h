@@ -1,5 +1,6 @@
-// Ranks and the groups that they form: a part of <ferrun/ddp.h>.
+// Ranks, the groups that they form, the program around them: a part of <ferrun/ddp.h>.
 #pragma once
 
 #include "worker/ddp/group_address.h"
 #include "worker/ddp/process_group.h"
+#include "worker/ddp/program.h"
