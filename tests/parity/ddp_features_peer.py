@@ -1,7 +1,8 @@
-"""Python's DDP on two ranks with what it can be asked for, its Join, and BatchNorm over a batch that ranks share.
+"""Python's DDP on one to four ranks with what it can be asked for, its Join, and BatchNorm over a batch that ranks share.
 
-Leaves ranks2.pt: for each row of PAIRS the weights after 50 steps; for both ways of dividing the model after Join with
-3 and 7 batches; what BatchNorm makes of a whole batch, and its gradients (SyncBatchNorm's, which runs on GPUs alone).
+Leaves ranksW.pt: for each row of PAIRS the weights after 50 steps; for both ways of dividing the model after Join with
+3, 7, 11 and 15 batches; what BatchNorm makes of a whole batch, and its gradients (SyncBatchNorm's, which runs on GPUs
+alone).
 """
 
 import datetime
@@ -18,7 +19,8 @@ from torch.nn.parallel import DistributedDataParallel
 from peer_ranks import leave
 from peer_values import finish
 
-STEPS, BATCH, WORLD = 50, 4, 2
+STEPS, BATCH = 50, 4
+WORLDS = (1, 2, 3, 4)
 
 # micro batches, parameters without a gradient, static graph, hook, optimizer: every pair of values that can be together
 PAIRS = [
@@ -96,16 +98,16 @@ def train_unevenly(rank, inputs, divide):
     return record
 
 
-def normalize():
-    """One rank would have the first two samples, the other one the rest."""
+def normalize(world):
+    """Each rank would have two samples, the last one a third."""
     torch.manual_seed(3)
     norm = torch.nn.BatchNorm2d(3, momentum=0.2).double()
     with torch.no_grad():
         norm.weight.copy_(torch.randn(3))
         norm.bias.copy_(torch.randn(3))
     record = {"initial": {key: value.clone() for key, value in norm.state_dict().items()}}
-    record["input"] = torch.randn(5, 3, 4, 2, dtype=torch.float64) * 3 + 1
-    record["factor"] = torch.randn(5, 3, 4, 2, dtype=torch.float64)
+    record["input"] = torch.randn(2 * world + 1, 3, 4, 2, dtype=torch.float64) * 3 + 1
+    record["factor"] = torch.randn(2 * world + 1, 3, 4, 2, dtype=torch.float64)
     x = record["input"].clone().requires_grad_()
     y = norm(x)
     (y * record["factor"]).sum().backward()
@@ -125,13 +127,15 @@ def train(rank, world, port):
         record["pairs"].append({"pair": list(pair), "final": train_pair(rank, pair, inputs)})
     for divide in (True, False):
         record["uneven"].append(train_unevenly(rank, inputs, divide))
-    record["norm"] = normalize()
+    record["norm"] = normalize(world)
     leave(rank, world, record)
 
 
 if __name__ == "__main__":
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    server = dist.TCPStore("127.0.0.1", 0, WORLD, is_master=True, wait_for_workers=False)
-    multiprocessing.spawn(train, (WORLD, server.port), nprocs=WORLD)
+    # Forked: they need not import torch again.
+    for ranks in WORLDS:
+        server = dist.TCPStore("127.0.0.1", 0, ranks, is_master=True, wait_for_workers=False)
+        multiprocessing.start_processes(train, (ranks, server.port), nprocs=ranks, start_method="fork")
     finish()
     sys.exit(0)

@@ -360,7 +360,9 @@ std::string ProcessGroup::explain_no_connection(const std::exception& failure) {
     // The store is gone as well; the first failure is the one to tell.
   }
   if (!missing.empty()) {
-    return list(missing) + " of " + std::to_string(world_size()) + " did not join within " + seconds(options_.timeout);
+    const std::string what =
+        name_ == "0" ? " of " + std::to_string(world_size()) + " did not join" : " did not come to " + called();
+    return list(missing) + what + " within " + seconds(options_.timeout);
   }
   return "cannot connect the ranks: " + first_line(failure);
 }

@@ -203,6 +203,23 @@ TEST(Collectives, ASubGroupOfWrongRanksIsRefused) {
                          HasSubstr("rank 1 is given twice"))));
 }
 
+// What would otherwise be five minutes in which nobody says anything.
+TEST(Collectives, ASubGroupNamesTheRankThatDoesNotCome) {
+  RankHarness ranks;
+  ranks.start(0, 3, [](const GroupAddress& address) {
+    const auto group = meet(address);
+    return group->new_group({0, 2}, std::chrono::seconds(2)).error().message;
+  });
+  for (const int rank : {1, 2}) {
+    ranks.start(rank, 3, [](const GroupAddress& address) {
+      const auto group = meet(address);
+      pause();
+      return std::string();
+    });
+  }
+  EXPECT_EQ(ranks.outcome(0), "rank 2 did not come to sub-group 1 within 2 s");
+}
+
 using Failing = void (*)(ProcessGroup& group);
 
 std::string explained(ProcessGroup& group, Failing call) {
