@@ -62,6 +62,8 @@ std::shared_ptr<gloo::transport::Device> gloo_device(const GroupAddress& address
 constexpr milliseconds kPatienceWithTheSilent = std::chrono::seconds(5);
 constexpr milliseconds kPatienceWithTheLost(500);
 
+constexpr const char* kLostWords = "lost the connection to another rank, which ended first";
+
 std::map<int, RecentCollectives> collectives_of(const std::vector<RankSign>& signs) {
   std::map<int, RecentCollectives> by_rank;
   for (const RankSign& sign : signs) {
@@ -286,7 +288,7 @@ Failure ProcessGroup::explain_failed_collective(const std::string& line) {
     return explain_timeout(signs, problem);
   }
   if (lost) {
-    return {FailureCause::kLostPeer, "lost the connection to another rank, which ended first"};
+    return {FailureCause::kLostPeer, kLostWords};
   }
   return {FailureCause::kOther, line};
 }
@@ -364,6 +366,8 @@ std::string ProcessGroup::explain_no_connection(const std::exception& failure) {
         name_ == "0" ? " of " + std::to_string(world_size()) + " did not join" : " did not come to " + called();
     return list(missing) + what + " within " + seconds(options_.timeout);
   }
+  // A rank that had all its connections may have failed before the others had theirs.
+  if (meaning_of(first_line(failure)) == FailureWords::kLostPeer) return kLostWords;
   return "cannot connect the ranks: " + first_line(failure);
 }
 

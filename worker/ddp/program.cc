@@ -14,9 +14,12 @@
 namespace ferrun::ddp {
 namespace {
 
-[[noreturn]] void end_with(const Failure& failure, const std::string& who) {
+// `group`: null when it has not come up.
+[[noreturn]] void end_with(const Failure& failure, const std::shared_ptr<ProcessGroup>& group) {
   const bool lost = failure.cause != FailureCause::kOther;
-  client::report_error(failure.message, lost ? client::Cause::kLostPeer : client::Cause::kOwn);
+  const client::Cause own = group ? client::Cause::kOwn : client::Cause::kUnsaid;
+  client::report_error(failure.message, lost ? client::Cause::kLostPeer : own);
+  const std::string who = group ? "rank " + std::to_string(group->rank()) + ": " : "";
   std::fflush(stdout);
   std::fprintf(stderr, "%s%s\n", who.c_str(), failure.message.c_str());
   _exit(1);
@@ -31,15 +34,14 @@ std::shared_ptr<ProcessGroup> init_process_group(const GroupOptions& options) {
 
 int run(const std::function<void(const std::shared_ptr<ProcessGroup>& group)>& body, GroupOptions options) {
   std::shared_ptr<ProcessGroup> group;
-  const auto who = [&group] { return group ? "rank " + std::to_string(group->rank()) + ": " : std::string(); };
-  if (!options.on_abort) options.on_abort = [&who](const Failure& failure) { end_with(failure, who()); };
+  if (!options.on_abort) options.on_abort = [&group](const Failure& failure) { end_with(failure, group); };
   try {
     group = init_process_group(options);
     body(group);
     group->shut_down();
     return 0;
   } catch (const std::exception& failure) {
-    end_with(group ? group->explain(failure) : Failure{FailureCause::kOther, failure.what()}, who());
+    end_with(group ? group->explain(failure) : Failure{FailureCause::kOther, failure.what()}, group);
   }
 }
 
