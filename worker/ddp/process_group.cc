@@ -62,7 +62,7 @@ std::shared_ptr<gloo::transport::Device> gloo_device(const GroupAddress& address
 constexpr milliseconds kPatienceWithTheSilent = std::chrono::seconds(5);
 constexpr milliseconds kPatienceWithTheLost(500);
 
-constexpr const char* kLostWords = "lost the connection to another rank, which ended first";
+const std::string kLostWords = "lost the connection to another rank, which ended first";
 
 std::map<int, RecentCollectives> collectives_of(const std::vector<RankSign>& signs) {
   std::map<int, RecentCollectives> by_rank;
@@ -288,7 +288,12 @@ Failure ProcessGroup::explain_failed_collective(const std::string& line) {
     return explain_timeout(signs, problem);
   }
   if (lost) {
-    return {FailureCause::kLostPeer, kLostWords};
+    // Who failed by this loss as well has left an answer; who has none was there first.
+    std::vector<std::string> gone;
+    for (const RankSign& sign : signs) {
+      if (sign.joined && !sign.answered) gone.push_back(sign.who);
+    }
+    return {FailureCause::kLostPeer, kLostWords + (gone.empty() ? "" : ": no answer from " + list(gone))};
   }
   return {FailureCause::kOther, line};
 }

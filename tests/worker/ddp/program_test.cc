@@ -74,7 +74,7 @@ TEST_F(RankProgram, TellsItsOwnFailureAndALostPeersApart) {
   EXPECT_THAT(outcomes, ::testing::Each(""));  // both have left by _exit
   EXPECT_THAT(said(1), HasSubstr("rank 1: no such file\n"));
   EXPECT_THAT(reported(1), HasSubstr("no such file"));
-  EXPECT_THAT(said(0), HasSubstr("lost the connection to another rank, which ended first\n"));
+  EXPECT_THAT(said(0), HasSubstr("lost the connection to another rank, which ended first"));
 }
 
 TEST_F(RankProgram, NamesAVariableThatIsWrong) {
