@@ -76,8 +76,7 @@ double median_step(const std::shared_ptr<ProcessGroup>& group, bool large, const
 int main(int argc, char** argv) {
   if (argc != 4) return 2;
   return ferrun::ddp::run([&](const std::shared_ptr<ferrun::ddp::ProcessGroup>& group) {
-    const double time =
-        ferrun::ddp::median_step(group, std::string(argv[1]) == "large", argv[2], std::atoi(argv[3]));
+    const double time = ferrun::ddp::median_step(group, std::string(argv[1]) == "large", argv[2], std::atoi(argv[3]));
     if (group->rank() == 0) std::printf("step_ms %.4f\n", time);
   });
 }

@@ -43,7 +43,7 @@ class RollCall {
   // What this rank is doing, for its answer. Any thread.
   void set_activity(std::string activity);
 
-  // Asks all other ranks and waits for their answers, `patience` in all. A store that fails counts as silence of all.
+  // Asks all other ranks and waits for their answers, `patience` in all. Throws when the store does not answer.
   // This rank's own answer is left in the store first, for peers that ask when it is gone.
   std::vector<RankSign> ask(std::chrono::milliseconds patience);
 

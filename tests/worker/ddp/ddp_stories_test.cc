@@ -20,7 +20,7 @@ namespace {
 using testing::RankHarness;
 
 enum class Fault { kKilled, kEnds, kStopped, kSkips, kOtherCall, kOtherType, kOtherShape };
-constexpr const char* kFaultNames[] = {"is killed",           "ends",     "is stopped", "skips one",
+constexpr const char* kFaultNames[] = {"is killed",         "ends",        "is stopped", "skips one",
                                        "calls another one", "has doubles", "has more"};
 constexpr int kFaults = 7, kKinds = 8;
 
@@ -53,7 +53,8 @@ Story story_of(uint32_t seed) {
   Story story;
   story.fault = Fault(seed % kFaults);
   story.world_size = 2 + below(3);
-  for (int i = 2 + below(5); i > 0; --i) story.calls.push_back({below(kKinds), below(size_t(story.world_size)), 1 + below(50)});
+  for (int i = 2 + below(5); i > 0; --i)
+    story.calls.push_back({below(kKinds), below(size_t(story.world_size)), 1 + below(50)});
   story.culprit = below(size_t(story.world_size));
   story.step = size_t(below(story.calls.size()));
   return story;
@@ -90,7 +91,7 @@ bool go_wrong(Fault fault, Call& call) {
 
 std::string live_through(const Story& story, const GroupAddress& address, const RankHarness::Tell& tell) {
   GroupOptions options;
-  options.timeout = std::chrono::seconds(4);
+  options.timeout = std::chrono::seconds(10);  // of the connecting as well, on a busy machine
   options.on_abort = [tell](const Failure& failure) {
     tell(failure.message);
     _exit(1);
