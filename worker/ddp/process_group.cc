@@ -62,7 +62,7 @@ std::shared_ptr<gloo::transport::Device> gloo_device(const GroupAddress& address
 constexpr milliseconds kPatienceWithTheSilent = std::chrono::seconds(5);
 constexpr milliseconds kPatienceWithTheLost(500);
 
-const std::string kLostWords = "lost the connection to another rank, which ended first";
+constexpr const char* kLostWords = "lost the connection to another rank, which ended first";
 
 std::map<int, RecentCollectives> collectives_of(const std::vector<RankSign>& signs) {
   std::map<int, RecentCollectives> by_rank;
@@ -80,6 +80,16 @@ std::string list(const std::vector<std::string>& words) {
     joined += (i == 0 ? "" : i + 1 == words.size() ? " and " : ", ") + words[i];
   }
   return joined;
+}
+
+// ": no answer from rank 1 (…)". A rank that fails because it lost another one leaves an answer in the store before it
+// ends: who has left none was there first.
+std::string no_answer_from(const std::vector<RankSign>& signs) {
+  std::vector<std::string> gone;
+  for (const RankSign& sign : signs) {
+    if (sign.joined && !sign.answered) gone.push_back(sign.who);
+  }
+  return gone.empty() ? "" : ": no answer from " + list(gone);
 }
 
 }  // namespace
@@ -288,14 +298,12 @@ Failure ProcessGroup::explain_failed_collective(const std::string& line) {
     return explain_timeout(signs, problem);
   }
   if (lost) {
-    // Who failed by this loss as well has left an answer; who has none was there first.
-    std::vector<std::string> gone;
-    for (const RankSign& sign : signs) {
-      if (sign.joined && !sign.answered) gone.push_back(sign.who);
-    }
-    return {FailureCause::kLostPeer, kLostWords + (gone.empty() ? "" : ": no answer from " + list(gone))};
+    return {FailureCause::kLostPeer, std::string(kLostWords) + no_answer_from(signs)};
   }
-  return {FailureCause::kOther, line};
+  // Sizes that are each rank's own business (all_to_all's) are not compared: the call is all that is known.
+  const RecentCollectives recent = history_.recent();
+  const std::string last = recent.empty() ? "" : "in or after " + recent.rbegin()->second + ": ";
+  return {FailureCause::kOther, last + line};
 }
 
 // A terminate handler takes no argument, so the group has to be found by its own.
@@ -356,6 +364,8 @@ Failure ProcessGroup::explain_timeout(const std::vector<RankSign>& signs, const 
 }
 
 std::string ProcessGroup::explain_no_connection(const std::exception& failure) {
+  const std::string line = first_line(failure);
+  if (!roll_call_) return "cannot connect the ranks: " + line;
   std::vector<std::string> missing;
   try {
     for (const RankSign& sign : roll_call_->joined()) {
@@ -371,9 +381,11 @@ std::string ProcessGroup::explain_no_connection(const std::exception& failure) {
         name_ == "0" ? " of " + std::to_string(world_size()) + " did not join" : " did not come to " + called();
     return list(missing) + what + " within " + seconds(options_.timeout);
   }
-  // A rank that had all its connections may have failed before the others had theirs.
-  if (meaning_of(first_line(failure)) == FailureWords::kLostPeer) return kLostWords;
-  return "cannot connect the ranks: " + first_line(failure);
+  // A rank that had all its connections may have ended before the others had theirs.
+  std::string problem;
+  const std::string gone = no_answer_from(ask_ranks(kPatienceWithTheLost, problem));
+  if (meaning_of(line) == FailureWords::kLostPeer) return kLostWords + gone;
+  return "cannot connect the ranks" + gone + ": " + line;
 }
 
 void ProcessGroup::shut_down() {
