@@ -14,11 +14,35 @@ const char* kind_text(CollectiveKind kind) {
     case CollectiveKind::kAllReduce: return "all-reduce";
     case CollectiveKind::kBroadcast: return "broadcast";
     case CollectiveKind::kAllGather: return "all-gather";
+    case CollectiveKind::kReduce: return "reduction";
+    case CollectiveKind::kGather: return "gather";
+    case CollectiveKind::kScatter: return "scatter";
+    case CollectiveKind::kReduceScatter: return "reduce-scatter";
+    case CollectiveKind::kAllToAll: return "all-to-all";
     case CollectiveKind::kGradients: return "reduction of gradients";
     case CollectiveKind::kModelState: return "broadcast of a model's state";
     case CollectiveKind::kBarrier: break;
   }
   return "barrier";
+}
+
+// Nothing for the sum, which is the usual one.
+const char* operation_text(ReduceOp operation) {
+  switch (operation) {
+    case ReduceOp::kAverage: return " (average)";
+    case ReduceOp::kProduct: return " (product)";
+    case ReduceOp::kMin: return " (minimum)";
+    case ReduceOp::kMax: return " (maximum)";
+    case ReduceOp::kBitAnd: return " (and)";
+    case ReduceOp::kBitOr: return " (or)";
+    case ReduceOp::kBitXor: return " (exclusive or)";
+    case ReduceOp::kSum: break;
+  }
+  return "";
+}
+
+const char* root_word(CollectiveKind kind) {
+  return kind == CollectiveKind::kReduce || kind == CollectiveKind::kGather ? " to rank " : " from rank ";
 }
 
 // FNV-1a's step on a word.
@@ -72,10 +96,11 @@ std::string Collective::text() const {
   if (kind == CollectiveKind::kGradients || kind == CollectiveKind::kModelState) {
     return text + " (" + std::to_string(sizes[0]) + " tensors, " + std::to_string(sizes[1]) + " x " + type + ")";
   }
+  text += operation_text(operation);
   text += " of " + type + " [";
   for (size_t i = 0; i < dimensions; ++i) text += (i == 0 ? "" : ", ") + std::to_string(sizes[i]);
   text += "]";
-  return root < 0 ? text : text + " from rank " + std::to_string(root);
+  return root < 0 ? text : text + root_word(kind) + std::to_string(root);
 }
 
 void CollectiveHistory::note(const Collective& collective) {
@@ -84,6 +109,7 @@ void CollectiveHistory::note(const Collective& collective) {
   digest_ = mixed_in(digest_, static_cast<int64_t>(collective.kind));
   digest_ = mixed_in(digest_, static_cast<int64_t>(collective.dtype));
   digest_ = mixed_in(digest_, collective.root);
+  digest_ = mixed_in(digest_, static_cast<int64_t>(collective.operation));
   digest_ = mixed_in(digest_, collective.dimensions);
   for (size_t i = 0; i < collective.dimensions; ++i) digest_ = mixed_in(digest_, collective.sizes[i]);
 }
@@ -119,7 +145,7 @@ RecentCollectives decode_collectives(const std::string& text) {
   return recent;
 }
 
-std::string mispaired_collectives(const std::map<int, RecentCollectives>& by_rank) {
+std::string mispaired_collectives(const std::map<int, RecentCollectives>& by_rank, const std::string& group) {
   std::map<int64_t, std::map<std::string, std::vector<int>>> by_number;
   for (const auto& [rank, recent] : by_rank) {
     for (const auto& [number, collective] : recent) by_number[number][collective].push_back(rank);
@@ -131,8 +157,8 @@ std::string mispaired_collectives(const std::map<int, RecentCollectives>& by_ran
   for (const auto& [collective, ranks] : differing->second) {
     text += (text.empty() ? "" : "; ") + ranks_text(ranks) + " called " + collective;
   }
-  return "the ranks called different collectives as number " + std::to_string(differing->first) +
-         " of the job: " + text;
+  return "the ranks called different collectives as number " + std::to_string(differing->first) + " of " + group +
+         ": " + text;
 }
 
 }  // namespace ferrun::ddp

@@ -13,7 +13,22 @@
 
 namespace ferrun::ddp {
 
-enum class CollectiveKind : uint8_t { kAllReduce, kBroadcast, kAllGather, kBarrier, kGradients, kModelState };
+enum class CollectiveKind : uint8_t {
+  kAllReduce,
+  kBroadcast,
+  kAllGather,
+  kBarrier,
+  kGradients,
+  kModelState,
+  kReduce,
+  kGather,
+  kScatter,
+  kReduceScatter,
+  kAllToAll,
+};
+
+// What a reduction makes of the ranks' numbers.
+enum class ReduceOp : uint8_t { kSum, kAverage, kProduct, kMin, kMax, kBitAnd, kBitOr, kBitXor };
 
 // What has to be the same on all ranks in one collective.
 struct Collective {
@@ -21,13 +36,21 @@ struct Collective {
 
   CollectiveKind kind = CollectiveKind::kBarrier;
   c10::ScalarType dtype = c10::ScalarType::Undefined;
-  int root = -1;  // of a broadcast
+  int root = -1;  // of a broadcast, a reduction to one rank, …
+  ReduceOp operation = ReduceOp::kSum;
   uint8_t dimensions = 0;
   std::array<int64_t, kMaxDimensions> sizes = {};  // of more dimensions the last is what all the others come to
 
   static Collective of(CollectiveKind kind, const at::Tensor& tensor, int root = -1);
   // Of several tensors in one go (gradients, a module's state): their number and their elements in all.
   static Collective of(CollectiveKind kind, const std::vector<at::Tensor>& tensors);
+
+  // The same with another operation than the sum.
+  Collective with(ReduceOp reduction) const {
+    Collective made = *this;
+    made.operation = reduction;
+    return made;
+  }
 
   // "broadcast of int64 [1] from rank 0"
   std::string text() const;
@@ -60,7 +83,8 @@ std::string encode(const RecentCollectives& recent);
 RecentCollectives decode_collectives(const std::string& text);
 
 // The first number at which two ranks called different collectives, told in one line; empty when there is none among
-// what is known. `by_rank`: of each rank that is known.
-std::string mispaired_collectives(const std::map<int, RecentCollectives>& by_rank);
+// what is known. `by_rank`: of each rank that is known. `group`: whose collectives they are.
+std::string mispaired_collectives(const std::map<int, RecentCollectives>& by_rank,
+                                  const std::string& group = "the job");
 
 }  // namespace ferrun::ddp

@@ -6,7 +6,7 @@
 //   loss(net.forward(inputs), targets).backward();   // gradients are averaged over the ranks when this returns
 //   optimizer.step();
 //
-// Every rank must take the same number of steps. Thread rule: one thread.
+// Every rank must take the same number of steps, or join (see there). Thread rule: one thread.
 #pragma once
 
 #include <memory>
@@ -14,12 +14,15 @@
 #include <vector>
 
 #include "worker/ddp/gradient_reducer.h"
+#include "worker/ddp/join.h"
 #include "worker/ddp/process_group.h"
+#include "worker/ddp/tensor_tree.h"
 
 namespace ferrun::ddp {
 
-// `Holder` is a TORCH_MODULE (anything whose `->` gives a torch::nn::Module with a forward method that returns a
-// tensor).
+// `Holder` is a TORCH_MODULE: anything whose `->` gives a torch::nn::Module with a forward method, of any inputs, that
+// returns a tensor or tensors in tuples, vectors, maps or a struct of one's own (see visit_tensors). What c10d says of
+// a parameter by its number, is thrown with its name, as std::runtime_error.
 template <typename Holder>
 class DistributedDataParallel {
  public:
@@ -28,10 +31,12 @@ class DistributedDataParallel {
       : module_(std::move(module)), reducer_(*module_, std::move(group), options) {}
 
   template <typename... Inputs>
-  at::Tensor forward(Inputs&&... inputs) {
+  auto forward(Inputs&&... inputs) {
     reducer_.before_forward();
-    at::Tensor output = module_->forward(std::forward<Inputs>(inputs)...);
-    reducer_.before_backward({output});
+    auto output = module_->forward(std::forward<Inputs>(inputs)...);
+    std::vector<at::Tensor*> tensors;
+    if (reducer_.wants_outputs()) visit_tensors(output, [&tensors](at::Tensor& tensor) { tensors.push_back(&tensor); });
+    reducer_.before_backward(tensors);
     return output;
   }
 
@@ -53,6 +58,12 @@ class DistributedDataParallel {
     bool before_;
   };
   [[nodiscard]] NoSync no_sync(bool on = true) { return NoSync(reducer_, on); }
+
+  // For ranks with unequal numbers of inputs: Python's `with Join([net])`, see join.h.
+  [[nodiscard]] Join join(const JoinOptions& options = {}) { return Join(reducer_, options); }
+
+  // How gradients travel from now on, see comm_hooks.h. Once, before the first backward pass.
+  void register_comm_hook(CommHook hook) { reducer_.register_comm_hook(std::move(hook)); }
 
   void zero_grad() { reducer_.zero_grad(); }
   // A step was recorded as a CUDA graph, forward and backward, and has been started again.

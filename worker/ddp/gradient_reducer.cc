@@ -1,12 +1,22 @@
 #include "worker/ddp/gradient_reducer.h"
 
 #include <ATen/core/grad_mode.h>
+#include <c10/util/Exception.h>
+#include <torch/csrc/autograd/engine.h>
+#include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/functions/utils.h>
 
 #include <algorithm>
+#include <cctype>
+#include <limits>
+#include <sstream>
+#include <stdexcept>
 #include <torch/csrc/distributed/c10d/comm.hpp>
+#include <torch/csrc/distributed/c10d/logger.hpp>
 #include <torch/csrc/distributed/c10d/reducer.hpp>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 namespace ferrun::ddp {
 namespace {
@@ -34,6 +44,16 @@ std::vector<at::Tensor> detached(const std::vector<at::Tensor>& tensors) {
   return plain;
 }
 
+// Python's: as it is until it is rebuilt in the order in which the gradients of the first step came.
+std::vector<std::vector<size_t>> python_layout(const std::vector<at::Tensor>& parameters, const DdpOptions& options) {
+  std::vector<size_t> limits{static_cast<size_t>(options.first_bucket_bytes),
+                             static_cast<size_t>(options.bucket_bytes)};
+  if (options.static_graph || !options.find_unused_parameters) limits = {std::numeric_limits<size_t>::max()};
+  std::vector<std::vector<size_t>> buckets = std::get<0>(c10d::compute_bucket_assignment_by_size(parameters, limits));
+  std::reverse(buckets.begin(), buckets.end());
+  return buckets;
+}
+
 // Indices of `parameters` in the order in which a backward pass finishes them, cut into buckets.
 std::vector<std::vector<size_t>> bucket_layout(const std::vector<at::Tensor>& parameters, const DdpOptions& options) {
   const std::vector<at::Tensor> reversed(parameters.rbegin(), parameters.rend());
@@ -49,13 +69,68 @@ std::vector<std::vector<size_t>> bucket_layout(const std::vector<at::Tensor>& pa
   return buckets;
 }
 
+// Owned by the Reducer, which wants a hook of its own.
+class SharedHook : public c10d::CommHookInterface {
+ public:
+  explicit SharedHook(CommHook hook) : hook_(std::move(hook)) {}
+  c10::intrusive_ptr<c10::ivalue::Future> runHook(c10d::GradBucket& bucket) override { return hook_->runHook(bucket); }
+  at::Tensor parseHookResult(const c10::IValue& result) override { return hook_->parseHookResult(result); }
+
+ private:
+  CommHook hook_;
+};
+
+// Behind a step's outputs: the first backward pass with a static graph reduces at its end, when it is known which
+// parameters it used.
+class DelayedReduction : public torch::autograd::Node {
+ public:
+  DelayedReduction(const std::shared_ptr<c10d::Reducer>& reducer, std::shared_ptr<bool> done)
+      : reducer_(reducer), done_(std::move(done)) {}
+  std::string name() const override { return "DelayedReduction"; }
+
+  torch::autograd::variable_list apply(torch::autograd::variable_list&& gradients) override {
+    if (!std::exchange(*done_, true)) {
+      torch::autograd::Engine::get_default_engine().queue_callback([reducer = reducer_] {
+        if (const auto alive = reducer.lock()) alive->delay_all_reduce();
+      });
+    }
+    return std::move(gradients);
+  }
+
+ private:
+  std::weak_ptr<c10d::Reducer> reducer_;
+  std::shared_ptr<bool> done_;
+};
+
+// The numbers of `text` behind `words`, up to the line's end.
+std::vector<size_t> numbers_behind(const std::string& text, const std::string& words) {
+  std::vector<size_t> numbers;
+  const size_t found = text.find(words);
+  if (found == std::string::npos) return numbers;
+  const size_t begin = found + words.size();
+  std::istringstream line(text.substr(begin, text.find_first_of("\n]", begin) - begin));
+  for (std::string word; line >> word;) {
+    if (!std::all_of(word.begin(), word.end(), [](unsigned char c) { return std::isdigit(c); })) continue;
+    numbers.push_back(std::stoul(word));
+  }
+  return numbers;
+}
+
 }  // namespace
 
 GradientReducer::GradientReducer(const torch::nn::Module& module, std::shared_ptr<ProcessGroup> group,
                                  const DdpOptions& options)
-    : group_(std::move(group)), options_(options), buffers_(without_repeats(module.buffers())) {
-  for (const at::Tensor& parameter : without_repeats(module.parameters())) {
-    (parameter.requires_grad() ? parameters_ : frozen_).push_back(parameter);
+    : group_(std::move(group)),
+      options_(options),
+      all_parameters_(without_repeats(module.parameters())),
+      buffers_(without_repeats(module.buffers())),
+      first_reduction_is_delayed_(std::make_shared<bool>(!options.static_graph)) {
+  std::unordered_set<c10::TensorImpl*> seen;
+  for (const auto& parameter : module.named_parameters()) {
+    const at::Tensor& tensor = parameter.value();
+    if (!tensor.defined() || !tensor.requires_grad() || !seen.insert(tensor.unsafeGetTensorImpl()).second) continue;
+    parameters_.push_back(tensor);
+    names_.push_back(parameter.key());
   }
   gradients_ = Collective::of(CollectiveKind::kGradients, parameters_);
   if (!group_->alone()) {
@@ -67,51 +142,136 @@ GradientReducer::GradientReducer(const torch::nn::Module& module, std::shared_pt
 GradientReducer::~GradientReducer() = default;
 
 void GradientReducer::verify_and_broadcast_parameters() {
-  c10d::verify_params_across_processes(group_->c10d_group(), parameters_, {});
-  const at::NoGradGuard no_grad;
-  std::vector<at::Tensor> states = detached(parameters_);
-  for (const std::vector<at::Tensor>* others : {&frozen_, &buffers_}) {
-    const std::vector<at::Tensor> plain = detached(*others);
-    states.insert(states.end(), plain.begin(), plain.end());
+  try {
+    c10d::verify_params_across_processes(group_->c10d_group(), parameters_, {});
+  } catch (const std::exception& failure) {
+    rethrow_by_name(failure);
   }
+  broadcast_states(all_states(), 0);
+}
+
+std::vector<at::Tensor> GradientReducer::all_states() const {
+  std::vector<at::Tensor> states = detached(all_parameters_);
+  const std::vector<at::Tensor> plain = detached(buffers_);
+  states.insert(states.end(), plain.begin(), plain.end());
+  return states;
+}
+
+void GradientReducer::broadcast_states(const std::vector<at::Tensor>& states, int root) {
+  const at::NoGradGuard no_grad;
   group_->note(Collective::of(CollectiveKind::kModelState, states));
-  c10d::broadcast_coalesced(group_->c10d_group(), states, kBroadcastBytes, 0);
+  c10d::broadcast_coalesced(group_->c10d_group(), states, kBroadcastBytes, root);
+}
+
+// c10d knows a parameter by its number.
+void GradientReducer::rethrow_by_name(const std::exception& failure) const {
+  const std::string text = failure.what();
+  const auto named = [this](const std::vector<size_t>& numbers) {
+    std::string names;
+    for (const size_t number : numbers) {
+      names += (names.empty() ? "'" : ", '") + (number < names_.size() ? names_[number] : std::to_string(number)) + "'";
+    }
+    return names;
+  };
+  const std::string rank = std::to_string(group_->rank());
+  for (const std::string& words :
+       {"did not receive grad for rank " + rank + " :", "did not receive grad for rank " + rank + ":"}) {
+    const std::vector<size_t> unused = numbers_behind(text, "indices which " + words);
+    if (unused.empty()) continue;
+    throw std::runtime_error("rank " + rank + ": the last backward pass gave no gradient to " + named(unused) +
+                             ": set find_unused_parameters, or let the loss depend on all parameters");
+  }
+  if (const std::vector<size_t> other = numbers_behind(text, "params["); !other.empty()) {
+    throw std::runtime_error("rank " + rank + ": parameter " + named(other) +
+                             " has another shape or layout than on rank 0");
+  }
+  if (text.find("has inconsistent") != std::string::npos) {
+    throw std::runtime_error("the ranks' models differ: rank " + rank + "'s has " + std::to_string(names_.size()) +
+                             " parameters, the last of them '" + (names_.empty() ? "" : names_.back()) + "'");
+  }
+  throw;
 }
 
 // A Reducer notes the order in which gradients arrive until its buckets have been rebuilt in that order, 16 bytes for
 // each gradient of each step. So they are rebuilt here, where no step has been taken yet, and then laid out again.
 void GradientReducer::build_reducer() {
   const std::vector<bool> dense(parameters_.size(), false);
-  const std::vector<std::vector<size_t>> layout = bucket_layout(parameters_, options_);
-  reducer_ = std::make_unique<c10d::Reducer>(
+  const std::vector<std::vector<size_t>> layout =
+      options_.as_python ? python_layout(parameters_, options_) : bucket_layout(parameters_, options_);
+  reducer_ = std::make_shared<c10d::Reducer>(
       parameters_, layout, group_->c10d_group(), dense, options_.bucket_bytes, options_.find_unused_parameters,
       options_.gradient_as_bucket_view, std::unordered_map<size_t, std::string>{}, options_.first_bucket_bytes,
       /*skip_all_reduce_unused_params=*/false, /*use_python_reducer=*/false, std::vector<int64_t>{});
-  if (reducer_->should_rebuild_buckets()) {
+  // The search for unused parameters tells it what it finds, without asking whether there is one.
+  logger_ = std::make_shared<c10d::Logger>(reducer_);
+  reducer_->set_logger(logger_);
+  if (options_.static_graph) reducer_->set_static_graph();
+  if (!options_.as_python && reducer_->should_rebuild_buckets()) {
     reducer_->push_rebuilt_params_for_all_indices();
     reducer_->rebuild_buckets();
     reducer_->initialize_buckets(layout);
   }
 }
 
+void GradientReducer::register_comm_hook(CommHook hook) {
+  if (reducer_) reducer_->register_comm_hook(std::make_unique<SharedHook>(std::move(hook)));
+}
+
 void GradientReducer::before_forward() {
   if (!reducer_) {
     return;
   }
-  if (at::GradMode::is_enabled() && synchronizing_) {
-    reducer_->prepare_for_forward();
+  try {
+    if (at::GradMode::is_enabled() && synchronizing_) {
+      reducer_->prepare_for_forward();
+    }
+    if (joining_) announce(true);
+    // Where there is nothing to rebuild it only checks that the last backward pass has reduced every gradient.
+    if (at::GradMode::is_enabled()) reducer_->rebuild_buckets();
+  } catch (const c10::Error& failure) {
+    rethrow_by_name(failure);
   }
-  if (options_.broadcast_buffers && synchronizing_) {
+  if (options_.broadcast_buffers && (options_.as_python ? buffers_are_due_ : synchronizing_)) {
     broadcast_buffers();
   }
 }
 
-void GradientReducer::before_backward(const std::vector<at::Tensor>& outputs) {
-  if (!reducer_ || !at::GradMode::is_enabled() || !synchronizing_) {
+bool GradientReducer::wants_outputs() const {
+  return reducer_ && (options_.static_graph ? !*first_reduction_is_delayed_ : options_.find_unused_parameters);
+}
+
+void GradientReducer::before_backward(const std::vector<at::Tensor*>& outputs) {
+  buffers_are_due_ = at::GradMode::is_enabled() && synchronizing_;
+  if (!reducer_ || !buffers_are_due_) {
     return;
   }
   group_->note(gradients_);
-  reducer_->prepare_for_backward(options_.find_unused_parameters ? outputs : std::vector<at::Tensor>{});
+  std::vector<at::Tensor> searched;
+  for (const at::Tensor* output : outputs) {
+    if (options_.find_unused_parameters && !options_.static_graph && output->defined()) searched.push_back(*output);
+  }
+  try {
+    reducer_->prepare_for_backward(searched);
+  } catch (const c10::Error& failure) {
+    rethrow_by_name(failure);
+  }
+  if (options_.static_graph && !*first_reduction_is_delayed_) delay_first_reduction(outputs);
+}
+
+void GradientReducer::delay_first_reduction(const std::vector<at::Tensor*>& outputs) {
+  torch::autograd::variable_list inputs;
+  for (const at::Tensor* output : outputs) {
+    if (output->defined() && output->requires_grad()) inputs.push_back(*output);
+  }
+  if (inputs.empty()) return;
+  const auto node = std::make_shared<DelayedReduction>(reducer_, first_reduction_is_delayed_);
+  node->set_next_edges(torch::autograd::collect_next_edges(inputs));
+  for (at::Tensor* output : outputs) {
+    if (!output->defined() || !output->requires_grad()) continue;
+    at::Tensor same = output->detach();
+    torch::autograd::set_history(same, node);
+    *output = same;
+  }
 }
 
 void GradientReducer::replayed() {
@@ -128,9 +288,7 @@ void GradientReducer::broadcast_buffers() {
   if (group_->alone() || buffers_.empty()) {
     return;
   }
-  const at::NoGradGuard no_grad;
-  group_->note(Collective::of(CollectiveKind::kModelState, buffers_));
-  c10d::broadcast_coalesced(group_->c10d_group(), buffers_, kBroadcastBytes, 0);
+  broadcast_states(buffers_, joining_ ? joining_->root : 0);
 }
 
 }  // namespace ferrun::ddp

@@ -7,13 +7,17 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
+#include "worker/ddp/comm_hooks.h"
 #include "worker/ddp/process_group.h"
 
 namespace c10d {
+class Logger;
 class Reducer;
-}
+}  // namespace c10d
 
 namespace ferrun::ddp {
 
@@ -30,6 +34,21 @@ struct DdpOptions {
   // mode does not read those: who calls broadcast_buffers() before each evaluation and save can do without, and gets
   // the same weights and the same buffers of rank 0.
   bool broadcast_buffers = true;
+  // Every step uses the same parameters, each as often: parameters that are never used and reentrant graphs are
+  // learnt in the first step, which does not overlap its reduction, and cost nothing later.
+  bool static_graph = false;
+  // For a group in which other ranks are Python's: lays the buckets out, rebuilds them after the first step and
+  // broadcasts buffers exactly when Python's DDP does. The limits above must be the other ranks'; Python's own are
+  // 1 MiB and 25 MiB. A resumed run's sums are then rounded as Python's would be, not as the undisturbed run's.
+  bool as_python = false;
+};
+
+// See DistributedDataParallel::join.
+struct JoinOptions {
+  // Gradients are divided by the number of all ranks; else by the number of those that still have inputs.
+  bool divide_by_initial_world_size = true;
+  // As soon as one rank has no more inputs, the step throws std::runtime_error on every rank.
+  bool throw_on_early_termination = false;
 };
 
 // Keeps one bucket layout from the first step to the last, in reverse order of registration. Python's DDP rebuilds its
@@ -43,8 +62,21 @@ class GradientReducer {
   ~GradientReducer();
 
   void before_forward();
-  // `outputs`: the tensors that backward() will start from; looked at only with find_unused_parameters.
-  void before_backward(const std::vector<at::Tensor>& outputs);
+  // Whether before_backward looks at the outputs.
+  bool wants_outputs() const;
+  // `outputs`: the tensors that backward() will start from. With static_graph some are replaced by equal ones.
+  void before_backward(const std::vector<at::Tensor*>& outputs);
+
+  // Once, before the first backward pass. Ignored in a world of one, where nothing travels.
+  void register_comm_hook(CommHook hook);
+
+  // Uneven inputs, see Join (join.h). All ranks call begin_join, then forward for each of their inputs, then shadow
+  // until it is false, then end_join.
+  void begin_join(const JoinOptions& options);
+  // Takes part in a step of the ranks that have inputs, without any. False: there was none left.
+  bool shadow();
+  // Every rank goes on with the model of the last rank that had inputs.
+  void end_join();
 
   // A reduction was started that had been recorded (CUDA graphs), by none of the calls above.
   void replayed();
@@ -64,17 +96,35 @@ class GradientReducer {
   void broadcast_buffers();
 
  private:
+  // Which ranks have inputs in the step under way.
+  struct Joining {
+    JoinOptions options;
+    int root = 0;                // the last of them, whose buffers count
+    bool synchronizing = false;  // whether they reduce their gradients
+  };
+
   void verify_and_broadcast_parameters();
   void build_reducer();
+  std::vector<at::Tensor> all_states() const;
+  void broadcast_states(const std::vector<at::Tensor>& states, int root);
+  void delay_first_reduction(const std::vector<at::Tensor*>& outputs);
+  // Tells who has inputs, and learns it. False: nobody.
+  bool announce(bool active);
+  [[noreturn]] void rethrow_by_name(const std::exception& failure) const;
 
   std::shared_ptr<ProcessGroup> group_;
   DdpOptions options_;
   std::vector<at::Tensor> parameters_;  // those that require gradients
-  std::vector<at::Tensor> frozen_;
+  std::vector<std::string> names_;      // theirs
+  std::vector<at::Tensor> all_parameters_;
   std::vector<at::Tensor> buffers_;
   Collective gradients_;                    // what a backward pass reduces
-  std::unique_ptr<c10d::Reducer> reducer_;  // null where the group is alone
+  std::shared_ptr<c10d::Reducer> reducer_;  // null where the group is alone
+  std::shared_ptr<c10d::Logger> logger_;    // the Reducer's, which does not own it
   bool synchronizing_ = true;
+  bool buffers_are_due_ = true;  // with as_python
+  std::shared_ptr<bool> first_reduction_is_delayed_;
+  std::optional<Joining> joining_;
 };
 
 }  // namespace ferrun::ddp

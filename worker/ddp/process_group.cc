@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <numeric>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
@@ -61,6 +62,8 @@ std::shared_ptr<gloo::transport::Device> gloo_device(const GroupAddress& address
 constexpr milliseconds kPatienceWithTheSilent = std::chrono::seconds(5);
 constexpr milliseconds kPatienceWithTheLost(500);
 
+constexpr const char* kLostWords = "lost the connection to another rank, which ended first";
+
 std::map<int, RecentCollectives> collectives_of(const std::vector<RankSign>& signs) {
   std::map<int, RecentCollectives> by_rank;
   for (const RankSign& sign : signs) {
@@ -79,10 +82,22 @@ std::string list(const std::vector<std::string>& words) {
   return joined;
 }
 
+// ": no answer from rank 1 (…)". A rank that fails because it lost another one leaves an answer in the store before it
+// ends: who has left none was there first.
+std::string no_answer_from(const std::vector<RankSign>& signs) {
+  std::vector<std::string> gone;
+  for (const RankSign& sign : signs) {
+    if (sign.joined && !sign.answered) gone.push_back(sign.who);
+  }
+  return gone.empty() ? "" : ": no answer from " + list(gone);
+}
+
 }  // namespace
 
 ProcessGroup::ProcessGroup(GroupAddress address, GroupOptions options)
-    : address_(std::move(address)), options_(std::move(options)) {}
+    : address_(std::move(address)), options_(std::move(options)), ranks_(static_cast<size_t>(address_.world_size)) {
+  std::iota(ranks_.begin(), ranks_.end(), 0);
+}
 
 ProcessGroup::~ProcessGroup() {
   ProcessGroup* self = this;
@@ -97,13 +112,13 @@ Result<std::shared_ptr<ProcessGroup>> ProcessGroup::create(const GroupAddress& a
   const std::string where = address.master_addr + ":" + std::to_string(address.master_port);
   try {
     group->store_ = open_store(address, options.timeout);
-    group->roll_call_ = std::make_unique<RollCall>(group->store_, address.rank, address.world_size, group->history_);
+    group->roll_call_ = std::make_unique<RollCall>(group->store_, address.rank, group->ranks_, group->history_);
   } catch (const std::exception& failure) {
     return Error{ErrorKind::kPlatform,
                  "cannot reach the job's store at " + where + " (MASTER_ADDR:MASTER_PORT): " + first_line(failure)};
   }
   try {
-    group->connect();
+    group->connect(c10::make_intrusive<c10d::PrefixStore>("default_pg", group->store_));
   } catch (const std::exception& failure) {
     return Error{ErrorKind::kPlatform, group->explain_no_connection(failure)};
   }
@@ -114,10 +129,47 @@ Result<std::shared_ptr<ProcessGroup>> ProcessGroup::create(const GroupAddress& a
   return group;
 }
 
-void ProcessGroup::connect() {
-  // The names under which Python's init_process_group() connects the default group's CPU backend.
-  const auto group_store = c10::make_intrusive<c10d::PrefixStore>("default_pg", store_);
-  group_store_ = c10::make_intrusive<c10d::PrefixStore>("0/", group_store);
+Result<std::shared_ptr<ProcessGroup>> ProcessGroup::new_group(std::vector<int> ranks, milliseconds timeout) {
+  const auto refused = [](const std::string& why) { return Error{ErrorKind::kUser, "new_group: " + why}; };
+  if (name_ != "0") return refused("a sub-group has none of its own: ask the job's group");
+  if (ranks.empty()) return refused("no ranks are given");
+  const std::string name = std::to_string(groups_made_++);
+  std::sort(ranks.begin(), ranks.end());
+  for (size_t i = 0; i < ranks.size(); ++i) {
+    const std::string named = "rank " + std::to_string(ranks[i]);
+    if (ranks[i] < 0 || ranks[i] >= world_size()) {
+      return refused(named + " is none of 0 to " + std::to_string(world_size() - 1));
+    }
+    if (i > 0 && ranks[i] == ranks[i - 1]) return refused(named + " is given twice");
+  }
+  const auto own = std::find(ranks.begin(), ranks.end(), rank());
+  if (own == ranks.end()) return std::shared_ptr<ProcessGroup>();
+  GroupAddress address = address_;
+  address.rank = static_cast<int>(own - ranks.begin());
+  address.world_size = static_cast<int>(ranks.size());
+  GroupOptions options = options_;
+  options.on_abort = nullptr;
+  if (timeout > milliseconds(0)) options.timeout = timeout;
+  std::shared_ptr<ProcessGroup> group(new ProcessGroup(address, options));
+  group->name_ = name;
+  group->ranks_ = ranks;
+  if (group->alone()) return group;
+  try {
+    group->store_ = c10::make_intrusive<c10d::PrefixStore>("ferrun/group/" + name, store_);
+    group->roll_call_ = std::make_unique<RollCall>(group->store_, rank(), ranks, group->history_);
+    group->connect(group_store_);
+  } catch (const std::exception& failure) {
+    return Error{ErrorKind::kPlatform, group->explain_no_connection(failure)};
+  }
+  return group;
+}
+
+std::string ProcessGroup::called() const { return name_ == "0" ? "the job" : "sub-group " + name_; }
+
+// `store`: the one in which Python's init_process_group() or new_group() puts a group's name before the keys; a
+// sub-group's is the one that the job's group has made of it so.
+void ProcessGroup::connect(const c10::intrusive_ptr<c10d::Store>& store) {
+  group_store_ = c10::make_intrusive<c10d::PrefixStore>(name_ + "/", store);
   const auto cpu_store = c10::make_intrusive<c10d::PrefixStore>("cpu/", group_store_);
 
   auto gloo_options = c10d::ProcessGroupGloo::Options::create(options_.timeout);
@@ -129,7 +181,7 @@ void ProcessGroup::connect() {
   group_->setBackend(c10::DeviceType::CPU, c10d::ProcessGroup::BackendType::GLOO,
                      std::optional<c10::intrusive_ptr<c10d::Backend>>(gloo));
   group_->setDefaultBackend(c10d::ProcessGroup::BackendType::GLOO);
-  group_->setGroupName("0");
+  group_->setGroupName(name_);
 }
 
 void ProcessGroup::attach_backend(const Attach& attach) {
@@ -219,7 +271,8 @@ Status ProcessGroup::check_same_collectives() {
     return ok_status();
   }
   std::string problem;
-  const std::string mispaired = mispaired_collectives(collectives_of(ask_ranks(kPatienceWithTheSilent, problem)));
+  const std::string mispaired =
+      mispaired_collectives(collectives_of(ask_ranks(kPatienceWithTheSilent, problem)), called());
   return Error{ErrorKind::kInternal, mispaired.empty()
                                          ? "the ranks have called different collectives, longer ago than they remember"
                                          : mispaired};
@@ -238,16 +291,19 @@ Failure ProcessGroup::explain_failed_collective(const std::string& line) {
   const bool lost = words == FailureWords::kLostPeer;
   std::string problem;
   const std::vector<RankSign> signs = ask_ranks(lost ? kPatienceWithTheLost : kPatienceWithTheSilent, problem);
-  if (const std::string mispaired = mispaired_collectives(collectives_of(signs)); !mispaired.empty()) {
+  if (const std::string mispaired = mispaired_collectives(collectives_of(signs), called()); !mispaired.empty()) {
     return {FailureCause::kOther, mispaired};
   }
   if (timed_out) {
     return explain_timeout(signs, problem);
   }
   if (lost) {
-    return {FailureCause::kLostPeer, "lost the connection to another rank, which ended first"};
+    return {FailureCause::kLostPeer, std::string(kLostWords) + no_answer_from(signs)};
   }
-  return {FailureCause::kOther, line};
+  // Sizes that are each rank's own business (all_to_all's) are not compared: the call is all that is known.
+  const RecentCollectives recent = history_.recent();
+  const std::string last = recent.empty() ? "" : "in or after " + recent.rbegin()->second + ": ";
+  return {FailureCause::kOther, last + line};
 }
 
 // A terminate handler takes no argument, so the group has to be found by its own.
@@ -284,10 +340,13 @@ Failure ProcessGroup::explain_timeout(const std::vector<RankSign>& signs, const 
   }
   std::vector<std::string> silent;
   std::vector<std::string> busy;
+  std::vector<std::string> foreign;  // Python's, who never announce themselves: nobody knows how they are
   for (const RankSign& sign : signs) {
-    if (!sign.answered) {
+    if (!sign.joined) {
+      foreign.push_back(sign.who);
+    } else if (!sign.answered) {
       silent.push_back(sign.who);
-    } else if (sign.rank != rank()) {
+    } else if (sign.rank != ranks_[static_cast<size_t>(rank())]) {
       busy.push_back(sign.who + " at " + sign.activity);
     }
   }
@@ -295,11 +354,18 @@ Failure ProcessGroup::explain_timeout(const std::vector<RankSign>& signs, const 
     return {FailureCause::kSilentRank,
             list(silent) + " did not answer for " + waited + ": stopped, or its machine cannot be reached"};
   }
+  if (!foreign.empty()) {
+    return {FailureCause::kOther, "a collective timed out after " + waited +
+                                      ", and the ranks that can be asked are alive: " + list(foreign) +
+                                      " cannot be asked, not being of ferrun::ddp"};
+  }
   return {FailureCause::kOther, "a collective timed out after " + waited + " though every rank is alive: " +
                                     list(busy) + "; a longer --collective-timeout helps if a rank is only slow"};
 }
 
 std::string ProcessGroup::explain_no_connection(const std::exception& failure) {
+  const std::string line = first_line(failure);
+  if (!roll_call_) return "cannot connect the ranks: " + line;
   std::vector<std::string> missing;
   try {
     for (const RankSign& sign : roll_call_->joined()) {
@@ -311,9 +377,15 @@ std::string ProcessGroup::explain_no_connection(const std::exception& failure) {
     // The store is gone as well; the first failure is the one to tell.
   }
   if (!missing.empty()) {
-    return list(missing) + " of " + std::to_string(world_size()) + " did not join within " + seconds(options_.timeout);
+    const std::string what =
+        name_ == "0" ? " of " + std::to_string(world_size()) + " did not join" : " did not come to " + called();
+    return list(missing) + what + " within " + seconds(options_.timeout);
   }
-  return "cannot connect the ranks: " + first_line(failure);
+  // A rank that had all its connections may have ended before the others had theirs.
+  std::string problem;
+  const std::string gone = no_answer_from(ask_ranks(kPatienceWithTheLost, problem));
+  if (meaning_of(line) == FailureWords::kLostPeer) return kLostWords + gone;
+  return "cannot connect the ranks" + gone + ": " + line;
 }
 
 void ProcessGroup::shut_down() {

@@ -68,10 +68,21 @@ class ProcessGroup {
   ProcessGroup(const ProcessGroup&) = delete;
   ProcessGroup& operator=(const ProcessGroup&) = delete;
 
+  // Of the ranks of this group, which is the job's but for a sub-group.
   int rank() const { return address_.rank; }
   int world_size() const { return address_.world_size; }
   // Whether there is no backend: what the others would have to be told of needs no collective.
   bool alone() const { return address_.alone(); }
+
+  // The ranks' numbers in the job, by rank.
+  const std::vector<int>& ranks_in_job() const { return ranks_; }
+
+  // A sub-group of these ranks of the job's group, in ascending order as in Python. Every rank of
+  // the job calls it, in the same order for all groups; those that are not in it get a null pointer. `timeout`: the
+  // group's own; 0 for this group's. Python's new_group(ranks, backend="gloo") meets it. Failure: a rank that is none
+  // or twice there, a group that does not come up. Shut down before this group is.
+  Result<std::shared_ptr<ProcessGroup>> new_group(std::vector<int> ranks,
+                                                  std::chrono::milliseconds timeout = std::chrono::milliseconds(0));
 
   // Gives the group another backend beside Gloo (NCCL, by the CUDA plug-in), for tensors on another device. All ranks
   // or none. Not where the group is alone. May throw what `attach` throws.
@@ -112,7 +123,8 @@ class ProcessGroup {
 
  private:
   ProcessGroup(GroupAddress address, GroupOptions options);
-  void connect();
+  void connect(const c10::intrusive_ptr<c10d::Store>& store);
+  std::string called() const;
   [[noreturn]] static void explain_before_abort();
   Failure explain_failed_collective(const std::string& line);
   Failure explain_timeout(const std::vector<RankSign>& signs, const std::string& problem) const;
@@ -121,6 +133,9 @@ class ProcessGroup {
 
   GroupAddress address_;
   GroupOptions options_;
+  std::string name_ = "0";  // Python's, which counts the groups of a job
+  int groups_made_ = 1;
+  std::vector<int> ranks_;
   CollectiveHistory history_;
   c10::intrusive_ptr<c10d::Store> store_;  // without prefix
   c10::intrusive_ptr<c10d::Store> group_store_;

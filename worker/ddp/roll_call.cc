@@ -13,6 +13,9 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
+// For the store itself, which answers at once where it is there, be the machine ever so busy.
+constexpr milliseconds kStorePatience = std::chrono::seconds(5);
+
 constexpr std::string_view kLeave = "leave";
 constexpr std::string_view kAnswer = "answer";
 
@@ -27,15 +30,20 @@ std::string this_process() {
   return "pid " + std::to_string(getpid()) + " on " + host;
 }
 
-// Waits for the key until the deadline. The store reports both a timeout and its own end by an exception.
+// Waits for the key until the deadline; a store that is slow to tell is asked once more. The store reports both a
+// timeout and its own end by an exception.
 bool appears(c10d::Store& store, const std::string& wanted, steady_clock::time_point deadline) {
-  const auto left = std::chrono::duration_cast<milliseconds>(deadline - steady_clock::now());
   try {
-    if (left <= milliseconds(0)) {
-      return store.check({wanted});
+    const auto left = std::chrono::duration_cast<milliseconds>(deadline - steady_clock::now());
+    if (left > milliseconds(0)) {
+      store.wait({wanted}, left);
+      return true;
     }
-    store.wait({wanted}, left);
-    return true;
+  } catch (const std::exception&) {
+    // It may have come since.
+  }
+  try {
+    return store.check({wanted});
   } catch (const std::exception&) {
     return false;
   }
@@ -43,9 +51,9 @@ bool appears(c10d::Store& store, const std::string& wanted, steady_clock::time_p
 
 }  // namespace
 
-RollCall::RollCall(const c10::intrusive_ptr<c10d::Store>& store, int rank, int world_size,
+RollCall::RollCall(const c10::intrusive_ptr<c10d::Store>& store, int rank, std::vector<int> ranks,
                    const CollectiveHistory& history)
-    : asking_(store->clone()), answering_(store->clone()), rank_(rank), world_size_(world_size), history_(history) {
+    : asking_(store->clone()), answering_(store->clone()), rank_(rank), ranks_(std::move(ranks)), history_(history) {
   asking_->set(key("member", rank_), bytes(this_process()));
   thread_ = std::thread([this] { answer_when_called(); });
 }
@@ -93,7 +101,7 @@ void RollCall::answer(c10d::Store& store) {
 
 std::vector<RankSign> RollCall::joined() {
   std::vector<RankSign> signs;
-  for (int rank = 0; rank < world_size_; ++rank) {
+  for (const int rank : ranks_) {
     RankSign sign;
     sign.rank = rank;
     sign.who = "rank " + std::to_string(rank);
@@ -107,7 +115,7 @@ std::vector<RankSign> RollCall::joined() {
 }
 
 std::vector<RankSign> RollCall::ask(milliseconds patience) {
-  asking_->setTimeout(patience);
+  asking_->setTimeout(std::max(patience, kStorePatience));
   const auto deadline = steady_clock::now() + patience;
   answer(*asking_);
   std::vector<RankSign> signs = joined();

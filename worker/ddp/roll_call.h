@@ -33,15 +33,17 @@ struct RankSign {
 
 class RollCall {
  public:
-  // Announces this rank and starts to answer. `store` is the job's store, without a prefix. `history` outlives this.
-  RollCall(const c10::intrusive_ptr<c10d::Store>& store, int rank, int world_size, const CollectiveHistory& history);
+  // Announces this rank and starts to answer. `store` is the job's store, without a prefix but that of a sub-group.
+  // `ranks`: all that are called, this one among them, by their numbers in the job. `history` outlives this.
+  RollCall(const c10::intrusive_ptr<c10d::Store>& store, int rank, std::vector<int> ranks,
+           const CollectiveHistory& history);
   // Ends the answering thread; waits for it unless the store is gone.
   ~RollCall();
 
   // What this rank is doing, for its answer. Any thread.
   void set_activity(std::string activity);
 
-  // Asks all other ranks and waits for their answers, `patience` in all. A store that fails counts as silence of all.
+  // Asks all other ranks and waits for their answers, `patience` in all. Throws when the store does not answer.
   // This rank's own answer is left in the store first, for peers that ask when it is gone.
   std::vector<RankSign> ask(std::chrono::milliseconds patience);
 
@@ -55,7 +57,7 @@ class RollCall {
   c10::intrusive_ptr<c10d::Store> asking_;     // used by the thread that calls `ask`
   c10::intrusive_ptr<c10d::Store> answering_;  // a connection of its own: a wait holds a connection's lock
   int rank_;
-  int world_size_;
+  std::vector<int> ranks_;
   const CollectiveHistory& history_;
   std::mutex mutex_;
   std::string activity_;

@@ -1,16 +1,12 @@
 // A training program outside the source tree: ranks with different inputs have to end with the same weights.
 #include <ferrun/ddp.h>
 #include <torch/nn/modules/linear.h>
-#include <unistd.h>
 
 #include <cstdio>
-#include <cstdlib>
 
 int main() {
   using namespace ferrun;
-  const auto address = ddp::group_address_from(Environment::from_block(environ)).value();
-  auto group = ddp::ProcessGroup::create(address, {}).value();
-  {
+  return ddp::run([](const std::shared_ptr<ddp::ProcessGroup>& group) {
     at::manual_seed(static_cast<uint64_t>(group->rank()));
     ddp::DistributedDataParallel<torch::nn::Linear> net(torch::nn::Linear(4, 1), group);
     ddp::Adam optimizer(net.module()->parameters(), {});
@@ -20,6 +16,5 @@ int main() {
       optimizer.step();
     }
     std::printf("weights %.9g\n", net.module()->weight.sum().item<double>());
-  }
-  group->shut_down();
+  });
 }

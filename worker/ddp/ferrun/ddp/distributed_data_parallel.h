@@ -1,0 +1,7 @@
+// Data-parallel training of a module, its hooks, uneven inputs and SyncBatchNorm: a part of <ferrun/ddp.h>.
+#pragma once
+
+#include "worker/ddp/comm_hooks.h"
+#include "worker/ddp/distributed_data_parallel.h"
+#include "worker/ddp/join.h"
+#include "worker/ddp/sync_batch_norm.h"
