@@ -2,7 +2,6 @@
 // etcd.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
 #include <poll.h>
 
 #include <chrono>
@@ -52,12 +51,11 @@ class EtcdStories : public ::testing::Test {
       const std::string name = TestNetwork::name(host);
       etcd_.push_back(std::make_unique<HostProgram>(
           network(), host,
-          std::vector<std::string>{"/usr/bin/env", "etcd", "--name=" + name, "--data-dir=etcd-" + name,
-                                   "--listen-client-urls=" + address + ":2379",
-                                   "--advertise-client-urls=" + address + ":2379",
-                                   "--listen-peer-urls=" + address + ":2380",
-                                   "--initial-advertise-peer-urls=" + address + ":2380", "--initial-cluster=" + all,
-                                   "--unsafe-no-fsync", "--log-level=error"},
+          std::vector<std::string>{
+              "/usr/bin/env", "etcd", "--name=" + name, "--data-dir=etcd-" + name,
+              "--listen-client-urls=" + address + ":2379", "--advertise-client-urls=" + address + ":2379",
+              "--listen-peer-urls=" + address + ":2380", "--initial-advertise-peer-urls=" + address + ":2380",
+              "--initial-cluster=" + all, "--unsafe-no-fsync", "--log-level=error"},
           cluster().folder()));
     }
     cluster().set_endpoint(endpoints);

@@ -81,9 +81,7 @@ void Agent::seat_end(bool job_is_over) {
   seat_goes_on();
 }
 
-void Agent::carry_out(const etcd::Ask& effect) {
-  parts_.etcd->ask(index_, id_, host(), effect.number, effect.request);
-}
+void Agent::carry_out(const etcd::Ask& effect) { parts_.etcd->ask(index_, id_, host(), effect.number, effect.request); }
 
 void Agent::carry_out(const etcd::SeatWon& effect) {
   if (parts_.trace.on()) say("has the seat");

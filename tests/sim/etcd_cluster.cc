@@ -19,7 +19,13 @@ constexpr uint64_t kImpatience = 1;  // in an answer's tag
 
 EtcdCluster::EtcdCluster(HostIndex host, Network& network, EventQueue& queue, Random& random, Checker& checker,
                          const TrueTime& now, int percent_late)
-    : host_(host), percent_late_(percent_late), network_(network), queue_(queue), random_(random), checker_(checker), now_(now) {
+    : host_(host),
+      percent_late_(percent_late),
+      network_(network),
+      queue_(queue),
+      random_(random),
+      checker_(checker),
+      now_(now) {
   keys_.on_put = [this](const std::string& key, const std::string& value) { written(key, value); };
 }
 

@@ -1,5 +1,5 @@
-// The etcd of a simulated job: keys, leases and revisions as etcd keeps them, and between it and the agents requests and
-// answers that are late, lost, or carried out when nobody waits for them any more.
+// The etcd of a simulated job: keys, leases and revisions as etcd keeps them, and between it and the agents requests
+// and answers that are late, lost, or carried out when nobody waits for them any more.
 //
 // Owned by Parts.
 #pragma once

@@ -43,8 +43,8 @@ std::vector<NamedMutant> seat_mutants() {
        make<ActsUntilTold>(), true},
       {"seat-too-long", "an agent believes in its seat for longer than etcd does", "OneCoordinator",
        make<CountsTooLong>(), true},
-      {"loss-as-end", "a coordinator whose connection is lost is taken for one whose process has ended", "OneCoordinator",
-       make<TakesALossForTheEnd>(), true},
+      {"loss-as-end", "a coordinator whose connection is lost is taken for one whose process has ended",
+       "OneCoordinator", make<TakesALossForTheEnd>(), true},
   };
 }
 

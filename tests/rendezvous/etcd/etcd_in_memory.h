@@ -1,5 +1,5 @@
-// What etcd does with the requests of the seat machine: keys, leases, revisions, transactions; on a clock that its owner
-// moves. Without a network: who owns it plays that.
+// What etcd does with the requests of the seat machine: keys, leases, revisions, transactions; on a clock that its
+// owner moves. Without a network: who owns it plays that.
 #pragma once
 
 #include <cstdint>
