@@ -4,6 +4,9 @@ find_package(Threads REQUIRED)
 # Debian's libboost-dev is 1.74, without Boost.Process v2: 1.81 or newer is required, and its folder
 # is the same, so the version decides. Asio's compiled part is common/io/asio.cc, and Process gives
 # its handle's header alone: no Boost library is linked.
+if(POLICY CMP0167)
+  cmake_policy(SET CMP0167 NEW)  # newer CMake leaves it to Boost's own file
+endif()
 find_package(Boost 1.81 REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(nlohmann_json 3.11 REQUIRED)
