@@ -17,12 +17,15 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using torch::nn::Linear;
 
-struct Run {
-  explicit Run(uint64_t seed) {
+struct Trained {
+  explicit Trained(uint64_t seed) {
     at::manual_seed(seed);
     net = Linear(3, 2);
     optimizer = std::make_unique<Adam>(net->parameters(), AdamOptions{.lr = 0.1});
-    schedule = make_lr_schedule({.initial_lr = 0.1, .schedule = StepLrOptions{.step_size = 1, .gamma = 0.5}}).value();
+    LrScheduleOptions halving;
+    halving.initial_lr = 0.1;
+    halving.schedule = StepLrOptions{.step_size = 1, .gamma = 0.5};
+    schedule = make_lr_schedule(halving).value();
   }
   void step() {
     optimizer->zero_grad();
@@ -42,7 +45,7 @@ struct Run {
 
 TEST(Checkpoint, ARunGoesOnWithTheUndisturbedOnesBits) {
   const testing::TemporaryDirectory folder;
-  Run undisturbed(1), resumed(2);
+  Trained undisturbed(1), resumed(2);
   undisturbed.step();
   undisturbed.sampler = {3, 640};
   undisturbed.scaler = GradScaler(at::kCPU, {.init_scale = 32});
@@ -55,14 +58,14 @@ TEST(Checkpoint, ARunGoesOnWithTheUndisturbedOnesBits) {
   EXPECT_EQ(resumed.sampler.samples, 640);
   EXPECT_EQ(resumed.scaler.scale_value(), 32);
   EXPECT_EQ(resumed.optimizer->lr(), 0.05);
-  for (Run* run : {&undisturbed, &resumed}) run->step();
+  for (Trained* run : {&undisturbed, &resumed}) run->step();
   EXPECT_TRUE(resumed.net->weight.equal(undisturbed.net->weight));
   EXPECT_EQ(resumed.optimizer->lr(), 0.025);
 }
 
 TEST(Checkpoint, WhatOnlyOneSideHasIsAnErrorOrTold) {
   const testing::TemporaryDirectory folder;
-  Run run(1);
+  Trained run(1);
   const checkpoint::Dict state{{"weight", at::randn({2, 3})}, {"extra", at::randn({1})}};
   ASSERT_TRUE(checkpoint::write_atomically(folder.file("model.pt"), state).ok());
   const CheckpointParts module_alone{.module = &*run.net};
@@ -77,7 +80,7 @@ TEST(Checkpoint, WhatOnlyOneSideHasIsAnErrorOrTold) {
 
 TEST(Checkpoint, APartThatTheFileLacksIsNamed) {
   const testing::TemporaryDirectory folder;
-  Run run(1);
+  Trained run(1);
   ASSERT_TRUE(save_checkpoint(folder.file("model.pt"), {.module = &*run.net}).ok());
   EXPECT_THAT(load_checkpoint(folder.file("model.pt"), run.parts()).error().message,
               AllOf(HasSubstr("model.pt"), HasSubstr("it has no 'optimizer_state_dict'")));
