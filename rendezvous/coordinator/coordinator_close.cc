@@ -18,7 +18,7 @@ void CoordinatorMachine::Impl::tell_close() {
   std::vector<ConnectionId> connections;
   for (const Member* member : members_.all()) {
     if (member->session != nullptr) connections.push_back(member->session->connection);
-    if (member->may_answer()) closing_->await(member->agent);
+    if (member->may_acknowledge()) closing_->await(member->agent);
   }
   outbox_.tell_all(std::move(connections), Close{closing_->end()});
 }

@@ -44,7 +44,7 @@ void CoordinatorMachine::Impl::hear(Member& member, const Goodbye& goodbye) {
   members_.say_goodbye(member);
   if (by_signal) departures_.note_signal(goodbye.signal, line, now_ + config_.goodbye_settle);
   note_departure(member.host, "has left" + (why.empty() ? "" : " (" + why + ")"));
-  if (phase_ == Phase::kClosing) return closing_->settle(member.agent);
+  if (phase_ == Phase::kClosing) return;  // it acknowledges the end when its workers are gone
   if (!member.seat) return say(RendezvousLevel::kInfo, line);
   if (phase_ == Phase::kPreparing) return fail_preparation(line, {});
   if (phase_ == Phase::kStopping) return stopping_->give_up(*member.seat);

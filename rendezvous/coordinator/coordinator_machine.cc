@@ -195,9 +195,11 @@ void CoordinatorMachine::Impl::advance() {
 }
 
 // The agent that hosts this coordinator leaves, and takes it along once its own member has gone. Nothing is begun any
-// more, and nobody is told that the job has ended: another coordinator may go on with it.
+// more, and nobody is told that the job has ended: another coordinator may go on with it. Who leaves too may still be
+// saving, and needs its lease for that; how long that may take is the agent's matter.
 void CoordinatorMachine::Impl::retire() {
   if (members_.find(config_.host_agent) != nullptr || last_save_ != 0) return;
+  if (std::ranges::any_of(members_.all(), [](const Member* member) { return member->may_be_saving(); })) return;
   if (!config_.has_successors) return finish(*retiring_);
   last_save_ = outbox_.save(state_for_successor());
 }

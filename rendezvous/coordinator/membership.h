@@ -72,6 +72,9 @@ struct Member {
 
   // To what it is asked now.
   bool may_answer() const { return !leaving && (link == Link::kOpen || link == Link::kBroken); }
+  // The job's end, once its workers are gone: until then it needs a coordinator for their lease, leaving or not.
+  bool may_acknowledge() const { return link == Link::kOpen || link == Link::kBroken; }
+  bool may_be_saving() const { return leaving && link == Link::kOpen; }
   bool present() const { return link == Link::kOpen && !leaving; }
   bool ready() const { return present() && !held; }
   // Outlives the agent: host name and first advertised address.

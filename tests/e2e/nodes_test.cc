@@ -199,6 +199,28 @@ TEST_F(NodesTest, TermToAllEndsTheJobAndFormsNothing) {
   EXPECT_THAT(marker.processes(), IsEmpty());
 }
 
+// Longer than its lease lasts without a coordinator, whose own workers have nothing to save.
+TEST_F(NodesTest, TermToAllLetsEveryNodeSave) {
+  const Words options = {"--verbose", "--rdzv-conf=keep_alive_interval=0.2,keep_alive_max_attempt=3"};
+  const Words command = shell(
+      "trap 'trap \"\" TERM; [ $RANK = 0 ] || sleep 3; echo saved >> $DIR/saved; exit 0' TERM; echo up >> $DIR/up; "
+      "while :; do sleep 0.02; done");
+  const auto with_rank = [&](const std::string& rank) {
+    Words all = options;
+    all.push_back("--node-rank=" + rank);
+    return agent("2", all, command);
+  };
+  const auto first = with_rank("0");
+  ASSERT_TRUE(first->wait_for_output("this agent coordinates the job")) << first->err();
+  const auto second = with_rank("1");
+  ASSERT_TRUE(eventually_lines("up", 2)) << first->err();
+  first->signal(SIGTERM);
+  second->signal(SIGTERM);
+  EXPECT_EQ(first->wait(), ExitStatus::exited(128 + SIGTERM));
+  EXPECT_EQ(second->wait(), ExitStatus::exited(128 + SIGTERM)) << second->err();
+  EXPECT_EQ(lines_in("saved"), 2u) << second->err();
+}
+
 TEST_F(NodesTest, ALostNodesWorkersAreReplacedByThoseOfASpare) {
   Programs job = agents(2, "2", {"--verbose", "--min-uptime=0"},
                         shell("echo $GROUP_RANK >> $DIR/up.$TORCHELASTIC_RESTART_COUNT; "

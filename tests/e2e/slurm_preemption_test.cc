@@ -14,11 +14,12 @@ using ::testing::HasSubstr;
 
 class SlurmPreemption : public Slurm {
  protected:
-  // A job on all hosts whose workers take `seconds` for a save, and end by themselves when they have been started
-  // again. `at_end` are lines of its script, with the step's status in $status.
+  // A job on all hosts whose workers take `seconds` for a save (Slurm signals all processes, more than once), and end
+  // by themselves when they have been started again. `at_end` are lines of its script, with the step's status in
+  // $status.
   std::string train(const std::string& partition, const std::string& seconds, const std::string& at_end = "") const {
     std::ofstream(file("train.sh")) << "n=${SLURM_RESTART_COUNT:-0}\n"
-                                    << "trap 'touch $DIR/termed.$RANK; sleep " << seconds
+                                    << "trap 'trap \"\" TERM; sleep " << seconds
                                     << "; touch $DIR/saved.$n.$RANK; exit 0' TERM\n"
                                     << "touch $DIR/up.$n.$RANK\n"
                                     << "while [ $n = 0 ]; do sleep 0.05; done\n";

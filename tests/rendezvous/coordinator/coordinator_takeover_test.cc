@@ -403,6 +403,35 @@ TEST(CoordinatorStop, LeavesWithTheAgentThatHostsItAndEndsNothing) {
   EXPECT_EQ(story.node("node1").connection, 0u);
 }
 
+// Their lease is the coordinator's to give.
+TEST(CoordinatorStop, StaysForNodesThatLeaveTooUntilTheirWorkersAreGone) {
+  CoordinatorConfig config = CoordinatorStory::elastic(1, 2);
+  config.host_agent.value = 101;
+  CoordinatorStory story(config);
+  story.join_all({"node0", "node1"});
+  for (const char* name : {"node0", "node1"}) story.node(name).answers = false;
+  story.step(CoordinatorStopped{SIGTERM});
+  for (const char* name : {"node0", "node1"}) story.say(name, Goodbye{SIGTERM, ""});
+  story.kill("node0");
+  EXPECT_FALSE(story.done);
+  story.say("node1", Heartbeat{7});
+  EXPECT_EQ(story.last<HeartbeatAnswer>("node1").number, 7u);
+  story.kill("node1");
+  EXPECT_TRUE(story.done);
+}
+
+TEST(CoordinatorStop, AwaitsTheLastWordOfANodeThatWasLeavingBefore) {
+  CoordinatorStory story(own_process(2));
+  story.join_all({"node0", "node1"});
+  story.node("node1").answers = false;
+  story.say("node1", Goodbye{SIGTERM, ""});
+  story.step(CoordinatorStopped{SIGTERM});
+  EXPECT_EQ(story.last<Close>("node1").end.kind, JobEnd::Kind::kStopped);
+  EXPECT_FALSE(story.done);
+  story.kill("node1");
+  EXPECT_TRUE(story.done);
+}
+
 // Of the next coordinator nobody waits for the lease of a node whose workers are known to be gone.
 TEST(CoordinatorStop, TellsItsSuccessorWhoIsGone) {
   CoordinatorConfig config = CoordinatorStory::elastic(1, 3);
