@@ -98,7 +98,10 @@ std::string Collective::text() const {
   }
   text += operation_text(operation);
   text += " of " + type + " [";
-  for (size_t i = 0; i < dimensions; ++i) text += (i == 0 ? "" : ", ") + std::to_string(sizes[i]);
+  for (size_t i = 0; i < dimensions; ++i) {
+    const bool own = kind == CollectiveKind::kAllToAll && i == 0;  // each part has its own
+    text += (i == 0 ? "" : ", ") + (own ? "…" : std::to_string(sizes[i]));
+  }
   text += "]";
   return root < 0 ? text : text + root_word(kind) + std::to_string(root);
 }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -92,6 +93,12 @@ std::string no_answer_from(const std::vector<RankSign>& signs) {
   return gone.empty() ? "" : ": no answer from " + list(gone);
 }
 
+// Gloo writes to sockets whose peer may have ended; the signal would end this process too, without a word.
+void ignore_broken_pipes() {
+  struct sigaction current = {};
+  if (sigaction(SIGPIPE, nullptr, &current) == 0 && current.sa_handler == SIG_DFL) std::signal(SIGPIPE, SIG_IGN);
+}
+
 }  // namespace
 
 ProcessGroup::ProcessGroup(GroupAddress address, GroupOptions options)
@@ -109,6 +116,7 @@ Result<std::shared_ptr<ProcessGroup>> ProcessGroup::create(const GroupAddress& a
   if (address.alone()) {
     return group;
   }
+  ignore_broken_pipes();
   const std::string where = address.master_addr + ":" + std::to_string(address.master_port);
   try {
     group->store_ = open_store(address, options.timeout);

@@ -61,8 +61,8 @@ using Wait = std::function<void()>;
 
 class ProcessGroup {
  public:
-  // Connects all ranks over Gloo. Failure: one line that says what could not be reached, or which ranks did not join in
-  // time.
+  // Connects all ranks over Gloo. SIGPIPE is ignored from now on unless the program handles it, as Python does.
+  // Failure: one line that says what could not be reached, or which ranks did not join in time.
   static Result<std::shared_ptr<ProcessGroup>> create(const GroupAddress& address, const GroupOptions& options);
   ~ProcessGroup();
   ProcessGroup(const ProcessGroup&) = delete;

@@ -55,8 +55,12 @@ Story story_of(uint32_t seed) {
   Story story;
   story.fault = Fault(seed % kFaults);
   story.world_size = 2 + below(3);
-  for (int i = 2 + below(5); i > 0; --i)
-    story.calls.push_back({below(kKinds), below(size_t(story.world_size)), 1 + below(50)});
+  const bool of_one_shape =
+      story.fault == Fault::kSkips || story.fault == Fault::kOtherCall || story.fault == Fault::kOtherShape;
+  const size_t kinds = of_one_shape ? kKindsOfOneShape : kKinds;
+  for (int i = 2 + below(5); i > 0; --i) {
+    story.calls.push_back({below(kinds), below(size_t(story.world_size)), 1 + below(50)});
+  }
   story.culprit = below(size_t(story.world_size));
   story.step = size_t(below(story.calls.size()));
   return story;
