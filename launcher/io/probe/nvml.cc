@@ -10,19 +10,11 @@
 #include "common/text.h"
 
 namespace ferrun {
-namespace {
 
-// As in nvml.h.
-using NvmlHandle = struct NvmlDevice*;
-using EventSet = struct NvmlEventSet*;
-using NvmlAnswer = int;
-constexpr NvmlAnswer kSuccess = 0;
-constexpr NvmlAnswer kGpuIsLost = 15;
-constexpr NvmlAnswer kResetRequired = 16;
-constexpr int kUncorrectedErrors = 1;
-constexpr int kSinceDriverLoad = 0;
-constexpr unsigned long long kXidEvent = 0x8;
-
+// As in NVIDIA's nvml.h. In no unnamed namespace: g++ 14.2 crashes on a class that points to functions of such types,
+// where its file is one of several in a compilation.
+struct NvmlDevice;
+struct NvmlEventSet;
 struct NvmlMemory {
   unsigned long long total, free, used;  // bytes
 };
@@ -32,10 +24,22 @@ struct NvmlProcess {
   unsigned gpu_instance, compute_instance;
 };
 struct NvmlEvent {
-  NvmlHandle device;
+  NvmlDevice* device;
   unsigned long long type, data;  // data: the Xid's number
   unsigned gpu_instance, compute_instance;
 };
+
+namespace {
+
+using NvmlHandle = NvmlDevice*;
+using EventSet = NvmlEventSet*;
+using NvmlAnswer = int;
+constexpr NvmlAnswer kSuccess = 0;
+constexpr NvmlAnswer kGpuIsLost = 15;
+constexpr NvmlAnswer kResetRequired = 16;
+constexpr int kUncorrectedErrors = 1;
+constexpr int kSinceDriverLoad = 0;
+constexpr unsigned long long kXidEvent = 0x8;
 
 constexpr size_t kMostProcesses = 64;
 constexpr int kMostEvents = 64;
