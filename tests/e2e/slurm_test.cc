@@ -162,6 +162,8 @@ while :; do sleep 0.05; done
       submit("job", {"-N2", "--time=1", "--signal=USR1@59"},
              "srun --ntasks-per-node=1 " FERRUN_BIN_DIR "/ferrun --no-python sh " + file("train.sh") + "\n");
   ASSERT_TRUE(eventually([this] { return files("up.") == 2; })) << read_file(file("job.out"));
+  // Slurm looks for it every half minute.
+  ASSERT_TRUE(eventually([this] { return files("warned.") == 2; })) << read_file(file("job.out"));
   at_head({"scontrol", "update", "jobid=" + job, "EndTime=now"})->wait();
   EXPECT_TRUE(eventually([this] { return files("saved.") == 2; })) << read_file(file("job.out"));
   EXPECT_TRUE(eventually([this] { return marker.processes().empty(); }));
