@@ -225,6 +225,7 @@ TEST_F(PodsThatCome, ANameThatAppearsLateIsWaitedForAndNamed) {
 TEST_F(PodsThatCome, APodThatComesBackElsewhereKeepsItsRank) {
   const auto first = start(0, "emotion-0", indexed(0), until_finished());
   const auto second = start(1, "emotion-1", indexed(1), until_finished());
+  ASSERT_TRUE(first->wait_for("node 0 is up"));
   ASSERT_TRUE(second->wait_for("node 1 is up"));
   second->kill();
   second->wait();
