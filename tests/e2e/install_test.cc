@@ -1,9 +1,7 @@
 // The programs and libraries as `cmake --install` leaves them: they have to work from there, without the build tree.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
@@ -11,26 +9,14 @@
 #include <string>
 #include <vector>
 
+#include "tests/shell_command.h"
 #include "tests/temporary_directory.h"
 
 namespace ferrun {
 namespace {
 
-struct Outcome {
-  int code;
-  std::string output;
-};
-
-// Runs a shell command; stdout and stderr together.
-Outcome shell(const std::string& command) {
-  FILE* pipe = popen(("exec 2>&1; " + command).c_str(), "r");
-  if (pipe == nullptr) return {-1, "popen failed"};
-  std::string output;
-  char buffer[4096];
-  for (size_t count = 0; (count = fread(buffer, 1, sizeof buffer, pipe)) > 0;) output.append(buffer, count);
-  const int status = pclose(pipe);
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), output};
-}
+using testing::shell;
+using Outcome = testing::ShellOutcome;
 
 std::string quoted(const std::string& path) { return "'" + path + "'"; }
 

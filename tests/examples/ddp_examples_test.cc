@@ -1,40 +1,26 @@
 // The examples of examples/ddp, as ferrun starts them.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
-#include <cstdio>
 #include <string>
 
 #include "tests/peer_python.h"
+#include "tests/shell_command.h"
 #include "tests/temporary_directory.h"
 
 namespace ferrun {
 namespace {
 
 using ::testing::HasSubstr;
-
-struct Ran {
-  int code;
-  std::string output;
-};
-
-Ran run(const std::string& command) {
-  FILE* const pipe = popen(("exec 2>&1; " + command).c_str(), "r");
-  if (pipe == nullptr) return {-1, "popen failed"};
-  std::string output;
-  char buffer[4096];
-  for (size_t count = 0; (count = fread(buffer, 1, sizeof buffer, pipe)) > 0;) output.append(buffer, count);
-  const int status = pclose(pipe);
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), output};
-}
+using testing::shell;
+using Ran = testing::ShellOutcome;
 
 const std::string kBin = FERRUN_BIN_DIR "/";
 
 // In a folder of its own, where a launcher leaves what it logs.
 Ran run_ranks(int ranks, const std::string& program, const testing::TemporaryDirectory& folder) {
-  return run("cd '" + folder.path().string() + "' && " + kBin + "ferrun --nproc-per-node=" + std::to_string(ranks) +
-             " " + program);
+  return shell("cd '" + folder.path().string() + "' && " + kBin + "ferrun --nproc-per-node=" + std::to_string(ranks) +
+               " " + program);
 }
 
 Ran run_on_two_ranks(const std::string& program) {
@@ -89,14 +75,14 @@ TEST(DdpFinetuneExample, TrainsAHeadOnWhatPythonTrainedAndIsReadByPython) {
   const std::string body = folder.file("body.pt"), tuned = folder.file("tuned.pt");
   const std::string python =
       "'" + peer_python() + "' -W ignore " FERRUN_SOURCE_DIR "/examples/ddp/finetune_from_python.py ";
-  const Ran made = run(python + "make " + body);
+  const Ran made = shell(python + "make " + body);
   ASSERT_EQ(made.code, 0) << made.output;
   const Ran ran = run_ranks(2, kBin + "finetune_from_python " + body + " " + tuned, folder);
   EXPECT_EQ(ran.code, 0) << ran.output;
   EXPECT_THAT(ran.output, HasSubstr("rank 0 of 2: missing regression.weight regression.bias, unexpected "
                                     "classes.weight classes.bias"));
   EXPECT_THAT(ran.output, HasSubstr("rank 1 of 2: loss fell"));
-  const Ran checked = run(python + "check " + tuned);
+  const Ran checked = shell(python + "check " + tuned);
   EXPECT_EQ(checked.code, 0) << checked.output;
   EXPECT_THAT(checked.output, HasSubstr("Python: the body is as it was, the head fits"));
 }
