@@ -58,6 +58,8 @@ if(FERRUN_WITH_TORCH)
   ferrun_export(ferrun_optim optim)
   ferrun_export(ferrun_ddp ddp)
   ferrun_install_headers(worker/checkpoint worker/ddp)
+  install(FILES worker/data/ordered_work.h worker/data/random.h worker/data/randperm.h worker/data/split.h
+    DESTINATION ${_ferrun_internal_dir}/worker/data COMPONENT dev)
   install(DIRECTORY worker/ddp/ferrun DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT dev FILES_MATCHING PATTERN "*.h")
   if(TARGET ferrun_cuda)
     install(TARGETS ferrun_cuda LIBRARY DESTINATION lib/ferrun COMPONENT worker)  # seen from the worker: ../lib/ferrun

@@ -1,6 +1,6 @@
 // The sampler's order equals torch.utils.data.DistributedSampler's, index for index.
 #include "tests/parity/data_peer.h"
-#include "worker/ddp/distributed_sampler.h"
+#include "worker/ddp/distributed_order.h"
 
 namespace ferrun::ddp {
 namespace {
@@ -12,7 +12,7 @@ TEST_F(SamplerParity, IndicesEqualPythonsForManySizes) {
   if (IsSkipped() || HasFatalFailure()) return;
   ASSERT_GT(manifest().size(), 100u);
   for (const auto& entry : manifest()) {
-    const DistributedSampler sampler{entry["size"],    entry["world"], entry["rank"],
+    const DistributedOrder sampler{entry["size"],    entry["world"], entry["rank"],
                                      entry["shuffle"], entry["seed"],  entry["drop_last"]};
     const std::vector<int64_t> theirs = entry["indices"];
     EXPECT_EQ(sampler.samples_per_rank(), entry["length"]);

@@ -13,6 +13,13 @@ constexpr uint64_t mix64(uint64_t value) {
   return value ^ (value >> 31);
 }
 
+// Seed of one sample's draws: a hash of its arguments.
+constexpr uint64_t sample_seed(uint64_t seed, int64_t epoch, int64_t index) {
+  uint64_t state = mix64(seed + 0x9e3779b97f4a7c15u);
+  state = mix64(state ^ (static_cast<uint64_t>(epoch) + 0x9e3779b97f4a7c15u));
+  return mix64(state ^ (static_cast<uint64_t>(index) + 0x9e3779b97f4a7c15u));
+}
+
 class SplitMix64 {
  public:
   explicit constexpr SplitMix64(uint64_t seed) : state_(seed) {}

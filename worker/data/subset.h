@@ -7,6 +7,7 @@
 
 #include "common/result.h"
 #include "worker/data/dataset.h"
+#include "worker/data/split.h"
 
 namespace ferrun::data {
 
@@ -33,13 +34,6 @@ class Subset final : public Dataset {
   std::shared_ptr<const Dataset> whole_;
   std::vector<int64_t> indices_;
 };
-
-// Whether random_split takes them: not negative, and their sum is 1 up to rounding (relative 1e-9).
-bool are_fractions_of_one(const std::vector<double>& fractions);
-
-// The parts' sizes as torch has them: size × fraction rounded down, what is left dealt out one by one from the first
-// on. `fractions` are fractions of one.
-std::vector<int64_t> split_sizes(int64_t size, const std::vector<double>& fractions);
 
 // torch.utils.data.random_split(whole, fractions, generator=torch.Generator().manual_seed(seed)), index for index.
 std::vector<std::shared_ptr<const Subset>> random_split(const std::shared_ptr<const Dataset>& whole,

@@ -355,10 +355,4 @@ Status Transform::apply_stepwise(const Image& image, uint64_t seed, bool channel
   return run_stepwise(image, seed, [&](const Image& work) { normalize(work, statistics_, channels_last, out); });
 }
 
-uint64_t sample_seed(uint64_t seed, int64_t epoch, int64_t index) {
-  uint64_t state = mix64(seed + 0x9e3779b97f4a7c15u);
-  state = mix64(state ^ (static_cast<uint64_t>(epoch) + 0x9e3779b97f4a7c15u));
-  return mix64(state ^ (static_cast<uint64_t>(index) + 0x9e3779b97f4a7c15u));
-}
-
 }  // namespace ferrun::data

@@ -157,7 +157,4 @@ class Transform {
   ChannelStatistics statistics_;
 };
 
-// Seed of one sample's draws: a hash of its arguments (splitmix64).
-uint64_t sample_seed(uint64_t seed, int64_t epoch, int64_t index);
-
 }  // namespace ferrun::data

@@ -11,8 +11,6 @@
 
 namespace ferrun::train {
 
-Shard shard_of(const ddp::ProcessGroup& group) { return {group.world_size(), group.rank()}; }
-
 ShardedLoaderOptions loader_options(const TrainOptions& options, const Job& job) {
   ShardedLoaderOptions sharded;
   sharded.batch_size = options.batch_size;

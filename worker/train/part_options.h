@@ -18,8 +18,6 @@
 
 namespace ferrun::train {
 
-Shard shard_of(const ddp::ProcessGroup& group);
-
 // Without shuffling. Loaders made with copies of one result share the memory in which pictures are decoded.
 ShardedLoaderOptions loader_options(const TrainOptions& options, const Job& job);
 // Threads that read pictures, as --num-workers says.

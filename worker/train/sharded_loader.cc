@@ -2,14 +2,14 @@
 
 #include <utility>
 
-#include "worker/ddp/distributed_sampler.h"
+#include "worker/ddp/distributed_order.h"
 
 namespace ferrun::train {
 namespace {
 
-data::LoaderOptions own_options(const ShardedLoaderOptions& options, const Shard& shard) {
+data::LoaderOptions own_options(const ShardedLoaderOptions& options, const ddp::Shard& shard) {
   data::LoaderOptions own = options.loader;
-  own.batch_size = share_of(options.batch_size, shard);
+  own.batch_size = ddp::share_of(options.batch_size, shard);
   own.least_batch = options.least_share;
   return own;
 }
@@ -17,7 +17,7 @@ data::LoaderOptions own_options(const ShardedLoaderOptions& options, const Shard
 }  // namespace
 
 ShardedLoader::ShardedLoader(std::shared_ptr<const data::Dataset> dataset, data::Transform transform,
-                             ShardedLoaderOptions options, const Shard& shard)
+                             ShardedLoaderOptions options, const ddp::Shard& shard)
     : dataset_(std::move(dataset)),
       options_(options),
       shard_(shard),
@@ -29,7 +29,7 @@ void ShardedLoader::start(int64_t epoch, int64_t done) {
   const Start wanted{epoch, done};
   if (untouched_ == wanted) return;
   untouched_ = wanted;
-  plan_ = EpochPlan::make(order(epoch), done, options_.batch_size, shard_, options_.least_share);
+  plan_ = ddp::EpochPlan::make(order(epoch), done, options_.batch_size, shard_, options_.least_share);
   delivered_ = 0;
   loader_.start(plan_.indices, epoch);
 }
@@ -63,7 +63,7 @@ std::string first_reason(const ShardedLoader& loader) {
 
 // The sampler of a world of one has the whole order.
 std::vector<int64_t> ShardedLoader::order(int64_t epoch) const {
-  ddp::DistributedSampler sampler;
+  ddp::DistributedOrder sampler;
   sampler.dataset_size = dataset_->size();
   sampler.shuffle = options_.shuffle;
   sampler.seed = options_.loader.seed;

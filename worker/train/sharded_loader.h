@@ -12,13 +12,13 @@
 
 #include "common/result.h"
 #include "worker/data/loader.h"
-#include "worker/train/epoch_plan.h"
+#include "worker/ddp/epoch_plan.h"
 
 namespace ferrun::train {
 
 struct ShardedLoaderOptions {
   int64_t batch_size = 1;      // of all ranks; at least one sample for each
-  int64_t least_share = 1;     // see EpochPlan
+  int64_t least_share = 1;     // see ddp::EpochPlan
   bool shuffle = false;        // by torch.randperm seeded with seed + epoch
   data::LoaderOptions loader;  // its batch_size is set here
 };
@@ -26,7 +26,7 @@ struct ShardedLoaderOptions {
 class ShardedLoader {
  public:
   ShardedLoader(std::shared_ptr<const data::Dataset> dataset, data::Transform transform, ShardedLoaderOptions options,
-                const Shard& shard);
+                const ddp::Shard& shard);
 
   // Begins an epoch behind its first `done` samples, of all ranks. Where that has begun already and nothing was taken
   // of it, it goes on.
@@ -68,11 +68,11 @@ class ShardedLoader {
 
   std::shared_ptr<const data::Dataset> dataset_;
   ShardedLoaderOptions options_;
-  Shard shard_;
+  ddp::Shard shard_;
   int image_size_;
   data::ChannelStatistics statistics_;
   data::Loader loader_;
-  EpochPlan plan_;
+  ddp::EpochPlan plan_;
   int64_t delivered_ = 0;
   std::optional<Start> untouched_;  // started, and no batch was taken yet
   std::optional<Follower> follower_;

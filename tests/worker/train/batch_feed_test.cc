@@ -46,7 +46,7 @@ ShardedLoaderOptions in_pairs(const ComputeDevice& device, bool channels_last, i
 
 struct Fed {
   Fed(const std::shared_ptr<FewPictures>& pictures, const ComputeDevice& device, bool channels_last, int threads = 1,
-      const Shard& shard = {})
+      const ddp::Shard& shard = {})
       : loader(pictures, data::Transform::train(32), in_pairs(device, channels_last, threads), shard),
         feed(loader, device, channels_last) {}
   ShardedLoader loader;

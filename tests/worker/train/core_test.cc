@@ -9,9 +9,9 @@
 #include <random>
 #include <vector>
 
-#include "worker/ddp/distributed_sampler.h"
+#include "worker/ddp/distributed_order.h"
 #include "worker/train/early_stopping.h"
-#include "worker/train/epoch_plan.h"
+#include "worker/ddp/epoch_plan.h"
 #include "worker/train/metrics.h"
 #include "worker/train/progress.h"
 #include "worker/train/stop_request.h"
@@ -92,7 +92,7 @@ TEST(EpochPlan, DealsEachSampleOnceInStepsThatAllRanksTake) {
         std::vector<int64_t> seen(static_cast<size_t>(size));
         std::vector<int64_t> dealt;
         for (int64_t rank = 0; rank < world_size; ++rank) {
-          const EpochPlan plan = EpochPlan::make(order, 0, batch_size, {world_size, rank});
+          const ddp::EpochPlan plan = ddp::EpochPlan::make(order, 0, batch_size, {world_size, rank});
           EXPECT_EQ(plan.batches(), (size + batch_size - 1) / batch_size);
           size_t at = 0;
           for (int64_t batch = 0; batch < plan.batches(); ++batch) {
@@ -113,7 +113,7 @@ TEST(EpochPlan, DealsEachSampleOnceInStepsThatAllRanksTake) {
 // A loader cuts a rank's samples into batches of its own size: they must be the plan's.
 TEST(EpochPlan, ABatchThatIsNotFullComesLast) {
   for (int64_t rank = 0; rank < 3; ++rank) {
-    const EpochPlan plan = EpochPlan::make(counting(300), 0, 128, {3, rank});
+    const ddp::EpochPlan plan = ddp::EpochPlan::make(counting(300), 0, 128, {3, rank});
     EXPECT_EQ(plan.batch_size, rank < 2 ? 43 : 42);
     EXPECT_EQ(plan.own_samples_in(0), plan.batch_size);
     EXPECT_EQ(plan.own_samples_in(1), plan.batch_size);
@@ -122,7 +122,7 @@ TEST(EpochPlan, ABatchThatIsNotFullComesLast) {
 }
 
 // As a loader cuts a rank's samples: all batches of one size but the last, which takes in what is too little for one.
-std::vector<int64_t> cut(const EpochPlan& plan) {
+std::vector<int64_t> cut(const ddp::EpochPlan& plan) {
   std::vector<int64_t> sizes;
   int64_t left = std::ssize(plan.indices);
   while (left > 0) {
@@ -140,7 +140,7 @@ TEST(EpochPlan, LeavesNoRankWithLessThanItsLeastShare) {
         std::vector<int64_t> seen(static_cast<size_t>(size));
         int64_t counted = 0;
         for (int64_t rank = 0; rank < world_size; ++rank) {
-          const EpochPlan plan = EpochPlan::make(counting(size), 0, batch_size, {world_size, rank}, 2);
+          const ddp::EpochPlan plan = ddp::EpochPlan::make(counting(size), 0, batch_size, {world_size, rank}, 2);
           for (const int64_t sample : plan.indices) ++seen[static_cast<size_t>(sample)];
           std::vector<int64_t> shares;
           counted = 0;
@@ -164,7 +164,7 @@ TEST(EpochPlan, DealsATailToFewerRanksAndJoinsASingleSampleToTheBatchBefore) {
   const auto shares = [](int64_t size, int64_t batch_size) {
     std::vector<std::vector<int64_t>> all;
     for (int64_t rank = 0; rank < 3; ++rank) {
-      const EpochPlan plan = EpochPlan::make(counting(size), 0, batch_size, {3, rank}, 2);
+      const ddp::EpochPlan plan = ddp::EpochPlan::make(counting(size), 0, batch_size, {3, rank}, 2);
       std::vector<int64_t>& own = all.emplace_back();
       for (int64_t batch = 0; batch < plan.batches(); ++batch) own.push_back(plan.own_samples_in(batch));
     }
@@ -183,7 +183,7 @@ TEST(EpochPlan, GoesOnBehindWhatIsDoneWhateverTheWorldAndTheBatchWere) {
   const auto deal = [&](int64_t done, int64_t batches, int64_t batch_size, int64_t world_size) {
     int64_t taken = 0;
     for (int64_t rank = 0; rank < world_size; ++rank) {
-      const EpochPlan plan = EpochPlan::make(order, done, batch_size, {world_size, rank});
+      const ddp::EpochPlan plan = ddp::EpochPlan::make(order, done, batch_size, {world_size, rank});
       size_t at = 0;
       for (int64_t batch = 0; batch < std::min(batches, plan.batches()); ++batch) {
         for (int64_t i = 0; i < plan.own_samples_in(batch); ++i) ++seen[static_cast<size_t>(plan.indices.at(at++))];
@@ -207,7 +207,7 @@ TEST(EpochPlan, DealsEachSampleOfEachEpochOnceToARunThatChangesItsWorldAtRandom)
   };
   for (int run = 0; run < 200; ++run) {
     const int64_t size = draw(1, 150);
-    const ddp::DistributedSampler sampler{size, 1, 0, true, 42, false};
+    const ddp::DistributedOrder sampler{size, 1, 0, true, 42, false};
     for (int64_t epoch = 0; epoch < 3; ++epoch) {
       std::vector<int64_t> seen(static_cast<size_t>(size));
       int64_t done = 0, batches_left = 1;
@@ -215,7 +215,7 @@ TEST(EpochPlan, DealsEachSampleOfEachEpochOnceToARunThatChangesItsWorldAtRandom)
         const int64_t world_size = draw(1, 5), batch_size = draw(world_size, 40), batches = draw(0, 4);
         int64_t taken = 0;
         for (int64_t rank = 0; rank < world_size; ++rank) {
-          const EpochPlan plan = EpochPlan::make(sampler.indices(epoch), done, batch_size, {world_size, rank});
+          const ddp::EpochPlan plan = ddp::EpochPlan::make(sampler.indices(epoch), done, batch_size, {world_size, rank});
           size_t at = 0;
           taken = 0;
           for (int64_t batch = 0; batch < std::min(batches, plan.batches()); ++batch) {
@@ -232,16 +232,16 @@ TEST(EpochPlan, DealsEachSampleOfEachEpochOnceToARunThatChangesItsWorldAtRandom)
 }
 
 TEST(EpochPlan, DealsWhatPythonsSamplerDealsWhereAllDividesEvenly) {
-  const ddp::DistributedSampler whole{24, 1, 0, true, 42, false};
+  const ddp::DistributedOrder whole{24, 1, 0, true, 42, false};
   for (int64_t rank = 0; rank < 3; ++rank) {
-    const ddp::DistributedSampler sampler{24, 3, rank, true, 42, false};
-    EXPECT_EQ(EpochPlan::make(whole.indices(5), 0, 6, {3, rank}).indices, sampler.indices(5));
+    const ddp::DistributedOrder sampler{24, 3, rank, true, 42, false};
+    EXPECT_EQ(ddp::EpochPlan::make(whole.indices(5), 0, 6, {3, rank}).indices, sampler.indices(5));
   }
 }
 
 TEST(EpochPlan, HasNothingLeftOfAnEpochThatIsDone) {
-  EXPECT_EQ(EpochPlan::make(counting(5), 5, 2, {1, 0}).batches(), 0);
-  EXPECT_EQ(EpochPlan::make(counting(5), 99, 2, {1, 0}).batches(), 0) << "the data set has become smaller";
+  EXPECT_EQ(ddp::EpochPlan::make(counting(5), 5, 2, {1, 0}).batches(), 0);
+  EXPECT_EQ(ddp::EpochPlan::make(counting(5), 99, 2, {1, 0}).batches(), 0) << "the data set has become smaller";
 }
 
 StepReport report() {

@@ -4,7 +4,7 @@
 
 #include "ferrun/ddp/checkpoint.h"
 #include "ferrun/ddp/collectives.h"
+#include "ferrun/ddp/data.h"
 #include "ferrun/ddp/distributed_data_parallel.h"
 #include "ferrun/ddp/optim.h"
 #include "ferrun/ddp/process_group.h"
-#include "worker/ddp/distributed_sampler.h"

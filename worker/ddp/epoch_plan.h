@@ -14,12 +14,18 @@
 #include <span>
 #include <vector>
 
-namespace ferrun::train {
+namespace ferrun::ddp {
 
 struct Shard {
   int64_t world_size = 1;
   int64_t rank = 0;
 };
+
+// The shard of a ProcessGroup's rank.
+template <typename Group>
+Shard shard_of(const Group& group) {
+  return {group.world_size(), group.rank()};
+}
 
 struct EpochPlan {
   std::vector<int64_t> indices;  // of this rank, in order of loading
@@ -47,4 +53,4 @@ struct EpochPlan {
 // How many of `samples` are dealt to the rank.
 int64_t share_of(int64_t samples, const Shard& shard);
 
-}  // namespace ferrun::train
+}  // namespace ferrun::ddp

@@ -6,7 +6,7 @@
 
 namespace ferrun::ddp {
 
-struct DistributedSampler {
+struct DistributedOrder {
   int64_t dataset_size = 0;
   int64_t world_size = 1;
   int64_t rank = 0;

@@ -1,4 +1,4 @@
-#include "worker/ddp/distributed_sampler.h"
+#include "worker/ddp/distributed_order.h"
 
 #include <cstddef>
 
@@ -6,16 +6,16 @@
 
 namespace ferrun::ddp {
 
-int64_t DistributedSampler::samples_per_rank() const {
+int64_t DistributedOrder::samples_per_rank() const {
   return drop_last ? dataset_size / world_size : (dataset_size + world_size - 1) / world_size;
 }
 
-int64_t DistributedSampler::padding() const {
+int64_t DistributedOrder::padding() const {
   const int64_t own = dataset_size > rank ? (dataset_size - rank + world_size - 1) / world_size : 0;
   return own < samples_per_rank() ? samples_per_rank() - own : 0;
 }
 
-std::vector<int64_t> DistributedSampler::indices(int64_t epoch) const {
+std::vector<int64_t> DistributedOrder::indices(int64_t epoch) const {
   if (dataset_size == 0) return {};
   std::vector<int64_t> order;
   if (shuffle) order = data::randperm(dataset_size, seed + static_cast<uint64_t>(epoch));

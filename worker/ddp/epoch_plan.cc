@@ -1,8 +1,8 @@
-#include "worker/train/epoch_plan.h"
+#include "worker/ddp/epoch_plan.h"
 
 #include <algorithm>
 
-namespace ferrun::train {
+namespace ferrun::ddp {
 
 int64_t share_of(int64_t samples, const Shard& shard) {
   return samples <= shard.rank ? 0 : (samples - shard.rank + shard.world_size - 1) / shard.world_size;
@@ -47,4 +47,4 @@ int64_t EpochPlan::own_samples_in(int64_t batch) const {
   return dealt.rank < dealt.world_size ? share_of(samples_in(batch), dealt) : 0;
 }
 
-}  // namespace ferrun::train
+}  // namespace ferrun::ddp

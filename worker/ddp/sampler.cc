@@ -1,0 +1,208 @@
+#include "worker/ddp/sampler.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/ops/multinomial.h>
+#include <ATen/ops/randint.h>
+#include <ATen/ops/randperm.h>
+#include <ATen/ops/tensor.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+
+#include "worker/ddp/distributed_order.h"
+#include "worker/ddp/state_fields.h"
+
+namespace ferrun::ddp {
+namespace {
+
+using checkpoint::Dict;
+using checkpoint::Value;
+
+Error unfit_sampler_state(const std::string& what) {
+  return Error{ErrorKind::kUser, "the sampler's state does not fit: " + what};
+}
+
+// A number of samples that are done, at most `size`.
+Result<int64_t> samples_done(const Value& state, int64_t size) {
+  const auto samples = integer(state, "samples");
+  if (!samples || *samples < 0) return unfit_sampler_state("it has no number of samples");
+  if (*samples > size) {
+    return unfit_sampler_state("of " + std::to_string(size) + " samples " + std::to_string(*samples) + " are done");
+  }
+  return *samples;
+}
+
+void append_indices(const at::Tensor& drawn, std::vector<int64_t>& indices) {
+  const int64_t* const begin = drawn.const_data_ptr<int64_t>();
+  indices.insert(indices.end(), begin, begin + drawn.numel());
+}
+
+std::vector<int64_t> without_first(std::vector<int64_t> indices, int64_t count) {
+  indices.erase(indices.begin(), indices.begin() + std::min(count, std::ssize(indices)));
+  return indices;
+}
+
+}  // namespace
+
+SequentialSampler::SequentialSampler(int64_t size) : size_(size) {
+  TORCH_CHECK(size >= 0, "a dataset cannot have ", size, " samples");
+}
+
+std::vector<int64_t> SequentialSampler::begin_pass() {
+  begun_ = std::exchange(next_, 0);
+  std::vector<int64_t> indices(static_cast<size_t>(size_ - begun_));
+  std::iota(indices.begin(), indices.end(), begun_);
+  return indices;
+}
+
+Value SequentialSampler::state_dict(int64_t taken) const { return Dict{{"samples", begun_ + taken}}; }
+Value SequentialSampler::next_state_dict(int64_t /*epoch*/) const { return Dict{{"samples", next_}}; }
+
+Status SequentialSampler::load_state_dict(const Value& state) {
+  const Result<int64_t> samples = samples_done(state, size_);
+  if (!samples) return samples.error();
+  next_ = *samples;
+  return ok_status();
+}
+
+GeneratorSampler::GeneratorSampler(int64_t size, uint64_t seed)
+    : size_(size), generator_(at::detail::createCPUGenerator(seed)), before_(generator_.get_state()) {}
+
+std::vector<int64_t> GeneratorSampler::begin_pass() {
+  const c10::NoGradGuard no_grad;
+  before_ = generator_.get_state();
+  begun_ = std::exchange(next_, 0);
+  return without_first(draw(generator_), begun_);
+}
+
+Value GeneratorSampler::state_dict(int64_t taken) const {
+  return Dict{{"generator", before_}, {"samples", begun_ + taken}};
+}
+
+Value GeneratorSampler::next_state_dict(int64_t /*epoch*/) const {
+  return Dict{{"generator", generator_.get_state()}, {"samples", next_}};
+}
+
+Status GeneratorSampler::load_state_dict(const Value& state) {
+  const Result<int64_t> samples = samples_done(state, size_);
+  if (!samples) return samples.error();
+  const Value* const found = state.find("generator");
+  const at::Tensor* const generator = found == nullptr ? nullptr : found->get<at::Tensor>();
+  if (generator == nullptr || generator->scalar_type() != at::kByte || generator->sizes() != before_.sizes()) {
+    return unfit_sampler_state("it has no generator");
+  }
+  generator_.set_state(generator->contiguous());
+  next_ = *samples;
+  return ok_status();
+}
+
+RandomSampler::RandomSampler(int64_t dataset_size, const RandomSamplerOptions& options)
+    : GeneratorSampler(options.num_samples.value_or(dataset_size), options.seed),
+      dataset_size_(dataset_size),
+      replacement_(options.replacement) {
+  TORCH_CHECK(dataset_size > 0 && size_ > 0, "a RandomSampler needs samples, and a number of them to draw");
+}
+
+// As many draws as Python's, also those of which nothing is used: the generator has to go on as Python's does.
+std::vector<int64_t> RandomSampler::draw(const at::Generator& generator) const {
+  constexpr int64_t kAtOnce = 32;
+  std::vector<int64_t> indices;
+  indices.reserve(static_cast<size_t>(size_ + dataset_size_));
+  if (replacement_) {
+    const auto some = [&](int64_t count) {
+      append_indices(at::randint(dataset_size_, {count}, generator, at::kLong), indices);
+    };
+    for (int64_t i = 0; i < size_ / kAtOnce; ++i) some(kAtOnce);
+    some(size_ % kAtOnce);
+  } else {
+    for (int64_t i = 0; i <= size_ / dataset_size_; ++i) {
+      append_indices(at::randperm(dataset_size_, generator, at::kLong), indices);
+    }
+    indices.resize(static_cast<size_t>(size_));
+  }
+  return indices;
+}
+
+SubsetRandomSampler::SubsetRandomSampler(std::vector<int64_t> indices, uint64_t seed)
+    : GeneratorSampler(std::ssize(indices), seed), indices_(std::move(indices)) {}
+
+std::vector<int64_t> SubsetRandomSampler::draw(const at::Generator& generator) const {
+  std::vector<int64_t> order;
+  append_indices(at::randperm(std::ssize(indices_), generator, at::kLong), order);
+  for (int64_t& place : order) place = indices_[static_cast<size_t>(place)];
+  return order;
+}
+
+WeightedRandomSampler::WeightedRandomSampler(const std::vector<double>& weights, int64_t num_samples, bool replacement,
+                                             uint64_t seed)
+    : GeneratorSampler(num_samples, seed), weights_(at::tensor(weights, at::kDouble)), replacement_(replacement) {
+  TORCH_CHECK(num_samples > 0, "a WeightedRandomSampler needs a number of samples to draw");
+}
+
+std::vector<int64_t> WeightedRandomSampler::draw(const at::Generator& generator) const {
+  std::vector<int64_t> indices;
+  append_indices(at::multinomial(weights_, size_, replacement_, generator), indices);
+  return indices;
+}
+
+EpochSampler::EpochSampler(const Shard& shard) : shard_(shard) {
+  TORCH_CHECK(shard.world_size > 0 && shard.rank >= 0 && shard.rank < shard.world_size, "there is no rank ", shard.rank,
+              " of ", shard.world_size);
+}
+
+void EpochSampler::set_epoch(int64_t epoch) {
+  if (epoch != epoch_) next_ = 0;
+  epoch_ = epoch;
+}
+
+Value EpochSampler::state_dict(int64_t taken) const {
+  return Dict{{"epoch", epoch_}, {"samples", begun_ + taken * shard_.world_size}};
+}
+
+Value EpochSampler::next_state_dict(int64_t epoch) const {
+  return Dict{{"epoch", epoch}, {"samples", epoch == epoch_ ? next_ : 0}};
+}
+
+Status EpochSampler::load_state_dict(const Value& state) {
+  const auto epoch = integer(state, "epoch"), samples = integer(state, "samples");
+  if (!epoch || !samples || *epoch < 0 || *samples < 0) {
+    return unfit_sampler_state("it has no epoch and no number of samples");
+  }
+  epoch_ = *epoch;
+  next_ = *samples;
+  return ok_status();
+}
+
+DistributedSampler::DistributedSampler(int64_t dataset_size, const Shard& shard,
+                                       const DistributedSamplerOptions& options)
+    : EpochSampler(shard), size_(dataset_size), options_(options) {}
+
+std::vector<int64_t> DistributedSampler::begin_pass() {
+  begun_ = std::exchange(next_, 0);
+  const DistributedOrder order{size_,           shard_.world_size, shard_.rank,
+                               options_.shuffle, options_.seed,     options_.drop_last};
+  return without_first(order.indices(epoch_), begun_ / shard_.world_size);
+}
+
+int64_t DistributedSampler::longest_share() const {
+  const DistributedOrder order{.dataset_size = size_, .world_size = shard_.world_size, .drop_last = options_.drop_last};
+  return std::max<int64_t>(0, order.samples_per_rank() - next_ / shard_.world_size);
+}
+
+ElasticSampler::ElasticSampler(int64_t dataset_size, const Shard& shard, const ElasticSamplerOptions& options)
+    : EpochSampler(shard), size_(dataset_size), options_(options) {}
+
+std::vector<int64_t> ElasticSampler::begin_pass() {
+  begun_ = std::exchange(next_, 0);
+  const DistributedOrder order{.dataset_size = size_, .shuffle = options_.shuffle, .seed = options_.seed};
+  // One batch of all that is left: batches of equal shares are stretches of it.
+  return EpochPlan::make(order.indices(epoch_), begun_, std::max<int64_t>(size_, 1), shard_).indices;
+}
+
+int64_t ElasticSampler::longest_share() const {
+  return share_of(std::max<int64_t>(0, size_ - next_), {shard_.world_size, 0});
+}
+
+}  // namespace ferrun::ddp
