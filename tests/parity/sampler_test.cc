@@ -13,7 +13,7 @@ TEST_F(SamplerParity, IndicesEqualPythonsForManySizes) {
   ASSERT_GT(manifest().size(), 100u);
   for (const auto& entry : manifest()) {
     const DistributedOrder sampler{entry["size"],    entry["world"], entry["rank"],
-                                     entry["shuffle"], entry["seed"],  entry["drop_last"]};
+                                   entry["shuffle"], entry["seed"],  entry["drop_last"]};
     const std::vector<int64_t> theirs = entry["indices"];
     EXPECT_EQ(sampler.samples_per_rank(), entry["length"]);
     EXPECT_TRUE(sampler.indices(entry["epoch"]) == theirs)

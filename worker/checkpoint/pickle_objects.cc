@@ -154,6 +154,10 @@ Result<Object> call(const Objects& objects, const std::string& function, const s
   // Both are made empty and filled by SETITEMS.
   if (function == "collections.OrderedDict" && arguments.empty()) return Object(DictObject{});
   if (function == "collections.defaultdict") return Object(DictObject{});
+  if (function == "collections.Counter" && arguments.size() == 1) {
+    const DictObject* counts = as<DictObject>(objects, arguments, 0);
+    return counts == nullptr ? malformed("a Counter of odd arguments") : Result<Object>(Object(*counts));
+  }
   if (function == "torch.Size") {
     const TupleObject* sizes = as<TupleObject>(objects, arguments, 0);
     if (sizes == nullptr || sizes->items.size() > kMaxDimensions) return malformed("a torch.Size with odd arguments");

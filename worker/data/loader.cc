@@ -111,10 +111,9 @@ class Epoch final : public OrderedWork::Pass {
       const uint64_t seed = sample_seed(source.options.seed, number_, index);
       const size_t place = static_cast<size_t>(sample) * source.sample_values;
       PixelBuffer& pixels = slot.batch.pixels;
-      const Status done =
-          source.options.bytes
-              ? source.transform.apply_bytes(image, seed, pixels.bytes() + place)
-              : source.transform.apply(image, seed, source.options.channels_last, pixels.data() + place);
+      const Status done = source.options.bytes ? source.transform.apply_bytes(image, seed, pixels.bytes() + place)
+                                               : source.transform.apply(image, seed, source.options.channels_last,
+                                                                        pixels.data() + place);
       if (!done) return Error{done.error().kind, dataset.name(index) + ": " + done.error().message};
       if (image.pixels.capacity() > kKeptPixels) image = Image{};
     } catch (const std::bad_alloc&) {

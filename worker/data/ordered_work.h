@@ -1,10 +1,9 @@
 // Threads that make items ahead of the one who takes them, in order and with bounded memory: what a loader of batches
 // is apart from what a batch holds. Free of LibTorch.
 //
-// An item (a batch) has parts (samples), which the threads share. Which thread does which part, and when, is chance; the
-// order of the items is not.
-// Thread rule: one thread calls start(), next(), ready(). The threads start with the first start(), so a process may
-// fork before it.
+// An item (a batch) has parts (samples), which the threads share. Which thread does which part, and when, is chance;
+// the order of the items is not. Thread rule: one thread calls start(), next(), ready(). The threads start with the
+// first start(), so a process may fork before it.
 #pragma once
 
 #include <condition_variable>
@@ -51,9 +50,9 @@ class OrderedWork {
   };
 
   struct Options {
-    int threads = 1;    // 0: all work is done in next(), on the caller's thread
-    int ahead = 2;      // finished items that are kept ready at most, besides the one in work
-    int64_t grain = 1;  // parts that a thread claims at once
+    int threads = 1;                   // 0: all work is done in next(), on the caller's thread
+    int ahead = 2;                     // finished items that are kept ready at most, besides the one in work
+    int64_t grain = 1;                 // parts that a thread claims at once
     void (*begin_thread)() = nullptr;  // called first in each thread
   };
 

@@ -16,6 +16,7 @@ class Adam : public Optimizer {
   std::string name() const override { return options_.decoupled_weight_decay ? "AdamW" : "Adam"; }
   double lr() const override { return options_.lr; }
   void set_lr(double lr) override { options_.lr = lr; }
+  void set_momentum(double momentum) override { options_.beta1 = momentum; }
   const AdamOptions& options() const { return options_; }
 
  private:

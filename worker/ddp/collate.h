@@ -58,9 +58,8 @@ at::Tensor stack(Samples& samples, const Part& part) {
 
 template <typename Number, typename Samples, typename Part>
 at::Tensor numbers(Samples& samples, const Part& part) {
-  using Element =
-      std::conditional_t<std::is_same_v<Number, bool>, bool,
-                         std::conditional_t<std::is_floating_point_v<Number>, Number, int64_t>>;
+  using Element = std::conditional_t<std::is_same_v<Number, bool>, bool,
+                                     std::conditional_t<std::is_floating_point_v<Number>, Number, int64_t>>;
   at::Tensor tensor = at::empty({std::ssize(samples)}, at::TensorOptions(c10::CppTypeToScalarType<Element>::value));
   Element* to = tensor.mutable_data_ptr<Element>();
   for (auto& sample : samples) *to++ = static_cast<Element>(part(sample));
@@ -72,18 +71,21 @@ template <typename Whole, typename Samples, typename Part>
 auto whole(Samples& samples, const Part& part) {
   constexpr auto kIndices = std::make_index_sequence<std::tuple_size_v<Whole>>();
   const auto element = [&]<size_t I>(std::integral_constant<size_t, I>) {
-    return collate(samples, [&part](auto& sample) -> auto& { return std::get<I>(part(sample)); });
+    return collate(
+        samples, [&part](auto& sample) -> auto& { return std::get<I>(part(sample)); });
   };
   if constexpr (requires { typename Whole::first_type; }) {
     return std::pair{element(std::integral_constant<size_t, 0>{}), element(std::integral_constant<size_t, 1>{})};
   } else if constexpr (requires { typename Whole::value_type; }) {
     return [&]<size_t... I>(std::index_sequence<I...>) {
       return std::array{element(std::integral_constant<size_t, I>{})...};
-    }(kIndices);
+    }
+    (kIndices);
   } else {
     return [&]<size_t... I>(std::index_sequence<I...>) {
       return std::tuple{element(std::integral_constant<size_t, I>{})...};
-    }(kIndices);
+    }
+    (kIndices);
   }
 }
 
@@ -106,12 +108,13 @@ auto lists(Samples& samples, const Part& part) {
 template <typename Whole, typename Samples, typename Part>
 auto maps(Samples& samples, const Part& part) {
   const auto at_key = [&](const typename Whole::key_type& key) {
-    return collate(samples, [&](auto& sample) -> auto& {
-      auto& map = part(sample);
-      const auto found = map.find(key);
-      TORCH_CHECK(found != map.end(), "a batch of maps in which one lacks a key");
-      return found->second;
-    });
+    return collate(
+        samples, [&](auto& sample) -> auto& {
+          auto& map = part(sample);
+          const auto found = map.find(key);
+          TORCH_CHECK(found != map.end(), "a batch of maps in which one lacks a key");
+          return found->second;
+        });
   };
   using Collated = decltype(at_key(std::declval<const typename Whole::key_type&>()));
   std::map<typename Whole::key_type, Collated> collated;
@@ -149,7 +152,7 @@ auto collate(Samples& samples, const Part& part) {
     std::vector<std::string> texts;
     for (auto& sample : samples) texts.push_back(part(sample));
     return texts;
-  } else if constexpr (requires(Whole& value, void (*visit)(at::Tensor&)) { value.visit_tensors(visit); }) {
+  } else if constexpr (requires(Whole & value, void (*visit)(at::Tensor&)) { value.visit_tensors(visit); }) {
     return tree<Whole>(samples, part);
   } else if constexpr (requires { std::tuple_size<Whole>::value; }) {
     return whole<Whole>(samples, part);

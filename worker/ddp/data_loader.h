@@ -7,10 +7,9 @@
 //   }
 //
 // What a batch holds depends on dataset, sampler, options and epoch alone, never on the number of threads or on chance.
-// Each pass is the next epoch's: there is no set_epoch to forget. A loop may end early; the next one begins a pass of its
-// own, or the rest of one after load_state_dict().
-// Thread rule: one thread uses a DataLoader; its own threads start with the first pass, and stop with the DataLoader,
-// each after the samples in its hands.
+// Each pass is the next epoch's: there is no set_epoch to forget. A loop may end early; the next one begins a pass of
+// its own, or the rest of one after load_state_dict(). Thread rule: one thread uses a DataLoader; its own threads start
+// with the first pass, and stop with the DataLoader, each after the samples in its hands.
 #pragma once
 
 #include <ATen/Context.h>
@@ -44,13 +43,13 @@
 namespace ferrun::ddp {
 
 struct DataLoaderOptions {
-  int64_t batch_size = 1;  // of this rank
-  bool shuffle = false;    // where no sampler is given: RandomSampler instead of SequentialSampler
-  int num_workers = 0;     // threads; 0: samples are fetched where the loop is
-  int prefetch = 2;        // batches that are kept ready at most, besides the one in work
-  bool drop_last = false;  // a last batch that is not full
+  int64_t batch_size = 1;   // of this rank
+  bool shuffle = false;     // where no sampler is given: RandomSampler instead of SequentialSampler
+  int num_workers = 0;      // threads; 0: samples are fetched where the loop is
+  int prefetch = 2;         // batches that are kept ready at most, besides the one in work
+  bool drop_last = false;   // a last batch that is not full
   bool pin_memory = false;  // batches in page-locked memory, from which a GPU copies; without CUDA nothing
-  uint64_t seed = 0;       // of SampleRandom, and of the order where `shuffle` asks for one
+  uint64_t seed = 0;        // of SampleRandom, and of the order where `shuffle` asks for one
 };
 
 // What a dataset's get threw, as the loop gets it; the exception itself is nested in it. The loop may go on with the
@@ -72,14 +71,15 @@ template <typename T>
 constexpr bool is_tensor_tree() {
   if constexpr (std::is_base_of_v<at::Tensor, T> || std::is_arithmetic_v<T> || std::is_enum_v<T>) {
     return true;
-  } else if constexpr (requires(T& value, void (*visit)(at::Tensor&)) { value.visit_tensors(visit); }) {
+  } else if constexpr (requires(T & value, void (*visit)(at::Tensor&)) { value.visit_tensors(visit); }) {
     return true;
   } else if constexpr (kIsOptional<T>) {
     return is_tensor_tree<typename T::value_type>();
   } else if constexpr (requires { std::tuple_size<T>::value; }) {
     return []<size_t... I>(std::index_sequence<I...>) {
       return (is_tensor_tree<std::decay_t<std::tuple_element_t<I, T>>>() && ...);
-    }(std::make_index_sequence<std::tuple_size_v<T>>());
+    }
+    (std::make_index_sequence<std::tuple_size_v<T>>());
   } else if constexpr (std::ranges::range<T>) {
     return is_tensor_tree<std::decay_t<std::ranges::range_value_t<T>>>();
   } else {

@@ -1,6 +1,6 @@
-// Datasets and their parts. A dataset is any type with `get(index)` and `size()`; a part that wants random numbers of its
-// own takes them as a second argument: `get(index, SampleRandom&)`. What get returns is a sample: a tensor, a number, a
-// text, tuples, vectors, maps of such, or a struct with visit_tensors (tensor_tree.h).
+// Datasets and their parts. A dataset is any type with `get(index)` and `size()`; a part that wants random numbers of
+// its own takes them as a second argument: `get(index, SampleRandom&)`. What get returns is a sample: a tensor, a
+// number, a text, tuples, vectors, maps of such, or a struct with visit_tensors (tensor_tree.h).
 //
 // Thread rule: a DataLoader's threads call get at once, and the object is const; what a dataset keeps open (a file, a
 // decoder) is one a thread, or guarded.
@@ -92,8 +92,8 @@ class Subset {
   std::vector<int64_t> indices_;
 };
 
-// torch.utils.data.random_split(dataset, parts, generator=torch.Generator().manual_seed(seed)), index for index. `parts`
-// are fractions of one, or numbers of samples whose sum is the dataset's.
+// torch.utils.data.random_split(dataset, parts, generator=torch.Generator().manual_seed(seed)), index for index.
+// `parts` are fractions of one, or numbers of samples whose sum is the dataset's.
 template <typename Dataset>
 std::vector<Subset<Dataset>> random_split(std::shared_ptr<const Dataset> dataset, const std::vector<double>& parts,
                                           uint64_t seed) {

@@ -1,5 +1,7 @@
 #include "worker/ddp/gradient_norm.h"
 
+#include <ATen/ops/_foreach_clamp_max.h>
+#include <ATen/ops/_foreach_clamp_min.h>
 #include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/isfinite.h>
@@ -38,6 +40,14 @@ at::Tensor clip_grad_norm(const std::vector<at::Tensor>& parameters, double max_
   // Python divides a number by a tensor in this way.
   if (!gradients.empty()) at::_foreach_mul_(gradients, norm.add(1e-6).reciprocal().mul(max_norm).clamp_max(1.0));
   return norm;
+}
+
+void clip_grad_value(const std::vector<at::Tensor>& parameters, double clip_value) {
+  const c10::NoGradGuard no_grad;
+  const std::vector<at::Tensor> gradients = gradients_of(parameters);
+  if (gradients.empty()) return;
+  at::_foreach_clamp_min_(gradients, -clip_value);
+  at::_foreach_clamp_max_(gradients, clip_value);
 }
 
 at::Tensor not_finite(const at::Tensor& number) {

@@ -25,6 +25,9 @@ at::Tensor grad_norm(const std::vector<at::Tensor>& parameters);
 // min(max_norm / (norm + 1e-6), 1). Returns the norm before; when that is not finite, the gradients are spoilt.
 at::Tensor clip_grad_norm(const std::vector<at::Tensor>& parameters, double max_norm);
 
+// torch.nn.utils.clip_grad_value_: each number of each gradient into -clip_value … clip_value, in place.
+void clip_grad_value(const std::vector<at::Tensor>& parameters, double clip_value);
+
 // 1 when the number is infinite or NaN, else 0: a float on its device, as Optimizer::step takes it for `found_inf`.
 at::Tensor not_finite(const at::Tensor& number);
 

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "worker/ddp/cosine_annealing_lr.h"
+#include "worker/ddp/linear_lr.h"
 #include "worker/ddp/reduce_lr_on_plateau.h"
 #include "worker/ddp/sequential_lr.h"
 #include "worker/ddp/step_lr.h"
@@ -49,8 +50,10 @@ MadeSchedule make_lr_schedule(const LrScheduleOptions& options) {
   }
   MadeSchedule made = std::visit([&](const auto& chosen) { return schedule_from(lr, chosen); }, options.schedule);
   if (!made || warmup.epochs == 0) return made;
-  return SchedulePointer(std::make_unique<SequentialLr>(LinearLr(lr, warmup.start_factor, warmup.epochs),
-                                                        std::move(*made), warmup.epochs));
+  std::vector<SchedulePointer> parts;
+  parts.push_back(std::make_unique<LinearLr>(lr, warmup.start_factor, 1.0, warmup.epochs));
+  parts.push_back(std::move(*made));
+  return SchedulePointer(std::make_unique<SequentialLr>(std::move(parts), std::vector<int64_t>{warmup.epochs}));
 }
 
 }  // namespace ferrun::ddp

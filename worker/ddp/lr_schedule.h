@@ -1,19 +1,44 @@
 // Learning-rate schedules with PyTorch's numbers, bit for bit, and PyTorch's state layout: torch.optim.lr_scheduler
 // goes on from our state, and we from its.
+//
+//   ddp::OneCycleLr schedule({.max_lr = {0.1}, .total_steps = 1000});
+//   schedule.apply_to(optimizer);                      // ferrun's or one of torch::optim
+//   for (…) { optimizer.step(); schedule.step(); schedule.apply_to(optimizer); }
+//
+// Each schedule has a rate for every parameter group. The classes: step_lr.h, linear_lr.h, cosine_annealing_lr.h,
+// cyclic_lr.h, reduce_lr_on_plateau.h, and those that put others together, sequential_lr.h.
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <string>
+#include <utility>
 #include <variant>
+#include <vector>
 
 #include "common/result.h"
 #include "worker/checkpoint/value.h"
 
+namespace torch::optim {
+class Optimizer;
+}
+
 namespace ferrun::ddp {
 
-// A value that knows no optimizer: the trainer sets the optimizer's rate to lr() after each step(). Epochs are counted
-// in calls of step(), as PyTorch counts them; whoever steps once a batch gets a schedule in batches. Not thread-safe.
+class Optimizer;
+
+// A number for each parameter group; a single one for an optimizer with one group.
+class GroupRates : public std::vector<double> {
+ public:
+  GroupRates(double one) : std::vector<double>{one} {}                              // NOLINT: one group's
+  GroupRates(std::vector<double> rates) : std::vector<double>(std::move(rates)) {}  // NOLINT
+  GroupRates(std::initializer_list<double> rates) : std::vector<double>(rates) {}   // NOLINT
+};
+
+// A value that knows no optimizer: whoever steps it sets the optimizer's rates, by apply_to() or from lr(), after each
+// step(). Epochs are counted in calls of step(), as PyTorch counts them; whoever steps once a batch gets a schedule in
+// batches. Not thread-safe.
 class LrSchedule {
  public:
   virtual ~LrSchedule() = default;
@@ -24,19 +49,28 @@ class LrSchedule {
   virtual bool watches_metric() const { return false; }
   // Once an epoch, after its last optimizer step. `metric` of the epoch that has ended: ReduceLROnPlateau alone looks
   // at it, and counts one that is not a number as no improvement.
-  virtual void step(double metric) = 0;
-  // Goes on after `epoch` epochs at the rate `lr`, for a checkpoint that has an optimizer's state and no schedule's.
+  virtual void step(double metric = 0) = 0;
+  // Goes on after `epoch` epochs at the rate `lr` of every group, for a checkpoint that has an optimizer's state and no
+  // schedule's.
   virtual void continue_at(int64_t epoch, double lr) {
     last_epoch_ = epoch;
-    lr_ = lr;
+    lrs_.assign(lrs_.size(), lr);
   }
-  // Epoch 0 of a schedule that follows another: SequentialLR's milestone.
-  virtual void begin() { continue_at(0, initial_lr_); }
 
-  double lr() const { return lr_; }
-  double initial_lr() const { return initial_lr_; }
+  // The first group's.
+  double lr() const { return lrs_.front(); }
+  double initial_lr() const { return initial_lrs_.front(); }
+  const std::vector<double>& lrs() const { return lrs_; }
+  const std::vector<double>& initial_lrs() const { return initial_lrs_; }
+  // Of schedules that change it (OneCycleLr, CyclicLr): SGD's momentum or Adam's first beta by group. Else empty.
+  const std::vector<double>& momentums() const { return momentums_; }
   // Calls of step() so far; -1 while another schedule comes first.
   int64_t last_epoch() const { return last_epoch_; }
+
+  // Sets the optimizer's rates, and its momentum where the schedule changes that. Throws c10::Error where it has
+  // another number of parameter groups.
+  void apply_to(Optimizer& optimizer) const;
+  void apply_to(torch::optim::Optimizer& optimizer) const;
 
   // The class's state_dict() with the keys of torch 2.11.
   virtual checkpoint::Value state_dict() const = 0;
@@ -45,13 +79,24 @@ class LrSchedule {
   virtual Status load_state_dict(const checkpoint::Value& state) = 0;
 
  protected:
-  explicit LrSchedule(double initial_lr) : initial_lr_(initial_lr), lr_(initial_lr) {}
+  explicit LrSchedule(GroupRates initial_lrs) : initial_lrs_(std::move(initial_lrs)), lrs_(initial_lrs_) {}
   LrSchedule(const LrSchedule&) = default;
   LrSchedule& operator=(const LrSchedule&) = default;
-  friend class SequentialLr;  // which holds its second schedule back until the first has ended
+  // Which hold others, and hand them the rates that the one before has left.
+  friend class SequentialLr;
+  friend class ChainedLr;
 
-  double initial_lr_;
-  double lr_;
+  // Epoch 0 from the optimizer's rates, as PyTorch's constructor leaves it.
+  virtual void enter() { last_epoch_ = 0; }
+  // Epoch 0 of a schedule that follows another: SequentialLR's milestone.
+  virtual void begin() {
+    last_epoch_ = 0;
+    lrs_ = initial_lrs_;
+  }
+
+  std::vector<double> initial_lrs_;
+  std::vector<double> lrs_;
+  std::vector<double> momentums_;
   int64_t last_epoch_ = 0;
 };
 

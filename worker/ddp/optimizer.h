@@ -35,6 +35,8 @@ class Optimizer {
   virtual std::string name() const = 0;
   virtual double lr() const = 0;
   virtual void set_lr(double lr) = 0;
+  // SGD's momentum, Adam's first beta: what OneCycleLr moves against the rate.
+  virtual void set_momentum(double momentum) = 0;
   const std::vector<at::Tensor>& parameters() const { return parameters_; }
 
   // torch.optim's state_dict(): 'state' by parameter index, 'param_groups' with all keys that torch 2.11 writes (and

@@ -1,7 +1,7 @@
 #include "worker/ddp/reduce_lr_on_plateau.h"
 
 #include <algorithm>
-#include <cmath>
+#include <utility>
 
 #include "worker/ddp/schedule_state.h"
 #include "worker/ddp/state_fields.h"
@@ -27,8 +27,10 @@ std::optional<std::string> text(const Value& state, const char* key) {
 // The hyperparameters; nullopt when one is missing or damaged.
 std::optional<ReduceLrOnPlateauOptions> read_plateau_options(const Value& state) {
   const auto mode = text(state, "mode"), threshold_mode = text(state, "threshold_mode");
-  const auto factor = number(state, "factor"), threshold = number(state, "threshold"), eps = number(state, "eps"),
-             min_lr = only_number(state, "min_lrs");
+  const auto factor = number(state, "factor"), threshold = number(state, "threshold"), eps = number(state, "eps");
+  // One for each group; those of one schedule are equal here.
+  const List* const min_lrs = items(state.find("min_lrs"));
+  const auto min_lr = min_lrs == nullptr || min_lrs->empty() ? std::nullopt : number(&min_lrs->front());
   const auto patience = integer(state, "patience"), cooldown = integer(state, "cooldown");
   if (!mode || !threshold_mode || !factor || !threshold || !eps || !min_lr || !patience || !cooldown) {
     return std::nullopt;
@@ -39,8 +41,8 @@ std::optional<ReduceLrOnPlateauOptions> read_plateau_options(const Value& state)
 
 }  // namespace
 
-ReduceLrOnPlateau::ReduceLrOnPlateau(double initial_lr, ReduceLrOnPlateauOptions options)
-    : LrSchedule(initial_lr), options_(options), best_(worst_metric(options)) {}
+ReduceLrOnPlateau::ReduceLrOnPlateau(GroupRates initial_lrs, ReduceLrOnPlateauOptions options)
+    : LrSchedule(std::move(initial_lrs)), options_(options), best_(worst_metric(options)) {}
 
 bool ReduceLrOnPlateau::is_better(double metric) const {
   const double threshold = options_.threshold;
@@ -63,8 +65,10 @@ void ReduceLrOnPlateau::step(double metric) {
     bad_epochs_ = 0;
   }
   if (bad_epochs_ <= options_.patience) return;
-  const double reduced = std::max(lr_ * options_.factor, options_.min_lr);
-  if (lr_ - reduced > options_.eps) lr_ = reduced;
+  for (double& lr : lrs_) {
+    const double reduced = std::max(lr * options_.factor, options_.min_lr);
+    if (lr - reduced > options_.eps) lr = reduced;
+  }
   cooldown_left_ = options_.cooldown;
   bad_epochs_ = 0;
 }
@@ -72,12 +76,12 @@ void ReduceLrOnPlateau::step(double metric) {
 Value ReduceLrOnPlateau::state_dict() const {
   return Dict{{"factor", options_.factor},
               {"default_min_lr", options_.min_lr},
-              {"min_lrs", List{options_.min_lr}},
+              {"min_lrs", List(lrs_.size(), options_.min_lr)},
               {"patience", options_.patience},
               {"cooldown", options_.cooldown},
               {"eps", options_.eps},
               {"last_epoch", last_epoch_},
-              {"_last_lr", List{lr_}},
+              {"_last_lr", number_list(lrs_)},
               {"mode_worse", worst_metric(options_)},
               {"mode", options_.larger_is_better ? "max" : "min"},
               {"threshold", options_.threshold},
@@ -89,14 +93,16 @@ Value ReduceLrOnPlateau::state_dict() const {
 
 Status ReduceLrOnPlateau::load_state_dict(const Value& state) {
   const auto options = read_plateau_options(state);
-  const auto lr = only_number(state, "_last_lr"), best = number(state, "best");
+  auto lrs = group_numbers(state, "_last_lr", lrs_.size());
+  const auto best = number(state, "best");
   const auto epoch = integer(state, "last_epoch"), cooldown = integer(state, "cooldown_counter"),
              bad_epochs = integer(state, "num_bad_epochs");
-  if (!options || !lr || !std::isfinite(*lr) || !best || !epoch || *epoch < -1 || !cooldown || !bad_epochs) {
-    return schedule_mismatch(state, name());
+  if (!options || !lrs || !best || !epoch || *epoch < -1 || !cooldown || !bad_epochs) {
+    return schedule_mismatch(state, name(), lrs_.size());
   }
   options_ = *options;
-  continue_at(*epoch, *lr);
+  last_epoch_ = *epoch;
+  lrs_ = std::move(*lrs);
   best_ = *best;
   cooldown_left_ = *cooldown;
   bad_epochs_ = *bad_epochs;

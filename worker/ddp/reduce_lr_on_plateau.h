@@ -9,7 +9,7 @@ namespace ferrun::ddp {
 
 class ReduceLrOnPlateau : public LrSchedule {
  public:
-  ReduceLrOnPlateau(double initial_lr, ReduceLrOnPlateauOptions options);
+  ReduceLrOnPlateau(GroupRates initial_lrs, ReduceLrOnPlateauOptions options);
 
   std::string name() const override { return "ReduceLROnPlateau"; }
   bool watches_metric() const override { return true; }

@@ -181,8 +181,8 @@ DistributedSampler::DistributedSampler(int64_t dataset_size, const Shard& shard,
 
 std::vector<int64_t> DistributedSampler::begin_pass() {
   begun_ = std::exchange(next_, 0);
-  const DistributedOrder order{size_,           shard_.world_size, shard_.rank,
-                               options_.shuffle, options_.seed,     options_.drop_last};
+  const DistributedOrder order{size_,         shard_.world_size, shard_.rank, options_.shuffle,
+                               options_.seed, options_.drop_last};
   return without_first(order.indices(epoch_), begun_ / shard_.world_size);
 }
 

@@ -1,5 +1,6 @@
 // Which samples a pass over a dataset takes, and in which order: torch.utils.data's samplers, index for index, and one
-// for runs whose world changes. A state is small and goes into a checkpoint; a DataLoader asks for it and hands it back.
+// for runs whose world changes. A state is small and goes into a checkpoint; a DataLoader asks for it and hands it
+// back.
 //
 // Mistakes in a sampler's arguments throw c10::Error. Thread rule: one thread.
 #pragma once

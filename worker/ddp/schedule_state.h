@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/result.h"
 #include "worker/checkpoint/value.h"
@@ -10,19 +11,24 @@
 namespace ferrun::ddp {
 
 struct SchedulePosition {
-  double initial_lr = 0;
-  double lr = 0;
+  std::vector<double> initial_lrs;
+  std::vector<double> lrs;
   int64_t last_epoch = 0;
 };
 
 // Appends base_lrs, last_epoch, _step_count, _is_initial, _get_lr_called_within_step and _last_lr.
 void add_position(checkpoint::Dict& state, const SchedulePosition& position);
-// nullopt when an entry is missing, damaged or for several parameter groups.
-std::optional<SchedulePosition> read_position(const checkpoint::Value& state);
+// nullopt when an entry is missing, damaged or for another number of parameter groups.
+std::optional<SchedulePosition> read_position(const checkpoint::Value& state, size_t groups);
+
+// The numbers of a list, one for each parameter group; nullopt when there is another number of them, or one is not
+// finite.
+std::optional<std::vector<double>> group_numbers(const checkpoint::Value& state, const char* key, size_t groups);
+checkpoint::List number_list(const std::vector<double>& numbers);
 
 // The class in torch.optim.lr_scheduler that wrote the state.
 std::string schedule_of(const checkpoint::Value& state);
 // Why a state cannot be loaded into the schedule of this name: it is another's, or damaged.
-Error schedule_mismatch(const checkpoint::Value& state, const std::string& name);
+Error schedule_mismatch(const checkpoint::Value& state, const std::string& name, size_t groups);
 
 }  // namespace ferrun::ddp

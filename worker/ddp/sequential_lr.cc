@@ -1,106 +1,178 @@
 #include "worker/ddp/sequential_lr.h"
 
-#include <cmath>
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <utility>
 
 #include "worker/ddp/schedule_state.h"
 #include "worker/ddp/state_fields.h"
 
 namespace ferrun::ddp {
+namespace {
 
 using checkpoint::Dict;
 using checkpoint::List;
 using checkpoint::Value;
+using ScheduleParts = std::vector<std::unique_ptr<LrSchedule>>;
 
-LinearLr::LinearLr(double initial_lr, double start_factor, int64_t epochs)
-    : LrSchedule(initial_lr), start_factor_(start_factor), epochs_(epochs) {
-  begin();
-}
-
-void LinearLr::step(double /*metric*/) {
-  ++last_epoch_;
-  if (last_epoch_ > epochs_) return;
-  const double rise = end_factor_ - start_factor_;
-  const auto epochs = static_cast<double>(epochs_), before = static_cast<double>(last_epoch_ - 1);
-  lr_ = lr_ * (1.0 + rise / (epochs * start_factor_ + before * rise));
-}
-
-void LinearLr::begin() { continue_at(0, initial_lr_ * start_factor_); }
-
-Value LinearLr::state_dict() const {
-  Dict state{{"start_factor", start_factor_}, {"end_factor", end_factor_}, {"total_iters", epochs_}};
-  add_position(state, {initial_lr_, lr_, last_epoch_});
-  return state;
-}
-
-Status LinearLr::load_state_dict(const Value& state) {
-  const auto position = read_position(state);
-  const auto start_factor = number(state, "start_factor"), end_factor = number(state, "end_factor");
-  const auto epochs = integer(state, "total_iters");
-  if (!position || !start_factor || !(*start_factor > 0) || !end_factor || !epochs || *epochs < 1) {
-    return schedule_mismatch(state, name());
+const ScheduleParts& checked(const ScheduleParts& parts) {
+  TORCH_CHECK(!parts.empty(), "a schedule of no schedules");
+  for (const auto& part : parts) {
+    TORCH_CHECK(part->initial_lrs() == parts.front()->initial_lrs(),
+                "the parts of a schedule have different initial rates");
   }
-  initial_lr_ = position->initial_lr;
-  continue_at(position->last_epoch, position->lr);
-  start_factor_ = *start_factor;
-  end_factor_ = *end_factor;
-  epochs_ = *epochs;
+  return parts;
+}
+
+std::string joined_names(const ScheduleParts& parts, const char* joint) {
+  std::string names;
+  for (const auto& part : parts) names += (names.empty() ? "" : joint) + part->name();
+  return names;
+}
+
+bool any_watches_metric(const ScheduleParts& parts) {
+  return std::any_of(parts.begin(), parts.end(), [](const auto& part) { return part->watches_metric(); });
+}
+
+List states_of(const ScheduleParts& parts) {
+  List states;
+  for (const auto& part : parts) states.push_back(part->state_dict());
+  return states;
+}
+
+Status load_parts(const Value& state, ScheduleParts& parts) {
+  const List& states = *items(state.find("_schedulers"));
+  for (size_t i = 0; i < parts.size(); ++i) {
+    if (Status loaded = parts[i]->load_state_dict(states[i]); !loaded) return loaded;
+  }
   return ok_status();
 }
 
-// As PyTorch's constructors leave it: the second schedule's first step is undone, but it has seen the first one's rate.
-SequentialLr::SequentialLr(LinearLr first, std::unique_ptr<LrSchedule> second, int64_t milestone)
-    : LrSchedule(first.initial_lr()), first_(std::move(first)), second_(std::move(second)), milestone_(milestone) {
-  lr_ = first_.lr();
-  second_->continue_at(second_->last_epoch() - 1, lr_);
+}  // namespace
+
+// As PyTorch's constructors leave it: each part has seen the rates that the one before made of its first step, which is
+// undone for all but the first.
+SequentialLr::SequentialLr(ScheduleParts parts, std::vector<int64_t> milestones)
+    : LrSchedule(checked(parts).front()->initial_lrs()), parts_(std::move(parts)), milestones_(std::move(milestones)) {
+  TORCH_CHECK(milestones_.size() + 1 == parts_.size(), parts_.size(), " schedules need ", parts_.size() - 1,
+              " milestones, not ", milestones_.size());
+  for (const auto& part : parts_) {
+    TORCH_CHECK(dynamic_cast<SequentialLr*>(part.get()) == nullptr && dynamic_cast<ChainedLr*>(part.get()) == nullptr,
+                "a SequentialLr of ", part->name());
+    part->lrs_ = lrs_;
+    part->enter();
+    lrs_ = part->lrs_;
+    part->last_epoch_ = -1;
+  }
+  SequentialLr::enter();
 }
 
-LrSchedule& SequentialLr::current() { return last_epoch_ < milestone_ ? static_cast<LrSchedule&>(first_) : *second_; }
+void SequentialLr::enter() {
+  last_epoch_ = 0;
+  parts_.front()->lrs_ = initial_lrs_;
+  parts_.front()->enter();
+  lrs_ = parts_.front()->lrs_;
+  momentums_ = parts_.front()->momentums_;
+}
+
+std::string SequentialLr::name() const { return joined_names(parts_, ", then "); }
+bool SequentialLr::watches_metric() const { return any_watches_metric(parts_); }
+
+size_t SequentialLr::current() const {
+  const auto past = std::upper_bound(milestones_.begin(), milestones_.end(), last_epoch_);
+  return static_cast<size_t>(past - milestones_.begin());
+}
 
 void SequentialLr::step(double metric) {
   ++last_epoch_;
-  if (last_epoch_ == milestone_) {
-    second_->begin();
+  const size_t index = current();
+  LrSchedule& part = *parts_[index];
+  part.lrs_ = lrs_;
+  if (index > 0 && milestones_[index - 1] == last_epoch_) {
+    part.begin();
   } else {
-    current().step(metric);
+    part.step(metric);
   }
-  lr_ = current().lr();
+  lrs_ = part.lrs_;
+  if (!part.momentums_.empty()) momentums_ = part.momentums_;
 }
 
 void SequentialLr::continue_at(int64_t epoch, double lr) {
-  last_epoch_ = epoch;
-  lr_ = lr;
-  current().continue_at(epoch < milestone_ ? epoch : epoch - milestone_, lr);
-}
-
-void SequentialLr::begin() {
-  last_epoch_ = 0;
-  first_.begin();
-  lr_ = first_.lr();
+  LrSchedule::continue_at(epoch, lr);
+  const size_t index = current();
+  parts_[index]->continue_at(index == 0 ? epoch : epoch - milestones_[index - 1], lr);
 }
 
 Value SequentialLr::state_dict() const {
-  return Dict{{"_milestones", List{milestone_}},
+  List milestones(milestones_.begin(), milestones_.end());
+  return Dict{{"_milestones", std::move(milestones)},
               {"last_epoch", last_epoch_},
-              {"_last_lr", List{lr_}},
-              {"_schedulers", List{first_.state_dict(), second_->state_dict()}}};
+              {"_last_lr", number_list(lrs_)},
+              {"_schedulers", states_of(parts_)}};
 }
 
 Status SequentialLr::load_state_dict(const Value& state) {
-  const List* parts = items(state.find("_schedulers"));
-  const auto lr = only_number(state, "_last_lr"), milestone = only_number(state, "_milestones");
+  const List* const parts = items(state.find("_schedulers"));
+  auto lrs = group_numbers(state, "_last_lr", lrs_.size()),
+       milestones = group_numbers(state, "_milestones", milestones_.size());
   const auto epoch = integer(state, "last_epoch");
-  if (schedule_of(state) != name() || parts->size() != 2 || !lr || !std::isfinite(*lr) || !milestone ||
-      !(*milestone >= 1) || !epoch || *epoch < 0) {
-    return schedule_mismatch(state, name());
+  if (schedule_of(state) != name() || parts == nullptr || parts->size() != parts_.size() || !lrs || !milestones ||
+      !epoch || *epoch < 0) {
+    return schedule_mismatch(state, name(), lrs_.size());
   }
-  LinearLr first = first_;
-  if (Status loaded = first.load_state_dict((*parts)[0]); !loaded) return loaded;
-  if (Status loaded = second_->load_state_dict((*parts)[1]); !loaded) return loaded;
-  first_ = first;
-  milestone_ = static_cast<int64_t>(*milestone);
+  if (Status loaded = load_parts(state, parts_); !loaded) return loaded;
+  milestones_.assign(milestones->begin(), milestones->end());
   last_epoch_ = *epoch;
-  lr_ = *lr;
-  initial_lr_ = first_.initial_lr();
+  lrs_ = std::move(*lrs);
+  initial_lrs_ = parts_.front()->initial_lrs();
+  momentums_ = parts_[current()]->momentums();
+  return ok_status();
+}
+
+ChainedLr::ChainedLr(ScheduleParts parts)
+    : LrSchedule(checked(parts).front()->initial_lrs()), parts_(std::move(parts)) {
+  for (const auto& part : parts_) {
+    part->lrs_ = lrs_;
+    part->enter();
+    lrs_ = part->lrs_;
+    if (!part->momentums_.empty()) momentums_ = part->momentums_;
+  }
+}
+
+std::string ChainedLr::name() const { return joined_names(parts_, " with "); }
+bool ChainedLr::watches_metric() const { return any_watches_metric(parts_); }
+
+void ChainedLr::step(double metric) {
+  ++last_epoch_;
+  for (const auto& part : parts_) {
+    part->lrs_ = lrs_;
+    part->step(metric);
+    lrs_ = part->lrs_;
+    if (!part->momentums_.empty()) momentums_ = part->momentums_;
+  }
+}
+
+void ChainedLr::continue_at(int64_t epoch, double lr) {
+  LrSchedule::continue_at(epoch, lr);
+  for (const auto& part : parts_) part->continue_at(epoch, lr);
+}
+
+Value ChainedLr::state_dict() const {
+  return Dict{{"_last_lr", number_list(lrs_)}, {"_schedulers", states_of(parts_)}};
+}
+
+Status ChainedLr::load_state_dict(const Value& state) {
+  const List* const parts = items(state.find("_schedulers"));
+  auto lrs = group_numbers(state, "_last_lr", lrs_.size());
+  if (schedule_of(state) != name() || parts == nullptr || parts->size() != parts_.size() || !lrs) {
+    return schedule_mismatch(state, name(), lrs_.size());
+  }
+  if (Status loaded = load_parts(state, parts_); !loaded) return loaded;
+  lrs_ = std::move(*lrs);
+  initial_lrs_ = parts_.front()->initial_lrs();
+  last_epoch_ = parts_.front()->last_epoch();
+  momentums_ = parts_.back()->momentums();
   return ok_status();
 }
 

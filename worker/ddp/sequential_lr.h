@@ -1,49 +1,57 @@
-// A linear warm-up and the schedule that follows it: torch.optim.lr_scheduler.SequentialLR([LinearLR, ...]).
+// Schedules made of others: torch.optim.lr_scheduler's SequentialLR, one after the other, and ChainedScheduler, each on
+// what the one before has made of the rates.
+//
+//   std::vector<std::unique_ptr<ddp::LrSchedule>> parts;
+//   parts.push_back(std::make_unique<ddp::LinearLr>(lr, 0.01, 1.0, 500));
+//   parts.push_back(std::make_unique<ddp::CosineAnnealingLr>(lr, ddp::CosineAnnealingLrOptions{9500}));
+//   ddp::SequentialLr schedule(std::move(parts), {500});
 #pragma once
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "worker/ddp/lr_schedule.h"
 
 namespace ferrun::ddp {
 
-// torch.optim.lr_scheduler.LinearLR with an end_factor of 1: from start_factor × the initial rate up to that rate.
-class LinearLr : public LrSchedule {
- public:
-  // `epochs`: total_iters, at least 1.
-  LinearLr(double initial_lr, double start_factor, int64_t epochs);
-
-  std::string name() const override { return "LinearLR"; }
-  void step(double metric) override;
-  void begin() override;
-  checkpoint::Value state_dict() const override;
-  Status load_state_dict(const checkpoint::Value& state) override;
-
- private:
-  double start_factor_;
-  double end_factor_ = 1.0;
-  int64_t epochs_;
-};
-
 class SequentialLr : public LrSchedule {
  public:
-  // `second` is stepped from the epoch `milestone` on, and reset to its own epoch 0 there.
-  SequentialLr(LinearLr first, std::unique_ptr<LrSchedule> second, int64_t milestone);
+  // Part i + 1 is stepped from the epoch milestones[i] on, and begins its own epoch 0 there. All have the same groups
+  // and initial rates, and none is a SequentialLr or a ChainedLr.
+  SequentialLr(std::vector<std::unique_ptr<LrSchedule>> parts, std::vector<int64_t> milestones);
 
-  std::string name() const override { return first_.name() + ", then " + second_->name(); }
-  bool watches_metric() const override { return second_->watches_metric(); }
-  void step(double metric) override;
+  std::string name() const override;
+  bool watches_metric() const override;
+  void step(double metric = 0) override;
   void continue_at(int64_t epoch, double lr) override;
-  void begin() override;
   checkpoint::Value state_dict() const override;
+  // As LrSchedule has it, but for a part that does not fit: those before it are loaded then.
   Status load_state_dict(const checkpoint::Value& state) override;
 
  private:
-  LrSchedule& current();
+  void enter() override;
+  void begin() override { enter(); }
+  size_t current() const;
 
-  LinearLr first_;
-  std::unique_ptr<LrSchedule> second_;
-  int64_t milestone_;
+  std::vector<std::unique_ptr<LrSchedule>> parts_;
+  std::vector<int64_t> milestones_;
+};
+
+class ChainedLr : public LrSchedule {
+ public:
+  explicit ChainedLr(std::vector<std::unique_ptr<LrSchedule>> parts);
+
+  std::string name() const override;
+  bool watches_metric() const override;
+  void step(double metric = 0) override;
+  void continue_at(int64_t epoch, double lr) override;
+  checkpoint::Value state_dict() const override;
+  // As SequentialLr's.
+  Status load_state_dict(const checkpoint::Value& state) override;
+
+ private:
+  std::vector<std::unique_ptr<LrSchedule>> parts_;
 };
 
 }  // namespace ferrun::ddp

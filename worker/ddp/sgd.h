@@ -17,6 +17,7 @@ class Sgd : public Optimizer {
   std::string name() const override { return options_.momentum != 0 ? "SGD with momentum" : "SGD"; }
   double lr() const override { return options_.lr; }
   void set_lr(double lr) override { options_.lr = lr; }
+  void set_momentum(double momentum) override { options_.momentum = momentum; }
   const SgdOptions& options() const { return options_; }
 
  private:

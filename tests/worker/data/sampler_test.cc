@@ -19,8 +19,7 @@ TEST(DistributedOrder, OrderIsTorchs) {
   EXPECT_THAT(
       (DistributedOrder{.dataset_size = 10, .world_size = 3, .rank = 2, .seed = 42, .drop_last = true}.indices(2)),
       ElementsAre(3, 9, 5));
-  EXPECT_THAT((DistributedOrder{.dataset_size = 3, .world_size = 8, .rank = 7, .seed = 42}.indices(1)),
-              ElementsAre(0));
+  EXPECT_THAT((DistributedOrder{.dataset_size = 3, .world_size = 8, .rank = 7, .seed = 42}.indices(1)), ElementsAre(0));
   EXPECT_THAT(
       (DistributedOrder{.dataset_size = 7, .world_size = 2, .rank = 1, .shuffle = false, .seed = 42}.indices(0)),
       ElementsAre(1, 3, 5, 0));

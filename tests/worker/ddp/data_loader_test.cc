@@ -1,9 +1,9 @@
 #include "worker/ddp/data_loader.h"
 
-#include <ATen/ops/arange.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
 #include <gmock/gmock.h>
 
 #include <atomic>
@@ -114,7 +114,8 @@ TEST(DataLoader, GoesOnFromItsStateInTheMiddleOfAnEpoch) {
 }
 
 TEST(DataLoader, ARandomOrderGoesOnFromTheGeneratorsState) {
-  DataLoader undisturbed(Numbered{}, options_of(2)), first(Numbered{}, options_of(2)), second(Numbered{}, options_of(0));
+  DataLoader undisturbed(Numbered{}, options_of(2)), first(Numbered{}, options_of(2)),
+      second(Numbered{}, options_of(0));
   rows_of(undisturbed), rows_of(first);
   const Rows expected = rows_of(undisturbed), next = rows_of(undisturbed);
   first.start();
@@ -262,8 +263,8 @@ TEST(DefaultCollate, MakesBatchesOfAnyNesting) {
   std::vector<Sample> samples;
   for (int i = 0; i < 3; ++i) {
     const at::Tensor row = at::arange(2) + i;
-    samples.push_back({row, {{"a", {0.5f * float(i), i == 1}}}, {"x" + std::to_string(i), "y"}, {row, row * 2},
-                       {row, row * 3, i}});
+    samples.push_back(
+        {row, {{"a", {0.5f * float(i), i == 1}}}, {"x" + std::to_string(i), "y"}, {row, row * 2}, {row, row * 3, i}});
   }
   const auto [tensor, map, texts, pair, pictured] = DefaultCollate()(samples);
   EXPECT_TRUE(tensor.equal(at::arange(2) + at::arange(3).unsqueeze(1)));

@@ -23,11 +23,21 @@ std::vector<Make> every_sampler() {
   return {
       [] { return std::make_unique<SequentialSampler>(11); },
       [] { return std::make_unique<RandomSampler>(11, RandomSamplerOptions{.seed = 3}); },
-      [] { return std::make_unique<RandomSampler>(11, RandomSamplerOptions{true, 70, 3}); },
-      [] { return std::make_unique<SubsetRandomSampler>(std::vector<int64_t>{5, 7, 1, 9}, 3); },
-      [] { return std::make_unique<WeightedRandomSampler>(std::vector<double>{1, 0, 2, 5}, 20, true, 3); },
-      [] { return std::make_unique<DistributedSampler>(11, Shard{3, 1}); },
-      [] { return std::make_unique<ElasticSampler>(11, Shard{3, 1}); },
+      [] {
+        return std::make_unique<RandomSampler>(11, RandomSamplerOptions{true, 70, 3});
+      },
+      [] {
+        return std::make_unique<SubsetRandomSampler>(std::vector<int64_t>{5, 7, 1, 9}, 3);
+      },
+      [] {
+        return std::make_unique<WeightedRandomSampler>(std::vector<double>{1, 0, 2, 5}, 20, true, 3);
+      },
+      [] {
+        return std::make_unique<DistributedSampler>(11, Shard{3, 1});
+      },
+      [] {
+        return std::make_unique<ElasticSampler>(11, Shard{3, 1});
+      },
   };
 }
 

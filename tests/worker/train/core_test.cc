@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "worker/ddp/distributed_order.h"
-#include "worker/train/early_stopping.h"
 #include "worker/ddp/epoch_plan.h"
+#include "worker/train/early_stopping.h"
 #include "worker/train/metrics.h"
 #include "worker/train/progress.h"
 #include "worker/train/stop_request.h"
@@ -215,7 +215,8 @@ TEST(EpochPlan, DealsEachSampleOfEachEpochOnceToARunThatChangesItsWorldAtRandom)
         const int64_t world_size = draw(1, 5), batch_size = draw(world_size, 40), batches = draw(0, 4);
         int64_t taken = 0;
         for (int64_t rank = 0; rank < world_size; ++rank) {
-          const ddp::EpochPlan plan = ddp::EpochPlan::make(sampler.indices(epoch), done, batch_size, {world_size, rank});
+          const ddp::EpochPlan plan =
+              ddp::EpochPlan::make(sampler.indices(epoch), done, batch_size, {world_size, rank});
           size_t at = 0;
           taken = 0;
           for (int64_t batch = 0; batch < std::min(batches, plan.batches()); ++batch) {

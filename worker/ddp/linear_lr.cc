@@ -1,0 +1,131 @@
+#include "worker/ddp/linear_lr.h"
+
+#include <c10/util/Exception.h>
+
+#include <cmath>
+
+#include "worker/ddp/state_fields.h"
+
+namespace ferrun::ddp {
+
+using checkpoint::Dict;
+using checkpoint::List;
+using checkpoint::Value;
+
+ConstantLr::ConstantLr(GroupRates initial_lrs, double factor, int64_t total_iters)
+    : ChainableLr(std::move(initial_lrs)), factor_(factor), total_iters_(total_iters) {
+  TORCH_CHECK(factor > 0 && factor <= 1, "ConstantLR's factor cannot be ", factor);
+  ConstantLr::enter();
+}
+
+double ConstantLr::next_lr(size_t group) const {
+  return last_epoch_ == total_iters_ ? lrs_[group] * (1.0 / factor_) : lrs_[group];
+}
+
+void ConstantLr::enter() {
+  last_epoch_ = 0;
+  for (double& lr : lrs_) lr *= factor_;
+}
+
+void ConstantLr::begin() {
+  last_epoch_ = 0;
+  const double share = factor_ + (total_iters_ <= 0 ? 1 : 0) * (1 - factor_);
+  for (size_t group = 0; group < lrs_.size(); ++group) lrs_[group] = initial_lrs_[group] * share;
+}
+
+Dict ConstantLr::hyperparameters() const { return {{"factor", factor_}, {"total_iters", total_iters_}}; }
+
+bool ConstantLr::load_hyperparameters(const Value& state) {
+  const auto factor = number(state, "factor");
+  const auto total_iters = integer(state, "total_iters");
+  if (!factor || !(*factor > 0) || !total_iters) return false;
+  factor_ = *factor;
+  total_iters_ = *total_iters;
+  return true;
+}
+
+LinearLr::LinearLr(GroupRates initial_lrs, double start_factor, double end_factor, int64_t total_iters)
+    : ChainableLr(std::move(initial_lrs)),
+      start_factor_(start_factor),
+      end_factor_(end_factor),
+      total_iters_(total_iters) {
+  TORCH_CHECK(start_factor > 0 && total_iters >= 1, "LinearLR cannot begin at ", start_factor, " and take ",
+              total_iters, " steps");
+  LinearLr::enter();
+}
+
+double LinearLr::next_lr(size_t group) const {
+  if (last_epoch_ > total_iters_) return lrs_[group];
+  const double rise = end_factor_ - start_factor_;
+  const auto epochs = static_cast<double>(total_iters_), before = static_cast<double>(last_epoch_ - 1);
+  return lrs_[group] * (1.0 + rise / (epochs * start_factor_ + before * rise));
+}
+
+void LinearLr::enter() {
+  last_epoch_ = 0;
+  for (double& lr : lrs_) lr *= start_factor_;
+}
+
+void LinearLr::begin() {
+  lrs_ = initial_lrs_;
+  enter();
+}
+
+Dict LinearLr::hyperparameters() const {
+  return {{"start_factor", start_factor_}, {"end_factor", end_factor_}, {"total_iters", total_iters_}};
+}
+
+bool LinearLr::load_hyperparameters(const Value& state) {
+  const auto start_factor = number(state, "start_factor"), end_factor = number(state, "end_factor");
+  const auto total_iters = integer(state, "total_iters");
+  if (!start_factor || !(*start_factor > 0) || !end_factor || !total_iters || *total_iters < 1) return false;
+  start_factor_ = *start_factor;
+  end_factor_ = *end_factor;
+  total_iters_ = *total_iters;
+  return true;
+}
+
+double PolynomialLr::next_lr(size_t group) const {
+  if (last_epoch_ > total_iters_) return lrs_[group];
+  const auto epoch = static_cast<double>(last_epoch_), epochs = static_cast<double>(total_iters_);
+  return lrs_[group] * std::pow((1.0 - epoch / epochs) / (1.0 - (epoch - 1) / epochs), power_);
+}
+
+Dict PolynomialLr::hyperparameters() const { return {{"total_iters", total_iters_}, {"power", power_}}; }
+
+bool PolynomialLr::load_hyperparameters(const Value& state) {
+  const auto total_iters = integer(state, "total_iters");
+  const auto power = number(state, "power");
+  if (!total_iters || !power) return false;
+  total_iters_ = *total_iters;
+  power_ = *power;
+  return true;
+}
+
+LambdaLr::LambdaLr(GroupRates initial_lrs, Function function)
+    : LambdaLr(initial_lrs, std::vector<Function>(initial_lrs.size(), std::move(function))) {}
+
+LambdaLr::LambdaLr(GroupRates initial_lrs, std::vector<Function> functions)
+    : ChainableLr(std::move(initial_lrs)), functions_(std::move(functions)) {
+  TORCH_CHECK(functions_.size() == lrs_.size(), "LambdaLR has ", functions_.size(), " functions for ", lrs_.size(),
+              " parameter groups");
+  LambdaLr::enter();
+}
+
+void LambdaLr::enter() {
+  last_epoch_ = 0;
+  for (size_t group = 0; group < lrs_.size(); ++group) lrs_[group] = next_lr(group);
+}
+
+Value LambdaLr::state_dict() const {
+  Value state = ChainableLr::state_dict();
+  state.get<Dict>()->emplace_back("lr_lambdas", List(functions_.size()));
+  return state;
+}
+
+bool LambdaLr::load_hyperparameters(const Value& state) {
+  const List* const functions = items(state.find("lr_lambdas"));
+  return functions != nullptr && functions->size() == functions_.size();
+}
+
+}  // namespace ferrun::ddp
