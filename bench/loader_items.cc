@@ -1,9 +1,9 @@
 // Items a second of ddp::DataLoader: the C++ side of bench/loader_bench.py, which says what is measured.
 //
 //   loader_items tensors|pictures WORKERS SECONDS FOLDER
+#include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <chrono>
@@ -46,8 +46,9 @@ struct Pictures {
 template <typename Dataset>
 void measure(Dataset dataset, int workers, double seconds) {
   using Clock = std::chrono::steady_clock;
-  ddp::DataLoader loader(std::move(dataset),
-                         ddp::DataLoaderOptions{.batch_size = 64, .shuffle = true, .num_workers = workers, .prefetch = 4});
+  ddp::DataLoader loader(
+      std::move(dataset),
+      ddp::DataLoaderOptions{.batch_size = 64, .shuffle = true, .num_workers = workers, .prefetch = 4});
   // The first pass starts the threads and is not counted.
   int64_t items = -1, sum = 0;
   Clock::time_point begin;

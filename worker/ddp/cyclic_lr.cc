@@ -128,8 +128,7 @@ bool OneCycleLr::load_hyperparameters(const Value& state) {
   return true;
 }
 
-CyclicLr::CyclicLr(CyclicLrOptions options)
-    : ChainableLr(options.base_lr), options_(std::move(options)) {
+CyclicLr::CyclicLr(CyclicLrOptions options) : ChainableLr(options.base_lr), options_(std::move(options)) {
   TORCH_CHECK(options_.step_size_up > 0 && options_.max_lr.size() == options_.base_lr.size(),
               "CyclicLR needs steps up, and a highest rate for each lowest one");
   const auto up = static_cast<double>(options_.step_size_up);

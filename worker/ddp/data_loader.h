@@ -148,8 +148,8 @@ class DataLoader {
     pass_.reset();
   }
 
-  // Begins a pass; what is left of the one before is dropped. The epoch is the next one unless the last pass's was
-  // unfinished business of load_state_dict() or set_epoch().
+  // Begins a pass; what is left of the one before is dropped. Its epoch is the one after, unless set_epoch() or
+  // load_state_dict() has named one.
   void start() {
     if (pass_) set_epoch(epoch_ + 1);
     sampler_->set_epoch(epoch_);

@@ -5,8 +5,14 @@
 #include <cmath>
 #include <limits>
 
+#include "worker/ddp/adam.h"
+#include "worker/ddp/cosine_annealing_lr.h"
+#include "worker/ddp/cyclic_lr.h"
+#include "worker/ddp/linear_lr.h"
 #include "worker/ddp/lr_schedule.h"
 #include "worker/ddp/reduce_lr_on_plateau.h"
+#include "worker/ddp/sequential_lr.h"
+#include "worker/ddp/sgd.h"
 #include "worker/ddp/step_lr.h"
 
 namespace ferrun::ddp {
@@ -84,6 +90,52 @@ TEST(ReduceLrOnPlateau, AMetricThatIsNoNumberIsNoImprovement) {
   EXPECT_EQ(schedule.lr(), 1.0);
   schedule.step(std::nan(""));
   EXPECT_EQ(schedule.lr(), 0.5);
+}
+
+// The first group's rate after each of so many steps, the beginning included.
+std::vector<double> rates_of_steps(LrSchedule&& schedule, int steps) {
+  std::vector<double> rates{schedule.lr()};
+  for (int i = 0; i < steps; ++i) {
+    schedule.step();
+    rates.push_back(schedule.lr());
+  }
+  return rates;
+}
+
+TEST(LrSchedule, RatesAreWhatTheFormulasSay) {
+  using ::testing::Pointwise;
+  const auto near = [](std::vector<double> rates) { return Pointwise(::testing::DoubleNear(1e-12), std::move(rates)); };
+  EXPECT_THAT(rates_of_steps(MultiStepLr(1, {2, 4, 4}, 0.5), 4), near({1, 1, 0.5, 0.5, 0.125}));
+  EXPECT_THAT(rates_of_steps(ExponentialLr(1, 0.5), 3), near({1, 0.5, 0.25, 0.125}));
+  EXPECT_THAT(rates_of_steps(ConstantLr(1, 0.25, 2), 3), near({0.25, 0.25, 1, 1}));
+  EXPECT_THAT(rates_of_steps(PolynomialLr(1, 4, 2), 5), near({1, 0.5625, 0.25, 0.0625, 0, 0}));
+  EXPECT_THAT(rates_of_steps(LambdaLr(2, [](int64_t epoch) { return 1.0 / (1 + double(epoch)); }), 3),
+              near({2, 1, 2.0 / 3, 0.5}));
+  EXPECT_THAT(rates_of_steps(CosineAnnealingWarmRestarts(1, {2, 2, 0.0}), 6),
+              near({1, 0.5, 1, 0.5 + std::sqrt(0.125), 0.5, 0.5 - std::sqrt(0.125), 1}));
+  EXPECT_THAT(rates_of_steps(CyclicLr({.base_lr = 0.1, .max_lr = 0.5, .step_size_up = 2}), 4),
+              near({0.1, 0.3, 0.5, 0.3, 0.1}));
+  std::vector<std::unique_ptr<LrSchedule>> parts;
+  parts.push_back(std::make_unique<ConstantLr>(1, 0.5, 2));
+  parts.push_back(std::make_unique<ExponentialLr>(1, 0.5));
+  EXPECT_THAT(rates_of_steps(ChainedLr(std::move(parts)), 3), near({0.5, 0.25, 0.25, 0.125}));
+}
+
+TEST(LrSchedule, SetsTheRateAndTheMomentumOfAnOptimizer) {
+  OneCycleLr cycle({.max_lr = 0.5, .total_steps = 10});
+  Sgd sgd({}, {.lr = 7, .momentum = 0.1});
+  Adam adam({}, {.lr = 7});
+  const auto apply = [&] { cycle.apply_to(sgd), cycle.apply_to(adam); };
+  apply();
+  EXPECT_DOUBLE_EQ(sgd.lr(), 0.02);
+  EXPECT_DOUBLE_EQ(sgd.options().momentum, 0.95);
+  cycle.step(), cycle.step();
+  apply();
+  EXPECT_DOUBLE_EQ(sgd.lr(), 0.5);
+  EXPECT_DOUBLE_EQ(sgd.options().momentum, 0.85);
+  EXPECT_DOUBLE_EQ(adam.lr(), 0.5);
+  EXPECT_DOUBLE_EQ(adam.options().beta1, 0.85);
+  EXPECT_THROW(StepLr({0.1, 0.2}, 3).apply_to(adam), c10::Error) << "it has one group";
 }
 
 TEST(LrSchedule, AnothersStateIsRefusedByNameAndChangesNothing) {
