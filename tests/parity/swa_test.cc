@@ -61,13 +61,15 @@ TEST_F(SwaParity, TheMeanIsAveragedModels) {
     std::vector<at::Tensor> batches = tensors(record_, "batches");
     ddp::update_bn(*module, batches, [&](const at::Tensor& batch) { module->forward(batch); });
     EXPECT_FALSE(module->is_training());
-    EXPECT_EQ(module->ptr<torch::nn::BatchNorm1dImpl>(1)->options.momentum(), 0.1);
-    for (const auto& [key, value] : *checkpoint::module_state(*module).get<Dict>()) {
+    EXPECT_EQ(module->ptr(1)->as<torch::nn::BatchNorm1dImpl>()->options.momentum(), 0.1);
+    const Value normed = checkpoint::module_state(*module);
+    for (const auto& [key, value] : *normed.get<Dict>()) {
       const std::string name = "module." + *key.get<std::string>();
       EXPECT_TRUE(value.get<at::Tensor>()->equal(tensor(entry(record_, "normed"), name))) << name;
     }
   }
-  for (const auto& [key, value] : *checkpoint::module_state(*module).get<Dict>()) {
+  const Value again = checkpoint::module_state(*module);
+  for (const auto& [key, value] : *again.get<Dict>()) {
     EXPECT_TRUE(value.get<at::Tensor>()->equal(tensor(weights, *key.get<std::string>())));
   }
 }

@@ -37,10 +37,14 @@ void AveragedModel::update() {
   TORCH_CHECK(!swapped_, "the module has the averages: nothing to average with");
   const c10::NoGradGuard no_grad;
   std::map<at::ScalarType, std::pair<std::vector<at::Tensor>, std::vector<at::Tensor>>> by_type;
+  const at::Tensor count = at::scalar_tensor(updates_ + 1, at::kLong);
   for (Entry& entry : entries_) {
     const at::Tensor weight = entry.weight.detach();
     if (updates_ == 0 || !entry.averaged) {
       entry.average.copy_(weight);
+    } else if (!options_.decay && weight.is_cpu()) {
+      // PyTorch's mean is a division there, and a foreach_lerp_ on devices that are faster with it.
+      entry.average.copy_(entry.average.add(weight.sub(entry.average).div(count)));
     } else if (weight.is_floating_point()) {
       auto& [averages, weights] = by_type[weight.scalar_type()];
       averages.push_back(entry.average);
@@ -51,7 +55,7 @@ void AveragedModel::update() {
       entry.average.copy_(weight);
     }
   }
-  // PyTorch's mean has the weight as a float32.
+  // PyTorch has the mean's share as a float32.
   const double share = options_.decay ? 1 - *options_.decay : 1.0F / static_cast<float>(updates_ + 1);
   for (auto& [type, lists] : by_type) at::_foreach_lerp_(lists.first, lists.second, share);
   ++updates_;

@@ -28,7 +28,7 @@ struct AveragedModelOptions {
   // The part of the average that stays in an update, between 0 and 1: an exponential moving average. Nothing: the mean
   // of all updates.
   std::optional<double> decay = std::nullopt;
-  // Averages buffers too; in a mean those of integers are the module's last. False: they are the module's last ones.
+  // Averages buffers too; in a mean on a GPU those of integers are the module's last. False: all of them are.
   bool use_buffers = false;
 };
 
