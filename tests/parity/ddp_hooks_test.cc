@@ -1,8 +1,9 @@
 // 50 steps of two ranks whose gradients travel by PowerSGD, against Python's hook. In float64: what float32 rounds
-// otherwise, the next step's matrices begin with.
+// otherwise, the next step's matrices begin with. The same with parameters of a short type, against mixed_precision.
 #include <ATen/Parallel.h>
 #include <gmock/gmock.h>
 #include <torch/nn/modules/activation.h>
+#include <torch/nn/modules/batchnorm.h>
 #include <torch/nn/modules/container/sequential.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
@@ -84,27 +85,74 @@ std::string train_by_power_sgd(const std::shared_ptr<ddp::ProcessGroup>& group, 
   return problems.str();
 }
 
-class DdpHooksParity : public PeerValueTest {};
+c10::ScalarType type_named(const Value& name) {
+  const std::string& text = *name.get<std::string>();
+  return text == "bfloat16" ? at::kBFloat16 : text == "float16" ? at::kHalf : at::kFloat;
+}
 
-TEST_F(DdpHooksParity, PowerSgdTrainsAsPythons) {
-  run_peer("ddp_hooks_peer.py");
-  if (IsSkipped() || HasFatalFailure()) return;
-  const Value record = load("ranks2.pt");
-  const List& rows = *entry(record, "rows").get<List>();
-  ASSERT_EQ(rows.size(), 8U);
+std::string train_short(const std::shared_ptr<ddp::ProcessGroup>& group, const Value& record, const Value& row) {
+  using torch::nn::Linear;
+  torch::nn::Sequential net(Linear(12, 16), torch::nn::BatchNorm1d(16), torch::nn::Tanh(), Linear(16, 4));
+  if (const Status loaded = checkpoint::load_module_state(*net, entry(record, "short_initial")); !loaded) {
+    return loaded.error().message;
+  }
+  for (at::Tensor& parameter : net[3]->parameters()) parameter.requires_grad_(!*entry(row, "frozen").get<bool>());
+  const List& types = *entry(row, "types").get<List>();
+  ddp::DdpOptions options;
+  options.mixed_precision = {type_named(types[0]), type_named(types[1]), type_named(types[2])};
+  ddp::DistributedDataParallel<torch::nn::Sequential> network(net, group, options);
+  ddp::Sgd optimizer(net->parameters(), {.lr = 0.05, .momentum = 0.9});
+  const at::Tensor inputs = tensor(record, "inputs");
+  for (int64_t step = 0; step < inputs.size(0); ++step) {
+    network.zero_grad();
+    const at::Tensor y = network.forward(inputs.index({step, group->rank()}).select(1, 0).to(at::kFloat));
+    if (y.scalar_type() != type_named(types[0])) return "an output of another type";
+    y.to(at::kFloat).square().mean().backward();
+    optimizer.step();
+  }
+  std::ostringstream problems;
+  for (const auto& [name, ours] : checkpoint::named_state(*net)) {
+    if (name == "1.num_batches_tracked") continue;                      // Python makes a short float of the counter
+    if (name.starts_with("1.running") && group->rank() != 0) continue;  // of the last pass, and of rank 0's file
+    const double difference = relative_difference(ours, tensor(entry(row, "final"), name));
+    if (!(difference <= 1e-5)) problems << name << " differs by " << difference << "; ";
+  }
+  for (const auto& item : net->named_parameters()) {
+    if (!item.value().requires_grad()) continue;
+    if (!item.value().grad().equal(tensor(entry(row, "gradients"), item.key()))) {
+      problems << "the gradient of " << item.key() << " differs; ";
+    }
+  }
+  return problems.str();
+}
+
+using Repeat = std::string (*)(const std::shared_ptr<ddp::ProcessGroup>& group, const Value& record, const Value& row);
+
+// What `repeat` says of each row on two ranks.
+std::vector<std::string> problems_of(const Value& record, const char* name, Repeat repeat) {
+  const List& rows = *entry(record, name).get<List>();
   testing::RankHarness ranks;
-  const auto repeat = [&](const ddp::GroupAddress& address) {
+  return ranks.run(2, [&](const ddp::GroupAddress& address) {
     at::set_num_threads(1);
     const auto group = *ddp::ProcessGroup::create(address, {});
     std::string problems;
     for (size_t i = 0; i < rows.size(); ++i) {
-      const std::string wrong = train_by_power_sgd(group, record, rows[i]);
+      const std::string wrong = repeat(group, record, rows[i]);
       if (!wrong.empty()) problems += "row " + std::to_string(i) + ": " + wrong + "\n";
     }
     group->shut_down();
     return problems;
-  };
-  EXPECT_THAT(ranks.run(2, repeat), Each(IsEmpty()));
+  });
+}
+
+class DdpHooksParity : public PeerValueTest {};
+
+TEST_F(DdpHooksParity, PowerSgdAndShortParametersTrainAsPythons) {
+  run_peer("ddp_hooks_peer.py");
+  if (IsSkipped() || HasFatalFailure()) return;
+  const Value record = load("ranks2.pt");
+  EXPECT_THAT(problems_of(record, "rows", train_by_power_sgd), Each(IsEmpty()));
+  EXPECT_THAT(problems_of(record, "short", train_short), Each(IsEmpty()));
 }
 
 }  // namespace

@@ -82,10 +82,10 @@ struct LowRank {
 // A bucket on its way.
 struct Travelling {
   int64_t bucket = 0;
-  at::Tensor result;      // the bucket's memory
-  at::Tensor padded;      // when batched: result and the zeros that make it a square
-  at::Tensor wanted;      // with error feedback: what should arrive
-  at::Tensor sent_first;  // gradients that travel whole, then all P
+  at::Tensor result;       // the bucket's memory
+  at::Tensor padded;       // when batched: result and the zeros that make it a square
+  at::Tensor wanted;       // with error feedback: what should arrive
+  at::Tensor sent_first;   // gradients that travel whole, then all P
   at::Tensor sent_second;  // all Q
   std::vector<at::Tensor> whole;
   std::vector<LowRank> compressed;
