@@ -48,8 +48,7 @@ TEST(ExchangeHistory, FindsTheMessageWhoseSidesDiffer) {
   EXPECT_EQ(told({&zero, &one}), "");  // on its way
   one.note_message(kWaited, 0, 8, at::empty({3, 2}, at::kDouble));
   EXPECT_NE(balance({&zero, &one}), 0);
-  EXPECT_EQ(told({&zero, &one}),
-            "rank 4 sent 5 x float to rank 5, which waited for 6 x double (message 1 with tag 8)");
+  EXPECT_EQ(told({&zero, &one}), "rank 4 sent 5 x float to rank 5, which waited for 6 x double (message 1 with tag 8)");
 }
 
 TEST(ExchangeHistory, FindsThePartOfAnAllToAllThatDiffers) {
