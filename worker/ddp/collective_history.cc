@@ -21,6 +21,7 @@ const char* kind_text(CollectiveKind kind) {
     case CollectiveKind::kAllToAll: return "all-to-all";
     case CollectiveKind::kGradients: return "reduction of gradients";
     case CollectiveKind::kModelState: return "broadcast of a model's state";
+    case CollectiveKind::kModelCheck: return "comparison of models";
     case CollectiveKind::kBarrier: break;
   }
   return "barrier";
@@ -93,7 +94,8 @@ std::string Collective::text() const {
   std::string type = c10::toString(dtype);
   std::transform(type.begin(), type.end(), type.begin(),
                  [](char c) { return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c; });
-  if (kind == CollectiveKind::kGradients || kind == CollectiveKind::kModelState) {
+  if (kind == CollectiveKind::kGradients || kind == CollectiveKind::kModelState ||
+      kind == CollectiveKind::kModelCheck) {
     return text + " (" + std::to_string(sizes[0]) + " tensors, " + std::to_string(sizes[1]) + " x " + type + ")";
   }
   text += operation_text(operation);

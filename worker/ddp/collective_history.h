@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "worker/ddp/exchange_history.h"
+
 namespace ferrun::ddp {
 
 enum class CollectiveKind : uint8_t {
@@ -25,6 +27,7 @@ enum class CollectiveKind : uint8_t {
   kScatter,
   kReduceScatter,
   kAllToAll,
+  kModelCheck,
 };
 
 // What a reduction makes of the ranks' numbers.
@@ -69,9 +72,14 @@ class CollectiveHistory {
   // At most the last 32.
   RecentCollectives recent() const;
 
+  // Of what each two ranks agree on.
+  ExchangeHistory& exchanges() { return exchanges_; }
+  const ExchangeHistory& exchanges() const { return exchanges_; }
+
  private:
   static constexpr int64_t kKept = 32;
 
+  ExchangeHistory exchanges_;
   mutable std::mutex mutex_;
   std::array<Collective, kKept> ring_;
   int64_t count_ = 0;

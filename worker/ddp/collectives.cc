@@ -172,6 +172,7 @@ Work start_all_to_all(ProcessGroup& group, std::vector<at::Tensor>& received, co
     return {};
   }
   group.note(ragged(CollectiveKind::kAllToAll, parts[0]));
+  group.note_parts(received, parts);
   std::vector<int64_t> sent_sizes, received_sizes;
   std::vector<at::Tensor> flat;
   for (const at::Tensor& part : parts) {
@@ -200,6 +201,7 @@ Work start_send(ProcessGroup& group, const at::Tensor& tensor, int to, int tag) 
   TORCH_CHECK(to >= 0 && to < group.world_size() && to != group.rank(), "rank ", group.rank(), " cannot send to rank ",
               to, " of ", group.world_size());
   std::vector<at::Tensor> tensors{tensor.detach().contiguous()};
+  group.note_message(/*sent=*/true, to, tag, tensor);
   Started started = group.c10d_group()->send(tensors, to, tag);
   return Work([started, tensors] { started->wait(); }, [started] { return started->isCompleted(); });
 }
@@ -208,6 +210,7 @@ Work start_recv(ProcessGroup& group, at::Tensor& tensor, int from, int tag) {
   TORCH_CHECK(from >= 0 && from < group.world_size() && from != group.rank(), "rank ", group.rank(),
               " cannot receive from rank ", from, " of ", group.world_size());
   std::vector<at::Tensor> tensors{tensor};
+  group.note_message(/*sent=*/false, from, tag, tensor);
   return work_of(group.c10d_group()->recv(tensors, from, tag));
 }
 

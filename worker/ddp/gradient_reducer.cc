@@ -149,6 +149,7 @@ GradientReducer::GradientReducer(const torch::nn::Module& module, std::shared_pt
 GradientReducer::~GradientReducer() = default;
 
 void GradientReducer::verify_and_broadcast_parameters() {
+  group_->note(Collective::of(CollectiveKind::kModelCheck, parameters_));
   try {
     c10d::verify_params_across_processes(group_->c10d_group(), parameters_, {});
   } catch (const std::exception& failure) {

@@ -93,6 +93,21 @@ std::string no_answer_from(const std::vector<RankSign>& signs) {
   return gone.empty() ? "" : ": no answer from " + list(gone);
 }
 
+// ": rank 1 (…) has called 3 collectives where others have called 4", for when all have answered.
+std::string behind_the_others(const std::vector<RankSign>& signs) {
+  const auto calls = [](const RankSign& sign) {
+    return sign.collectives.empty() ? 0 : sign.collectives.rbegin()->first;
+  };
+  int64_t most = 0;
+  for (const RankSign& sign : signs) most = std::max(most, calls(sign));
+  for (const RankSign& sign : signs) {
+    if (!sign.answered || calls(sign) == most) continue;
+    return ": " + sign.who + " has called " + std::to_string(calls(sign)) + " collectives where others have called " +
+           std::to_string(most);
+  }
+  return "";
+}
+
 // Gloo writes to sockets whose peer may have ended; the signal would end this process too, without a word.
 void ignore_broken_pipes() {
   struct sigaction current = {};
@@ -271,19 +286,35 @@ Status ProcessGroup::check_same_collectives() {
     return ok_status();
   }
   const auto [count, digest] = history_.digest();
-  at::Tensor own = at::empty({2}, at::kLong);
+  at::Tensor own = at::empty({3}, at::kLong);
   own.mutable_data_ptr<int64_t>()[0] = count;
   own.mutable_data_ptr<int64_t>()[1] = digest;
-  const std::vector<at::Tensor> all = all_gather(own);
-  if (std::all_of(all.begin(), all.end(), [&](const at::Tensor& other) { return other.equal(own); })) {
-    return ok_status();
+  own.mutable_data_ptr<int64_t>()[2] = history_.exchanges().balance(rank());
+  bool same = true;
+  uint64_t balance = 0;
+  for (const at::Tensor& other : all_gather(own)) {
+    const int64_t* const theirs = other.const_data_ptr<int64_t>();
+    same = same && theirs[0] == count && theirs[1] == digest;
+    balance += static_cast<uint64_t>(theirs[2]);
   }
+  if (same && balance == 0) return ok_status();
   std::string problem;
-  const std::string mispaired =
-      mispaired_collectives(collectives_of(ask_ranks(kPatienceWithTheSilent, problem)), called());
-  return Error{ErrorKind::kInternal, mispaired.empty()
-                                         ? "the ranks have called different collectives, longer ago than they remember"
-                                         : mispaired};
+  const std::string difference = difference_between(ask_ranks(kPatienceWithTheSilent, problem));
+  if (!difference.empty()) return Error{ErrorKind::kInternal, difference};
+  if (same) return ok_status();  // a message is still on its way
+  return Error{ErrorKind::kInternal, "the ranks have called different collectives, longer ago than they remember"};
+}
+
+// Which calls of the ranks do not go together; empty when nothing is known of any.
+std::string ProcessGroup::difference_between(const std::vector<RankSign>& signs) const {
+  std::string mispaired = mispaired_collectives(collectives_of(signs), called());
+  if (!mispaired.empty()) return mispaired;
+  std::map<int, std::vector<Exchange>> exchanges;
+  for (const RankSign& sign : signs) {
+    const auto place = std::find(ranks_.begin(), ranks_.end(), sign.rank);
+    if (sign.answered && place != ranks_.end()) exchanges[static_cast<int>(place - ranks_.begin())] = sign.exchanges;
+  }
+  return unequal_exchange(exchanges, ranks_);
 }
 
 Failure ProcessGroup::explain(const std::exception& failure) {
@@ -299,16 +330,16 @@ Failure ProcessGroup::explain_failed_collective(const std::string& line) {
   const bool lost = words == FailureWords::kLostPeer;
   std::string problem;
   const std::vector<RankSign> signs = ask_ranks(lost ? kPatienceWithTheLost : kPatienceWithTheSilent, problem);
-  if (const std::string mispaired = mispaired_collectives(collectives_of(signs), called()); !mispaired.empty()) {
-    return {FailureCause::kOther, mispaired};
+  if (const std::string difference = difference_between(signs); !difference.empty()) {
+    return {FailureCause::kOther, difference};
   }
   if (timed_out) {
     return explain_timeout(signs, problem);
   }
   if (lost) {
-    return {FailureCause::kLostPeer, std::string(kLostWords) + no_answer_from(signs)};
+    const std::string gone = no_answer_from(signs);
+    return {FailureCause::kLostPeer, std::string(kLostWords) + (gone.empty() ? behind_the_others(signs) : gone)};
   }
-  // Sizes that are each rank's own business (all_to_all's) are not compared: the call is all that is known.
   const RecentCollectives recent = history_.recent();
   const std::string last = recent.empty() ? "" : "in or after " + recent.rbegin()->second + ": ";
   return {FailureCause::kOther, last + line};

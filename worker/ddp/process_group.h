@@ -103,9 +103,17 @@ class ProcessGroup {
 
   // Notes a collective that was started at c10d_group() itself, in the order of the calls.
   void note(const Collective& collective) { history_.note(collective); }
-  // A collective: whether all ranks have called the same ones so far. Ranks that called different ones usually fail or
-  // time out; where both happen to send as many bytes, nobody notices, and the numbers are wrong. Failure: one line
-  // that says who called what, the same on every rank, after which the group is unusable.
+  // The same of messages, in the order of each pair of ranks; of an all-to-all beside `note`.
+  void note_message(bool sent, int peer, int tag, const at::Tensor& tensor) {
+    history_.exchanges().note_message(sent, peer, tag, tensor);
+  }
+  void note_parts(const std::vector<at::Tensor>& received, const std::vector<at::Tensor>& parts) {
+    history_.exchanges().note_all_to_all(history_.digest().first, received, parts);
+  }
+  // A collective: whether all ranks have called the same ones so far, and have sent what their peers waited for. Ranks
+  // that called different ones usually fail or time out; where both happen to send as many bytes, nobody notices, and
+  // the numbers are wrong. Failure: one line that says who called what, the same on every rank, after which the group
+  // is unusable.
   Status check_same_collectives();
 
   // What the calling rank is doing, for a peer that asks why it waits ("epoch 3, step 17").
@@ -127,6 +135,7 @@ class ProcessGroup {
   std::string called() const;
   [[noreturn]] static void explain_before_abort();
   Failure explain_failed_collective(const std::string& line);
+  std::string difference_between(const std::vector<RankSign>& signs) const;
   Failure explain_timeout(const std::vector<RankSign>& signs, const std::string& problem) const;
   std::vector<RankSign> ask_ranks(std::chrono::milliseconds patience, std::string& problem);
   std::string explain_no_connection(const std::exception& failure);

@@ -96,6 +96,7 @@ void RollCall::answer(c10d::Store& store) {
     activity = activity_;
   }
   store.set(key("collectives", rank_), bytes(encode(history_.recent())));
+  store.set(key("exchanges", rank_), bytes(encode(history_.exchanges().recent())));
   store.set(key("here", rank_), bytes(activity));
 }
 
@@ -129,6 +130,7 @@ std::vector<RankSign> RollCall::ask(milliseconds patience) {
     sign.answered = true;
     sign.activity = text(asking_->get(key("here", sign.rank)));
     sign.collectives = decode_collectives(text(asking_->get(key("collectives", sign.rank))));
+    sign.exchanges = decode_exchanges(text(asking_->get(key("exchanges", sign.rank))));
   }
   return signs;
 }

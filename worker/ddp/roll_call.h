@@ -29,6 +29,7 @@ struct RankSign {
   // Of a rank that answered.
   std::string activity;
   RecentCollectives collectives;
+  std::vector<Exchange> exchanges;
 };
 
 class RollCall {

@@ -284,6 +284,54 @@ TEST(Collectives, NameARankThatIsStopped) {
   EXPECT_THAT(with_sub_group.outcome(0), HasSubstr("rank 2 (pid " + std::to_string(with_sub_group.pid(2)) + " on "));
 }
 
+// What this rank is told of a group of two in which rank 0 has more or less than rank 1.
+using Transfer = std::function<void(ProcessGroup&)>;
+std::string told_of_sizes(const GroupAddress& address, const RankHarness::Tell& tell, const Transfer& call) {
+  GroupOptions options;
+  options.timeout = std::chrono::seconds(6);
+  options.on_abort = [tell](const Failure& failure) {
+    tell(failure.message);
+    _exit(1);
+  };
+  const auto group = ProcessGroup::create(address, options).value();
+  try {
+    call(*group);
+    const Status same = group->check_same_collectives();
+    return same ? "" : same.error().message;
+  } catch (const std::exception& failure) {
+    return group->explain(failure).message;
+  }
+}
+
+TEST(Collectives, SizesThatDoNotFitAreToldWithBothRanks) {
+  const auto message = [](int64_t sent) {
+    return [sent](ProcessGroup& group) {
+      at::Tensor tensor = at::full({group.rank() == 0 ? sent : 17}, 1.0);
+      group.rank() == 0 ? send(group, tensor, 1, 3) : recv(group, tensor, 0, 3);
+    };
+  };
+  const auto parts = [](int64_t sent) {
+    return [sent](ProcessGroup& group) {
+      const int64_t own = group.rank() == 0 ? sent : 17;
+      std::vector<at::Tensor> given{at::full({own}, 1.0), at::full({own}, 1.0)},
+          got{given[0].clone(), given[1].clone()};
+      all_to_all(group, got, given);
+    };
+  };
+  const std::pair<Transfer, std::string> kCases[] = {
+      {message(20), "rank 0 sent 20 x float to rank 1, which waited for 17 x float (message 1 with tag 3)"},
+      {message(5), "rank 0 sent 5 x float to rank 1, which waited for 17 x float (message 1 with tag 3)"},
+      {parts(20), "rank 0 sent 20 x float to rank 1, which waited for 17 x float (all-to-all, collective number 1)"},
+      {parts(5), "rank 0 sent 5 x float to rank 1, which waited for 17 x float (all-to-all, collective number 1)"}};
+  for (const auto& [call, expected] : kCases) {
+    RankHarness ranks;
+    for (const int rank : {0, 1}) {
+      ranks.start(rank, 2, [&](const auto& address, const auto& tell) { return told_of_sizes(address, tell, call); });
+    }
+    for (const int rank : {0, 1}) EXPECT_EQ(ranks.outcome(rank), expected) << rank;
+  }
+}
+
 TEST(Collectives, OtherOperationsThanThePeersAreFoundOut) {
   RankHarness ranks;
   EXPECT_THAT(ranks.run(2,

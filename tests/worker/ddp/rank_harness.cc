@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <exception>
 #include <stdexcept>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
@@ -53,6 +54,8 @@ void tell(int fd, const std::string& text) {
 }  // namespace
 
 RankHarness::RankHarness() {
+  // For its log c10d asks the resolver who a peer is, which takes 5 s where a name server does not answer.
+  setenv("RES_OPTIONS", "timeout:1 attempts:1", /*overwrite=*/0);
   const auto [pid, read_end] = fork_with_pipe([](int write_end) {
     c10d::TCPStoreOptions options;
     options.port = 0;
