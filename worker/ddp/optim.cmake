@@ -1,5 +1,6 @@
 # Optimizers, schedules and mixed precision. Apart from ferrun_ddp, because they need checkpoints and no process group.
 add_library(ferrun_optim STATIC
-  adam.cc autocast.cc checkpoint.cc class_weights.cc cosine_annealing_lr.cc grad_scaler.cc gradient_norm.cc lr_schedule.cc
-  moving_average.cc optimizer.cc reduce_lr_on_plateau.cc schedule_state.cc sequential_lr.cc sgd.cc state_fields.cc step_lr.cc)
+  adam.cc autocast.cc checkpoint.cc checkpoint_saver.cc class_weights.cc cosine_annealing_lr.cc distributed_checkpoint.cc grad_scaler.cc gradient_norm.cc lr_schedule.cc
+  moving_average.cc named_optimizer_state.cc optimizer.cc random_state.cc reduce_lr_on_plateau.cc schedule_state.cc sequential_lr.cc sgd.cc state_fields.cc step_lr.cc
+  torch_optimizer_state.cc)
 target_link_libraries(ferrun_optim PUBLIC ferrun_checkpoint ferrun_torch PRIVATE ferrun_warnings)

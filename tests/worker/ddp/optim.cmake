@@ -1,1 +1,1 @@
-ferrun_test(optim_test SOURCES optim_adam_test.cc optim_checkpoint_test.cc optim_precision_test.cc optim_schedule_test.cc optim_sgd_test.cc optim_weights_test.cc LIBS ferrun_optim LABELS unit)
+ferrun_test(optim_test SOURCES optim_adam_test.cc optim_checkpoint_test.cc optim_checkpoint_saver_test.cc optim_precision_test.cc optim_schedule_test.cc optim_sgd_test.cc optim_torch_optimizer_test.cc optim_weights_test.cc LIBS ferrun_optim LABELS unit)
