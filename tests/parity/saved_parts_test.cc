@@ -57,8 +57,8 @@ TEST_F(SavedPartsParity, TorchOptimizersGoOnWhereTheOtherSideWas) {
     const Value file = load(name + ".pt");
     Linear net(4, 3);
     const auto optimizer = make(name, net);
-    const auto loaded = ddp::load_content(
-        entry(file, "before"), ddp::CheckpointParts{.module = &*net, .torch_optimizer = optimizer.get()});
+    const auto loaded = ddp::load_content(entry(file, "before"),
+                                          ddp::CheckpointParts{.module = &*net, .torch_optimizer = optimizer.get()});
     ASSERT_TRUE(loaded.ok()) << name << ": " << loaded.error().message;
     // What was read is what is written.
     ASSERT_TRUE(checkpoint::write_atomically(result("our_" + name + ".pt").string(), *ddp::state_dict(*optimizer)));
@@ -80,9 +80,9 @@ TEST_F(SavedPartsParity, RandomNumbersGoOnWhereTheOtherSideWas) {
   ASSERT_TRUE(ddp::set_random_state(states.at(0)).ok());
   EXPECT_TRUE(at::randn({5}).equal(tensor(file, "next")));
   states = {ddp::random_state()};
-  ASSERT_TRUE(ddp::save_checkpoint(result("our_random.pt").string(), {.random_states = &states},
-                                   Dict{{"next", at::randn({5})}})
-                  .ok());
+  ASSERT_TRUE(
+      ddp::save_checkpoint(result("our_random.pt").string(), {.random_states = &states}, Dict{{"next", at::randn({5})}})
+          .ok());
   run_peer("saved_parts_peer.py", "check_random");
 }
 

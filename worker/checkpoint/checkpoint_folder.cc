@@ -97,8 +97,8 @@ const FolderEntry* best_entry(const std::vector<FolderEntry>& entries, bool lowe
   const FolderEntry* best = nullptr;
   for (const FolderEntry& entry : entries) {
     if (!entry.metric) continue;
-    const bool better = best == nullptr ||
-                        (lower_is_better ? *entry.metric <= *best->metric : *entry.metric >= *best->metric);
+    const bool better =
+        best == nullptr || (lower_is_better ? *entry.metric <= *best->metric : *entry.metric >= *best->metric);
     if (better) best = &entry;
   }
   return best;

@@ -116,7 +116,8 @@ class FolderReader {
         continue;
       }
       const auto& tensor = std::get<DistributedTensor>(items_[i].held);
-      for (const DistributedChunk& chunk : tensor.chunks) by_file[chunk.place.file].push_back({&chunk.place, i, &chunk});
+      for (const DistributedChunk& chunk : tensor.chunks)
+        by_file[chunk.place.file].push_back({&chunk.place, i, &chunk});
       if (tensor.chunks.empty()) values_[i] = at::empty(tensor.sizes, to_scalar_type(tensor.type));
     }
     if (Status sound = check_sizes(); !sound) return sound.error();

@@ -1,7 +1,8 @@
 // Folders of torch.distributed.checkpoint (.metadata and __R_N.distcp), as torch 2.11 reads and writes them: tensors in
 // chunks, as FSDP's ranks have them, or whole, as DDP's have. A world of any size reads what another one wrote.
 //
-// Not covered: compressed streams, folders in Hugging Face's format, and what a program's own planner lays out otherwise.
+// Not covered: compressed streams, folders in Hugging Face's format, and what a program's own planner lays out
+// otherwise.
 #pragma once
 
 #include <string>

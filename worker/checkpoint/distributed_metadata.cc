@@ -130,10 +130,7 @@ std::string check_chunks(const DistributedTensor& tensor) {
   if (tensor.chunks.size() > kMostChunks) return "more than " + std::to_string(kMostChunks) + " chunks";
   for (size_t i = 0; i < tensor.chunks.size(); ++i) {
     for (size_t j = 0; j < i; ++j) {
-      if (count_of(tensor.chunks[i].sizes) != 0 && count_of(tensor.chunks[j].sizes) != 0 &&
-          overlap(tensor.chunks[i], tensor.chunks[j])) {
-        return "chunks that overlap";
-      }
+      if (overlap(tensor.chunks[i], tensor.chunks[j])) return "chunks that overlap";
     }
   }
   return {};
@@ -150,7 +147,8 @@ Result<DistributedTensor> read_tensor(const std::string& name, const StoredTree&
   constexpr std::string_view kModule = "torch.";
   const std::string_view type = dtype->qualified_name;
   const auto known = type.starts_with(kModule) ? element_of_dtype(type.substr(kModule.size())) : std::nullopt;
-  if (!known) return Error{ErrorKind::kUser, "holds '" + name + "' as " + std::string(type) + ", which is not supported"};
+  if (!known)
+    return Error{ErrorKind::kUser, "holds '" + name + "' as " + std::string(type) + ", which is not supported"};
   tensor.type = *known;
   auto sizes = sizes_of(attribute(value, "size"));
   const StoredTree* const chunks = attribute(value, "chunks");
@@ -160,12 +158,9 @@ Result<DistributedTensor> read_tensor(const std::string& name, const StoredTree&
     auto offsets = sizes_of(attribute(chunk, "offsets"));
     auto extents = sizes_of(attribute(chunk, "sizes"));
     if (!offsets || !extents) return wrong("a chunk without a size");
-    // A rank that has nothing of a tensor may name a chunk without elements, and none for its file.
+    if (count_of(*extents) == 0) continue;  // of a rank that has nothing of the tensor; several may be at one place
     const auto place = places.find({name, *offsets});
-    if (place == places.end()) {
-      if (count_of(*extents) == 0) continue;
-      return wrong("a chunk without a file");
-    }
+    if (place == places.end()) return wrong("a chunk without a file");
     tensor.chunks.push_back({std::move(*offsets), std::move(*extents), place->second});
   }
   if (std::string fault = check_chunks(tensor); !fault.empty()) return wrong(fault);

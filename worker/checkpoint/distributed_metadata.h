@@ -1,5 +1,5 @@
-// What a folder of torch.distributed.checkpoint holds and where: its file .metadata, as torch 2.11 writes it. Nothing in
-// it is executed; memory is bounded by a multiple of its length. Free of LibTorch.
+// What a folder of torch.distributed.checkpoint holds and where: its file .metadata, as torch 2.11 writes it. Nothing
+// in it is executed; memory is bounded by a multiple of its length. Free of LibTorch.
 //
 // Not covered: transforms of the streams (compression), and folders in Hugging Face's format.
 #pragma once

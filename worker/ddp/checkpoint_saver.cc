@@ -29,11 +29,10 @@ Status CheckpointSaver::save(int64_t step, const CheckpointParts& parts, const c
   content->insert(content->end(), more.begin(), more.end());
   const std::string name = checkpoint::checkpoint_name(step), path = folder_ + "/" + name;
   const auto add = [this, entry = checkpoint::FolderEntry{name, step, metric}] {
-    return checkpoint::add_to_folder(folder_, entry,
-                                     {.last = options_.keep_last,
-                                      .best = options_.keep_best,
-                                      .lower_is_better = options_.lower_is_better},
-                                     entries_);
+    return checkpoint::add_to_folder(
+        folder_, entry,
+        {.last = options_.keep_last, .best = options_.keep_best, .lower_is_better = options_.lower_is_better},
+        entries_);
   };
   if (options_.asynchronous) return writer_.write(path, std::move(*content), {}, add);
   Status written = checkpoint::write_atomically(path, std::move(*content));

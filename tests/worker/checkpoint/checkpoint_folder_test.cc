@@ -54,10 +54,11 @@ TEST_F(CheckpointFolderTest, WhatWasSavedIsReadInItsOrder) {
   EXPECT_EQ(best_checkpoint(folder()), folder() + "/step-00000030.pt");
   std::ostringstream index;
   index << std::ifstream(directory.file("latest.json")).rdbuf();
-  EXPECT_EQ(index.str(),
-            "{\"best\":\"step-00000030.pt\",\"checkpoints\":[{\"file\":\"step-00000030.pt\",\"metric\":0.25,\"step\":30},"
-            "{\"file\":\"step-00000020.pt\",\"step\":20},{\"file\":\"step-00000040.pt\",\"step\":40}],"
-            "\"latest\":\"step-00000040.pt\"}\n");
+  EXPECT_EQ(
+      index.str(),
+      "{\"best\":\"step-00000030.pt\",\"checkpoints\":[{\"file\":\"step-00000030.pt\",\"metric\":0.25,\"step\":30},"
+      "{\"file\":\"step-00000020.pt\",\"step\":20},{\"file\":\"step-00000040.pt\",\"step\":40}],"
+      "\"latest\":\"step-00000040.pt\"}\n");
 }
 
 TEST_F(CheckpointFolderTest, AKillBetweenFileAndIndexLosesNothing) {
@@ -76,9 +77,10 @@ TEST_F(CheckpointFolderTest, AKillBetweenFileAndIndexLosesNothing) {
 
 TEST_F(CheckpointFolderTest, ADamagedIndexLeavesTheFiles) {
   add(10, 0.5);
-  for (const char* text : {"", "[]", "{", "{\"checkpoints\": [3, {}, {\"file\": 7}]}",
-                           "{\"latest\": 3, \"best\": 3, \"checkpoints\": {\"file\": \"x\"}}",
-                           "{\"best\": \"../x\", \"checkpoints\": [{\"file\": \"../step-00000010.pt\", \"metric\": 1}]}"}) {
+  for (const char* text :
+       {"", "[]", "{", "{\"checkpoints\": [3, {}, {\"file\": 7}]}",
+        "{\"latest\": 3, \"best\": 3, \"checkpoints\": {\"file\": \"x\"}}",
+        "{\"best\": \"../x\", \"checkpoints\": [{\"file\": \"../step-00000010.pt\", \"metric\": 1}]}"}) {
     write("latest.json", text);
     EXPECT_THAT(steps(read_folder(folder())), ElementsAre(10)) << text;
     EXPECT_EQ(latest_checkpoint(folder()), folder() + "/step-00000010.pt") << text;

@@ -61,7 +61,9 @@ TEST_F(DistributedFolder, AnyWorldsFolderIsRead) {
     write(content(), world_size);
     const auto back = read(folder());
     ASSERT_TRUE(back.ok()) << back.error().message;
-    const auto tensor = [&](const char* part, const char* name) { return *back->find(part)->find(name)->get<at::Tensor>(); };
+    const auto tensor = [&](const char* part, const char* name) {
+      return *back->find(part)->find(name)->get<at::Tensor>();
+    };
     EXPECT_TRUE(tensor("model", "weight").equal(at::arange(12.0).view({3, 4}).t()));
     EXPECT_EQ(tensor("model", "step").item<int64_t>(), 3);
     EXPECT_EQ(tensor("by_number", "7").sizes(), at::IntArrayRef({0, 2}));

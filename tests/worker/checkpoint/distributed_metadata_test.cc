@@ -23,7 +23,9 @@ DistributedItem sharded() {
   return {"model.0.weight", {"model", "0.weight"}, tensor};
 }
 
-DistributedItem object() { return {"list.2.a", {"list", int64_t{2}, "a"}, DistributedPlace{"__0_0.distcp", 5000000000, 7}}; }
+DistributedItem object() {
+  return {"list.2.a", {"list", int64_t{2}, "a"}, DistributedPlace{"__0_0.distcp", 5000000000, 7}};
+}
 
 std::string error_of(const std::vector<DistributedItem>& items) {
   const auto read = read_metadata(as_bytes(write_metadata(items)));
@@ -58,10 +60,13 @@ TEST(DistributedMetadata, WhatContradictsItselfIsToldInOneLine) {
               HasSubstr("chunks that overlap"));
   EXPECT_THAT(changed([](DistributedTensor& t) { t.chunks[1].offsets = {2}; }), HasSubstr("other dimensions"));
   EXPECT_THAT(changed([](DistributedTensor& t) { t.chunks[1].sizes[0] = -1; }), HasSubstr("without a size"));
-  EXPECT_THAT(changed([](DistributedTensor& t) { t.sizes = {int64_t{1} << 40, int64_t{1} << 40}; }),
+  EXPECT_THAT(changed([](DistributedTensor& t) {
+                t.sizes = {int64_t{1} << 40, int64_t{1} << 40};
+              }),
               HasSubstr("too many elements"));
   for (const char* file : {"", ".", "..", "../up", "/etc/passwd", "a/b"}) {
-    EXPECT_THAT(changed([&](DistributedTensor& t) { t.chunks[0].place.file = file; }), HasSubstr("a place that is none"))
+    EXPECT_THAT(changed([&](DistributedTensor& t) { t.chunks[0].place.file = file; }),
+                HasSubstr("a place that is none"))
         << file;
   }
   EXPECT_THAT(error_of({sharded(), sharded()}), HasSubstr("twice"));
@@ -85,8 +90,14 @@ TEST(DistributedMetadata, OtherFilesAreRefused) {
 
 TEST(ObjectPickle, ObjectsAreKeptAndNothingElseIsDone) {
   // {"a": os.system("true")} and an object with a state, by protocol 4.
-  const std::string bytes("\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00}(\x8c\x01" "a\x94\x8c\x02os\x94\x8c\x06system\x94\x93\x94"
-                          "\x8c\x04true\x85R\x8c\x01" "b\x8c\x01m\x8c\x01" "C\x93)\x81K\x07" "bu.", 64);
+  const std::string bytes(
+      "\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00}(\x8c\x01"
+      "a\x94\x8c\x02os\x94\x8c\x06system\x94\x93\x94"
+      "\x8c\x04true\x85R\x8c\x01"
+      "b\x8c\x01m\x8c\x01"
+      "C\x93)\x81K\x07"
+      "bu.",
+      64);
   const auto tree = read_object_pickle(as_bytes(bytes));
   ASSERT_TRUE(tree.ok()) << tree.error().message;
   EXPECT_EQ(tree->find("a")->get<Opaque>()->qualified_name, "os.system");
