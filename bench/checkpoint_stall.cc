@@ -1,6 +1,7 @@
-// How long a save keeps a training loop waiting: CheckpointSaver's snapshot against a save that returns when the file
-// is in place. checkpoint_stall [MEGABYTES [SAVES]]: the parts are a network of so many bytes and Adam's two moments of
-// each weight. The first save of each kind, which makes the memory and the folder, is shown apart.
+// How long a save keeps a training loop waiting, in save() and in the next step: CheckpointSaver against a save that
+// returns when the file is in place. checkpoint_stall [MEGABYTES [SAVES]]: the parts are a network of so many bytes and
+// Adam's two moments of each weight. The first save of each kind, which makes the memory and the folder, is shown
+// apart.
 #include <ATen/Parallel.h>
 #include <ATen/ops/ones.h>
 #include <torch/nn/modules/container/sequential.h>
@@ -40,13 +41,17 @@ int main(int argc, char** argv) {
   namespace ddp = ferrun::ddp;
   const int64_t megabytes = argc > 1 ? std::atoi(argv[1]) : 100, saves = argc > 2 ? std::atoi(argv[2]) : 5;
   at::set_num_threads(1);
+  constexpr int64_t kBatch = 256;
   constexpr int64_t kWidth = 1024;  // 4 MB a layer
   torch::nn::Sequential net;
   for (int64_t made = 0; made < megabytes; made += 4) net->push_back(torch::nn::Linear(kWidth, kWidth));
   ddp::Adam optimizer(net->parameters(), {.lr = 1e-6});
-  const auto step = [&] {
+  const auto gradients = [&] {
     optimizer.zero_grad();
-    net->forward(at::ones({1, kWidth})).sum().backward();
+    net->forward(at::ones({kBatch, kWidth})).sum().backward();
+  };
+  const auto step = [&] {
+    gradients();
     optimizer.step();
   };
   step();
@@ -58,9 +63,15 @@ int main(int argc, char** argv) {
     for (int64_t i = 0; i <= saves; ++i) {
       for (const bool waits : {true, false}) {
         step();
-        const auto begin = Clock::now();
+        auto begin = Clock::now();
         const ferrun::Status saved = (waits ? at_once : later).save(waits ? 1 : 2, parts);
-        const double ms = ms_since(begin);
+        double ms = ms_since(begin);
+        // The next step, but for its waiting for the copy.
+        gradients();
+        begin = Clock::now();
+        later.wait_for_snapshot();
+        ms += ms_since(begin);
+        optimizer.step();
         if (!saved || !later.finish()) return 1;
         Times& times = waits ? synchronous : asynchronous;
         i == 0 ? void(times.first = ms) : times.later.push_back(ms);

@@ -77,7 +77,8 @@ TEST_F(DistributedCheckpointParity, WeReadWhatPythonsRanksWrote) {
     const auto loaded = ddp::load_checkpoint(result(name).string(), run.parts());
     ASSERT_TRUE(loaded.ok()) << loaded.error().message;
     const Value whole = load(name + ".pt");
-    for (const auto& [key, weight] : *checkpoint::module_view(*run.net).get<Dict>()) {
+    const Value view = checkpoint::module_view(*run.net);
+    for (const auto& [key, weight] : *view.get<Dict>()) {
       EXPECT_TRUE(
           entry(whole, "model").find(*key.get<std::string>())->get<at::Tensor>()->equal(*weight.get<at::Tensor>()))
           << name << ": " << *key.get<std::string>();

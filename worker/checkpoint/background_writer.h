@@ -9,9 +9,13 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <future>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "common/result.h"
 #include "worker/checkpoint/value.h"
@@ -36,6 +40,12 @@ class BackgroundWriter {
   // when the file is in place, on the writer's thread, and its failure counts as the file's. Failure: that of an
   // earlier file, and this one is not written.
   Status write(std::string path, const Value& value, WriteOptions options = {}, std::function<Status()> then = {});
+  // The same, but what `may_wait` says yes to is copied on the writer's thread: nobody may change it before the
+  // returned wait has returned, which any thread may call, once the writer is gone as well. Large tensors on the CPU
+  // alone are left for it, and none while an earlier file is unfinished.
+  using MayWait = std::function<bool(const at::Tensor&)>;
+  Result<std::function<void()>> write_later(std::string path, const Value& value, const MayWait& may_wait,
+                                            WriteOptions options = {}, std::function<Status()> then = {});
   // Waits until all files are in place. Failure: the first that was not told yet.
   Status finish();
 
@@ -45,8 +55,14 @@ class BackgroundWriter {
     Value value;
     WriteOptions options;
     std::function<Status()> then;
+    // What is still to be copied, and whither.
+    std::vector<std::pair<at::Tensor, at::Tensor>> copies;
+    std::shared_ptr<std::promise<void>> copied;
   };
 
+  Status begin(Value& spare, bool& idle);
+  Status enqueue(File file);
+  static void copy(File& file);
   static Status write_file(const File& file);
   void run();
   Status take_failure();

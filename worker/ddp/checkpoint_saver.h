@@ -7,8 +7,11 @@
 //   …
 //   value_or_throw(saver.finish());
 //
-// save() copies the parts' tensors and returns; the file is made from the copy on a thread of the saver's own. A
-// failure of it is told by the next call, and by finish(). On one rank. Thread rule: one thread.
+// save() returns before the parts' tensors are copied where their optimizer is a ferrun::ddp one: parameters and the
+// optimizer's state, which its step() alone changes, are copied on a thread of the saver's own while the next gradients
+// are computed, and step() waits for that. Who changes them otherwise before it calls wait_for_snapshot(). Buffers and
+// all else are copied in save(). The file is made from the copy; a failure of it is told by the next call, and by
+// finish(). On one rank. Thread rule: one thread.
 #pragma once
 
 #include <functional>
@@ -47,6 +50,9 @@ class CheckpointSaver {
   Status save(int64_t step, const CheckpointParts& parts, const checkpoint::Dict& more = {},
               std::optional<double> metric = std::nullopt);
 
+  // Waits until what save() was given has been copied, and may be changed by anybody.
+  void wait_for_snapshot();
+
   // Waits until every file is in place. Failure: the first that was not told.
   Status finish();
 
@@ -56,6 +62,7 @@ class CheckpointSaver {
   const std::string folder_;
   const SaverOptions options_;
   bool prepared_ = false;
+  std::function<void()> snapshot_;                // waits for the last one
   std::vector<checkpoint::FolderEntry> entries_;  // the writer's thread has them once it runs
   checkpoint::BackgroundWriter writer_;           // last: its thread ends before the rest goes
 };

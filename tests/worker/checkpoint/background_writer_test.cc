@@ -2,6 +2,7 @@
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/min.h>
 #include <gmock/gmock.h>
 
 #include <cerrno>
@@ -139,6 +140,33 @@ TEST_F(BackgroundWriterTest, WhatIsToFollowAFileComesWhenItIsInPlaceAndCountsAsI
   EXPECT_TRUE(was_there);
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().message, "the index cannot be written");
+}
+
+TEST_F(BackgroundWriterTest, WhatMayWaitIsCopiedLaterAndTheRestAtOnce) {
+  const at::Tensor large = at::full({100000}, 1.0), other = at::full({100000}, 1.0), small = at::full({2}, 1.0);
+  const Value value = Dict{{"large", large}, {"other", other}, {"small", small}};
+  const auto may_wait = [&](const at::Tensor& tensor) { return !tensor.is_same(other); };
+  BackgroundWriter writer;
+  auto wait = writer.write_later(path("a.pt"), value, may_wait, held());
+  ASSERT_TRUE(wait.ok());
+  other.fill_(2);
+  small.fill_(2);
+  (*wait)();  // though the file has not been begun
+  large.fill_(2);
+  // While that one is unfinished nothing is left for later.
+  auto second = writer.write_later(path("b.pt"), value, may_wait);
+  ASSERT_TRUE(second.ok());
+  large.fill_(3);
+  files.let_go();
+  (*second)();
+  ASSERT_TRUE(writer.finish());
+  const auto written = [&](const char* file, const char* name) {
+    return read(path(file))->find(name)->get<at::Tensor>()->min().item<double>();
+  };
+  for (const char* name : {"large", "other", "small"}) {
+    EXPECT_EQ(written("a.pt", name), 1) << name;
+    EXPECT_EQ(written("b.pt", name), 2) << name;
+  }
 }
 
 TEST(HostCopy, TakesASparesMemoryWhereItFits) {

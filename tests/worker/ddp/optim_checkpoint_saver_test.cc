@@ -1,4 +1,6 @@
+#include <ATen/ops/abs.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/sum.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/nn/modules/linear.h>
@@ -6,6 +8,7 @@
 #include <filesystem>
 
 #include "tests/temporary_directory.h"
+#include "worker/ddp/adam.h"
 #include "worker/ddp/checkpoint_saver.h"
 
 namespace ferrun::ddp {
@@ -92,6 +95,39 @@ TEST_P(CheckpointSaverTest, AFolderThatCannotBeMadeIsTold) {
   const Status failed = CheckpointSaver(folder + "/inside", options()).save(1, parts);
   ASSERT_FALSE(failed.ok());
   EXPECT_THAT(failed.error().message, HasSubstr("cannot make the folder " + folder + "/inside"));
+}
+
+// Large enough to be copied beside the training: step() waits for it.
+TEST_P(CheckpointSaverTest, AStepChangesNothingOfWhatWasSavedBefore) {
+  torch::nn::Linear wide(400, 400);
+  Adam adam(wide->parameters(), {.lr = 1.0});
+  CheckpointSaver saver(folder, options());
+  std::vector<at::Tensor> expected;
+  const auto weight_in = [](const std::string& path) {
+    torch::nn::Linear read(400, 400);
+    const auto loaded = load_checkpoint(path, {.module = &*read});
+    EXPECT_TRUE(loaded.ok()) << loaded.error().message;
+    return read->weight.detach();
+  };
+  for (int step = 0; step < 6; ++step) {
+    wide->weight.mutable_grad() = at::full({400, 400}, 1.0);
+    expected.push_back(wide->weight.detach().clone());
+    ASSERT_TRUE(saver.save(step, {.module = &*wide, .optimizer = &adam}).ok());
+    adam.step();
+    if (step % 2 == 0) continue;
+    ASSERT_TRUE(saver.finish().ok());
+    for (const int saved : {step - 1, step}) {
+      EXPECT_TRUE(
+          weight_in(folder + "/" + checkpoint::checkpoint_name(saved)).equal(expected[static_cast<size_t>(saved)]))
+          << saved;
+    }
+  }
+  ASSERT_TRUE(saver.save(9, {.module = &*wide, .optimizer = &adam}).ok());
+  saver.wait_for_snapshot();
+  const at::NoGradGuard no_grad;
+  wide->weight.fill_(0);
+  ASSERT_TRUE(saver.finish().ok());
+  EXPECT_NE(weight_in(*latest_checkpoint(folder)).abs().sum().item<double>(), 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Both, CheckpointSaverTest, ::testing::Bool(),
