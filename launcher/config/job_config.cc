@@ -232,6 +232,8 @@ class ConfigBuilder {
     Result<Program> program = resolve_program(line_.program, choice, facts_);
     if (!program) return program.error();
     config_.program = std::move(*program);
+    // Scripts written for torchrun keep files beside their error file.
+    config_.output.folder_for_error_file = !config_.program.why_python.empty();
     std::ranges::copy(config_.program.warnings, std::back_inserter(config_.warnings));
     if (!config_.program.why_python.empty()) {
       config_.notes.push_back("Python is " + config_.program.argv.front() + ": " + config_.program.why_python);

@@ -39,6 +39,8 @@ struct OutputConfig {
   std::vector<StreamSet> tee;               // by local rank
   std::optional<std::vector<int>> console;  // the local ranks shown on the terminal; none: all
   std::string prefix_template;
+  // A worker has a folder even if the error file is all that it may leave.
+  bool folder_for_error_file = false;
   LogRotation rotation;  // of workers' log files
   // Lines of teed streams with one of these texts are kept in a file of their own as well.
   struct LineFilters {

@@ -48,7 +48,8 @@ fs::path job_folder(const OutputConfig& output) {
 }
 
 fs::path worker_folder(const OutputConfig& output, int attempt, int local_rank) {
-  if (!output.wants_files() || output.wants_only_error_files()) return {};
+  if (!output.wants_files()) return {};
+  if (output.wants_only_error_files() && !output.folder_for_error_file) return {};
   return attempt_folder(output, attempt) / std::to_string(local_rank);
 }
 

@@ -3,9 +3,11 @@
 //   <base>/<run id>_<random>/attempt_<n>/<local rank>/{stdout.log,stderr.log,error.json}
 //   <base>/<run id>_<random>/attempt_<n>/{filtered_stdout.log,filtered_stderr.log}
 //
-// A job that was asked for no files has its workers' error files side by side in its temporary folder instead, because
-// a folder made and removed for each of 64 workers costs half as much again as all the rest of a short job:
+// A job that was asked for no files has them in its temporary folder, without one for the job in it. There the error
+// files of workers that are no Python scripts lie side by side, because a folder made and removed for each of 64 costs
+// half as much again as all the rest of a short job:
 //
+//   <base>/attempt_<n>/<local rank>/error.json
 //   <base>/attempt_<n>_<local rank>_error.json
 #pragma once
 

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,9 @@ struct Row {
   nlohmann::json as_data;  // the row without its pins: what a recorded answer is an answer to
 
   std::vector<std::string> words(size_t node, const std::string& port) const;
+
+  // What GoogleTest calls it.
+  friend void PrintTo(const Row& row, std::ostream* out) { *out << row.name; }
 };
 
 // Both values of an aspect, wherever they occur. Values may hold `*`.

@@ -12,6 +12,7 @@
 #include "launcher/hosts/host_order.h"
 #include "tests/e2e/nodes_run.h"
 #include "tests/process/process_test_support.h"
+#include "tests/ssh_files.h"
 
 namespace ferrun::testing {
 namespace {
@@ -20,8 +21,6 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::UnorderedElementsAre;
-
-constexpr const char* kSshd = "/usr/sbin/sshd";
 
 std::vector<std::string> lines_of(const std::string& text) {
   std::vector<std::string> lines;
@@ -33,32 +32,17 @@ std::vector<std::string> lines_of(const std::string& text) {
 class Hosts : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    if (access(kSshd, X_OK) != 0) {
-      why_not = "there is no sshd; scripts/setup --with-engines installs it";
-      return;
-    }
-    folder = std::make_unique<TemporaryDirectory>();
-    std::filesystem::permissions(folder->path(), std::filesystem::perms(0755));
-    if (geteuid() == 0) std::filesystem::create_directories("/run/sshd");
-    for (const char* const key : {"host_key", "user_key"}) {
-      ASSERT_TRUE(Program({"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder->file(key)}).wait().success());
-    }
-    port = free_port();
-    std::ofstream(folder->file("sshd_config"))
-        << "Port " << port << "\nListenAddress 127.0.0.1\nHostKey " << folder->file("host_key")
-        << "\nAuthorizedKeysFile " << folder->file("user_key.pub")
-        << "\nStrictModes no\nUsePAM no\nPidFile none\nMaxStartups 100\n";
+    if (why_not = ssh_problem(); !why_not.empty()) return;
+    const int port = free_port();
     // node9 is down.
-    std::ofstream(folder->file("ssh_config"))
-        << "Host node9\n  Port 1\nHost *\n  HostName 127.0.0.1\n  Port " << port << "\n  IdentityFile "
-        << folder->file("user_key")
-        << "\n  BatchMode yes\n  UserKnownHostsFile /dev/null\n  StrictHostKeyChecking no\n  LogLevel ERROR\n";
-    sshd = std::make_unique<Program>(std::vector<std::string>{kSshd, "-D", "-e", "-f", folder->file("sshd_config")});
+    files = std::make_unique<SshFiles>(
+        "127.0.0.1", port, std::vector<SshFiles::Host>{{"node9", "127.0.0.1", 1}, {"*", "127.0.0.1", port}});
+    sshd = std::make_unique<Program>(files->server());
     ASSERT_TRUE(sshd->wait_for_output("Server listening")) << sshd->err();
   }
   static void TearDownTestSuite() {
     sshd.reset();
-    folder.reset();
+    files.reset();
   }
   void SetUp() override {
     if (!why_not.empty()) GTEST_SKIP() << why_not;
@@ -68,8 +52,7 @@ class Hosts : public ::testing::Test {
   // ferrun --hosts HOSTS FLAGS --no-python sh -c SCRIPT
   std::unique_ptr<Program> start(const std::string& hosts, const std::string& script,
                                  std::vector<std::string> flags = {}, std::vector<std::string> variables = {}) const {
-    std::vector<std::string> words = {FERRUN_BIN_DIR "/ferrun", "--hosts=" + hosts,
-                                      "--ssh=ssh -F " + folder->file("ssh_config")};
+    std::vector<std::string> words = {FERRUN_BIN_DIR "/ferrun", "--hosts=" + hosts, "--ssh=" + files->client()};
     words.insert(words.end(), flags.begin(), flags.end());
     words.insert(words.end(), {"--no-python", "sh", "-c", script, "sh", "two words", "", "it's\n$HOME"});
     ProgramOptions options;
@@ -78,18 +61,16 @@ class Hosts : public ::testing::Test {
     return std::make_unique<Program>(words, options);
   }
 
-  static std::unique_ptr<TemporaryDirectory> folder;
+  static std::unique_ptr<SshFiles> files;
   static std::unique_ptr<Program> sshd;
   static std::string why_not;
-  static int port;
   const JobMarker marker;
   const TemporaryDirectory directory;
 };
 
-std::unique_ptr<TemporaryDirectory> Hosts::folder;
+std::unique_ptr<SshFiles> Hosts::files;
 std::unique_ptr<Program> Hosts::sshd;
 std::string Hosts::why_not;
-int Hosts::port = 0;
 
 TEST_F(Hosts, AreOneJobFromOneCommand) {
   const auto run = start("node0,node1:3", "echo $RANK/$WORLD_SIZE node $GROUP_RANK $COLOUR in $PWD; echo to stderr >&2",

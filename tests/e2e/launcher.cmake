@@ -23,5 +23,5 @@ if(FERRUN_LINKER_ORDERS_CODE AND CMAKE_BUILD_TYPE STREQUAL "Release" AND CMAKE_C
 endif()
 
 # By the real sshd.
-ferrun_test(hosts_test SOURCES hosts_test.cc LIBS ferrun_nodes_run ferrun_launcher ferrun_process_test_support LABELS e2e TIMEOUT 600
+ferrun_test(hosts_test SOURCES hosts_test.cc ../ssh_files.cc LIBS ferrun_nodes_run ferrun_launcher ferrun_process_test_support LABELS e2e TIMEOUT 600
             DEPENDS ferrun)

@@ -30,14 +30,6 @@ std::vector<std::string> files_of_job(const ScratchFolder& folder) {
   return files;
 }
 
-std::string one_file(const ScratchFolder& folder, const std::string& ending) {
-  for (const std::string& file : folder.files()) {
-    if (file.ends_with(ending)) return folder.read(file);
-  }
-  ADD_FAILURE() << "no " << ending;
-  return "";
-}
-
 TEST(LauncherOutput, IsInheritedByDefault) {
   const ScratchFolder folder;
   const Finished run = ferrun(folder, {"--nproc-per-node=2", "sh", "-c", kTalk});
@@ -59,7 +51,7 @@ TEST(LauncherOutput, IsCarriedWhereThereIsNoRoomForAThread) {
              "'echo out $RANK; [ $TORCHELASTIC_RESTART_COUNT = 1 ] || exit 3'"});
     EXPECT_EQ(run.code(), 0) << limit << run.err;
     EXPECT_THAT(run.out, AllOf(HasSubstr("out 0\n"), HasSubstr("out 1\n"))) << limit;
-    EXPECT_EQ(one_file(folder, "attempt_1/0/stdout.log"), "out 0\n") << limit;
+    EXPECT_EQ(folder.read_one("attempt_1/0/stdout.log"), "out 0\n") << limit;
   }
 }
 #endif
@@ -75,8 +67,8 @@ TEST(LauncherOutput, IsRedirectedToTorchrunsTree) {
                                                 "logs/deep/job_X/attempt_0/0", "logs/deep/job_X/attempt_0/0/stderr.log",
                                                 "logs/deep/job_X/attempt_0/0/stdout.log", "logs/deep/job_X/attempt_0/1",
                                                 "logs/deep/job_X/attempt_0/1/stderr.log", "logs/deep/latest"));
-  EXPECT_EQ(one_file(folder, "0/stdout.log"), "out 0\n");
-  EXPECT_EQ(one_file(folder, "1/stderr.log"), "err 1\n");
+  EXPECT_EQ(folder.read_one("0/stdout.log"), "out 0\n");
+  EXPECT_EQ(folder.read_one("1/stderr.log"), "err 1\n");
 }
 
 TEST(LauncherOutput, IsTeedWithAPrefixForEveryLine) {
@@ -86,14 +78,14 @@ TEST(LauncherOutput, IsTeedWithAPrefixForEveryLine) {
   EXPECT_THAT(sorted_lines(run.out),
               ElementsAre("[tr0]:part-whole 0", "[tr0]:unfinished", "[tr1]:part-whole 1", "[tr1]:unfinished"));
   EXPECT_THAT(sorted_lines(run.err), ElementsAre("[tr0]:err", "[tr1]:err"));
-  EXPECT_EQ(one_file(folder, "1/stdout.log"), "part-whole 1\nunfinished");
+  EXPECT_EQ(folder.read_one("1/stdout.log"), "part-whole 1\nunfinished");
 }
 
 TEST(LauncherOutput, KeepsTheFilesOfEveryAttempt) {
   const ScratchFolder folder;
   ferrun(folder, {"--log-dir=logs", "-r1", "--max-restarts=2", "sh", "-c", "echo $TORCHELASTIC_RESTART_COUNT; exit 1"});
   for (const char* attempt : {"0", "1", "2"}) {
-    EXPECT_EQ(one_file(folder, std::string("attempt_") + attempt + "/0/stdout.log"), std::string(attempt) + "\n");
+    EXPECT_EQ(folder.read_one(std::string("attempt_") + attempt + "/0/stdout.log"), std::string(attempt) + "\n");
   }
 }
 
@@ -119,8 +111,8 @@ TEST(LauncherOutput, SurvivesAWorkerThatOpensItsStreamsAnew) {
       folder, {"--log-dir=logs", "-r3", "sh", "-c",
                "echo one; echo two > /dev/stdout; echo three; echo a >&2; echo b | tee /dev/stderr >&2; echo c >&2"});
   EXPECT_EQ(run.code(), 0) << run.err;
-  EXPECT_EQ(one_file(folder, "0/stdout.log"), "one\ntwo\nthree\n");
-  EXPECT_EQ(one_file(folder, "0/stderr.log"), "a\nb\nb\nc\n");
+  EXPECT_EQ(folder.read_one("0/stdout.log"), "one\ntwo\nthree\n");
+  EXPECT_EQ(folder.read_one("0/stderr.log"), "a\nb\nb\nc\n");
 }
 
 TEST(LauncherOutput, MakesFoldersAgainThatWereCleanedAwayWhileTheJobRan) {
@@ -133,7 +125,7 @@ TEST(LauncherOutput, MakesFoldersAgainThatWereCleanedAwayWhileTheJobRan) {
     EXPECT_EQ(run.code(), 0) << run.err;
     EXPECT_THAT(run.err,
                 ::testing::ContainsRegex("ferrun: the log folder .* was removed while the job ran: made again"));
-    EXPECT_EQ(one_file(folder, "attempt_1/0/stdout.log"), "again\n");
+    EXPECT_EQ(folder.read_one("attempt_1/0/stdout.log"), "again\n");
   }
 }
 
@@ -164,7 +156,7 @@ TEST(LauncherOutput, NothingIsLostAtTheEnd) {
   const ScratchFolder folder;
   const Finished run = ferrun(folder, {"--nproc-per-node=2", "-t1", "--log-dir=logs", "sh", "-c", "seq 1 20000"});
   EXPECT_EQ(split_lines(run.out).size(), 40000u);
-  EXPECT_EQ(split_lines(one_file(folder, "0/stdout.log")).size(), 20000u);
+  EXPECT_EQ(split_lines(folder.read_one("0/stdout.log")).size(), 20000u);
 }
 
 TEST(LauncherReport, IsTheLastThingOnTheScreen) {
@@ -183,7 +175,7 @@ TEST(LauncherReport, IsTheLastThingOnTheScreen) {
   EXPECT_THAT(report, HasSubstr("    line 1\n    line 2\n    line 3\n"));
   EXPECT_THAT(report, ::testing::ContainsRegex("log:    /.*/logs/.*/attempt_0/1/stderr.log"));
   EXPECT_THAT(report, HasSubstr("Hint: --max-restarts=N"));
-  EXPECT_THAT(one_file(folder, "ferrun.log"), HasSubstr("Root cause: rank 1"));
+  EXPECT_THAT(folder.read_one("ferrun.log"), HasSubstr("Root cause: rank 1"));
 }
 
 TEST(LauncherOutput, EventsAreLinesOfJson) {

@@ -195,6 +195,26 @@ TEST_F(LauncherPython, EventsOnTheConsoleAreTorchruns) {
   EXPECT_EQ(shapes(ours.err), shapes(theirs.err));
 }
 
+// Scripts keep their rank's files beside the error file.
+TEST_F(LauncherPython, TheErrorFileLiesInAFolderOfItsRank) {
+  folder_.write("where.py",
+                "import os, pathlib, sys\n"
+                "beside = pathlib.Path(os.environ['TORCHELASTIC_ERROR_FILE']).parent / sys.argv[1]\n"
+                "beside.write_text(os.environ['RANK'])\n"
+                "sys.exit(int(os.environ['TORCHELASTIC_RESTART_COUNT']) < 1)\n");
+  const Finished kept = run({"--nproc-per-node=2", "--max-restarts=1", "where.py", "mine"});
+  EXPECT_EQ(kept.code(), 0) << kept.err;
+  EXPECT_EQ(folder_.read_one("attempt_0/1/mine"), "1");
+  EXPECT_EQ(folder_.read_one("attempt_1/0/mine"), "0");
+  EXPECT_EQ(folder_.read_one("attempt_1/1/mine"), "1");
+}
+
+TEST_F(LauncherPython, AnErrorFileThatNobodyWroteLeavesNoFolder) {
+  folder_.write("quiet.py", "");
+  EXPECT_EQ(run({"--nproc-per-node=2", "quiet.py"}).code(), 0);
+  EXPECT_THAT(folder_.files(), ElementsAre("quiet.py"));
+}
+
 TEST_F(LauncherPython, AModuleRunsAsAModule) {
   folder_.write("mod.py", "import sys\nprint(__name__, __spec__.name, sys.argv[1:])\n");
   const Finished end = run({"-m", "mod", "--x"});

@@ -57,6 +57,14 @@ std::string ScratchFolder::read(const fs::path& relative) const {
   return text.str();
 }
 
+std::string ScratchFolder::read_one(const std::string& ending) const {
+  for (const std::string& file : files()) {
+    if (file.ends_with(ending)) return read(file);
+  }
+  ADD_FAILURE() << "no " << ending;
+  return "";
+}
+
 RunningFerrun::RunningFerrun(const ScratchFolder& folder, const std::vector<std::string>& arguments,
                              const Variables& variables, std::chrono::seconds patience)
     : give_up_(std::chrono::steady_clock::now() + patience) {

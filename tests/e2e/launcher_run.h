@@ -22,6 +22,8 @@ class ScratchFolder {
   // Every file below, relative to the folder, sorted.
   std::vector<std::string> files() const;
   std::string read(const std::filesystem::path& relative) const;
+  // The first file whose path ends so; a test without one fails.
+  std::string read_one(const std::string& ending) const;
 
  private:
   const testing::TemporaryDirectory directory_;

@@ -49,14 +49,6 @@ Names ranks_below(int count) {
   return ranks;
 }
 
-std::string one_file(const ScratchFolder& folder, const std::string& ending) {
-  for (const std::string& file : folder.files()) {
-    if (file.ends_with(ending)) return folder.read(file);
-  }
-  ADD_FAILURE() << "no " << ending;
-  return "";
-}
-
 // --- The launcher -------------------------------------------------------------------------------------------------
 
 struct CommandLine {
@@ -185,7 +177,7 @@ TEST(PytorchSuite, ACodeAbove128IsACodeAndOnlyTheRedirectedRankHasFiles) {
                                        "[ $RANK = 1 ] && exit 0; echo exit 138 from 0 >&2; exit 138"});
   EXPECT_EQ(run.code(), 138);
   EXPECT_THAT(run.err, AllOf(HasSubstr("exited with code 138"), Not(HasSubstr("SIGUSR1"))));
-  EXPECT_EQ(one_file(folder, "attempt_0/0/stderr.log"), "exit 138 from 0\n");
+  EXPECT_EQ(folder.read_one("attempt_0/0/stderr.log"), "exit 138 from 0\n");
   for (const std::string& file : folder.files()) EXPECT_THAT(file, Not(HasSubstr("attempt_0/1/std")));
 }
 
@@ -210,9 +202,9 @@ TEST(PytorchSuite, RedirectsAndTeesAreChosenForEachRankAndStream) {
   EXPECT_EQ(run.code(), 0) << run.err;
   EXPECT_THAT(sorted_lines(run.out), ElementsAre("[trainer0]:out 0", "out 1"));
   EXPECT_THAT(sorted_lines(run.err), ElementsAre("[trainer1]:err 1"));
-  EXPECT_EQ(one_file(folder, "0/stdout.log"), "out 0\n");
-  EXPECT_EQ(one_file(folder, "0/stderr.log"), "err 0\n");
-  EXPECT_EQ(one_file(folder, "1/stderr.log"), "err 1\n");
+  EXPECT_EQ(folder.read_one("0/stdout.log"), "out 0\n");
+  EXPECT_EQ(folder.read_one("0/stderr.log"), "err 0\n");
+  EXPECT_EQ(folder.read_one("1/stderr.log"), "err 1\n");
   for (const std::string& file : folder.files()) EXPECT_FALSE(file.ends_with("1/stdout.log")) << file;
 }
 
@@ -222,8 +214,8 @@ TEST(PytorchSuite, AFileHoldsWhatTheWorkersChildrenWriteToo) {
       ferrun(folder, {"--log-dir=logs", "--redirects=3", "sh", "-c",
                       "echo own; sh -c 'echo child; echo complaint >&2'; (echo grandchild); echo end"});
   EXPECT_EQ(run.out + run.err, "");
-  EXPECT_EQ(one_file(folder, "0/stdout.log"), "own\nchild\ngrandchild\nend\n");
-  EXPECT_EQ(one_file(folder, "0/stderr.log"), "complaint\n");
+  EXPECT_EQ(folder.read_one("0/stdout.log"), "own\nchild\ngrandchild\nend\n");
+  EXPECT_EQ(folder.read_one("0/stderr.log"), "complaint\n");
 }
 
 TEST(PytorchSuite, EveryLineOfManyWritersIsTeedBehindItsPrefix) {
@@ -249,8 +241,8 @@ TEST(PytorchSuite, OnlyTheRanksOfTheFilterAreTeedAndAllHaveFiles) {
                                        "sh", "-c", "echo out $RANK; echo err $RANK >&2"});
   EXPECT_THAT(sorted_lines(run.out), ElementsAre("[default0]:out 0", "[default2]:out 2"));
   EXPECT_THAT(sorted_lines(run.err), ElementsAre("[default0]:err 0", "[default2]:err 2"));
-  EXPECT_EQ(one_file(folder, "1/stdout.log"), "out 1\n");
-  EXPECT_EQ(one_file(folder, "3/stderr.log"), "err 3\n");
+  EXPECT_EQ(folder.read_one("1/stdout.log"), "out 1\n");
+  EXPECT_EQ(folder.read_one("3/stderr.log"), "err 3\n");
 }
 
 TEST(PytorchSuite, TwoJobsOfOneNameShareALogFolder) {

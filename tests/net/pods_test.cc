@@ -253,5 +253,22 @@ TEST_F(PodsThatCome, ThePodWhereTheNodesMeetComesBackElsewhere) {
   EXPECT_EQ(again->wait(), 0);
 }
 
+// Its machine lost the network: nothing is told to it, and nobody hears of it.
+TEST_F(PodsThatCome, APodThatIsCutOffEndsItsWorkersAndComesBack) {
+  const auto first = start(0, "emotion-0", indexed(0), until_finished());
+  const auto second = start(1, "emotion-1", indexed(1), until_finished());
+  ASSERT_TRUE(first->wait_for("node 0 is up"));
+  ASSERT_TRUE(second->wait_for("node 1 is up"));
+  network_->cut(1);
+  ASSERT_TRUE(second->wait_for("killing the workers of round 1: no answer from the coordinator"));
+  network_->heal(1);
+  ASSERT_TRUE(first->wait_for("node 0 is up", 2));
+  ASSERT_TRUE(second->wait_for("node 1 is up", 2));
+  finish(*first);
+  finish(*second);
+  EXPECT_EQ(first->wait(), 0);
+  EXPECT_EQ(second->wait(), 0);
+}
+
 }  // namespace
 }  // namespace ferrun::testing

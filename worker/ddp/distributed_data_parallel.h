@@ -10,6 +10,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <tuple>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -33,7 +36,7 @@ class DistributedDataParallel {
   template <typename... Inputs>
   auto forward(Inputs&&... inputs) {
     reducer_.before_forward();
-    auto output = module_->forward(std::forward<Inputs>(inputs)...);
+    auto output = call<Inputs...>(inputs...);
     std::vector<at::Tensor*> tensors;
     if (reducer_.wants_outputs()) visit_tensors(output, [&tensors](at::Tensor& tensor) { tensors.push_back(&tensor); });
     reducer_.before_backward(tensors);
@@ -73,6 +76,15 @@ class DistributedDataParallel {
   Holder& module() { return module_; }
 
  private:
+  template <typename... Inputs>
+  auto call(std::remove_reference_t<Inputs>&... inputs) {
+    if (const std::optional<c10::ScalarType> type = reducer_.input_type()) {
+      std::tuple<CastInput<Inputs>...> cast(cast_floating<Inputs>(inputs, *type)...);
+      return std::apply([this](auto&... tensors) { return module_->forward(static_cast<Inputs&&>(tensors)...); }, cast);
+    }
+    return module_->forward(std::forward<Inputs>(inputs)...);
+  }
+
   Holder module_;
   GradientReducer reducer_;
 };

@@ -133,9 +133,16 @@ GradientReducer::GradientReducer(const torch::nn::Module& module, std::shared_pt
     names_.push_back(parameter.key());
   }
   gradients_ = Collective::of(CollectiveKind::kGradients, parameters_);
+  if (options.mixed_precision && (options.find_unused_parameters || options.static_graph)) {
+    throw std::invalid_argument("mixed_precision cannot be together with find_unused_parameters or static_graph");
+  }
   if (!group_->alone()) {
     verify_and_broadcast_parameters();
     build_reducer();
+  }
+  if (options.mixed_precision) {
+    low_precision_.emplace(*options.mixed_precision, all_parameters_, buffers_);
+    if (reducer_) low_precision_->attach(reducer_, group_);
   }
 }
 
@@ -200,7 +207,8 @@ void GradientReducer::build_reducer() {
       options_.as_python ? python_layout(parameters_, options_) : bucket_layout(parameters_, options_);
   reducer_ = std::make_shared<c10d::Reducer>(
       parameters_, layout, group_->c10d_group(), dense, options_.bucket_bytes, options_.find_unused_parameters,
-      options_.gradient_as_bucket_view, std::unordered_map<size_t, std::string>{}, options_.first_bucket_bytes,
+      options_.gradient_as_bucket_view && !options_.mixed_precision, std::unordered_map<size_t, std::string>{},
+      options_.first_bucket_bytes,
       /*skip_all_reduce_unused_params=*/false, /*use_python_reducer=*/false, std::vector<int64_t>{});
   // The search for unused parameters tells it what it finds, without asking whether there is one.
   logger_ = std::make_shared<c10d::Logger>(reducer_);
@@ -211,16 +219,28 @@ void GradientReducer::build_reducer() {
     reducer_->rebuild_buckets();
     reducer_->initialize_buckets(layout);
   }
+  if (options_.mixed_precision) {
+    // It converts the buckets, and leaves the views of them behind.
+    reducer_->set_mixed_precision_param_dtype(options_.mixed_precision->param_dtype);
+    reducer_->initialize_buckets(layout);
+  }
 }
 
 void GradientReducer::register_comm_hook(CommHook hook) {
+  if (low_precision_) throw std::invalid_argument("mixed_precision has a communication hook of its own");
   if (reducer_) reducer_->register_comm_hook(std::make_unique<SharedHook>(std::move(hook)));
 }
 
+std::optional<c10::ScalarType> GradientReducer::input_type() const {
+  return low_precision_ ? std::optional(low_precision_->param_dtype()) : std::nullopt;
+}
+
 void GradientReducer::before_forward() {
-  if (!reducer_) {
-    return;
-  }
+  if (reducer_) prepare_reducer();
+  if (low_precision_) low_precision_->lower();
+}
+
+void GradientReducer::prepare_reducer() {
   try {
     if (at::GradMode::is_enabled() && synchronizing_) {
       reducer_->prepare_for_forward();
@@ -241,6 +261,7 @@ bool GradientReducer::wants_outputs() const {
 }
 
 void GradientReducer::before_backward(const std::vector<at::Tensor*>& outputs) {
+  if (low_precision_ && !at::GradMode::is_enabled()) low_precision_->restore();
   buffers_are_due_ = at::GradMode::is_enabled() && synchronizing_;
   if (!reducer_ || !buffers_are_due_) {
     return;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "worker/ddp/comm_hooks.h"
+#include "worker/ddp/mixed_precision.h"
 #include "worker/ddp/process_group.h"
 
 namespace c10d {
@@ -41,6 +42,10 @@ struct DdpOptions {
   // broadcasts buffers exactly when Python's DDP does. The limits above must be the other ranks'; Python's own are
   // 1 MiB and 25 MiB. A resumed run's sums are then rounded as Python's would be, not as the undisturbed run's.
   bool as_python = false;
+  // Between forward and the end of the backward pass parameters and gradients are of a short type, for the optimizer
+  // they are their own. Adding up gradients under no_sync rounds the sum to the short type at each forward pass. Not
+  // with find_unused_parameters, static_graph, a communication hook: std::invalid_argument.
+  std::optional<MixedPrecision> mixed_precision;
 };
 
 // See DistributedDataParallel::join.
@@ -62,6 +67,8 @@ class GradientReducer {
   ~GradientReducer();
 
   void before_forward();
+  // What inputs of forward are cast to, if at all.
+  std::optional<c10::ScalarType> input_type() const;
   // Whether before_backward looks at the outputs.
   bool wants_outputs() const;
   // `outputs`: the tensors that backward() will start from. With static_graph some are replaced by equal ones.
@@ -105,6 +112,7 @@ class GradientReducer {
 
   void verify_and_broadcast_parameters();
   void build_reducer();
+  void prepare_reducer();
   std::vector<at::Tensor> all_states() const;
   void broadcast_states(const std::vector<at::Tensor>& states, int root);
   void delay_first_reduction(const std::vector<at::Tensor*>& outputs);
@@ -120,7 +128,8 @@ class GradientReducer {
   std::vector<at::Tensor> buffers_;
   Collective gradients_;                    // what a backward pass reduces
   std::shared_ptr<c10d::Reducer> reducer_;  // null where the group is alone
-  std::shared_ptr<c10d::Logger> logger_;    // the Reducer's, which does not own it
+  std::optional<LowPrecisionParameters> low_precision_;
+  std::shared_ptr<c10d::Logger> logger_;  // the Reducer's, which does not own it
   bool synchronizing_ = true;
   bool buffers_are_due_ = true;  // with as_python
   std::shared_ptr<bool> first_reduction_is_delayed_;

@@ -50,9 +50,11 @@ bool GradientReducer::shadow() {
   buffers_are_due_ = joining_->synchronizing;
   if (!joining_->synchronizing) return true;
   group_->note(gradients_);
-  for (c10d::GradBucket& bucket : reducer_->get_grad_buckets(/*return_zero_tensors=*/true)) {
-    reducer_->run_comm_hook(bucket)->waitAndThrow();
-  }
+  // A hook may need all buckets before the first one is done.
+  std::vector<c10d::GradBucket> buckets = reducer_->get_grad_buckets(/*return_zero_tensors=*/true);
+  std::vector<c10::intrusive_ptr<c10::ivalue::Future>> reductions;
+  for (c10d::GradBucket& bucket : buckets) reductions.push_back(reducer_->run_comm_hook(bucket));
+  for (const auto& reduction : reductions) reduction->waitAndThrow();
   if (options_.find_unused_parameters && !options_.static_graph) {
     std::vector<at::Tensor> used{reducer_->get_local_used_map_on_device()};
     group_->c10d_group()->allreduce(used)->wait();

@@ -171,6 +171,13 @@ TEST_F(WorkerValuesTest, AnErrorFileLiesWithTheLogsOrBesideTheOthers) {
   EXPECT_EQ(place({"--nproc-per-node=2", "--log-dir=logs"}), "attempt_3/1/error.json");
 }
 
+TEST_F(WorkerValuesTest, APythonScriptsErrorFileLiesInAFolderOfItsRank) {
+  const JobConfig config = make({"--nproc-per-node=2", "--module"});
+  const std::filesystem::path file = worker_log_plan(config, 3, 1).error_file;
+  EXPECT_EQ(file.lexically_relative(config.output.base), "attempt_3/1/error.json");
+  EXPECT_EQ(worker_folder(config.output, 3, 1), file.parent_path());
+}
+
 TEST_F(WorkerValuesTest, WithoutALogFolderNothingIsWritten) {
   const WorkerLogPlan plan = worker_log_plan(make({"--log-dir=/dev/null", "--redirects=1", "--tee=2"}), 0, 0);
   EXPECT_EQ(plan.out.file, "/dev/null");
