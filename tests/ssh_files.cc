@@ -28,8 +28,9 @@ SshFiles::SshFiles(const std::string& address, int port, const std::vector<Host>
   for (const Host& host : hosts) {
     config << "Host " << host.name << "\n  HostName " << host.address << "\n  Port " << host.port << '\n';
   }
-  config << "Host *\n  IdentityFile " << folder_.file("user_key")
-         << "\n  BatchMode yes\n  ServerAliveInterval 1\n  UserKnownHostsFile /dev/null\n  StrictHostKeyChecking no\n  LogLevel ERROR\n";
+  config
+      << "Host *\n  IdentityFile " << folder_.file("user_key")
+      << "\n  BatchMode yes\n  ServerAliveInterval 1\n  UserKnownHostsFile /dev/null\n  StrictHostKeyChecking no\n  LogLevel ERROR\n";
 }
 
 }  // namespace ferrun::testing

@@ -1,5 +1,5 @@
-// What a real sshd and ssh of a test need: keys, and a configuration for each in a folder of the test's. The programs are
-// the caller's to start.
+// What a real sshd and ssh of a test need: keys, and a configuration for each in a folder of the test's. The programs
+// are the caller's to start.
 #pragma once
 
 #include <string>

@@ -94,7 +94,7 @@ void LowPrecisionParameters::lower() {
     if (!parameter.requires_grad()) continue;
     const size_t number = trained++;
     if (!at::GradMode::is_enabled()) continue;
-    const std::shared_ptr<torch::autograd::Node> accumulator = torch::autograd::impl::grad_accumulator(parameter);
+    const auto accumulator = torch::autograd::impl::grad_accumulator(parameter);
     accumulator->add_post_hook(std::make_unique<torch::autograd::utils::LambdaPostHook>(
         [weak = std::weak_ptr(state_), number](const auto& outputs, const auto&) {
           if (const auto alive = weak.lock()) gradient_came(alive, number);

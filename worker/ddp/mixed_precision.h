@@ -55,7 +55,7 @@ class LowPrecisionParameters {
   struct State {
     MixedPrecision types;
     std::vector<at::Tensor> parameters;
-    std::vector<at::Tensor> own;  // by parameter, while it is short; else undefined
+    std::vector<at::Tensor> own;                      // by parameter, while it is short; else undefined
     std::vector<std::shared_ptr<void>> accumulators;  // autograd's, of this step
     std::weak_ptr<c10d::Reducer> reducer;
     bool restoring = false;    // at the end of the backward pass under way

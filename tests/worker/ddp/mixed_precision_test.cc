@@ -67,7 +67,8 @@ std::string pass_in_bfloat16(GroupAddress address) {
   };
   const auto own = [&] {
     for (const at::Tensor& parameter : module->parameters()) {
-      if (parameter.scalar_type() != at::kFloat || parameter.flatten()[0].item<float>() != float(kNotShort)) return false;
+      if (parameter.scalar_type() != at::kFloat || parameter.flatten()[0].item<float>() != float(kNotShort))
+        return false;
       if (parameter.grad().defined() && parameter.grad().scalar_type() != at::kFloat) return false;
     }
     return true;
