@@ -1,6 +1,8 @@
 if(FERRUN_WITH_TORCH)
   add_executable(ddp_step ${CMAKE_CURRENT_LIST_DIR}/ddp_step.cc)
   target_link_libraries(ddp_step PRIVATE ferrun_ddp ferrun_optim ferrun_warnings)
+  add_executable(checkpoint_stall ${CMAKE_CURRENT_LIST_DIR}/checkpoint_stall.cc)
+  target_link_libraries(checkpoint_stall PRIVATE ferrun_optim ferrun_warnings)
 endif()
 if(FERRUN_WITH_TORCH)
   add_executable(loader_items ${CMAKE_CURRENT_LIST_DIR}/loader_items.cc)

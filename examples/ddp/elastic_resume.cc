@@ -1,12 +1,14 @@
-// A run that may be killed at any time and goes on from its last checkpoint, with any number of ranks: each sample of
-// an epoch is trained on once, whatever happens in between.
+// A run that may be stopped or killed at any time and goes on from its last checkpoint, with any number of ranks: each
+// sample of an epoch is trained on once, whatever happens in between.
 //
-//   DIE_AT_STEP=60 ferrun --nproc-per-node=2 elastic_resume last.pt     # rank 1 is killed there
-//   ferrun --nproc-per-node=3 elastic_resume last.pt                    # and three ranks go on
+//   DIE_AT_STEP=60 ferrun --nproc-per-node=2 elastic_resume checkpoints     # rank 1 is killed there,
+//   STOP_AT_STEP=5 ferrun --nproc-per-node=3 elastic_resume checkpoints     # three ranks go on, and are asked to stop,
+//   ferrun --nproc-per-node=2 elastic_resume checkpoints                    # and two end it
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/randperm.h>
 #include <ATen/ops/zeros.h>
+#include <ferrun/client.h>
 #include <ferrun/ddp/checkpoint.h>
 #include <ferrun/ddp/distributed_data_parallel.h>
 #include <ferrun/ddp/optim.h>
@@ -17,16 +19,23 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
-#include <stdexcept>
 #include <string>
 
 namespace ddp = ferrun::ddp;
 using ferrun::checkpoint::Dict;
 
+namespace {
+
+bool is_to(const char* what, int step) {
+  const char* const at_step = std::getenv(what);
+  return at_step != nullptr && std::atoi(at_step) == step;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
-  const std::string path = argc > 1 ? argv[1] : "elastic_resume.pt";
-  const char* const die = std::getenv("DIE_AT_STEP");
+  const std::string folder = argc > 1 ? argv[1] : "checkpoints";
+  ferrun::client::note_stop_signals();
   return ddp::run([&](const std::shared_ptr<ddp::ProcessGroup>& group) {
     constexpr int64_t kSamples = 1000, kEpochs = 2, kBatch = 8;
     at::manual_seed(0);
@@ -36,8 +45,9 @@ int main(int argc, char** argv) {
     ddp::Adam optimizer(net.module()->parameters(), {.lr = 0.02});
     ddp::SamplerState at;
     const ddp::CheckpointParts parts{.module = &*net.module(), .optimizer = &optimizer, .sampler = &at};
-    if (std::filesystem::exists(path)) {
-      const ddp::LoadedCheckpoint loaded = ddp::value_or_throw(ddp::load_checkpoint(path, parts));
+    ddp::CheckpointSaver saver(folder, {.keep_last = 2});
+    if (const auto path = ddp::resume_path(*group, folder)) {
+      const ddp::LoadedCheckpoint loaded = ddp::value_or_throw(ddp::load_checkpoint(*path, parts));
       seen.copy_(*loaded.content.find("seen")->get<at::Tensor>());
       std::printf("rank %d of %d: goes on at sample %ld of epoch %ld\n", group->rank(), group->world_size(), at.samples,
                   at.epoch);
@@ -46,7 +56,8 @@ int main(int argc, char** argv) {
       auto generator = at::detail::createCPUGenerator(static_cast<uint64_t>(at.epoch));
       const at::Tensor order = at::randperm(kSamples, generator, at::kLong);
       for (; at.samples < kSamples; ++step) {
-        if (die != nullptr && step == std::atoi(die) && group->rank() == 1) std::raise(SIGKILL);
+        if (is_to("DIE_AT_STEP", step) && group->rank() == 1) std::raise(SIGKILL);
+        if (is_to("STOP_AT_STEP", step) && group->rank() == 1) std::raise(SIGTERM);  // a scheduler would do it
         // The next samples, shared by the ranks that there are now; the epoch's last step may be a short one.
         const int64_t count = std::min(kBatch * group->world_size(), kSamples - at.samples);
         const auto share = [&](int64_t rank) { return at.samples + count * rank / group->world_size(); };
@@ -60,12 +71,18 @@ int main(int argc, char** argv) {
         const at::Tensor everyones = order.slice(0, at.samples, at.samples + count);
         seen.select(0, at.epoch).index_add_(0, everyones, at::ones({count}, at::kLong));
         at.samples += count;
-        if (group->rank() != 0 || (step + 1) % 25 != 0) continue;
-        if (const auto saved = ddp::save_checkpoint(path, parts, Dict{{"seen", seen}}); !saved) {
-          throw std::runtime_error(saved.error().message);
+        const bool leave = ddp::save_now(*group);
+        if (group->rank() == 0 && (leave || (step + 1) % 25 == 0)) {
+          ddp::value_or_throw(saver.save(at.epoch * kSamples + at.samples, parts, Dict{{"seen", seen}}));
         }
+        if (!leave) continue;
+        ddp::value_or_throw(saver.finish());
+        std::printf("rank %d of %d: stops at sample %ld of epoch %ld\n", group->rank(), group->world_size(), at.samples,
+                    at.epoch);
+        return;
       }
     }
+    ddp::value_or_throw(saver.finish());
     std::printf("rank %d of %d: every sample %s, weights %.6f\n", group->rank(), group->world_size(),
                 seen.eq(1).all().item<bool>() ? "once" : "not once", net.module()->weight.sum().item<double>());
   });

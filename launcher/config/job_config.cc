@@ -366,6 +366,8 @@ class ConfigBuilder {
       environment.set("TORCH_NCCL_ASYNC_ERROR_HANDLING", "1");
     }
     environment.set("FERRUN_LAUNCH_ID", config_.launch_id);
+    const auto shutdown = std::chrono::duration_cast<std::chrono::seconds>(config_.stop.shutdown_timeout);
+    environment.set("FERRUN_SHUTDOWN_TIMEOUT", std::to_string(shutdown.count()));
     // Workers have no part in the agents' secrets.
     environment.erase(kTokenVariable);
     environment.erase(kEtcdPasswordVariable);

@@ -40,6 +40,7 @@ class InstalledPrefix : public ::testing::Test {
   static void TearDownTestSuite() { directory_.reset(); }
 
   static std::string prefix() { return directory_->file("prefix"); }
+  static std::string build_folder(const std::string& name) { return directory_->file(name); }
   static std::string ferrun() { return quoted(prefix() + "/bin/ferrun"); }
 
   // Configures and builds a project against the installation; returns the path of its program.
@@ -86,6 +87,22 @@ TEST_F(InstalledPrefix, WorkerFindsLibTorchAndIsFoundBesideFerrun) {
   const Outcome run = shell("cd / && env -u LD_LIBRARY_PATH " + ferrun() + " worker --version");
   EXPECT_EQ(run.code, 0) << run.output;
   EXPECT_EQ(run.output.rfind("worker " FERRUN_VERSION "\nCUDA plug-in: ", 0), 0u) << run.output;
+}
+
+// Each in a file of its own that includes nothing else, and nothing that is not installed.
+TEST_F(InstalledPrefix, EachPublicHeaderCompilesAlone) {
+  const std::string build = build_folder("each_header");
+  const Outcome made =
+      shell("cmake -G Ninja -S " FERRUN_SOURCE_DIR "/tests/e2e/install/each_header -B " + quoted(build) +
+            " -DCMAKE_PREFIX_PATH=" + quoted(prefix()) + " && cmake --build " + quoted(build));
+  ASSERT_EQ(made.code, 0) << made.output;
+  const Outcome dependencies = shell("ninja -C " + quoted(build) + " -t deps");
+  EXPECT_NE(dependencies.output.find("include/ferrun/ddp.h"), std::string::npos);
+  EXPECT_NE(dependencies.output.find("include/ferrun/client_c.h"), std::string::npos);
+  for (const char* folder : {FERRUN_SOURCE_DIR "/worker", FERRUN_SOURCE_DIR "/common", FERRUN_SOURCE_DIR "/launcher",
+                             FERRUN_BUILD_DIR "/", "/nlohmann/"}) {
+    EXPECT_EQ(dependencies.output.find(folder), std::string::npos) << folder;
+  }
 }
 
 TEST_F(InstalledPrefix, FindPackageBuildsATrainingProgram) {

@@ -55,18 +55,25 @@ INSTANTIATE_TEST_SUITE_P(All, DdpExample,
                            return command.substr(0, command.find(' '));
                          });
 
-TEST(DdpElasticExample, AKilledRunGoesOnWithAnotherNumberOfRanks) {
+TEST(DdpElasticExample, AKilledAndAStoppedRunGoOnWithAnotherNumberOfRanks) {
   const testing::TemporaryDirectory folder;
-  const std::string program = kBin + "elastic_resume last.pt";
+  const std::string program = kBin + "elastic_resume checkpoints";
   const Ran killed = run_ranks(2, "env DIE_AT_STEP=60 " + program, folder);
   EXPECT_NE(killed.code, 0) << killed.output;
-  const Ran resumed = run_ranks(3, program, folder);
-  EXPECT_EQ(resumed.code, 0) << resumed.output;
+  // Three ranks take 24 samples a step.
+  const Ran stopped = run_ranks(3, "env STOP_AT_STEP=2 " + program, folder);
+  EXPECT_EQ(stopped.code, 0) << stopped.output;
   for (const char* rank : {"rank 0 of 3", "rank 1 of 3", "rank 2 of 3"}) {
-    EXPECT_THAT(resumed.output, HasSubstr(std::string(rank) + ": goes on at sample 800 of epoch 0"));
+    EXPECT_THAT(stopped.output, HasSubstr(std::string(rank) + ": goes on at sample 800 of epoch 0"));
+    EXPECT_THAT(stopped.output, HasSubstr(std::string(rank) + ": stops at sample 872 of epoch 0"));
+  }
+  const Ran resumed = run_ranks(2, program, folder);
+  EXPECT_EQ(resumed.code, 0) << resumed.output;
+  for (const char* rank : {"rank 0 of 2", "rank 1 of 2"}) {
+    EXPECT_THAT(resumed.output, HasSubstr(std::string(rank) + ": goes on at sample 872 of epoch 0"));
     EXPECT_THAT(resumed.output, HasSubstr(std::string(rank) + ": every sample once"));
   }
-  EXPECT_EQ(last_words(resumed.output, "rank 0 of 3: every"), last_words(resumed.output, "rank 2 of 3: every"));
+  EXPECT_EQ(last_words(resumed.output, "rank 0 of 2: every"), last_words(resumed.output, "rank 1 of 2: every"));
 }
 
 TEST(DdpFinetuneExample, TrainsAHeadOnWhatPythonTrainedAndIsReadByPython) {

@@ -25,7 +25,7 @@ cp "$here/in_bare_system.sh" "$here/same.sh" "$root/packages/"
 unshare --mount --pid --fork --kill-child -- bash -ec "
   mount -t proc proc '$root/proc'
   mount -t tmpfs tmpfs '$root/dev'
-  for device in null zero urandom random; do touch '$root/dev/'\$device; mount --bind /dev/\$device '$root/dev/'\$device; done
+  for device in null zero full urandom random; do touch '$root/dev/'\$device; mount --bind /dev/\$device '$root/dev/'\$device; done
   ln -s /proc/self/fd '$root/dev/fd'
   exec chroot '$root' /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
     bash /packages/in_bare_system.sh"

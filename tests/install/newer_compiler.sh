@@ -22,7 +22,7 @@ unshare --mount --pid --fork --kill-child -- bash -ec '
   mount -t proc proc "$0/proc"
   mount -t sysfs sysfs "$0/sys"
   mount -t tmpfs tmpfs "$0/dev"
-  for device in null zero urandom random; do touch "$0/dev/$device"; mount --bind "/dev/$device" "$0/dev/$device"; done
+  for device in null zero full urandom random; do touch "$0/dev/$device"; mount --bind "/dev/$device" "$0/dev/$device"; done
   ln -s /proc/self/fd "$0/dev/fd"
   mkdir "$0/dev/shm" "$0/dev/pts"
   mount -t tmpfs -o mode=1777 tmpfs "$0/dev/shm"

@@ -48,6 +48,11 @@ Status MemorySource::read_at(uint64_t offset, std::span<uint8_t> into) const {
   return ok_status();
 }
 
+Status RangeSource::read_at(uint64_t offset, std::span<uint8_t> into) const {
+  if (offset > size_ || into.size() > size_ - offset) return unreadable("ends before its time");
+  return whole_.read_at(offset_ + offset, into);
+}
+
 Result<std::unique_ptr<ByteSource>> open_file_source(const std::string& path) {
   // O_NONBLOCK: a FIFO given by mistake is refused below instead of waiting for its writer.
   UniqueFd descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));

@@ -33,15 +33,23 @@ struct GivenEntry {
   const Value* value;
 };
 
+// What `rename` makes of the state's names; entries that it leaves out are not among them.
+std::string own_name(const std::string& name, const StateRules& rules, const std::set<std::string>& known) {
+  const std::string renamed = rules.rename ? rules.rename(name) : name;
+  return unwrapped_name(renamed, [&](const std::string& text) { return known.count(text) != 0; });
+}
+
 // The state's entries by the module's names. Failure: no state_dict at all, or two entries for one name.
-Result<std::map<std::string, GivenEntry>> entries_by_name(const Value& state, const std::set<std::string>& known) {
+Result<std::map<std::string, GivenEntry>> entries_by_name(const Value& state, const StateRules& rules,
+                                                          const std::set<std::string>& known) {
   const Dict* dict = state.get<Dict>();
   if (dict == nullptr || dict->empty()) return mismatch("there is no state_dict");
   std::map<std::string, GivenEntry> entries;
   for (const auto& [key, value] : *dict) {
     const auto* name = key.get<std::string>();
     if (name == nullptr) return mismatch("the state_dict has an entry without a name");
-    const std::string plain = unwrapped_name(*name, [&](const std::string& text) { return known.count(text) != 0; });
+    const std::string plain = own_name(*name, rules, known);
+    if (plain.empty()) continue;
     const auto [found, is_new] = entries.emplace(plain, GivenEntry{*name, &value});
     if (!is_new) return mismatch("'" + found->second.name + "' and '" + *name + "' stand for the same entry");
   }
@@ -65,6 +73,12 @@ Value module_state(const torch::nn::Module& module) {
     const auto options = tensor.options().device(c10::kCPU).memory_format(c10::MemoryFormat::Contiguous);
     state.emplace_back(name, at::empty(tensor.sizes(), options).copy_(tensor.detach()));
   }
+  return state;
+}
+
+Value module_view(const torch::nn::Module& module) {
+  Dict state;
+  for (const auto& [name, tensor] : named_state(module)) state.emplace_back(name, tensor.detach());
   return state;
 }
 
@@ -98,17 +112,16 @@ std::string shortened(const std::vector<std::string>& names) {
   return names.size() > kShown ? text + " and " + std::to_string(names.size() - kShown) + " more" : text;
 }
 
-Result<StateDifference> load_state_dict(torch::nn::Module& module, const Value& state, bool strict) {
+Result<StateDifference> load_state_dict(torch::nn::Module& module, const Value& state, const StateRules& rules) {
   const auto wanted = named_state(module);
   std::set<std::string> known;
   for (const auto& entry : wanted) known.insert(entry.first);
-  auto given = entries_by_name(state, known);
+  auto given = entries_by_name(state, rules, known);
   if (!given) return given.error();
 
   const c10::NoGradGuard no_grad;
   StateDifference difference;
   std::vector<std::pair<at::Tensor, at::Tensor>> copies;  // to, from
-  std::vector<std::string> sizes;
   for (const auto& [name, tensor] : wanted) {
     const auto found = given->find(name);
     if (found == given->end()) {
@@ -122,23 +135,24 @@ Result<StateDifference> load_state_dict(torch::nn::Module& module, const Value& 
     if (source.sizes() == tensor.sizes()) {
       copies.emplace_back(tensor, source);
     } else {
-      sizes.push_back(name + "' has the shape " + shape(source) + ", the model's " + shape(tensor));
+      difference.skipped.push_back("'" + name + "' has the shape " + shape(source) + ", the model's " + shape(tensor));
     }
   }
   for (const auto& [key, value] : *state.get<Dict>()) {
     const std::string& name = *key.get<std::string>();
-    const std::string plain = unwrapped_name(name, [&](const std::string& text) { return known.count(text) != 0; });
+    const std::string plain = own_name(name, rules, known);
+    if (plain.empty()) continue;
     // torch.optim.swa_utils.AveragedModel counts its updates beside the module.
     if (known.count(plain) == 0 && name != "n_averaged") difference.unexpected.push_back(name);
   }
 
   std::string wrong;
   const auto add = [&](const std::string& text) { wrong += (wrong.empty() ? "" : "; ") + text; };
-  if (strict && !difference.missing.empty()) add("missing: " + shortened(difference.missing));
-  if (strict && !difference.unexpected.empty()) add("unexpected: " + shortened(difference.unexpected));
-  if (!sizes.empty()) {
-    add("size mismatch: '" + sizes.front() +
-        (sizes.size() > 1 ? ", and " + std::to_string(sizes.size() - 1) + " more" : ""));
+  if (rules.strict && !difference.missing.empty()) add("missing: " + shortened(difference.missing));
+  if (rules.strict && !difference.unexpected.empty()) add("unexpected: " + shortened(difference.unexpected));
+  if (const size_t others = difference.skipped.size(); others > 0 && !rules.other_shapes) {
+    add("size mismatch: " + difference.skipped.front() +
+        (others > 1 ? ", and " + std::to_string(others - 1) + " more" : ""));
   }
   if (!wrong.empty()) return mismatch(wrong);
   for (auto& [to, from] : copies) to.copy_(from);
@@ -146,7 +160,7 @@ Result<StateDifference> load_state_dict(torch::nn::Module& module, const Value& 
 }
 
 Status load_module_state(torch::nn::Module& module, const Value& state) {
-  auto loaded = load_state_dict(module, state, /*strict=*/true);
+  auto loaded = load_state_dict(module, state);
   if (!loaded) return loaded.error();
   return ok_status();
 }

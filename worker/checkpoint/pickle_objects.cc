@@ -121,8 +121,8 @@ class TreeBuilder {
     if (const auto* truth = std::get_if<bool>(&object)) return StoredTree(*truth);
     if (const auto* number = std::get_if<int64_t>(&object)) return StoredTree(*number);
     if (const auto* number = std::get_if<double>(&object)) return StoredTree(*number);
-    if (const auto* global = std::get_if<Global>(&object)) return StoredTree(Opaque{global->name});
-    if (const auto* opaque = std::get_if<Opaque>(&object)) return StoredTree(*opaque);
+    if (const auto* global = std::get_if<Global>(&object)) return build_opaque(global->name);
+    if (const auto* opaque = std::get_if<Opaque>(&object)) return build_opaque(opaque->qualified_name);
     if (std::holds_alternative<Storage>(object)) return StoredTree(Opaque{"torch.storage.TypedStorage"});
     if (const auto* text = std::get_if<std::string>(&object)) {
       if (!charge(text->size())) return too_large();
@@ -133,6 +133,11 @@ class TreeBuilder {
       return StoredTree(*tensor);
     }
     return StoredTree();
+  }
+
+  Result<StoredTree> build_opaque(const std::string& name) {
+    if (!charge(name.size())) return too_large();
+    return StoredTree(Opaque{name});
   }
 
   const Objects& objects_;

@@ -1,4 +1,5 @@
-// The opcodes of pickle protocol 2 that PyTorch's files use, by the names of Python's pickle module.
+// The opcodes that PyTorch's files use, of pickle protocol 2 where nothing else is said, by the names of Python's
+// pickle module.
 #pragma once
 
 #include <cstdint>
@@ -44,6 +45,11 @@ enum Opcode : uint8_t {
   kNewTrue = 0x88,
   kNewFalse = 0x89,
   kLong1 = 0x8a,
+  // Of protocol 4, which torch.distributed.checkpoint's metadata has.
+  kShortBinUnicode = 0x8c,
+  kStackGlobal = 0x93,
+  kMemoize = 0x94,
+  kFrame = 0x95,
 };
 
 inline constexpr int kProtocol = 2;

@@ -15,6 +15,7 @@ using namespace pickle;
 
 constexpr size_t kMaxObjects = size_t{1} << 23;
 constexpr size_t kMaxNameLength = 1000;
+constexpr uint64_t kNewestProtocol = 5;
 // A tree costs some 112 bytes a value, and a value at least 2 bytes of pickle unless it is shared.
 constexpr size_t kTreeBytesAtLeast = size_t{1} << 24;
 constexpr size_t kTreeBytesPerByte = 256;
@@ -23,7 +24,9 @@ constexpr size_t kTreeBytesPerByte = 256;
 // each opcode reads as one line.
 class Machine {
  public:
-  explicit Machine(std::span<const uint8_t> input) : input_(input) {}
+  // `keep_objects`: see read_object_pickle.
+  explicit Machine(std::span<const uint8_t> input, bool keep_objects = false)
+      : input_(input), keeps_objects_(keep_objects) {}
 
   Result<FirstPickle> run() {
     for (bool stopped = false; !stopped && error_.empty();) {
@@ -79,11 +82,27 @@ class Machine {
       case kGlobal: return push_global();
       case kReduce: return reduce(take(2));
       case kNewObj: return new_object(take(2));
-      case kBuild: return void(take(1));  // attributes, such as a state_dict's _metadata: not needed
+      case kBuild: return build(take(1));
       case kBinPersId: return load_storage(take(1));
-      default: return fail("an unknown opcode " + std::to_string(opcode) + " at " + std::to_string(position_ - 1));
+      default: return keeps_objects_ ? step_of_protocol_4(opcode) : unknown(opcode);
     }
     // clang-format on
+  }
+
+  void step_of_protocol_4(uint8_t opcode) {
+    // clang-format off
+    switch (opcode) {
+      case kShortBinUnicode: return push(text(number<1>()));
+      case kStackGlobal: return push_global_of(take(2));
+      case kMemoize: return put(memo_.size());
+      case kFrame: return void(number<8>());  // a length for readers of streams
+      default: return unknown(opcode);
+    }
+    // clang-format on
+  }
+
+  void unknown(uint8_t opcode) {
+    fail("an unknown opcode " + std::to_string(opcode) + " at " + std::to_string(position_ - 1));
   }
 
   void fail(const std::string& what) {
@@ -170,7 +189,8 @@ class Machine {
   Object& top() { return objects_[stack_.size() > floor() ? stack_.back() : (fail("a value missing"), kNothing)]; }
 
   void check_protocol(uint64_t protocol) {
-    if (protocol == kProtocol || !error_.empty()) return;
+    const bool known = keeps_objects_ ? protocol >= kProtocol && protocol <= kNewestProtocol : protocol == kProtocol;
+    if (known || !error_.empty()) return;
     error_ = "has pickle protocol " + std::to_string(protocol) + ": save it with torch.save's default, which is 2";
   }
 
@@ -199,6 +219,16 @@ class Machine {
   void push_global() {
     const std::string module = line();
     push(Global{module + "." + line()});
+  }
+
+  void push_global_of(const std::vector<Ref>& module_and_name) {
+    const auto* module = std::get_if<std::string>(&objects_[module_and_name[0]]);
+    const auto* name = std::get_if<std::string>(&objects_[module_and_name[1]]);
+    if (!error_.empty()) return;
+    if (module == nullptr || name == nullptr || module->size() + name->size() > kMaxNameLength) {
+      return fail("a class without a name");
+    }
+    push(Global{*module + "." + *name});
   }
 
   void put(uint64_t key) {
@@ -243,7 +273,19 @@ class Machine {
 
   void new_object(const std::vector<Ref>& class_and_arguments) {
     const auto* name = std::get_if<Global>(&objects_[class_and_arguments[0]]);
-    push(Opaque{name == nullptr ? "object" : name->name});
+    if (!keeps_objects_) return push(Opaque{name == nullptr ? "object" : name->name});
+    push(std::string(kClassKey));
+    const Ref key = stack_.back();
+    stack_.back() = static_cast<Ref>(objects_.size());
+    objects_.push_back(DictObject{{{key, class_and_arguments[0]}}});
+  }
+
+  // Attributes, such as a state_dict's _metadata: not needed where objects are not.
+  void build(const std::vector<Ref>& state) {
+    auto* const object = std::get_if<DictObject>(&top());
+    if (!keeps_objects_ || object == nullptr) return;
+    object->entries.emplace_back(static_cast<Ref>(objects_.size()), state[0]);
+    objects_.push_back(std::string(kStateKey));
   }
 
   void load_storage(const std::vector<Ref>& id) {
@@ -262,6 +304,7 @@ class Machine {
   static constexpr Ref kNothing = 0;  // always there, so that a failed access needs no second check
 
   std::span<const uint8_t> input_;
+  const bool keeps_objects_;
   size_t position_ = 0;
   Objects objects_{Object()};
   std::vector<Ref> stack_;
@@ -275,6 +318,12 @@ class Machine {
 
 Result<StoredTree> read_pickle(std::span<const uint8_t> pickle) {
   auto read = Machine(pickle).run();
+  if (!read) return read.error();
+  return std::move(read->tree);
+}
+
+Result<StoredTree> read_object_pickle(std::span<const uint8_t> pickle) {
+  auto read = Machine(pickle, /*keep_objects=*/true).run();
   if (!read) return read.error();
   return std::move(read->tree);
 }

@@ -18,6 +18,13 @@ namespace ferrun::checkpoint {
 // shared, nested or self-containing containers cannot multiply them.
 Result<StoredTree> read_pickle(std::span<const uint8_t> pickle);
 
+// The same for protocols 2 to 5 and with objects kept as what they are made of, as torch.distributed.checkpoint's
+// metadata needs it: {"__class__": "module.name", "__state__": what its class would be given}, without the state where
+// the pickle has none. Sizes and paths are not told apart from tuples and unknown objects.
+Result<StoredTree> read_object_pickle(std::span<const uint8_t> pickle);
+inline constexpr const char* kClassKey = "__class__";
+inline constexpr const char* kStateKey = "__state__";
+
 // The pickle that `input` begins with; something else may follow it.
 struct FirstPickle {
   StoredTree tree;

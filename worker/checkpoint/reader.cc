@@ -6,6 +6,7 @@
 #include <map>
 
 #include "worker/checkpoint/archive_reader.h"
+#include "worker/checkpoint/distributed_folder.h"
 #include "worker/checkpoint/element_types.h"
 
 namespace ferrun::checkpoint {
@@ -58,6 +59,7 @@ Error file_error(const std::string& path, const std::string& what) {
 }  // namespace
 
 Result<Value> read(const std::string& path) {
+  if (is_distributed(path)) return read_distributed(path);
   auto source = open_file_source(path);
   if (!source) return file_error(path, source.error().message);
   return read(**source, path);

@@ -10,7 +10,8 @@
 
 namespace ferrun::checkpoint {
 
-// Tensors come on the CPU with their strides. A file that is missing, truncated, corrupt or of another kind
+// Tensors come on the CPU with their strides. A folder of torch.distributed.checkpoint is read by
+// read_distributed(). A file that is missing, truncated, corrupt or of another kind
 // gives one line naming the file, what is wrong and what helps. Bounds are checked before memory is taken. Of
 // safetensors: see open_archive.
 Result<Value> read(const std::string& path);

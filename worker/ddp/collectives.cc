@@ -15,6 +15,27 @@
 namespace ferrun::ddp {
 namespace {
 
+// Under the names that torch 2.15 has; before, they had others.
+template <typename Group>
+auto reduce_scatter_single(Group& group, at::Tensor& output, at::Tensor& input,
+                           const c10d::ReduceScatterOptions& options) {
+  if constexpr (requires { group.reduce_scatter_single(output, input, options); }) {
+    return group.reduce_scatter_single(output, input, options);
+  } else {
+    return group._reduce_scatter_base(output, input, options);
+  }
+}
+
+template <typename Group>
+auto all_to_all_single(Group& group, at::Tensor& output, at::Tensor& input, std::vector<int64_t>& received,
+                       std::vector<int64_t>& sent) {
+  if constexpr (requires { group.all_to_all_single(output, input, received, sent); }) {
+    return group.all_to_all_single(output, input, received, sent);
+  } else {
+    return group.alltoall_base(output, input, received, sent);
+  }
+}
+
 using Started = c10::intrusive_ptr<c10d::Work>;
 
 c10d::ReduceOp c10d_operation(ReduceOp operation) {
@@ -161,7 +182,7 @@ Work start_reduce_scatter(ProcessGroup& group, at::Tensor& tensor, const std::ve
   at::Tensor input = at::cat(flat);
   const at::Tensor output = tensor.view({-1});
   at::Tensor own = output;
-  return work_of(group.c10d_group()->_reduce_scatter_base(own, input, options), std::move(then));
+  return work_of(reduce_scatter_single(*group.c10d_group(), own, input, options), std::move(then));
 }
 
 Work start_all_to_all(ProcessGroup& group, std::vector<at::Tensor>& received, const std::vector<at::Tensor>& parts) {
@@ -186,7 +207,7 @@ Work start_all_to_all(ProcessGroup& group, std::vector<at::Tensor>& received, co
   }
   at::Tensor input = at::cat(flat);
   at::Tensor output = at::empty({total}, received[0].options());
-  Started started = group.c10d_group()->alltoall_base(output, input, received_sizes, sent_sizes);
+  Started started = all_to_all_single(*group.c10d_group(), output, input, received_sizes, sent_sizes);
   return work_of(std::move(started), [output, received]() mutable {
     const at::NoGradGuard no_grad;
     int64_t offset = 0;

@@ -14,6 +14,7 @@
 #include <torch/csrc/distributed/c10d/comm.hpp>
 #include <torch/csrc/distributed/c10d/logger.hpp>
 #include <torch/csrc/distributed/c10d/reducer.hpp>
+#include <type_traits>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -79,6 +80,16 @@ class SharedHook : public c10d::CommHookInterface {
  private:
   CommHook hook_;
 };
+
+// Nodes are counted inside themselves from torch 2.15 on.
+template <typename Node, typename... Arguments>
+auto make_node(Arguments&&... arguments) {
+  if constexpr (std::is_base_of_v<c10::intrusive_ptr_target, Node>) {
+    return c10::make_intrusive<Node>(std::forward<Arguments>(arguments)...);
+  } else {
+    return std::make_shared<Node>(std::forward<Arguments>(arguments)...);
+  }
+}
 
 // Behind a step's outputs: the first backward pass with a static graph reduces at its end, when it is known which
 // parameters it used.
@@ -286,7 +297,7 @@ void GradientReducer::delay_first_reduction(const std::vector<at::Tensor*>& outp
     if (output->defined() && output->requires_grad()) inputs.push_back(*output);
   }
   if (inputs.empty()) return;
-  const auto node = std::make_shared<DelayedReduction>(reducer_, first_reduction_is_delayed_);
+  const auto node = make_node<DelayedReduction>(reducer_, first_reduction_is_delayed_);
   node->set_next_edges(torch::autograd::collect_next_edges(inputs));
   for (at::Tensor* output : outputs) {
     if (!output->defined() || !output->requires_grad()) continue;

@@ -94,13 +94,14 @@ void LowPrecisionParameters::lower() {
     if (!parameter.requires_grad()) continue;
     const size_t number = trained++;
     if (!at::GradMode::is_enabled()) continue;
-    const std::shared_ptr<torch::autograd::Node> accumulator = torch::autograd::impl::grad_accumulator(parameter);
+    // A shared_ptr, from torch 2.15 on an intrusive_ptr.
+    auto accumulator = torch::autograd::impl::grad_accumulator(parameter);
     accumulator->add_post_hook(std::make_unique<torch::autograd::utils::LambdaPostHook>(
         [weak = std::weak_ptr(state_), number](const auto& outputs, const auto&) {
           if (const auto alive = weak.lock()) gradient_came(alive, number);
           return outputs;
         }));
-    state.accumulators.push_back(accumulator);
+    state.accumulators.push_back(std::make_shared<decltype(accumulator)>(accumulator));
   }
 }
 

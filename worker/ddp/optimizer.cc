@@ -4,6 +4,7 @@
 #include <c10/core/GradMode.h>
 
 #include <cmath>
+#include <utility>
 
 #include "worker/ddp/adam.h"
 #include "worker/ddp/sgd.h"
@@ -102,6 +103,7 @@ std::string optimizer_of(const Value& group) {
 }
 
 void Optimizer::step(const at::Tensor& grad_scale, const at::Tensor& found_inf) {
+  wait_for_readers();
   const c10::NoGradGuard no_grad;
   Active active;
   for (size_t i = 0; i < parameters_.size(); ++i) {
@@ -140,7 +142,12 @@ Value Optimizer::state_dict(double initial_lr) const {
   return Dict{{"state", std::move(states)}, {"param_groups", List{std::move(hyperparameters)}}};
 }
 
+void Optimizer::wait_for_readers() {
+  for (const auto& wait : std::exchange(waits_, {})) wait();
+}
+
 Status Optimizer::load_state_dict(const Value& state) {
+  wait_for_readers();
   const c10::NoGradGuard no_grad;
   const Value* entries = state.find("state");
   const List* groups = items(state.find("param_groups"));

@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,6 +31,10 @@ class Optimizer {
   void step(const at::Tensor& grad_scale = {}, const at::Tensor& found_inf = {});
   // Drops the gradients, or with set_to_none=false fills them with zeros in place, which keeps DDP's bucket views.
   void zero_grad(bool set_to_none = true);
+
+  // Calls `wait` once, before the next step() or load_state_dict() changes anything: somebody still reads the
+  // parameters and the state (a snapshot of them that is being taken).
+  void wait_before_change(std::function<void()> wait) { waits_.push_back(std::move(wait)); }
 
   // PyTorch's name, with what tells variants of one class apart: "Adam", "AdamW", "SGD with momentum".
   virtual std::string name() const = 0;
@@ -64,7 +69,10 @@ class Optimizer {
   virtual Status load(const checkpoint::Value& group, const std::vector<const checkpoint::Value*>& states) = 0;
 
  private:
+  void wait_for_readers();
+
   std::vector<at::Tensor> parameters_;
+  std::vector<std::function<void()>> waits_;
 };
 
 struct AdamOptions {

@@ -117,7 +117,7 @@ Result<WeightsReport> begin_with(EmotionNet& model, const checkpoint::Value& fil
   if (given != 0 && given != model->classes()) {
     return at_path(path, ": " + wrong_classes(given, model->classes()).message);
   }
-  auto loaded = checkpoint::load_state_dict(*model, **weights, strict);
+  auto loaded = checkpoint::load_state_dict(*model, **weights, {.strict = strict});
   if (!loaded) {
     return at_path(path, ": " + loaded.error().message +
                              (strict ? " (with --no-strict what fits is loaded, unless a shape differs)" : ""));

@@ -1,11 +1,9 @@
 #include "worker/train/checkpoint_content.h"
 
-#include <ATen/CPUGeneratorImpl.h>
-
 #include <cmath>
-#include <mutex>
 
 #include "worker/checkpoint/module_state.h"
+#include "worker/ddp/random_state.h"
 #include "worker/train/state_options.h"
 #include "worker/train/value_fields.h"
 
@@ -131,14 +129,7 @@ Status restore_random_state(const Value& checkpoint, int rank) {
   }
   const at::Tensor* const state = (*states)[static_cast<size_t>(rank)].get<at::Tensor>();
   if (state == nullptr) return unusable("its random state is not a tensor");
-  at::Generator generator = at::detail::getDefaultCPUGenerator();
-  const std::lock_guard lock(generator.mutex());
-  try {
-    generator.set_state(*state);
-  } catch (const c10::Error&) {
-    return unusable("its random state does not fit this LibTorch");
-  }
-  return ok_status();
+  return ddp::set_random_state(*state);
 }
 
 }  // namespace
@@ -147,7 +138,7 @@ Value checkpoint_value(const RunParts& parts, const RunIdentity& identity, const
                        bool launch) {
   Dict dict;
   add_state(dict, parts.state);
-  dict.emplace_back("model_state_dict", checkpoint::module_state(*parts.model));
+  dict.emplace_back("model_state_dict", checkpoint::module_view(*parts.model));
   dict.emplace_back("optimizer_state_dict", parts.optimizer.state_dict(parts.schedule.initial_lr()));
   dict.emplace_back("scheduler_state_dict", parts.schedule.state_dict());
   dict.emplace_back("scaler_state_dict", parts.scaler.state_dict());

@@ -37,7 +37,8 @@ struct RunIdentity {
 
 // `rng_states`: the default generator's state of every rank, by rank. With `launch` the checkpoint says which launch
 // wrote it and how long the run is to be, and has the weights' average beside the weights; best_model.pt does without,
-// so that equal runs write equal files.
+// so that equal runs write equal files. The tensors are the parts' own: they are to be copied or written before the
+// next step.
 checkpoint::Value checkpoint_value(const RunParts& parts, const RunIdentity& identity,
                                    const std::vector<at::Tensor>& rng_states, bool launch);
 

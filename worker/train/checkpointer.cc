@@ -1,28 +1,21 @@
 #include "worker/train/checkpointer.h"
 
-#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/all.h>
 #include <ATen/ops/isfinite.h>
 
-#include <mutex>
 #include <utility>
 
 #include "worker/checkpoint/module_state.h"
 #include "worker/checkpoint/reader.h"
+#include "worker/ddp/random_state.h"
 #include "worker/ddp/replica_check.h"
 #include "worker/train/output_plan.h"
 #include "worker/train/value_fields.h"
 
 namespace ferrun::train {
 namespace {
-
-at::Tensor random_state() {
-  at::Generator generator = at::detail::getDefaultCPUGenerator();
-  const std::lock_guard lock(generator.mutex());
-  return generator.get_state();
-}
 
 bool all_finite(const at::Tensor& tensor) {
   const at::NoGradGuard no_grad;
@@ -102,7 +95,7 @@ Status Checkpointer::check_weights() {
 Status Checkpointer::save(const char* name, bool launch, const checkpoint::WriteOptions& options) {
   group_.set_activity(std::string("saving ") + name);
   if (Status sound = check_weights(); !sound) return sound;
-  const std::vector<at::Tensor> random_states = group_.all_gather(random_state());
+  const std::vector<at::Tensor> random_states = group_.all_gather(ddp::random_state());
   if (group_.rank() != 0) return ok_status();
   return writer_.write(join_path(directory_, name), checkpoint_value(parts_, identity_, random_states, launch),
                        options);

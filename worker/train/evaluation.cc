@@ -14,9 +14,9 @@
 #include <string>
 #include <utility>
 
+#include "ferrun/client.h"
 #include "worker/ddp/autocast.h"
 #include "worker/train/batch_feed.h"
-#include "worker/train/stop_request.h"
 
 namespace ferrun::train {
 namespace {
@@ -33,7 +33,7 @@ class StopQuestion {
   explicit StopQuestion(ddp::ProcessGroup& group) : group_(group), flag_(at::zeros({1}, at::kDouble)) {}
 
   void ask() {
-    *flag_.mutable_data_ptr<double>() = noted_stop_signal() != 0 ? 1.0 : 0.0;
+    *flag_.mutable_data_ptr<double>() = client::noted_stop_signal() != 0 ? 1.0 : 0.0;
     answer_ = group_.start_all_reduce_sum(flag_);
   }
   bool answered_yes() {

@@ -18,7 +18,6 @@
 #include "worker/train/command_line.h"
 #include "worker/train/commands.h"
 #include "worker/train/heap.h"
-#include "worker/train/stop_request.h"
 
 namespace ferrun::train {
 namespace {
@@ -102,7 +101,7 @@ Ending run(const std::vector<std::string>& arguments) {
 void wait_until_told() {
   constexpr std::chrono::seconds kTellingTime{5};
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) std::signal(signal, SIG_DFL);
-  if (noted_stop_signal() == 0) std::this_thread::sleep_for(kTellingTime);
+  if (client::noted_stop_signal() == 0) std::this_thread::sleep_for(kTellingTime);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "ferrun/client.h"
 #include "worker/data/cached_dataset.h"
 #include "worker/train/channels_last.h"
 #include "worker/train/checkpointer.h"
@@ -22,7 +23,6 @@
 #include "worker/train/shared_checkpoint.h"
 #include "worker/train/skipped_pictures.h"
 #include "worker/train/source_data.h"
-#include "worker/train/stop_request.h"
 #include "worker/train/trainer.h"
 
 namespace ferrun::train {
@@ -47,7 +47,7 @@ std::function<void()> waiter(const ComputeDevice& device) {
 // Rank 0's checkpoint is in place before any rank leaves.
 Ending stopped(const TrainingState& state, Checkpointer& checkpointer, RunLog& log, ddp::ProcessGroup& group) {
   group.barrier();
-  const int own = noted_stop_signal();
+  const int own = client::noted_stop_signal();
   const int signal = own != 0 ? own : SIGTERM;
   log.say("stopped by " + signal_name(signal) + " after " + std::to_string(state.epoch) + " epochs and " +
           std::to_string(state.step) + " steps; continue with --resume " + checkpointer.directory());
@@ -203,7 +203,7 @@ Ending run_train(const TrainOptions& asked, CommandContext& context) {
       open_job(context, asked.device, asked.gpu, asked.threads, asked.collective_timeout);
   if (Ending* const failure = std::get_if<Ending>(&opened)) return *failure;
   const Job& job = std::get<Job>(opened);
-  note_stop_signals();  // until here they end the worker at once: there is nothing to save
+  client::note_stop_signals();  // until here they end the worker at once: there is nothing to save
   std::variant<RunStart, Ending> decided = decide_start(asked, job);
   if (Ending* const failure = std::get_if<Ending>(&decided)) return *failure;
   RunStart& start = std::get<RunStart>(decided);

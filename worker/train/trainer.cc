@@ -11,9 +11,9 @@
 #include <utility>
 #include <vector>
 
+#include "ferrun/client.h"
 #include "worker/ddp/autocast.h"
 #include "worker/ddp/gradient_norm.h"
-#include "worker/train/stop_request.h"
 #include "worker/train/value_fields.h"
 
 namespace ferrun::train {
@@ -114,7 +114,7 @@ Result<Trainer::Step> Trainer::train_step(int64_t first_batch, int64_t batches) 
   double* const entries = sums.mutable_data_ptr<double>();
   ddp::Wait sums_of_all_ranks;
   const auto send_sums = [&] {
-    entries[kStop] = noted_stop_signal() != 0 ? 1.0 : 0.0;
+    entries[kStop] = client::noted_stop_signal() != 0 ? 1.0 : 0.0;
     sums_of_all_ranks = parts_.group.start_all_reduce_sum(sums);
   };
   for (int64_t i = 0; i < batches; ++i) {

@@ -343,6 +343,8 @@ TEST_F(JobConfigTest, SetsJobWideVariablesOnlyWhereTheUserHasNot) {
   EXPECT_THAT(make({"--nproc-per-node=2"})->notes, ElementsAre(HasSubstr("OMP_NUM_THREADS")));
   EXPECT_EQ(make({})->environment.get("TORCH_NCCL_ASYNC_ERROR_HANDLING"), "1");
   EXPECT_EQ(make({})->environment.get("FERRUN_LAUNCH_ID"), "20261123T183455-23456789");
+  EXPECT_EQ(make({})->environment.get("FERRUN_SHUTDOWN_TIMEOUT"), "30");
+  EXPECT_EQ(make({"--shutdown-timeout=7"})->environment.get("FERRUN_SHUTDOWN_TIMEOUT"), "7");
   host_.variable("OMP_NUM_THREADS", "8").variable("TORCH_NCCL_ASYNC_ERROR_HANDLING", "0");
   EXPECT_EQ(make({"--nproc-per-node=2"})->environment.get("OMP_NUM_THREADS"), "8");
   EXPECT_EQ(make({})->environment.get("TORCH_NCCL_ASYNC_ERROR_HANDLING"), "0");

@@ -2,6 +2,7 @@
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/min.h>
 #include <gmock/gmock.h>
 
 #include <cerrno>
@@ -124,6 +125,64 @@ TEST_F(BackgroundWriterTest, TheEndFinishesWhatWasGiven) {
   }
   EXPECT_TRUE(read(path("a.pt")));
   EXPECT_TRUE(read(path("b.pt")));
+}
+
+TEST_F(BackgroundWriterTest, WhatIsToFollowAFileComesWhenItIsInPlaceAndCountsAsItsFailure) {
+  files.let_go();
+  BackgroundWriter writer;
+  bool was_there = false;
+  const auto then = [&]() -> Status {
+    was_there = std::filesystem::exists(path("a.pt"));
+    return Error{ErrorKind::kPlatform, "the index cannot be written"};
+  };
+  ASSERT_TRUE(writer.write(path("a.pt"), Dict{{"a", 1}}, held(), then));
+  const Status failed = writer.finish();
+  EXPECT_TRUE(was_there);
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().message, "the index cannot be written");
+}
+
+TEST_F(BackgroundWriterTest, WhatMayWaitIsCopiedLaterAndTheRestAtOnce) {
+  const at::Tensor large = at::full({100000}, 1.0), other = at::full({100000}, 1.0), small = at::full({2}, 1.0);
+  const Value value = Dict{{"large", large}, {"other", other}, {"small", small}};
+  const auto may_wait = [&](const at::Tensor& tensor) { return !tensor.is_same(other); };
+  BackgroundWriter writer;
+  auto wait = writer.write_later(path("a.pt"), value, may_wait, held());
+  ASSERT_TRUE(wait.ok());
+  other.fill_(2);
+  small.fill_(2);
+  (*wait)();  // though the file has not been begun
+  large.fill_(2);
+  // While that one is unfinished nothing is left for later.
+  auto second = writer.write_later(path("b.pt"), value, may_wait);
+  ASSERT_TRUE(second.ok());
+  large.fill_(3);
+  files.let_go();
+  (*second)();
+  ASSERT_TRUE(writer.finish());
+  const auto written = [&](const char* file, const char* name) {
+    return read(path(file))->find(name)->get<at::Tensor>()->min().item<double>();
+  };
+  for (const char* name : {"large", "other", "small"}) {
+    EXPECT_EQ(written("a.pt", name), 1) << name;
+    EXPECT_EQ(written("b.pt", name), 2) << name;
+  }
+}
+
+TEST(HostCopy, TakesASparesMemoryWhereItFits) {
+  const Value spare = Dict{{"a", at::full({2, 3}, 1.0)}, {"b", at::full({4}, 1.0)}, {"c", at::full({4}, 1.0)}};
+  const at::Tensor turned = at::arange(6.0).view({3, 2}).t();
+  const Dict value{{"a", turned}, {"b", at::full({5}, 2.0)}, {"c", at::full({4}, 3.0)}, {"d", at::full({1}, 4.0)}};
+  const Value copy = host_copy(value, {}, spare);
+  const auto memory = [](const Value& held, const char* name) {
+    return held.find(name)->get<at::Tensor>()->data_ptr();
+  };
+  EXPECT_EQ(memory(copy, "a"), memory(spare, "a")) << "it is written in the order of its dimensions";
+  EXPECT_NE(memory(copy, "b"), memory(spare, "b"));
+  EXPECT_EQ(memory(copy, "c"), memory(spare, "c"));
+  for (const auto& [name, tensor] : value) {
+    EXPECT_TRUE(copy.find(*name.get<std::string>())->get<at::Tensor>()->equal(*tensor.get<at::Tensor>()));
+  }
 }
 
 TEST(HostCopy, WaitsForTheDeviceWhereAGpuCopiesAlone) {

@@ -108,7 +108,7 @@ TEST(ModuleState, AMissingCounterOfBatchesIsKept) {
   state.get<Dict>()->pop_back();
   SmallNet to;
   to.bn->num_batches_tracked.fill_(3);
-  auto loaded = load_state_dict(to, state, /*strict=*/true);
+  auto loaded = load_state_dict(to, state, {});
   ASSERT_TRUE(loaded.ok()) << loaded.error().message;
   EXPECT_TRUE(loaded->missing.empty());
   EXPECT_EQ(to.bn->num_batches_tracked.item<int64_t>(), 3);
@@ -149,16 +149,42 @@ TEST(ModuleState, NotStrictLoadsWhatFitsAndReportsTheRest) {
   state.get<Dict>()->erase(state.get<Dict>()->begin() + 2);
   state.get<Dict>()->emplace_back("extra.weight", at::zeros({1}));
   SmallNet to;
-  auto loaded = load_state_dict(to, state, /*strict=*/false);
+  auto loaded = load_state_dict(to, state, {.strict = false});
   ASSERT_TRUE(loaded.ok()) << loaded.error().message;
   EXPECT_EQ(loaded->missing, std::vector<std::string>{"bn.weight"});
   EXPECT_EQ(loaded->unexpected, std::vector<std::string>{"extra.weight"});
   EXPECT_EQ(to.scale.item<float>(), 5.0f);
 
   state.get<Dict>()->at(0).second = at::zeros({4});
-  auto refused = load_state_dict(to, state, /*strict=*/false);
+  auto refused = load_state_dict(to, state, {.strict = false});
   ASSERT_FALSE(refused.ok());
   EXPECT_NE(refused.error().message.find("size mismatch: 'scale'"), std::string::npos) << refused.error().message;
+
+  SmallNet partly;
+  auto fits = load_state_dict(partly, state, {.strict = false, .other_shapes = true});
+  ASSERT_TRUE(fits.ok()) << fits.error().message;
+  EXPECT_EQ(fits->skipped, std::vector<std::string>{"'scale' has the shape [4], the model's [1]"});
+  EXPECT_NE(partly.scale.item<float>(), 5.0f);
+}
+
+TEST(ModuleState, NamesAreTranslatedBeforeWrappersAreTakenOff) {
+  const Value given = renamed(module_state(SmallNet(5)), "old.module.");
+  SmallNet to;
+  const auto rename = [](const std::string& name) {
+    return name == "old.module.bn.weight" ? std::string() : name.substr(std::string("old.").size());
+  };
+  auto loaded = load_state_dict(to, given, {.strict = false, .rename = rename});
+  ASSERT_TRUE(loaded.ok()) << loaded.error().message;
+  EXPECT_EQ(loaded->missing, std::vector<std::string>{"bn.weight"});
+  EXPECT_TRUE(loaded->unexpected.empty());
+  EXPECT_EQ(to.scale.item<float>(), 5.0f);
+}
+
+TEST(ModuleState, AViewIsTheModulesOwnMemory) {
+  const SmallNet net(5);
+  const Value view = module_view(net);
+  EXPECT_EQ(names(view), names(module_state(net)));
+  EXPECT_EQ(view.find("scale")->get<at::Tensor>()->data_ptr(), net.scale.data_ptr());
 }
 
 }  // namespace

@@ -2,12 +2,15 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <ctime>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -31,7 +34,8 @@ constexpr const char* kVariables[] = {"RANK",
                                       "TORCHELASTIC_RUN_ID",
                                       "TORCHELASTIC_ERROR_FILE",
                                       "FERRUN_LAUNCH_ID",
-                                      "FERRUN_LAUNCH_DIR"};
+                                      "FERRUN_LAUNCH_DIR",
+                                      "FERRUN_SHUTDOWN_TIMEOUT"};
 
 class ClientTest : public ::testing::Test {
  protected:
@@ -225,6 +229,39 @@ TEST(JsonString, AlwaysGivesValidJson) {
         }
       }
     }
+  }
+}
+
+// In a process of its own, whose signals are its alone.
+int of_a_signalled_process(const char* timeout, const std::function<int()>& ask) {
+  const pid_t child = fork();
+  if (child == 0) {
+    if (timeout != nullptr) setenv("FERRUN_SHUTDOWN_TIMEOUT", timeout, 1);
+    note_stop_signals();
+    if (noted_stop_signal() != 0 || time_to_stop()) _exit(200);
+    raise(SIGTERM);
+    raise(SIGINT);
+    if (noted_stop_signal() != SIGTERM || ferrun_noted_stop_signal() != SIGTERM) _exit(201);
+    _exit(ask());
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+}
+
+TEST_F(ClientTest, AStopIsNotedWithTheTimeThatIsLeft) {
+  EXPECT_EQ(of_a_signalled_process("1000000",
+                                   [] {
+                                     const auto left = time_to_stop();
+                                     const bool sound =
+                                         left && left->count() > 100000000 && left->count() <= 1000000000;
+                                     return sound && ferrun_milliseconds_to_stop() > 100000000 ? 7 : 8;
+                                   }),
+            7);
+  EXPECT_EQ(of_a_signalled_process("0", [] { return time_to_stop() == std::chrono::milliseconds(0) ? 7 : 8; }), 7);
+  for (const char* none : {static_cast<const char*>(nullptr), "", "soon", "-3", "99999999999999999999"}) {
+    EXPECT_EQ(
+        of_a_signalled_process(none, [] { return time_to_stop() || ferrun_milliseconds_to_stop() != -1 ? 8 : 7; }), 7);
   }
 }
 

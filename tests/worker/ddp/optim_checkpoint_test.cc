@@ -5,9 +5,11 @@
 #include <torch/nn/modules/linear.h>
 
 #include "tests/temporary_directory.h"
+#include "worker/checkpoint/module_state.h"
 #include "worker/checkpoint/writer.h"
 #include "worker/ddp/adam.h"
 #include "worker/ddp/checkpoint.h"
+#include "worker/ddp/named_optimizer_state.h"
 
 namespace ferrun::ddp {
 namespace {
@@ -34,7 +36,7 @@ struct Trained {
     schedule->step(0);
     optimizer->set_lr(schedule->lr());
   }
-  CheckpointParts parts() { return {&*net, optimizer.get(), schedule.get(), &scaler, &sampler}; }
+  CheckpointParts parts() { return {&*net, optimizer.get(), schedule.get(), &scaler, &sampler, nullptr, nullptr}; }
 
   Linear net{nullptr};
   std::unique_ptr<Adam> optimizer;
@@ -89,6 +91,70 @@ TEST(Checkpoint, APartThatTheFileLacksIsNamed) {
   SamplerState sampler;
   EXPECT_THAT(load_checkpoint(folder.file("damaged.pt"), {.sampler = &sampler}).error().message,
               HasSubstr("sampler: it has no epoch"));
+}
+
+TEST(Checkpoint, WhatDoesNotFitIsLeftOutAndTold) {
+  const testing::TemporaryDirectory folder;
+  Trained run(1);
+  const checkpoint::Dict state{
+      {"body.weight", at::full({2, 3}, 4.0)}, {"body.bias", at::full({7}, 4.0)}, {"head.weight", at::full({1}, 4.0)}};
+  ASSERT_TRUE(save_checkpoint(folder.file("model.pt"), {}, {{"model", state}}).ok());
+  CheckpointLoading loading{.other_shapes = true, .other_parts = true};
+  loading.keys.emplace().module = "model";
+  loading.rename = rename_prefixes({{"body.", ""}, {"head.", "-"}});
+  const auto loaded = load_checkpoint(folder.file("model.pt"), run.parts(), loading);
+  ASSERT_TRUE(loaded.ok()) << loaded.error().message;
+  EXPECT_THAT(loaded->skipped, ElementsAre("'bias' has the shape [7], the model's [2]"));
+  EXPECT_TRUE(loaded->missing.empty());
+  EXPECT_TRUE(loaded->unexpected.empty());
+  EXPECT_THAT(loaded->missing_parts,
+              ElementsAre("optimizer_state_dict", "scheduler_state_dict", "scaler_state_dict", "sampler"));
+  EXPECT_TRUE(run.net->weight.equal(at::full({2, 3}, 4.0)));
+  EXPECT_EQ(run.optimizer->lr(), 0.1) << "a schedule that was not loaded sets no rate";
+}
+
+TEST(Checkpoint, RandomNumbersGoOnWhereTheyWere) {
+  const testing::TemporaryDirectory folder;
+  std::vector<at::Tensor> states{random_state()}, read;
+  const at::Tensor expected = at::randn({3});
+  ASSERT_TRUE(save_checkpoint(folder.file("last.pt"), {.random_states = &states}).ok());
+  ASSERT_TRUE(load_checkpoint(folder.file("last.pt"), {.random_states = &read}).ok());
+  ASSERT_EQ(read.size(), 1u);
+  ASSERT_TRUE(set_random_state(read[0]).ok());
+  EXPECT_TRUE(at::randn({3}).equal(expected));
+  EXPECT_THAT(set_random_state(at::full({3}, 1, at::kByte)).error().message, HasSubstr("random state does not fit"));
+}
+
+TEST(Checkpoint, ContentsTensorsComeWhereTheyAreWanted) {
+  Trained run(1);
+  const auto loaded = load_content(checkpoint::Dict{{"model_state_dict", checkpoint::module_view(*run.net)}},
+                                   {.module = &*run.net}, {.map_location = at::kMeta});
+  ASSERT_TRUE(loaded.ok()) << loaded.error().message;
+  EXPECT_TRUE(loaded->content.find("model_state_dict")->find("bias")->get<at::Tensor>()->is_meta());
+  EXPECT_TRUE(run.net->bias.is_cpu());
+}
+
+TEST(Checkpoint, AnOptimizersStateMayBeByNames) {
+  Trained run(1), other(2);
+  run.step();
+  const checkpoint::Value by_name =
+      optimizer_state_by_name(run.optimizer->state_dict(0.1), *run.net, run.optimizer->parameters());
+  ASSERT_NE(by_name.find("state")->find("bias"), nullptr);
+  const auto loaded = load_content(
+      checkpoint::Dict{{"model_state_dict", checkpoint::module_view(*run.net)}, {"optimizer_state_dict", by_name}},
+      {.module = &*other.net, .optimizer = other.optimizer.get()});
+  ASSERT_TRUE(loaded.ok()) << loaded.error().message;
+  for (Trained* each : {&run, &other}) {
+    each->optimizer->set_lr(0.1);
+    each->step();
+  }
+  EXPECT_TRUE(other.net->weight.equal(run.net->weight));
+}
+
+TEST(Checkpoint, TensorsOfAContentAreThePartsOwn) {
+  Trained run(1);
+  const checkpoint::Value content = *checkpoint_content(run.parts());
+  EXPECT_EQ(content.find("model_state_dict")->find("bias")->get<at::Tensor>()->data_ptr(), run.net->bias.data_ptr());
 }
 
 }  // namespace

@@ -9,12 +9,12 @@
 #include <random>
 #include <vector>
 
+#include "ferrun/client.h"
 #include "worker/ddp/distributed_order.h"
 #include "worker/ddp/epoch_plan.h"
 #include "worker/train/early_stopping.h"
 #include "worker/train/metrics.h"
 #include "worker/train/progress.h"
-#include "worker/train/stop_request.h"
 
 namespace ferrun::train {
 namespace {
@@ -277,12 +277,12 @@ TEST(Progress, TellsTimeAsAClock) {
 }
 
 TEST(StopRequest, NotesTheFirst) {
-  note_stop_signals();
-  EXPECT_EQ(noted_stop_signal(), 0);
+  client::note_stop_signals();
+  EXPECT_EQ(client::noted_stop_signal(), 0);
   raise(SIGTERM);
   raise(SIGTERM);
   raise(SIGHUP);
-  EXPECT_EQ(noted_stop_signal(), SIGTERM);
+  EXPECT_EQ(client::noted_stop_signal(), SIGTERM);
 }
 
 // As nohup starts a program.
@@ -290,7 +290,7 @@ TEST(StopRequest, LeavesASignalThatIsIgnored) {
   EXPECT_EXIT(
       {
         signal(SIGHUP, SIG_IGN);
-        note_stop_signals();
+        client::note_stop_signals();
         raise(SIGHUP);
         struct sigaction now = {};
         sigaction(SIGHUP, nullptr, &now);

@@ -3,6 +3,7 @@
 // started once and forked for every rank (ferrun --start-method=fork or forkserver).
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 
@@ -48,6 +49,19 @@ bool report_error(const std::string& message, Cause cause = Cause::kUnsaid) noex
 // the thread that called. Handlers that were there before are called too. Never throws. False: without a launcher,
 // which changes nothing, or where the machine refused.
 bool report_crashes() noexcept;
+
+// From now on SIGTERM, SIGINT and SIGHUP, by which ferrun and schedulers ask for the end, are noted instead of killing
+// the process; one that the process was started with as ignored stays so (nohup). A second SIGINT kills (a person's
+// second Ctrl-C); a second SIGTERM does not, because a launcher sends it while a checkpoint is written. The ranks agree
+// on the step at which they save and leave: ferrun::ddp::save_now().
+void note_stop_signals();
+
+// The first signal that was noted; 0 when there was none. Any thread.
+int noted_stop_signal();
+
+// How long from now until ferrun kills what has not left (its --shutdown-timeout, from the moment at which this process
+// was asked); none before a signal was noted, and without ferrun. A scheduler's own limit may be shorter. Any thread.
+std::optional<std::chrono::milliseconds> time_to_stop();
 
 // In an ordinary run returns at once. In ferrun's fork template it serves fork requests and returns only in the forked
 // ranks, each with its own session, streams, environment and affinity; the template itself never returns.

@@ -41,6 +41,12 @@ int ferrun_report_lost_peer(const char* message);
  * started. Returns 1, or 0 where there is no launcher. */
 int ferrun_report_crashes(void);
 
+/* From now on SIGTERM, SIGINT and SIGHUP are noted instead of killing the process. The first that was noted, or 0. How
+ * long until ferrun kills what has not left, in milliseconds; -1 before a signal was noted, and without ferrun. */
+void ferrun_note_stop_signals(void);
+int ferrun_noted_stop_signal(void);
+int ferrun_milliseconds_to_stop(void);
+
 /* First thing in main: in ferrun's fork template it serves fork requests and returns only in the forked ranks; in an
  * ordinary run it returns at once. No thread may have been started before. */
 void ferrun_fork_point(void);

@@ -4,3 +4,4 @@
 #include "worker/ddp/group_address.h"
 #include "worker/ddp/process_group.h"
 #include "worker/ddp/program.h"
+#include "worker/ddp/restart.h"
