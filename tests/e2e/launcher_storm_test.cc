@@ -51,7 +51,7 @@ TEST(LauncherStorm, TwoHundredWorkersEndWithTheOneThatFails) {
 }
 
 // Each rank of each attempt ends at a moment and in a way that the seed gives it; some stop themselves instead, and
-// have to be swept. Descriptors and memory of the agent are those that its workers see.
+// have to be swept. Descriptors and memory of the agent are those that its workers see once all have started.
 TEST(LauncherStorm, ManyDeathsAtRandomMomentsLeakNothing) {
   const char* const asked = std::getenv("FERRUN_STORM_SEED");
   const std::string seed = asked != nullptr ? asked : "20260";
@@ -62,8 +62,10 @@ TEST(LauncherStorm, ManyDeathsAtRandomMomentsLeakNothing) {
   const std::string worker = R"(n=$TORCHELASTIC_RESTART_COUNT
 case $n in 20|80)
   if [ $RANK = 0 ]; then
+    for other in 1 2 3; do while [ ! -e here$n.$other ]; do sleep 0.01; done; done
     ls /proc/$PPID/fd | wc -l; sed -n 's/^VmRSS:[^0-9]*//;T;s/ kB//p' /proc/$PPID/status; touch seen$n
   else
+    touch here$n.$RANK
     while [ ! -e seen$n ]; do sleep 0.01; done
   fi;;
 esac

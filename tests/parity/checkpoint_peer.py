@@ -1,5 +1,6 @@
 """Checkpoints both ways. `write`: files that PyTorch's users have. `check`: loads the C++ trainer's file and goes on from it."""
 
+import argparse
 import collections
 import sys
 
@@ -39,7 +40,8 @@ def write_zoo():
         "rng": torch.get_rng_state(),
         "many": collections.OrderedDict((f"key {i}", i) for i in range(3000)),
     })
-    save("unknown.pt", {"epoch": 3, "counter": collections.Counter("hello"), "device": torch.device("cpu")})
+    unknown = {"epoch": 3, "counter": collections.Counter("hello"), "device": torch.device("cpu")}
+    save("unknown.pt", {**unknown, "options": argparse.Namespace(lr=0.1)})
     torch.save({"epoch": 3}, FOLDER / "legacy.pt", _use_new_zipfile_serialization=False)
     torch.save({"epoch": 3}, FOLDER / "protocol4.pt", pickle_protocol=4)
     torch.jit.script(torch.nn.Linear(2, 2)).save(FOLDER / "script.pt")

@@ -61,6 +61,7 @@ TEST_F(WorkerValuesTest, TheEnvironmentIsTorchruns) {
       {"FERRUN_LAUNCH_ID", config.launch_id},
       {"FERRUN_LAUNCH_DIR", config.output.base.string() + "/launch"},
       {"FERRUN_ROUND", "3"},
+      {"FERRUN_SHUTDOWN_TIMEOUT", "30"},
       {"HOME", "/home/me"},
       {"TORCHELASTIC_SIGNALS_TO_HANDLE", "SIGTERM,SIGINT,SIGHUP,SIGQUIT"},
       {"PATH", "/usr/bin:/opt/bin"}};
