@@ -90,14 +90,14 @@ TEST(DistributedMetadata, OtherFilesAreRefused) {
 
 TEST(ObjectPickle, ObjectsAreKeptAndNothingElseIsDone) {
   // {"a": os.system("true")} and an object with a state, by protocol 4.
-  const std::string bytes(
+  constexpr char kPickle[] =
       "\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00}(\x8c\x01"
       "a\x94\x8c\x02os\x94\x8c\x06system\x94\x93\x94"
       "\x8c\x04true\x85R\x8c\x01"
       "b\x8c\x01m\x8c\x01"
       "C\x93)\x81K\x07"
-      "bu.",
-      64);
+      "bu.";
+  const std::string bytes(kPickle, sizeof kPickle - 1);
   const auto tree = read_object_pickle(as_bytes(bytes));
   ASSERT_TRUE(tree.ok()) << tree.error().message;
   EXPECT_EQ(tree->find("a")->get<Opaque>()->qualified_name, "os.system");
