@@ -6,6 +6,8 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <string>
+#include <tuple>
 
 #include "tests/e2e/nodes_run.h"
 
@@ -126,9 +128,13 @@ TEST_F(NodesWords, StatusTellsOfTheJob) {
   const auto first = first_agent("2", {"--rdzv-id=run7"});
   const auto second = agent("2", {"--rdzv-id=run7"}, script_);
   ASSERT_TRUE(eventually_exists("up"));
-  // One worker may be up before the agent that answers has started its own.
-  ASSERT_TRUE(eventually([&] { return run({"status"}).second.find("round 1, running") != std::string::npos; }));
-  const auto [code, text] = run({"status"});
+  // One worker may be up before the agent that answers has started its own, and jobs of other tests beside this one.
+  int code = 0;
+  std::string text;
+  ASSERT_TRUE(eventually([&] {
+    std::tie(code, text) = run({"status"});
+    return text.find("round 1, running") != std::string::npos;
+  }));
   EXPECT_EQ(code, 0);
   EXPECT_THAT(text,
               AllOf(StartsWith("job run7\n"), HasSubstr("round 1, running"), HasSubstr("2 nodes of 2, 2 workers")));
@@ -141,9 +147,11 @@ TEST_F(NodesWords, StatusTellsOfTheJob) {
 }
 
 TEST_F(NodesWords, StatusTellsOfAJobWithoutACoordinatorToo) {
-  const auto lonely = agent("2:3", {"--rdzv-conf=is_host=0", "--max-restarts=5"}, shell("true"));
-  ASSERT_TRUE(eventually([&] { return run({"status"}).first == 0; }));
-  EXPECT_THAT(run({"status"}).second,
+  const std::string name = "lonely" + std::to_string(port);  // jobs of other tests may run beside this one
+  const auto lonely = agent("2:3", {"--rdzv-conf=is_host=0", "--max-restarts=5", "--rdzv-id=" + name}, shell("true"));
+  const std::vector<std::string> status = {"status", "--job=" + name};
+  ASSERT_TRUE(eventually([&] { return run(status).first == 0; }));
+  EXPECT_THAT(run(status).second,
               AllOf(HasSubstr("seeking"), HasSubstr("1 node of 2 to 3"), HasSubstr("0 of 5 restarts spent")));
 }
 
