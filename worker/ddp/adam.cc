@@ -6,6 +6,7 @@
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/zeros_like.h>
+#include <c10/util/Exception.h>
 
 #include "worker/ddp/state_fields.h"
 
@@ -34,11 +35,29 @@ AdamOptions read_adam_group(const Value& group, AdamOptions options) {
 
 }  // namespace
 
-Adam::Adam(std::vector<at::Tensor> parameters, AdamOptions options)
-    : Optimizer(std::move(parameters)), options_(options), states_(this->parameters().size()) {}
+Adam::Adam(const std::vector<at::Tensor>& parameters, AdamOptions options) : defaults_(options) {
+  add_param_group({parameters, {}});
+}
+
+void Adam::add_param_groups(const std::vector<AdamGroup>& groups) {
+  TORCH_CHECK(!groups.empty(), name(), " needs a parameter group");
+  for (const AdamGroup& group : groups) add_param_group(group);
+}
+
+void Adam::add_param_group(const AdamGroup& group) {
+  add_parameters(group.parameters);
+  states_.resize(parameters().size());
+  options_.push_back({.lr = group.options.lr.value_or(defaults_.lr),
+                      .beta1 = group.options.beta1.value_or(defaults_.beta1),
+                      .beta2 = group.options.beta2.value_or(defaults_.beta2),
+                      .eps = group.options.eps.value_or(defaults_.eps),
+                      .weight_decay = group.options.weight_decay.value_or(defaults_.weight_decay),
+                      .decoupled_weight_decay = defaults_.decoupled_weight_decay});
+}
 
 void Adam::apply(const Active& active, const std::optional<at::Tensor>& grad_scale,
                  const std::optional<at::Tensor>& found_inf) {
+  const AdamOptions& options = options_[active.group];
   std::vector<at::Tensor> exp_avgs, exp_avg_sqs, steps;
   for (const size_t i : active.indices) {
     State& state = states_[i];
@@ -51,30 +70,31 @@ void Adam::apply(const Active& active, const std::optional<at::Tensor>& grad_sca
     steps.push_back(state.step);
   }
   at::_foreach_add_(steps, 1);
-  if (options_.decoupled_weight_decay) {
+  if (options.decoupled_weight_decay) {
     at::_fused_adamw_(active.parameters, active.gradients, exp_avgs, exp_avg_sqs, /*max_exp_avg_sqs=*/{}, steps,
-                      options_.lr, options_.beta1, options_.beta2, options_.weight_decay, options_.eps,
+                      options.lr, options.beta1, options.beta2, options.weight_decay, options.eps,
                       /*amsgrad=*/false, /*maximize=*/false, grad_scale, found_inf);
   } else {
     at::_fused_adam_(active.parameters, active.gradients, exp_avgs, exp_avg_sqs, /*max_exp_avg_sqs=*/{}, steps,
-                     options_.lr, options_.beta1, options_.beta2, options_.weight_decay, options_.eps,
+                     options.lr, options.beta1, options.beta2, options.weight_decay, options.eps,
                      /*amsgrad=*/false, /*maximize=*/false, grad_scale, found_inf);
   }
   if (found_inf) at::_foreach_sub_(steps, std::vector<at::Tensor>(steps.size(), *found_inf));
 }
 
-Dict Adam::group() const {
-  return Dict{{"lr", options_.lr},
-              {"betas", Tuple{{options_.beta1, options_.beta2}}},
-              {"eps", options_.eps},
-              {"weight_decay", options_.weight_decay},
+Dict Adam::hyperparameters(size_t group) const {
+  const AdamOptions& options = options_[group];
+  return Dict{{"lr", options.lr},
+              {"betas", Tuple{{options.beta1, options.beta2}}},
+              {"eps", options.eps},
+              {"weight_decay", options.weight_decay},
               {"amsgrad", false},
               {"maximize", false},
               {"foreach", Value()},
               {"capturable", false},
               {"differentiable", false},
               {"fused", true},
-              {"decoupled_weight_decay", options_.decoupled_weight_decay}};
+              {"decoupled_weight_decay", options.decoupled_weight_decay}};
 }
 
 Dict Adam::state_of(size_t parameter) const {
@@ -93,7 +113,7 @@ Result<Adam::State> Adam::read_state(const Value& entry, size_t parameter) const
   return State{std::move(*exp_avg), std::move(*exp_avg_sq), step_counter(*step, parameters()[parameter])};
 }
 
-Status Adam::load(const Value& group, const std::vector<const Value*>& entries) {
+Status Adam::load(const List& groups, const std::vector<const Value*>& entries) {
   std::vector<State> states(entries.size());
   for (size_t i = 0; i < entries.size(); ++i) {
     if (entries[i] == nullptr) continue;
@@ -101,7 +121,9 @@ Status Adam::load(const Value& group, const std::vector<const Value*>& entries) 
     if (!read) return read.error();
     states[i] = std::move(*read);
   }
-  options_ = read_adam_group(group, options_);
+  for (size_t group = 0; group < groups.size(); ++group) {
+    options_[group] = read_adam_group(groups[group], options_[group]);
+  }
   states_ = std::move(states);
   return ok_status();
 }

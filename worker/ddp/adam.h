@@ -11,13 +11,17 @@ namespace ferrun::ddp {
 // Steps are those of torch.optim.Adam(..., fused=True), bit for bit.
 class Adam : public Optimizer {
  public:
-  Adam(std::vector<at::Tensor> parameters, AdamOptions options);
+  // One group.
+  Adam(const std::vector<at::Tensor>& parameters, AdamOptions options);
+  // Several; what one of them leaves open is as in `defaults`. A template, so that {} means a group of no parameters.
+  template <typename = void>
+  explicit Adam(const std::vector<AdamGroup>& groups, AdamOptions defaults = {}) : defaults_(defaults) {
+    add_param_groups(groups);
+  }
+  void add_param_group(const AdamGroup& group);
 
-  std::string name() const override { return options_.decoupled_weight_decay ? "AdamW" : "Adam"; }
-  double lr() const override { return options_.lr; }
-  void set_lr(double lr) override { options_.lr = lr; }
-  void set_momentum(double momentum) override { options_.beta1 = momentum; }
-  const AdamOptions& options() const { return options_; }
+  std::string name() const override { return defaults_.decoupled_weight_decay ? "AdamW" : "Adam"; }
+  const AdamOptions& options(size_t group = 0) const { return options_.at(group); }
 
  private:
   struct State {
@@ -27,13 +31,19 @@ class Adam : public Optimizer {
   };
   void apply(const Active& active, const std::optional<at::Tensor>& grad_scale,
              const std::optional<at::Tensor>& found_inf) override;
-  checkpoint::Dict group() const override;
+  checkpoint::Dict hyperparameters(size_t group) const override;
+  double lr_of(size_t group) const override { return options_.at(group).lr; }
+  void set_lr_of(size_t group, double lr) override { options_.at(group).lr = lr; }
+  void set_momentum_of(size_t group, double momentum) override { options_.at(group).beta1 = momentum; }
   checkpoint::Dict state_of(size_t parameter) const override;
-  Status load(const checkpoint::Value& group, const std::vector<const checkpoint::Value*>& states) override;
+  Status load(const checkpoint::List& groups, const std::vector<const checkpoint::Value*>& states) override;
   Result<State> read_state(const checkpoint::Value& entry, size_t parameter) const;
 
-  AdamOptions options_;
-  std::vector<State> states_;  // by parameter
+  void add_param_groups(const std::vector<AdamGroup>& groups);
+
+  AdamOptions defaults_;
+  std::vector<AdamOptions> options_;  // by group
+  std::vector<State> states_;         // by parameter
 };
 
 }  // namespace ferrun::ddp

@@ -35,9 +35,9 @@ void check_groups(size_t groups, size_t rates) {
 }  // namespace
 
 void LrSchedule::apply_to(Optimizer& optimizer) const {
-  check_groups(1, lrs_.size());
-  optimizer.set_lr(lrs_.front());
-  if (!momentums_.empty()) optimizer.set_momentum(momentums_.front());
+  check_groups(optimizer.group_count(), lrs_.size());
+  optimizer.set_lrs(lrs_);
+  if (!momentums_.empty()) optimizer.set_momentums(momentums_);
 }
 
 void LrSchedule::apply_to(torch::optim::Optimizer& optimizer) const {

@@ -42,13 +42,24 @@ Status load_random_states(const Value& value, std::vector<at::Tensor>& states) {
   return ok_status();
 }
 
+Status check_group_counts(const CheckpointParts& parts) {
+  if (parts.schedule == nullptr || (parts.optimizer == nullptr && parts.torch_optimizer == nullptr)) return ok_status();
+  const size_t rates = parts.schedule->lrs().size();
+  const size_t groups =
+      parts.optimizer != nullptr ? parts.optimizer->group_count() : parts.torch_optimizer->param_groups().size();
+  if (rates == groups) return ok_status();
+  return Error{ErrorKind::kUser, "the schedule has rates for " + std::to_string(rates) +
+                                     " parameter groups, the optimizer has " + std::to_string(groups)};
+}
+
 Result<Value> optimizer_state(const CheckpointParts& parts) {
+  if (Status fits = check_group_counts(parts); !fits) return fits.error();
   if (parts.optimizer != nullptr) {
-    const double initial_lr = parts.schedule != nullptr ? parts.schedule->initial_lr() : parts.optimizer->lr();
-    return parts.optimizer->state_dict(initial_lr);
+    return parts.optimizer->state_dict(parts.schedule != nullptr ? parts.schedule->initial_lrs()
+                                                                 : parts.optimizer->lrs());
   }
   return state_dict(*parts.torch_optimizer,
-                    parts.schedule == nullptr ? std::nullopt : std::optional(parts.schedule->initial_lr()));
+                    parts.schedule != nullptr ? GroupRates(parts.schedule->initial_lrs()) : GroupRates{});
 }
 
 bool module_alone(const CheckpointParts& parts) {
@@ -184,7 +195,8 @@ Result<LoadedCheckpoint> load_content(Value content, const CheckpointParts& part
   const auto& unread = loaded.missing_parts;
   const bool has_schedule = std::ranges::find(unread, keys.schedule) == unread.end();
   if (parts.optimizer != nullptr && parts.schedule != nullptr && has_schedule) {
-    parts.optimizer->set_lr(parts.schedule->lr());
+    if (Status fits = check_group_counts(parts); !fits) return fits.error();
+    parts.optimizer->set_lrs(parts.schedule->lrs());
   }
   if (options.map_location) {
     const c10::NoGradGuard no_grad;

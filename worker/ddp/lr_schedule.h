@@ -10,7 +10,6 @@
 #pragma once
 
 #include <cstdint>
-#include <initializer_list>
 #include <memory>
 #include <string>
 #include <utility>
@@ -19,6 +18,7 @@
 
 #include "common/result.h"
 #include "worker/checkpoint/value.h"
+#include "worker/ddp/group_rates.h"
 
 namespace torch::optim {
 class Optimizer;
@@ -27,14 +27,6 @@ class Optimizer;
 namespace ferrun::ddp {
 
 class Optimizer;
-
-// A number for each parameter group; a single one for an optimizer with one group.
-class GroupRates : public std::vector<double> {
- public:
-  GroupRates(double one) : std::vector<double>{one} {}                              // NOLINT: one group's
-  GroupRates(std::vector<double> rates) : std::vector<double>(std::move(rates)) {}  // NOLINT
-  GroupRates(std::initializer_list<double> rates) : std::vector<double>(rates) {}   // NOLINT
-};
 
 // A value that knows no optimizer: whoever steps it sets the optimizer's rates, by apply_to() or from lr(), after each
 // step(). Epochs are counted in calls of step(), as PyTorch counts them; whoever steps once a batch gets a schedule in

@@ -2,8 +2,11 @@
 
 #include <ATen/ops/empty_like.h>
 #include <c10/core/GradMode.h>
+#include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <cmath>
+#include <map>
 #include <utility>
 
 #include "worker/ddp/adam.h"
@@ -36,6 +39,15 @@ std::optional<at::Tensor> if_defined(const at::Tensor& tensor) {
 
 Error state_mismatch(const std::string& what) {
   return {ErrorKind::kUser, "the optimizer state does not fit: " + what};
+}
+
+std::string counted(size_t count, const char* what) {
+  return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
+}
+
+void check_count(const GroupRates& numbers, size_t groups, const char* what) {
+  TORCH_CHECK(numbers.size() == groups, "there are ", what, " for ", counted(numbers.size(), "parameter group"),
+              ", the optimizer has ", groups);
 }
 
 std::string class_of(const std::string& name) { return name.substr(0, name.find(' ')); }
@@ -102,18 +114,66 @@ std::string optimizer_of(const Value& group) {
   return "another optimizer";
 }
 
+void Optimizer::add_parameters(const std::vector<at::Tensor>& parameters) {
+  const size_t group = group_count();
+  std::map<const void*, size_t> indices;
+  for (size_t i = 0; i < parameters_.size(); ++i) indices.emplace(parameters_[i].unsafeGetTensorImpl(), i);
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    TORCH_CHECK(parameters[i].defined(), "parameter ", i, " of group ", group, " is undefined");
+    const auto [known, is_new] = indices.emplace(parameters[i].unsafeGetTensorImpl(), parameters_.size() + i);
+    if (is_new) continue;
+    const size_t other = group_of(known->second);
+    TORCH_CHECK(false, "parameter ", i, " of group ", group, ", of the shape ", parameters[i].sizes(),
+                ", is in the optimizer already, as parameter ", known->second - group_begin(other), " of group ",
+                other);
+  }
+  parameters_.insert(parameters_.end(), parameters.begin(), parameters.end());
+  group_ends_.push_back(parameters_.size());
+}
+
+size_t Optimizer::group_of(size_t parameter) const {
+  return static_cast<size_t>(std::ranges::upper_bound(group_ends_, parameter) - group_ends_.begin());
+}
+
+std::span<const at::Tensor> Optimizer::parameters(size_t group) const {
+  const size_t begin = group_begin(group);
+  return std::span(parameters_).subspan(begin, group_ends_.at(group) - begin);
+}
+
+std::vector<double> Optimizer::lrs() const {
+  std::vector<double> all;
+  for (size_t group = 0; group < group_count(); ++group) all.push_back(lr_of(group));
+  return all;
+}
+
+void Optimizer::set_lr(double lr) { set_lrs(std::vector<double>(group_count(), lr)); }
+
+void Optimizer::set_lrs(const GroupRates& lrs) {
+  check_count(lrs, group_count(), "rates");
+  for (size_t group = 0; group < lrs.size(); ++group) set_lr_of(group, lrs[group]);
+}
+
+void Optimizer::set_momentum(double momentum) { set_momentums(std::vector<double>(group_count(), momentum)); }
+
+void Optimizer::set_momentums(const GroupRates& momentums) {
+  check_count(momentums, group_count(), "momentums");
+  for (size_t group = 0; group < momentums.size(); ++group) set_momentum_of(group, momentums[group]);
+}
+
 void Optimizer::step(const at::Tensor& grad_scale, const at::Tensor& found_inf) {
   wait_for_readers();
   const c10::NoGradGuard no_grad;
-  Active active;
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    const at::Tensor& gradient = parameters_[i].grad();
-    if (!gradient.defined()) continue;
-    active.indices.push_back(i);
-    active.parameters.push_back(parameters_[i]);
-    active.gradients.push_back(laid_out_as(gradient, parameters_[i]));
+  for (size_t group = 0; group < group_count(); ++group) {
+    Active active{group, {}, {}, {}};
+    for (size_t i = group_begin(group); i < group_ends_[group]; ++i) {
+      const at::Tensor& gradient = parameters_[i].grad();
+      if (!gradient.defined()) continue;
+      active.indices.push_back(i);
+      active.parameters.push_back(parameters_[i]);
+      active.gradients.push_back(laid_out_as(gradient, parameters_[i]));
+    }
+    if (!active.indices.empty()) apply(active, if_defined(grad_scale), if_defined(found_inf));
   }
-  if (!active.indices.empty()) apply(active, if_defined(grad_scale), if_defined(found_inf));
 }
 
 void Optimizer::zero_grad(bool set_to_none) {
@@ -128,18 +188,23 @@ void Optimizer::zero_grad(bool set_to_none) {
   }
 }
 
-Value Optimizer::state_dict(double initial_lr) const {
+Value Optimizer::state_dict(const GroupRates& initial_lrs) const {
+  check_count(initial_lrs, group_count(), "initial rates");
   Dict states;
-  List indices;
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    const auto index = static_cast<int64_t>(i);
-    indices.push_back(index);
-    if (Dict state = state_of(i); !state.empty()) states.emplace_back(index, std::move(state));
+  List groups;
+  for (size_t group = 0; group < group_count(); ++group) {
+    List indices;
+    for (size_t i = group_begin(group); i < group_ends_[group]; ++i) {
+      const auto index = static_cast<int64_t>(i);
+      indices.push_back(index);
+      if (Dict state = state_of(i); !state.empty()) states.emplace_back(index, std::move(state));
+    }
+    Dict written = hyperparameters(group);
+    written.emplace_back("initial_lr", initial_lrs[group]);
+    written.emplace_back("params", std::move(indices));
+    groups.emplace_back(std::move(written));
   }
-  Dict hyperparameters = group();
-  hyperparameters.emplace_back("initial_lr", initial_lr);
-  hyperparameters.emplace_back("params", std::move(indices));
-  return Dict{{"state", std::move(states)}, {"param_groups", List{std::move(hyperparameters)}}};
+  return Dict{{"state", std::move(states)}, {"param_groups", std::move(groups)}};
 }
 
 void Optimizer::wait_for_readers() {
@@ -152,22 +217,12 @@ Status Optimizer::load_state_dict(const Value& state) {
   const Value* entries = state.find("state");
   const List* groups = items(state.find("param_groups"));
   if (entries == nullptr || groups == nullptr) return state_mismatch("it is no optimizer's state_dict");
-  if (groups->size() != 1) {
-    return state_mismatch("it has " + std::to_string(groups->size()) + " parameter groups, this optimizer has one");
+  if (groups->size() != group_count()) {
+    return state_mismatch("it has " + counted(groups->size(), "parameter group") + ", this optimizer has " +
+                          (group_count() == 1 ? "one" : std::to_string(group_count())));
   }
-  const Value& group = groups->front();
-  const List* indices = items(group.find("params"));
-  if (indices == nullptr) return state_mismatch("its param_groups are damaged");
-  if (!is_state_of(name(), group)) {
-    return state_mismatch("the checkpoint's optimizer is " + optimizer_of(group) + ", this run's is " + name() +
-                          " (see --optimizer)");
-  }
-  if (indices->size() != parameters_.size()) {
-    return state_mismatch("it is for " + std::to_string(indices->size()) + " parameters, the model has " +
-                          std::to_string(parameters_.size()));
-  }
-  if (is_true(group, "amsgrad") || is_true(group, "maximize")) {
-    return state_mismatch("it was made with amsgrad or maximize, which are not supported");
+  for (size_t group = 0; group < groups->size(); ++group) {
+    if (Status fits = check_group((*groups)[group], group); !fits) return fits;
   }
   if (entries->get<Dict>() == nullptr) return state_mismatch("its 'state' is damaged");
   std::vector<const Value*> states(parameters_.size(), nullptr);
@@ -178,7 +233,35 @@ Status Optimizer::load_state_dict(const Value& state) {
     }
     states[static_cast<size_t>(*index)] = &entry;
   }
-  if (Status loaded = load(group, states); !loaded) return state_mismatch(loaded.error().message);
+  if (Status loaded = load(*groups, states); !loaded) return state_mismatch(loaded.error().message);
+  return ok_status();
+}
+
+Status Optimizer::check_group(const Value& saved, size_t group) const {
+  const List* const indices = items(saved.find("params"));
+  const size_t begin = group_begin(group), size = group_ends_[group] - begin;
+  if (indices == nullptr) return state_mismatch("its param_groups are damaged");
+  if (!is_state_of(name(), saved)) {
+    return state_mismatch("the checkpoint's optimizer is " + optimizer_of(saved) + ", this run's is " + name() +
+                          " (see --optimizer)");
+  }
+  if (group_count() == 1 && indices->size() != size) {
+    return state_mismatch("it is for " + std::to_string(indices->size()) + " parameters, the model has " +
+                          std::to_string(size));
+  }
+  const std::string place = "its group " + std::to_string(group);
+  if (indices->size() != size) {
+    return state_mismatch(place + " has " + counted(indices->size(), "parameter") + ", this optimizer's has " +
+                          std::to_string(size));
+  }
+  for (size_t i = 0; i < size; ++i) {
+    const int64_t* const index = (*indices)[i].get<int64_t>();
+    if (index != nullptr && *index == static_cast<int64_t>(begin + i)) continue;
+    return state_mismatch(place + " has other parameters than this optimizer's");
+  }
+  if (is_true(saved, "amsgrad") || is_true(saved, "maximize")) {
+    return state_mismatch("it was made with amsgrad or maximize, which are not supported");
+  }
   return ok_status();
 }
 

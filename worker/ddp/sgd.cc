@@ -2,6 +2,9 @@
 
 #include <ATen/ops/_fused_sgd.h>
 #include <ATen/ops/empty_like.h>
+#include <c10/util/Exception.h>
+
+#include <algorithm>
 
 #include "worker/ddp/state_fields.h"
 
@@ -9,6 +12,7 @@ namespace ferrun::ddp {
 namespace {
 
 using checkpoint::Dict;
+using checkpoint::List;
 using checkpoint::Value;
 
 SgdOptions read_sgd_group(const Value& group, SgdOptions options) {
@@ -22,21 +26,43 @@ SgdOptions read_sgd_group(const Value& group, SgdOptions options) {
 
 }  // namespace
 
-Sgd::Sgd(std::vector<at::Tensor> parameters, SgdOptions options)
-    : Optimizer(std::move(parameters)), options_(options), momentum_buffers_(this->parameters().size()) {}
+Sgd::Sgd(const std::vector<at::Tensor>& parameters, SgdOptions options) : defaults_(options) {
+  add_param_group({parameters, {}});
+}
+
+void Sgd::add_param_groups(const std::vector<SgdGroup>& groups) {
+  TORCH_CHECK(!groups.empty(), "SGD needs a parameter group");
+  for (const SgdGroup& group : groups) add_param_group(group);
+}
+
+void Sgd::add_param_group(const SgdGroup& group) {
+  add_parameters(group.parameters);
+  momentum_buffers_.resize(parameters().size());
+  options_.push_back({.lr = group.options.lr.value_or(defaults_.lr),
+                      .momentum = group.options.momentum.value_or(defaults_.momentum),
+                      .dampening = group.options.dampening.value_or(defaults_.dampening),
+                      .weight_decay = group.options.weight_decay.value_or(defaults_.weight_decay),
+                      .nesterov = group.options.nesterov.value_or(defaults_.nesterov)});
+}
+
+std::string Sgd::name() const {
+  const bool any = std::ranges::any_of(options_, [](const SgdOptions& options) { return options.momentum != 0; });
+  return any ? "SGD with momentum" : "SGD";
+}
 
 void Sgd::apply(const Active& active, const std::optional<at::Tensor>& grad_scale,
                 const std::optional<at::Tensor>& found_inf) {
+  const SgdOptions& options = options_[active.group];
   struct Lists {
     std::vector<at::Tensor> parameters, gradients, buffers;
   };
   const auto run = [&](const Lists& lists, bool is_first_step) {
     if (lists.parameters.empty()) return;
-    at::_fused_sgd_(lists.parameters, lists.gradients, lists.buffers, options_.weight_decay, options_.momentum,
-                    options_.lr, options_.dampening, options_.nesterov, /*maximize=*/false, is_first_step, grad_scale,
+    at::_fused_sgd_(lists.parameters, lists.gradients, lists.buffers, options.weight_decay, options.momentum,
+                    options.lr, options.dampening, options.nesterov, /*maximize=*/false, is_first_step, grad_scale,
                     found_inf);
   };
-  if (options_.momentum == 0) return run({active.parameters, active.gradients, {}}, false);
+  if (options.momentum == 0) return run({active.parameters, active.gradients, {}}, false);
   Lists first, later;
   std::vector<size_t> first_indices;
   for (size_t k = 0; k < active.indices.size(); ++k) {
@@ -55,12 +81,13 @@ void Sgd::apply(const Active& active, const std::optional<at::Tensor>& grad_scal
   for (size_t k = 0; k < first_indices.size(); ++k) momentum_buffers_[first_indices[k]] = first.buffers[k];
 }
 
-Dict Sgd::group() const {
-  return Dict{{"lr", options_.lr},
-              {"momentum", options_.momentum},
-              {"dampening", options_.dampening},
-              {"weight_decay", options_.weight_decay},
-              {"nesterov", options_.nesterov},
+Dict Sgd::hyperparameters(size_t group) const {
+  const SgdOptions& options = options_[group];
+  return Dict{{"lr", options.lr},
+              {"momentum", options.momentum},
+              {"dampening", options.dampening},
+              {"weight_decay", options.weight_decay},
+              {"nesterov", options.nesterov},
               {"maximize", false},
               {"foreach", Value()},
               {"differentiable", false},
@@ -72,7 +99,7 @@ Dict Sgd::state_of(size_t parameter) const {
   return buffer.defined() ? Dict{{"momentum_buffer", buffer}} : Dict{};
 }
 
-Status Sgd::load(const Value& group, const std::vector<const Value*>& entries) {
+Status Sgd::load(const List& groups, const std::vector<const Value*>& entries) {
   std::vector<at::Tensor> buffers(entries.size());
   for (size_t i = 0; i < entries.size(); ++i) {
     const Value* buffer = entries[i] == nullptr ? nullptr : entries[i]->find("momentum_buffer");
@@ -81,7 +108,9 @@ Status Sgd::load(const Value& group, const std::vector<const Value*>& entries) {
     if (!read) return read.error();
     buffers[i] = std::move(*read);
   }
-  options_ = read_sgd_group(group, options_);
+  for (size_t group = 0; group < groups.size(); ++group) {
+    options_[group] = read_sgd_group(groups[group], options_[group]);
+  }
   momentum_buffers_ = std::move(buffers);
   return ok_status();
 }

@@ -12,22 +12,33 @@ namespace ferrun::ddp {
 // parameters, rounds otherwise where there is weight decay or dampening, in the last bit.
 class Sgd : public Optimizer {
  public:
-  Sgd(std::vector<at::Tensor> parameters, SgdOptions options);
+  // One group.
+  Sgd(const std::vector<at::Tensor>& parameters, SgdOptions options);
+  // Several; what one of them leaves open is as in `defaults`. A template, so that {} means a group of no parameters.
+  template <typename = void>
+  explicit Sgd(const std::vector<SgdGroup>& groups, SgdOptions defaults = {}) : defaults_(defaults) {
+    add_param_groups(groups);
+  }
+  void add_param_group(const SgdGroup& group);
 
-  std::string name() const override { return options_.momentum != 0 ? "SGD with momentum" : "SGD"; }
-  double lr() const override { return options_.lr; }
-  void set_lr(double lr) override { options_.lr = lr; }
-  void set_momentum(double momentum) override { options_.momentum = momentum; }
-  const SgdOptions& options() const { return options_; }
+  // With momentum where any group has it.
+  std::string name() const override;
+  const SgdOptions& options(size_t group = 0) const { return options_.at(group); }
 
  private:
   void apply(const Active& active, const std::optional<at::Tensor>& grad_scale,
              const std::optional<at::Tensor>& found_inf) override;
-  checkpoint::Dict group() const override;
+  checkpoint::Dict hyperparameters(size_t group) const override;
+  double lr_of(size_t group) const override { return options_.at(group).lr; }
+  void set_lr_of(size_t group, double lr) override { options_.at(group).lr = lr; }
+  void set_momentum_of(size_t group, double momentum) override { options_.at(group).momentum = momentum; }
   checkpoint::Dict state_of(size_t parameter) const override;
-  Status load(const checkpoint::Value& group, const std::vector<const checkpoint::Value*>& states) override;
+  Status load(const checkpoint::List& groups, const std::vector<const checkpoint::Value*>& states) override;
 
-  SgdOptions options_;
+  void add_param_groups(const std::vector<SgdGroup>& groups);
+
+  SgdOptions defaults_;
+  std::vector<SgdOptions> options_;           // by group
   std::vector<at::Tensor> momentum_buffers_;  // by parameter; undefined before its first step and without momentum
 };
 

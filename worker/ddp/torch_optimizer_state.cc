@@ -9,6 +9,7 @@
 #include <torch/optim/sgd.h>
 
 #include <memory>
+#include <optional>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -252,7 +253,12 @@ Status load_group(Class, const OptimizerParamGroup& group, const Value& state, c
 
 }  // namespace
 
-Result<Value> state_dict(const torch::optim::Optimizer& optimizer, std::optional<double> initial_lr) {
+Result<Value> state_dict(const torch::optim::Optimizer& optimizer, const GroupRates& initial_lrs) {
+  if (!initial_lrs.empty() && initial_lrs.size() != optimizer.param_groups().size()) {
+    return Error{ErrorKind::kUser, "there are initial rates for " + std::to_string(initial_lrs.size()) +
+                                       " parameter groups, the optimizer has " +
+                                       std::to_string(optimizer.param_groups().size())};
+  }
   Dict states;
   List groups;
   int64_t index = 0;
@@ -262,7 +268,7 @@ Result<Value> state_dict(const torch::optim::Optimizer& optimizer, std::optional
       Class::options(static_cast<const typename Class::Options&>(group.options()), ToDict{written});
       const Dict fixed = Class::fixed();
       written.insert(written.end(), fixed.begin(), fixed.end());
-      if (initial_lr) written.emplace_back("initial_lr", *initial_lr);
+      if (!initial_lrs.empty()) written.emplace_back("initial_lr", initial_lrs[groups.size()]);
       List indices;
       for (const at::Tensor& parameter : group.params()) {
         const auto found = optimizer.state().find(parameter.unsafeGetTensorImpl());

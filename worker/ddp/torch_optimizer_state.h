@@ -6,17 +6,16 @@
 
 #include <torch/optim/optimizer.h>
 
-#include <optional>
-
 #include "common/result.h"
 #include "worker/checkpoint/value.h"
+#include "worker/ddp/group_rates.h"
 
 namespace ferrun::ddp {
 
-// torch.optim's state_dict(). The tensors are the optimizer's own: save them before the next step. `initial_lr`: as a
-// scheduler adds it. Failure: an optimizer of another class.
-Result<checkpoint::Value> state_dict(const torch::optim::Optimizer& optimizer,
-                                     std::optional<double> initial_lr = std::nullopt);
+// torch.optim's state_dict(). The tensors are the optimizer's own: save them before the next step. `initial_lrs`: as a
+// scheduler adds them, one for each group; or none. Failure: an optimizer of another class or with another number of
+// groups.
+Result<checkpoint::Value> state_dict(const torch::optim::Optimizer& optimizer, const GroupRates& initial_lrs = {});
 
 // Takes over state and hyperparameters, as Python does; hyperparameters that it lacks stay as they are. All or nothing;
 // the error says what does not fit.

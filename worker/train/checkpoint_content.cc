@@ -139,7 +139,7 @@ Value checkpoint_value(const RunParts& parts, const RunIdentity& identity, const
   Dict dict;
   add_state(dict, parts.state);
   dict.emplace_back("model_state_dict", checkpoint::module_view(*parts.model));
-  dict.emplace_back("optimizer_state_dict", parts.optimizer.state_dict(parts.schedule.initial_lr()));
+  dict.emplace_back("optimizer_state_dict", parts.optimizer.state_dict(parts.schedule.initial_lrs()));
   dict.emplace_back("scheduler_state_dict", parts.schedule.state_dict());
   dict.emplace_back("scaler_state_dict", parts.scaler.state_dict());
   List states;

@@ -216,7 +216,7 @@ at::Tensor Trainer::passes(const BatchTensors& batch, const at::Tensor& weight) 
 Status Trainer::step_optimizer() {
   ddp::Optimizer& optimizer = parts_.optimizer;
   const std::vector<at::Tensor>& parameters = optimizer.parameters();
-  optimizer.set_lr(parts_.schedule.lr());
+  optimizer.set_lrs(parts_.schedule.lrs());
   if (parts_.scaler.enabled()) {
     parts_.scaler.unscale(parameters);
     if (options_.clip_grad > 0) ddp::clip_grad_norm(parameters, options_.clip_grad);
