@@ -20,7 +20,9 @@ def network():
 
 
 def adam(net):
-    return torch.optim.Adam(net.parameters(), lr=0.02, betas=(0.8, 0.95))
+    matrices = [parameter for parameter in net.parameters() if parameter.dim() > 1]
+    vectors = [parameter for parameter in net.parameters() if parameter.dim() == 1]
+    return torch.optim.Adam([{"params": matrices}, {"params": vectors, "lr": 0.04}], lr=0.02, betas=(0.8, 0.95))
 
 
 def step(net, optimizer):
@@ -61,7 +63,9 @@ def compare(net, optimizer, where):
     for name, state in ours["optim"]["state"].items():
         for key, value in state.items():
             require(torch.equal(optim["state"][name][key], value), f"{where}: {name} {key}")
-    require(optim["param_groups"][0]["lr"] == 0.05, f"{where}: the learning rate")
+    rates = {name: group["lr"] for group in optim["param_groups"] for name in group["params"]}
+    for name, rate in rates.items():
+        require(rate == (0.05 if name in ("0.weight", "2.weight") else 0.1), f"{where}: the learning rate of {name}")
 
 
 def sharded(rank, mode, folder):

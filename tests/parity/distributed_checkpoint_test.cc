@@ -30,7 +30,14 @@ using checkpoint::Value;
 struct Training {
   Training()
       : net(torch::nn::Linear(4, 7), torch::nn::BatchNorm1d(7), torch::nn::Linear(7, 2)),
-        optimizer(net->parameters(), {.lr = 0.05}) {}
+        optimizer({{of_dimensions(2)}, {of_dimensions(1), {.lr = 0.1}}}, {.lr = 0.05}) {}
+  std::vector<at::Tensor> of_dimensions(int64_t dimensions) {
+    std::vector<at::Tensor> found;
+    for (const at::Tensor& parameter : net->parameters()) {
+      if (parameter.dim() == dimensions) found.push_back(parameter);
+    }
+    return found;
+  }
   void step() {
     optimizer.zero_grad();
     net->forward(at::linspace(-1, 1, 24).view({6, 4})).square().sum().backward();
@@ -83,9 +90,9 @@ TEST_F(DistributedCheckpointParity, WeReadWhatPythonsRanksWrote) {
           entry(whole, "model").find(*key.get<std::string>())->get<at::Tensor>()->equal(*weight.get<at::Tensor>()))
           << name << ": " << *key.get<std::string>();
     }
-    EXPECT_EQ(run.optimizer.lr(), 0.02);
-    const Value ours =
-        ddp::optimizer_state_by_name(run.optimizer.state_dict(0.02), *run.net, run.optimizer.parameters());
+    EXPECT_EQ(run.optimizer.lrs(), (std::vector<double>{0.02, 0.04}));
+    const Value ours = ddp::optimizer_state_by_name(run.optimizer.state_dict(run.optimizer.lrs()), *run.net,
+                                                    run.optimizer.parameters());
     for (const auto& [key, state] : *entry(entry(whole, "optim"), "state").get<Dict>()) {
       const Value& own = entry(entry(ours, "state"), *key.get<std::string>());
       for (const char* each : {"step", "exp_avg", "exp_avg_sq"}) {

@@ -35,11 +35,7 @@ AdamOptions read_adam_group(const Value& group, AdamOptions options) {
 
 }  // namespace
 
-Adam::Adam(const std::vector<at::Tensor>& parameters, AdamOptions options) : defaults_(options) {
-  add_param_group({parameters, {}});
-}
-
-void Adam::add_param_groups(const std::vector<AdamGroup>& groups) {
+Adam::Adam(const std::vector<AdamGroup>& groups, AdamOptions defaults) : defaults_(defaults) {
   TORCH_CHECK(!groups.empty(), name(), " needs a parameter group");
   for (const AdamGroup& group : groups) add_param_group(group);
 }

@@ -1,6 +1,7 @@
 // Adam and AdamW with PyTorch's numbers and PyTorch's state layout, on the fused kernels.
 #pragma once
 
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -11,13 +12,14 @@ namespace ferrun::ddp {
 // Steps are those of torch.optim.Adam(..., fused=True), bit for bit.
 class Adam : public Optimizer {
  public:
-  // One group.
-  Adam(const std::vector<at::Tensor>& parameters, AdamOptions options);
-  // Several; what one of them leaves open is as in `defaults`. A template, so that {} means a group of no parameters.
+  // One group. A template, so that braces in which single tensors are groups do not mean this.
   template <typename = void>
-  explicit Adam(const std::vector<AdamGroup>& groups, AdamOptions defaults = {}) : defaults_(defaults) {
-    add_param_groups(groups);
+  Adam(const std::vector<at::Tensor>& parameters, AdamOptions options) : defaults_(options) {
+    add_param_group({parameters, {}});
   }
+  Adam(std::initializer_list<NoParameters>, AdamOptions options) : Adam(std::vector<at::Tensor>(), options) {}
+  // Several; what one of them leaves open is as in `defaults`.
+  explicit Adam(const std::vector<AdamGroup>& groups, AdamOptions defaults = {});
   void add_param_group(const AdamGroup& group);
 
   std::string name() const override { return defaults_.decoupled_weight_decay ? "AdamW" : "Adam"; }
@@ -38,8 +40,6 @@ class Adam : public Optimizer {
   checkpoint::Dict state_of(size_t parameter) const override;
   Status load(const checkpoint::List& groups, const std::vector<const checkpoint::Value*>& states) override;
   Result<State> read_state(const checkpoint::Value& entry, size_t parameter) const;
-
-  void add_param_groups(const std::vector<AdamGroup>& groups);
 
   AdamOptions defaults_;
   std::vector<AdamOptions> options_;  // by group

@@ -23,7 +23,7 @@ class ChainableLr : public LrSchedule {
   }
   Status load_state_dict(const checkpoint::Value& state) override {
     auto position = read_position(state, lrs_.size());
-    if (schedule_of(state) != name() || !position || !load_hyperparameters(state)) {
+    if (!is_state_of_schedule(state, name()) || !position || !load_hyperparameters(state)) {
       return schedule_mismatch(state, name(), lrs_.size());
     }
     initial_lrs_ = std::move(position->initial_lrs);

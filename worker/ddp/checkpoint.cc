@@ -52,14 +52,27 @@ Status check_group_counts(const CheckpointParts& parts) {
                                      " parameter groups, the optimizer has " + std::to_string(groups)};
 }
 
+// What the schedule has of each of the optimizer's groups, set in a state: Python's schedules look for it there.
+void set_entries(Value& state, const LrSchedule& schedule) {
+  List& groups = *state.find("param_groups")->get<List>();
+  for (size_t i = 0; i < groups.size(); ++i) {
+    Dict& group = *groups[i].get<Dict>();
+    for (const auto& [key, value] : schedule.group_entries(i)) {
+      if (Value* const known = groups[i].find(*key.get<std::string>())) {
+        *known = value;
+      } else {
+        group.emplace(group.end() - 1, key, value);  // before 'params'
+      }
+    }
+  }
+}
+
 Result<Value> optimizer_state(const CheckpointParts& parts) {
   if (Status fits = check_group_counts(parts); !fits) return fits.error();
-  if (parts.optimizer != nullptr) {
-    return parts.optimizer->state_dict(parts.schedule != nullptr ? parts.schedule->initial_lrs()
-                                                                 : parts.optimizer->lrs());
-  }
-  return state_dict(*parts.torch_optimizer,
-                    parts.schedule != nullptr ? GroupRates(parts.schedule->initial_lrs()) : GroupRates{});
+  Result<Value> state = parts.optimizer != nullptr ? Result<Value>(parts.optimizer->state_dict(parts.optimizer->lrs()))
+                                                   : state_dict(*parts.torch_optimizer);
+  if (state && parts.schedule != nullptr) set_entries(*state, *parts.schedule);
+  return state;
 }
 
 bool module_alone(const CheckpointParts& parts) {

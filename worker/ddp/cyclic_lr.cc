@@ -36,6 +36,8 @@ OneCycleLr::OneCycleLr(OneCycleLrOptions options)
   TORCH_CHECK(options_.total_steps > 0, "OneCycleLR needs a number of steps");
   TORCH_CHECK(options_.pct_start >= 0 && options_.pct_start <= 1, "OneCycleLR's pct_start cannot be ",
               options_.pct_start);
+  options_.base_momentum = for_groups(std::move(options_.base_momentum), lrs_.size(), "OneCycleLR's base_momentum");
+  options_.max_momentum = for_groups(std::move(options_.max_momentum), lrs_.size(), "OneCycleLR's max_momentum");
   OneCycleLr::enter();
 }
 
@@ -74,10 +76,14 @@ std::pair<OneCycleLr::Phase, double> OneCycleLr::place() const {
   return {};
 }
 
-double OneCycleLr::momentum_here() const {
+void OneCycleLr::set_momentums() {
+  if (!options_.cycle_momentum) return;
   const auto [phase, part] = place();
-  return anneal(phase.falls ? options_.max_momentum : options_.base_momentum,
-                phase.rises ? options_.max_momentum : options_.base_momentum, part);
+  momentums_.clear();
+  for (size_t group = 0; group < lrs_.size(); ++group) {
+    const double base = options_.base_momentum[group], max = options_.max_momentum[group];
+    momentums_.push_back(anneal(phase.falls ? max : base, phase.rises ? max : base, part));
+  }
 }
 
 double OneCycleLr::next_lr(size_t group) const {
@@ -93,7 +99,18 @@ void OneCycleLr::enter() {
 void OneCycleLr::step(double metric) {
   TORCH_CHECK(last_epoch_ < options_.total_steps, "OneCycleLR has ", options_.total_steps, " steps, and no more");
   ChainableLr::step(metric);
-  if (options_.cycle_momentum) momentums_.assign(lrs_.size(), momentum_here());
+  set_momentums();
+}
+
+Dict OneCycleLr::group_entries(size_t group) const {
+  Dict entries = ChainableLr::group_entries(group);
+  entries.emplace_back("max_lr", options_.max_lr[group]);
+  entries.emplace_back("min_lr", lr_of(Level::kMin, group));
+  if (options_.cycle_momentum) {
+    entries.emplace_back("max_momentum", options_.max_momentum[group]);
+    entries.emplace_back("base_momentum", options_.base_momentum[group]);
+  }
+  return entries;
 }
 
 Dict OneCycleLr::hyperparameters() const {
@@ -124,7 +141,7 @@ bool OneCycleLr::load_hyperparameters(const Value& state) {
   const auto epoch = integer(state, "last_epoch");
   options_.total_steps = *total_steps;
   last_epoch_ = epoch.value_or(0);
-  if (options_.cycle_momentum) momentums_.assign(lrs_.size(), momentum_here());
+  set_momentums();
   return true;
 }
 
@@ -134,6 +151,8 @@ CyclicLr::CyclicLr(CyclicLrOptions options) : ChainableLr(options.base_lr), opti
   const auto up = static_cast<double>(options_.step_size_up);
   total_size_ = up + (options_.step_size_down > 0 ? static_cast<double>(options_.step_size_down) : up);
   step_ratio_ = up / total_size_;
+  options_.base_momentum = for_groups(std::move(options_.base_momentum), lrs_.size(), "CyclicLR's base_momentum");
+  options_.max_momentum = for_groups(std::move(options_.max_momentum), lrs_.size(), "CyclicLR's max_momentum");
   CyclicLr::enter();
 }
 
@@ -159,10 +178,22 @@ double CyclicLr::scale() const {
   return 1.0;
 }
 
-void CyclicLr::set_momentum() {
+void CyclicLr::set_momentums() {
   if (!options_.cycle_momentum) return;
-  const double fall = (options_.max_momentum - options_.base_momentum) * height();
-  momentums_.assign(lrs_.size(), options_.max_momentum - fall * scale());
+  momentums_.clear();
+  for (size_t group = 0; group < lrs_.size(); ++group) {
+    const double fall = (options_.max_momentum[group] - options_.base_momentum[group]) * height();
+    momentums_.push_back(options_.max_momentum[group] - fall * scale());
+  }
+}
+
+Dict CyclicLr::group_entries(size_t group) const {
+  Dict entries = ChainableLr::group_entries(group);
+  if (options_.cycle_momentum) {
+    entries.emplace_back("max_momentum", options_.max_momentum[group]);
+    entries.emplace_back("base_momentum", options_.base_momentum[group]);
+  }
+  return entries;
 }
 
 void CyclicLr::enter() {
@@ -172,7 +203,7 @@ void CyclicLr::enter() {
 
 void CyclicLr::step(double metric) {
   ChainableLr::step(metric);
-  set_momentum();
+  set_momentums();
 }
 
 Dict CyclicLr::hyperparameters() const {
@@ -185,8 +216,8 @@ Dict CyclicLr::hyperparameters() const {
              {"cycle_momentum", options_.cycle_momentum}};
   if (options_.cycle_momentum) {
     state.emplace_back("use_beta1", options_.beta1);
-    state.emplace_back("base_momentums", List(lrs_.size(), options_.base_momentum));
-    state.emplace_back("max_momentums", List(lrs_.size(), options_.max_momentum));
+    state.emplace_back("base_momentums", number_list(options_.base_momentum));
+    state.emplace_back("max_momentums", number_list(options_.max_momentum));
   }
   return state;
 }
@@ -208,7 +239,7 @@ bool CyclicLr::load_hyperparameters(const Value& state) {
   step_ratio_ = *step_ratio;
   options_.gamma = *gamma;
   last_epoch_ = *epoch;
-  set_momentum();
+  set_momentums();
   return true;
 }
 

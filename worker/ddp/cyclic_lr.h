@@ -17,8 +17,8 @@ struct OneCycleLrOptions {
   double pct_start = 0.3;   // the part of them in which the rate rises
   bool linear = false;      // anneal_strategy="linear" in place of "cos"
   bool cycle_momentum = true;
-  double base_momentum = 0.85;
-  double max_momentum = 0.95;
+  GroupRates base_momentum = 0.85;  // one for all groups, or one for each
+  GroupRates max_momentum = 0.95;
   double div_factor = 25.0;       // the rate at the beginning is max_lr / div_factor,
   double final_div_factor = 1e4;  // and at the end that one / final_div_factor
   bool three_phase = false;
@@ -32,6 +32,7 @@ class OneCycleLr : public ChainableLr {
 
   std::string name() const override { return "OneCycleLR"; }
   void step(double metric = 0) override;
+  checkpoint::Dict group_entries(size_t group) const override;
 
  private:
   enum class Level { kInitial, kMax, kMin };
@@ -45,7 +46,7 @@ class OneCycleLr : public ChainableLr {
   double anneal(double start, double end, double part) const;
   // Of phase() at last_epoch_, and how far it is in it.
   std::pair<Phase, double> place() const;
-  double momentum_here() const;
+  void set_momentums();
 
   double next_lr(size_t group) const override;
   void enter() override;
@@ -66,8 +67,8 @@ struct CyclicLrOptions {
   CyclicMode mode = CyclicMode::kTriangular;
   double gamma = 1.0;  // of kExpRange
   bool cycle_momentum = true;
-  double base_momentum = 0.8;
-  double max_momentum = 0.9;
+  GroupRates base_momentum = 0.8;  // as OneCycleLrOptions has them
+  GroupRates max_momentum = 0.9;
   bool beta1 = false;  // as OneCycleLrOptions has it
 };
 
@@ -77,6 +78,7 @@ class CyclicLr : public ChainableLr {
 
   std::string name() const override { return "CyclicLR"; }
   void step(double metric = 0) override;
+  checkpoint::Dict group_entries(size_t group) const override;
   checkpoint::Value state_dict() const override;
 
  private:
@@ -84,7 +86,7 @@ class CyclicLr : public ChainableLr {
   double height() const;
   // What the mode makes of it.
   double scale() const;
-  void set_momentum();
+  void set_momentums();
 
   double next_lr(size_t group) const override;
   void enter() override;

@@ -12,6 +12,21 @@ using checkpoint::Dict;
 using checkpoint::List;
 using checkpoint::Value;
 
+namespace {
+
+// Of functions Python's state has their number alone.
+Value with_lambdas(Value state, size_t functions) {
+  state.get<Dict>()->emplace_back("lr_lambdas", List(functions));
+  return state;
+}
+
+bool has_lambdas(const Value& state, size_t functions) {
+  const List* const saved = items(state.find("lr_lambdas"));
+  return saved != nullptr && saved->size() == functions;
+}
+
+}  // namespace
+
 ConstantLr::ConstantLr(GroupRates initial_lrs, double factor, int64_t total_iters)
     : ChainableLr(std::move(initial_lrs)), factor_(factor), total_iters_(total_iters) {
   TORCH_CHECK(factor > 0 && factor <= 1, "ConstantLR's factor cannot be ", factor);
@@ -117,15 +132,27 @@ void LambdaLr::enter() {
   for (size_t group = 0; group < lrs_.size(); ++group) lrs_[group] = next_lr(group);
 }
 
-Value LambdaLr::state_dict() const {
-  Value state = ChainableLr::state_dict();
-  state.get<Dict>()->emplace_back("lr_lambdas", List(functions_.size()));
-  return state;
+Value LambdaLr::state_dict() const { return with_lambdas(ChainableLr::state_dict(), functions_.size()); }
+
+bool LambdaLr::load_hyperparameters(const Value& state) { return has_lambdas(state, functions_.size()); }
+
+MultiplicativeLr::MultiplicativeLr(GroupRates initial_lrs, Function function)
+    : MultiplicativeLr(initial_lrs, std::vector<Function>(initial_lrs.size(), std::move(function))) {}
+
+MultiplicativeLr::MultiplicativeLr(GroupRates initial_lrs, std::vector<Function> functions)
+    : ChainableLr(std::move(initial_lrs)), functions_(std::move(functions)) {
+  TORCH_CHECK(functions_.size() == lrs_.size(), "MultiplicativeLR has ", functions_.size(), " functions for ",
+              lrs_.size(), " parameter groups");
 }
 
-bool LambdaLr::load_hyperparameters(const Value& state) {
-  const List* const functions = items(state.find("lr_lambdas"));
-  return functions != nullptr && functions->size() == functions_.size();
+// Unlike its first epoch alone, which leaves the rates as they are.
+void MultiplicativeLr::begin() {
+  last_epoch_ = 0;
+  for (size_t group = 0; group < lrs_.size(); ++group) lrs_[group] = next_lr(group);
 }
+
+Value MultiplicativeLr::state_dict() const { return with_lambdas(ChainableLr::state_dict(), functions_.size()); }
+
+bool MultiplicativeLr::load_hyperparameters(const Value& state) { return has_lambdas(state, functions_.size()); }
 
 }  // namespace ferrun::ddp

@@ -1,4 +1,4 @@
-// torch.optim.lr_scheduler's ConstantLR, LinearLR, PolynomialLR and LambdaLR.
+// torch.optim.lr_scheduler's ConstantLR, LinearLR, PolynomialLR, LambdaLR and MultiplicativeLR.
 #pragma once
 
 #include <functional>
@@ -80,6 +80,26 @@ class LambdaLr : public ChainableLr {
   double next_lr(size_t group) const override { return initial_lrs_[group] * functions_[group](last_epoch_); }
   void enter() override;
   void begin() override { enter(); }
+  checkpoint::Dict hyperparameters() const override { return {}; }
+  bool load_hyperparameters(const checkpoint::Value& state) override;
+
+  std::vector<Function> functions_;
+};
+
+// The rate before × function(epoch). The state is a LambdaLR's, as Python's is: the two are not told apart.
+class MultiplicativeLr : public ChainableLr {
+ public:
+  using Function = LambdaLr::Function;
+  // One function for all groups, or one for each.
+  MultiplicativeLr(GroupRates initial_lrs, Function function);
+  MultiplicativeLr(GroupRates initial_lrs, std::vector<Function> functions);
+
+  std::string name() const override { return "MultiplicativeLR"; }
+  checkpoint::Value state_dict() const override;
+
+ private:
+  double next_lr(size_t group) const override { return lrs_[group] * functions_[group](last_epoch_); }
+  void begin() override;
   checkpoint::Dict hyperparameters() const override { return {}; }
   bool load_hyperparameters(const checkpoint::Value& state) override;
 

@@ -64,6 +64,8 @@ class LrSchedule {
   void apply_to(Optimizer& optimizer) const;
   void apply_to(torch::optim::Optimizer& optimizer) const;
 
+  // What the schedule keeps of a group in a Python optimizer's, which checkpoints write there: 'initial_lr' first.
+  virtual checkpoint::Dict group_entries(size_t group) const { return {{"initial_lr", initial_lrs_.at(group)}}; }
   // The class's state_dict() with the keys of torch 2.11.
   virtual checkpoint::Value state_dict() const = 0;
   // Takes over the position and the hyperparameters, as Python does; integers count as floats. All or nothing; another

@@ -98,8 +98,10 @@ Status AveragedModel::load_state_dict(const Value& state) {
   return ok_status();
 }
 
-SwaLr::SwaLr(GroupRates initial_lrs, SwaLrOptions options) : ChainableLr(std::move(initial_lrs)), options_(options) {
-  TORCH_CHECK(options.anneal_epochs >= 0, "SWALR cannot anneal for ", options.anneal_epochs, " epochs");
+SwaLr::SwaLr(GroupRates initial_lrs, SwaLrOptions options)
+    : ChainableLr(std::move(initial_lrs)), options_(std::move(options)) {
+  TORCH_CHECK(options_.anneal_epochs >= 0, "SWALR cannot anneal for ", options_.anneal_epochs, " epochs");
+  options_.swa_lr = for_groups(std::move(options_.swa_lr), lrs_.size(), "SWALR's swa_lr");
   SwaLr::enter();
 }
 
@@ -113,13 +115,20 @@ double SwaLr::next_lr(size_t group) const {
   const auto epochs = static_cast<double>(std::max<int64_t>(1, options_.anneal_epochs));
   const double before = anneal(static_cast<double>(step - 1) / epochs),
                now = anneal(static_cast<double>(step) / epochs);
-  const double from = before == 1 ? options_.swa_lr : (lrs_[group] - before * options_.swa_lr) / (1 - before);
-  return options_.swa_lr * now + from * (1 - now);
+  const double swa_lr = options_.swa_lr[group];
+  const double from = before == 1 ? swa_lr : (lrs_[group] - before * swa_lr) / (1 - before);
+  return swa_lr * now + from * (1 - now);
 }
 
 void SwaLr::enter() {
   last_epoch_ = 0;
   for (size_t group = 0; group < lrs_.size(); ++group) lrs_[group] = next_lr(group);
+}
+
+checkpoint::Dict SwaLr::group_entries(size_t group) const {
+  checkpoint::Dict entries = ChainableLr::group_entries(group);
+  entries.emplace_back("swa_lr", options_.swa_lr[group]);
+  return entries;
 }
 
 checkpoint::Dict SwaLr::hyperparameters() const {

@@ -92,7 +92,7 @@ class ExponentialMovingAverage : public AveragedModel {
 
 // From the rate that it finds to swa_lr within anneal_epochs, then constant: torch.optim.swa_utils.SWALR.
 struct SwaLrOptions {
-  double swa_lr = 0.05;
+  GroupRates swa_lr = 0.05;  // one for all groups, or one for each
   int64_t anneal_epochs = 10;
   bool linear = false;  // anneal_strategy="linear" in place of "cos"
 };
@@ -102,6 +102,7 @@ class SwaLr : public ChainableLr {
   SwaLr(GroupRates initial_lrs, SwaLrOptions options);
 
   std::string name() const override { return "SWALR"; }
+  checkpoint::Dict group_entries(size_t group) const override;
 
  private:
   double anneal(double part) const;

@@ -2,10 +2,12 @@
 
 #include <torch/optim/optimizer.h>
 
+#include <algorithm>
 #include <charconv>
 #include <map>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "worker/checkpoint/module_state.h"
 
@@ -48,6 +50,31 @@ Value with_keys(const Value& state, Exchange&& exchange) {
   return changed;
 }
 
+// Groups, and parameters within each, in the order of their indices: names say which is which, not where it stood.
+Value in_order(Value state) {
+  const auto before = [](const Value& a, const Value& b) {
+    const int64_t *const first = a.get<int64_t>(), *const second = b.get<int64_t>();
+    return first != nullptr && (second == nullptr || *first < *second);
+  };
+  const auto parameters = [](Value& group) {
+    Value* const keys = group.find("params");
+    return keys == nullptr ? nullptr : keys->get<List>();
+  };
+  Value* const groups = state.find("param_groups");
+  List* const list = groups == nullptr ? nullptr : groups->get<List>();
+  if (list == nullptr) return state;
+  std::vector<std::pair<Value, Value>> ordered;  // the first parameter and its group
+  for (Value& group : *list) {
+    List* const keys = parameters(group);
+    if (keys != nullptr) std::ranges::stable_sort(*keys, before);
+    ordered.emplace_back(keys == nullptr || keys->empty() ? Value() : keys->front(), std::move(group));
+  }
+  std::ranges::stable_sort(ordered, [&](const auto& a, const auto& b) { return before(a.first, b.first); });
+  list->clear();
+  for (auto& [first, group] : ordered) list->push_back(std::move(group));
+  return state;
+}
+
 Value index_of(const std::string& text) {
   int64_t index = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), index);
@@ -66,14 +93,17 @@ Value optimizer_state_by_index(const Value& state, const torch::nn::Module& modu
       entries != nullptr && whole.find("state") == nullptr && whole.find("param_groups") != nullptr) {
     entries->emplace_back("state", Dict{});
   }
-  return with_keys(whole, [&](const Value& key) -> Value {
+  bool named = false;
+  const Value changed = with_keys(whole, [&](const Value& key) -> Value {
     const std::string* const name = key.get<std::string>();
     if (name == nullptr) return key;
+    named = true;
     const std::string plain =
         checkpoint::unwrapped_name(*name, [&](const std::string& text) { return indices.count(text) != 0; });
     const auto found = indices.find(plain);
     return found == indices.end() ? index_of(*name) : Value(found->second);
   });
+  return named ? in_order(changed) : changed;
 }
 
 Value optimizer_state_by_name(const Value& state, const torch::nn::Module& module,

@@ -15,8 +15,9 @@ class Optimizer;
 namespace ferrun::ddp {
 
 // The state with the indices of `parameters` (an optimizer's, in its order) in place of the names that `module` has for
-// them, and with a 'state', which torch.distributed.checkpoint leaves out where it is empty. A state by index (also as
-// texts, which is what the same makes of numbers), and names that the module has not, come back as they are.
+// them, and with a 'state', which torch.distributed.checkpoint leaves out where it is empty; groups and the parameters
+// in them come in the order of these indices. A state by index (also as texts, which is what the same makes of
+// numbers), and names that the module has not, come back as they are.
 checkpoint::Value optimizer_state_by_index(const checkpoint::Value& state, const torch::nn::Module& module,
                                            const std::vector<at::Tensor>& parameters);
 

@@ -109,6 +109,11 @@ struct ParameterGroup {
   Options options = {};
 };
 
+// What {} means where an optimizer's parameters stand.
+struct NoParameters {
+  NoParameters() = delete;
+};
+
 struct AdamOptions {
   double lr = 1e-3;
   double beta1 = 0.9;

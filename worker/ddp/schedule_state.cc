@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string_view>
 #include <utility>
 
 #include "worker/ddp/state_fields.h"
@@ -66,9 +67,17 @@ std::string schedule_of(const Value& state) {
   return has("gamma") ? "ExponentialLR" : "none that is known";
 }
 
+bool is_state_of_schedule(const Value& state, std::string name) {
+  static constexpr std::string_view kSame = "MultiplicativeLR", kWritten = "LambdaLR";
+  for (size_t at = name.find(kSame); at != std::string::npos; at = name.find(kSame)) {
+    name.replace(at, kSame.size(), kWritten);
+  }
+  return schedule_of(state) == name;
+}
+
 Error schedule_mismatch(const Value& state, const std::string& name, size_t groups) {
   const std::string theirs = schedule_of(state);
-  if (theirs != name) {
+  if (!is_state_of_schedule(state, name)) {
     return Error{ErrorKind::kUser, "the scheduler state does not fit: the checkpoint's schedule is " + theirs +
                                        ", this run's is " + name};
   }

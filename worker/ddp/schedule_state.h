@@ -28,6 +28,8 @@ checkpoint::List number_list(const std::vector<double>& numbers);
 
 // The class in torch.optim.lr_scheduler that wrote the state.
 std::string schedule_of(const checkpoint::Value& state);
+// Whether the schedule of this name wrote such a state. MultiplicativeLR and LambdaLR write the same keys.
+bool is_state_of_schedule(const checkpoint::Value& state, std::string name);
 // Why a state cannot be loaded into the schedule of this name: it is another's, or damaged.
 Error schedule_mismatch(const checkpoint::Value& state, const std::string& name, size_t groups);
 

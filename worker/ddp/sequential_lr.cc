@@ -41,6 +41,17 @@ List states_of(const ScheduleParts& parts) {
   return states;
 }
 
+// Python's parts write into the optimizer's group one after the other.
+Dict entries_of(const ScheduleParts& parts, size_t group) {
+  Value all = Dict{};
+  for (const auto& part : parts) {
+    for (const auto& [key, value] : part->group_entries(group)) {
+      if (all.find(*key.get<std::string>()) == nullptr) all.get<Dict>()->emplace_back(key, value);
+    }
+  }
+  return *all.get<Dict>();
+}
+
 Status load_parts(const Value& state, ScheduleParts& parts) {
   const List& states = *items(state.find("_schedulers"));
   for (size_t i = 0; i < parts.size(); ++i) {
@@ -104,6 +115,8 @@ void SequentialLr::continue_at(int64_t epoch, double lr) {
   parts_[index]->continue_at(index == 0 ? epoch : epoch - milestones_[index - 1], lr);
 }
 
+Dict SequentialLr::group_entries(size_t group) const { return entries_of(parts_, group); }
+
 Value SequentialLr::state_dict() const {
   List milestones(milestones_.begin(), milestones_.end());
   return Dict{{"_milestones", std::move(milestones)},
@@ -117,8 +130,8 @@ Status SequentialLr::load_state_dict(const Value& state) {
   auto lrs = group_numbers(state, "_last_lr", lrs_.size()),
        milestones = group_numbers(state, "_milestones", milestones_.size());
   const auto epoch = integer(state, "last_epoch");
-  if (schedule_of(state) != name() || parts == nullptr || parts->size() != parts_.size() || !lrs || !milestones ||
-      !epoch || *epoch < 0) {
+  if (!is_state_of_schedule(state, name()) || parts == nullptr || parts->size() != parts_.size() || !lrs ||
+      !milestones || !epoch || *epoch < 0) {
     return schedule_mismatch(state, name(), lrs_.size());
   }
   if (Status loaded = load_parts(state, parts_); !loaded) return loaded;
@@ -158,6 +171,8 @@ void ChainedLr::continue_at(int64_t epoch, double lr) {
   for (const auto& part : parts_) part->continue_at(epoch, lr);
 }
 
+Dict ChainedLr::group_entries(size_t group) const { return entries_of(parts_, group); }
+
 Value ChainedLr::state_dict() const {
   return Dict{{"_last_lr", number_list(lrs_)}, {"_schedulers", states_of(parts_)}};
 }
@@ -165,7 +180,7 @@ Value ChainedLr::state_dict() const {
 Status ChainedLr::load_state_dict(const Value& state) {
   const List* const parts = items(state.find("_schedulers"));
   auto lrs = group_numbers(state, "_last_lr", lrs_.size());
-  if (schedule_of(state) != name() || parts == nullptr || parts->size() != parts_.size() || !lrs) {
+  if (!is_state_of_schedule(state, name()) || parts == nullptr || parts->size() != parts_.size() || !lrs) {
     return schedule_mismatch(state, name(), lrs_.size());
   }
   if (Status loaded = load_parts(state, parts_); !loaded) return loaded;

@@ -25,6 +25,7 @@ class SequentialLr : public LrSchedule {
   bool watches_metric() const override;
   void step(double metric = 0) override;
   void continue_at(int64_t epoch, double lr) override;
+  checkpoint::Dict group_entries(size_t group) const override;
   checkpoint::Value state_dict() const override;
   // As LrSchedule has it, but for a part that does not fit: those before it are loaded then.
   Status load_state_dict(const checkpoint::Value& state) override;
@@ -46,6 +47,7 @@ class ChainedLr : public LrSchedule {
   bool watches_metric() const override;
   void step(double metric = 0) override;
   void continue_at(int64_t epoch, double lr) override;
+  checkpoint::Dict group_entries(size_t group) const override;
   checkpoint::Value state_dict() const override;
   // As SequentialLr's.
   Status load_state_dict(const checkpoint::Value& state) override;

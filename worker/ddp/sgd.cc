@@ -26,11 +26,7 @@ SgdOptions read_sgd_group(const Value& group, SgdOptions options) {
 
 }  // namespace
 
-Sgd::Sgd(const std::vector<at::Tensor>& parameters, SgdOptions options) : defaults_(options) {
-  add_param_group({parameters, {}});
-}
-
-void Sgd::add_param_groups(const std::vector<SgdGroup>& groups) {
+Sgd::Sgd(const std::vector<SgdGroup>& groups, SgdOptions defaults) : defaults_(defaults) {
   TORCH_CHECK(!groups.empty(), "SGD needs a parameter group");
   for (const SgdGroup& group : groups) add_param_group(group);
 }

@@ -1,6 +1,7 @@
 // Stochastic gradient descent with PyTorch's numbers and PyTorch's state layout, on the fused kernel.
 #pragma once
 
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -12,13 +13,14 @@ namespace ferrun::ddp {
 // parameters, rounds otherwise where there is weight decay or dampening, in the last bit.
 class Sgd : public Optimizer {
  public:
-  // One group.
-  Sgd(const std::vector<at::Tensor>& parameters, SgdOptions options);
-  // Several; what one of them leaves open is as in `defaults`. A template, so that {} means a group of no parameters.
+  // One group. A template, so that braces in which single tensors are groups do not mean this.
   template <typename = void>
-  explicit Sgd(const std::vector<SgdGroup>& groups, SgdOptions defaults = {}) : defaults_(defaults) {
-    add_param_groups(groups);
+  Sgd(const std::vector<at::Tensor>& parameters, SgdOptions options) : defaults_(options) {
+    add_param_group({parameters, {}});
   }
+  Sgd(std::initializer_list<NoParameters>, SgdOptions options) : Sgd(std::vector<at::Tensor>(), options) {}
+  // Several; what one of them leaves open is as in `defaults`.
+  explicit Sgd(const std::vector<SgdGroup>& groups, SgdOptions defaults = {});
   void add_param_group(const SgdGroup& group);
 
   // With momentum where any group has it.
@@ -34,8 +36,6 @@ class Sgd : public Optimizer {
   void set_momentum_of(size_t group, double momentum) override { options_.at(group).momentum = momentum; }
   checkpoint::Dict state_of(size_t parameter) const override;
   Status load(const checkpoint::List& groups, const std::vector<const checkpoint::Value*>& states) override;
-
-  void add_param_groups(const std::vector<SgdGroup>& groups);
 
   SgdOptions defaults_;
   std::vector<SgdOptions> options_;           // by group
