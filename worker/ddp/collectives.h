@@ -45,9 +45,23 @@ namespace ferrun::ddp {
 // their first dimension; all have the same type and the same further dimensions.
 [[nodiscard]] Work start_all_to_all(ProcessGroup& group, std::vector<at::Tensor>& received,
                                     const std::vector<at::Tensor>& parts);
+// The tensors of all ranks in one: `gathered` has as many elements as all of them, one rank's after the other's, be it
+// joined in the first dimension or stacked in a new one.
+[[nodiscard]] Work start_all_gather_into_tensor(ProcessGroup& group, at::Tensor& gathered, const at::Tensor& tensor);
+// `tensor` becomes the reduction of this rank's part of all ranks' `parts`, which have one after the other in one
+// tensor.
+[[nodiscard]] Work start_reduce_scatter_tensor(ProcessGroup& group, at::Tensor& tensor, const at::Tensor& parts,
+                                               ReduceOp operation = ReduceOp::kSum);
+// all_to_all of rows: the first sent_rows[0] rows of `tensor` go to rank 0, the next sent_rows[1] to rank 1, …, and
+// `received` gets received_rows[r] rows of rank r, in the ranks' order. Without numbers, equal parts.
+[[nodiscard]] Work start_all_to_all_single(ProcessGroup& group, at::Tensor& received, const at::Tensor& tensor,
+                                           const std::vector<int64_t>& received_rows = {},
+                                           const std::vector<int64_t>& sent_rows = {});
 // To one rank, from one rank: what they send must be what the other waits for. Messages of one `tag` arrive in order.
 [[nodiscard]] Work start_send(ProcessGroup& group, const at::Tensor& tensor, int to, int tag = 0);
 [[nodiscard]] Work start_recv(ProcessGroup& group, at::Tensor& tensor, int from, int tag = 0);
+// From whoever sends first, whose rank `from` has after wait() and must live as long. Gloo's tensors alone.
+[[nodiscard]] Work start_recv_any(ProcessGroup& group, at::Tensor& tensor, int& from, int tag = 0);
 
 // The same, waited for.
 inline void all_reduce(ProcessGroup& group, at::Tensor& tensor, ReduceOp operation = ReduceOp::kSum) {
@@ -79,6 +93,18 @@ inline void reduce_scatter(ProcessGroup& group, at::Tensor& tensor, const std::v
 inline void all_to_all(ProcessGroup& group, std::vector<at::Tensor>& received, const std::vector<at::Tensor>& parts) {
   start_all_to_all(group, received, parts).wait();
 }
+inline void all_gather_into_tensor(ProcessGroup& group, at::Tensor& gathered, const at::Tensor& tensor) {
+  start_all_gather_into_tensor(group, gathered, tensor).wait();
+}
+inline void reduce_scatter_tensor(ProcessGroup& group, at::Tensor& tensor, const at::Tensor& parts,
+                                  ReduceOp operation = ReduceOp::kSum) {
+  start_reduce_scatter_tensor(group, tensor, parts, operation).wait();
+}
+inline void all_to_all_single(ProcessGroup& group, at::Tensor& received, const at::Tensor& tensor,
+                              const std::vector<int64_t>& received_rows = {},
+                              const std::vector<int64_t>& sent_rows = {}) {
+  start_all_to_all_single(group, received, tensor, received_rows, sent_rows).wait();
+}
 inline void send(ProcessGroup& group, const at::Tensor& tensor, int to, int tag = 0) {
   start_send(group, tensor, to, tag).wait();
 }
@@ -86,8 +112,22 @@ inline void recv(ProcessGroup& group, at::Tensor& tensor, int from, int tag = 0)
   start_recv(group, tensor, from, tag).wait();
 }
 
+// Returns the rank that sent.
+inline int recv_any(ProcessGroup& group, at::Tensor& tensor, int tag = 0) {
+  int from = -1;
+  start_recv_any(group, tensor, from, tag).wait();
+  return from;
+}
+
 // The bytes of all ranks, by rank; they may differ in length.
 std::vector<std::string> all_gather_bytes(ProcessGroup& group, const std::string& bytes);
+// The same on `root` alone; nothing on the others.
+std::vector<std::string> gather_bytes(ProcessGroup& group, const std::string& bytes, int root = 0);
+// Root's part for this rank; the others' `parts` are not looked at.
+std::string scatter_bytes(ProcessGroup& group, const std::vector<std::string>& parts, int root = 0);
+// Two messages of this tag: the length, and what is not empty.
+void send_bytes(ProcessGroup& group, const std::string& bytes, int to, int tag = 0);
+std::string recv_bytes(ProcessGroup& group, int from, int tag = 0);
 
 // torch.distributed's object collectives, as JSON instead of pickle: nothing that a peer sends is executed. `Json`:
 // nlohmann::json, or any type with dump() and a static parse(). Text that is no JSON throws what parse() throws.
@@ -100,6 +140,26 @@ std::vector<Json> all_gather_object(ProcessGroup& group, const Json& object) {
   std::vector<Json> objects;
   for (const std::string& text : all_gather_bytes(group, object.dump())) objects.push_back(Json::parse(text));
   return objects;
+}
+template <typename Json>
+std::vector<Json> gather_object(ProcessGroup& group, const Json& object, int root = 0) {
+  std::vector<Json> objects;
+  for (const std::string& text : gather_bytes(group, object.dump(), root)) objects.push_back(Json::parse(text));
+  return objects;
+}
+template <typename Json>
+Json scatter_object(ProcessGroup& group, const std::vector<Json>& objects, int root = 0) {
+  std::vector<std::string> parts;
+  for (const Json& object : objects) parts.push_back(object.dump());
+  return Json::parse(scatter_bytes(group, parts, root));
+}
+template <typename Json>
+void send_object(ProcessGroup& group, const Json& object, int to, int tag = 0) {
+  send_bytes(group, object.dump(), to, tag);
+}
+template <typename Json>
+Json recv_object(ProcessGroup& group, int from, int tag = 0) {
+  return Json::parse(recv_bytes(group, from, tag));
 }
 
 }  // namespace ferrun::ddp

@@ -11,6 +11,7 @@
 
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "tests/worker/ddp/rank_harness.h"
 
@@ -138,8 +139,91 @@ std::string exchange_objects(ProcessGroup& group) {
   return all_gather_bytes(group, "") == std::vector<std::string>(objects.size()) ? "" : "empty bytes";
 }
 
+std::string use_whole_tensors(ProcessGroup& group) {
+  const int64_t world = group.world_size(), rank = group.rank();
+  const at::Tensor mine = integers(rank).t();  // [3, 2], not contiguous
+  at::Tensor joined = at::zeros({3 * world, 2}, at::kLong), stacked = at::zeros({world, 3, 2}, at::kLong);
+  all_gather_into_tensor(group, joined, mine);
+  all_gather_into_tensor(group, stacked, mine);
+  for (int64_t from = 0; from < world; ++from) {
+    if (!all_are(joined.narrow(0, 3 * from, 3), double(from)) || !all_are(stacked[from], double(from))) {
+      return "all_gather_into_tensor";
+    }
+  }
+  at::Tensor part = at::zeros({2, 3}, at::kDouble);
+  const at::Tensor parts = at::arange(world, at::kDouble).view({world, 1, 1}).expand({world, 2, 3}).add(double(rank));
+  reduce_scatter_tensor(group, part, parts, ReduceOp::kAverage);
+  if (!all_are(part, double(rank) + double(world - 1) / 2)) return "reduce_scatter_tensor";
+  // Rank r's row s is 10 r + s.
+  const at::Tensor rows = at::arange(world, at::kLong).add(10 * rank);
+  at::Tensor column = at::zeros_like(rows);
+  all_to_all_single(group, column, rows);
+  if (!column.equal(at::arange(world, at::kLong).mul(10).add(rank))) return "all_to_all_single";
+  // Rank r sends r + s rows of its number to rank s; of a transposed matrix, whose rows do not lie one after the other.
+  std::vector<int64_t> sent, taken;
+  int64_t sent_in_all = 0, taken_in_all = 0;
+  for (int64_t other = 0; other < world; ++other) {
+    sent.push_back(rank + other);
+    taken.push_back(rank + other);
+    sent_in_all += rank + other;
+    taken_in_all += rank + other;
+  }
+  at::Tensor uneven = at::full({taken_in_all, 2}, -1.0);
+  Work work = start_all_to_all_single(group, uneven, at::full({2, sent_in_all}, double(rank)).t(), taken, sent);
+  work.wait();
+  int64_t begin = 0;
+  for (int64_t from = 0; from < world; ++from) {
+    if (!all_are(uneven.narrow(0, begin, taken[size_t(from)]), double(from))) return "uneven all_to_all_single";
+    begin += taken[size_t(from)];
+  }
+  return "";
+}
+
+std::string receive_from_anyone(ProcessGroup& group) {
+  if (group.world_size() == 1) return "";
+  if (group.rank() != 0) {
+    send(group, at::full({3}, double(group.rank())), 0, 5);
+    return "";
+  }
+  std::set<int> senders;
+  for (int i = 1; i < group.world_size(); ++i) {
+    at::Tensor tensor = at::zeros({3});
+    const int from = recv_any(group, tensor, 5);
+    if (!all_are(tensor, from)) return "recv_any";
+    senders.insert(from);
+  }
+  return int(senders.size()) == group.world_size() - 1 ? "" : "recv_any's ranks";
+}
+
+std::string pass_objects(ProcessGroup& group) {
+  using nlohmann::json;
+  const int world = group.world_size(), root = world - 1;
+  const auto gathered = gather_object(group, json(std::string(size_t(group.rank()) * 5, 'x')), root);
+  if (gathered.size() != size_t(group.rank() == root ? world : 0)) return "gather_object's size";
+  for (size_t rank = 0; rank < gathered.size(); ++rank) {
+    if (gathered[rank].get<std::string>() != std::string(rank * 5, 'x')) return "gather_object";
+  }
+  std::vector<json> parts;
+  for (int to = 0; group.rank() == root && to < world; ++to)
+    parts.push_back({{"to", to}, {"all", std::string(9, 'y')}});
+  if (scatter_object(group, parts, root)["to"] != group.rank()) return "scatter_object";
+  if (!gather_bytes(group, "", root).empty() != (group.rank() == root)) return "empty gather_bytes";
+  const std::vector<std::string> nothing(group.rank() == root ? size_t(world) : 0);
+  if (!scatter_bytes(group, nothing, root).empty()) return "empty scatter_bytes";
+  if (world == 1) return "";
+  if (group.rank() == 0) {
+    send_object(group, json{{"from", 0}}, 1, 4);
+    send_bytes(group, "", 1, 4);
+  } else if (group.rank() == 1) {
+    if (recv_object<json>(group, 0, 4) != json{{"from", 0}}) return "recv_object";
+    if (!recv_bytes(group, 0, 4).empty()) return "empty recv_bytes";
+  }
+  return "";
+}
+
 std::string use_all(ProcessGroup& group) {
-  for (const auto& use : {reduce_by_every_operation, move_by_every_collective, send_around, exchange_objects}) {
+  for (const auto& use : {reduce_by_every_operation, move_by_every_collective, use_whole_tensors, send_around,
+                          receive_from_anyone, exchange_objects, pass_objects}) {
     if (const std::string wrong = use(group); !wrong.empty()) return wrong;
   }
   const Status same = group.check_same_collectives();
@@ -255,6 +339,14 @@ TEST(Collectives, NameARankThatIsStopped) {
                                        },
                                        [](ProcessGroup& group) {
                                          at::Tensor tensor = integers(1);
+                                         all_to_all_single(group, tensor, integers(1));
+                                       },
+                                       [](ProcessGroup& group) {
+                                         at::Tensor tensor = integers(1);
+                                         recv_any(group, tensor);
+                                       },
+                                       [](ProcessGroup& group) {
+                                         at::Tensor tensor = integers(1);
                                          recv(group, tensor, 1);
                                        },
                                        [](ProcessGroup& group) { all_gather_bytes(group, "words"); }};
@@ -318,7 +410,18 @@ TEST(Collectives, SizesThatDoNotFitAreToldWithBothRanks) {
       all_to_all(group, got, given);
     };
   };
+  // Rank 0 has 3 rows for itself and the others for rank 1, which waits for 17.
+  const auto rows = [](int64_t sent) {
+    return [sent](ProcessGroup& group) {
+      const std::vector<int64_t> given = group.rank() == 0 ? std::vector<int64_t>{3, sent} : std::vector<int64_t>{4, 5},
+                                 got = group.rank() == 0 ? std::vector<int64_t>{3, 4} : std::vector<int64_t>{17, 5};
+      at::Tensor received = at::full({got[0] + got[1], 2}, 1.0);
+      all_to_all_single(group, received, at::full({given[0] + given[1], 2}, 1.0), got, given);
+    };
+  };
   const std::pair<Transfer, std::string> kCases[] = {
+      {rows(20), "rank 0 sent 40 x float to rank 1, which waited for 34 x float (all-to-all, collective number 1)"},
+      {rows(5), "rank 0 sent 10 x float to rank 1, which waited for 34 x float (all-to-all, collective number 1)"},
       {message(20), "rank 0 sent 20 x float to rank 1, which waited for 17 x float (message 1 with tag 3)"},
       {message(5), "rank 0 sent 5 x float to rank 1, which waited for 17 x float (message 1 with tag 3)"},
       {parts(20), "rank 0 sent 20 x float to rank 1, which waited for 17 x float (all-to-all, collective number 1)"},
@@ -330,6 +433,40 @@ TEST(Collectives, SizesThatDoNotFitAreToldWithBothRanks) {
     }
     for (const int rank : {0, 1}) EXPECT_EQ(ranks.outcome(rank), expected) << rank;
   }
+}
+
+TEST(Collectives, TensorsThatCannotBeDividedAreRefusedBeforeAnythingIsSent) {
+  RankHarness ranks;
+  const auto refusals = [](const GroupAddress& address) {
+    const auto group = meet(address);
+    std::string all;
+    const auto refused = [&](const std::function<void()>& call) {
+      try {
+        call();
+      } catch (const c10::Error& error) {
+        all += std::string(error.what_without_backtrace()) + "; ";
+      }
+    };
+    at::Tensor six = at::zeros({6, 2}), seven = at::zeros({7, 2});
+    refused([&] { all_to_all_single(*group, six, seven); });
+    refused([&] { all_to_all_single(*group, six, six, {2, 3}, {3, 3}); });
+    refused([&] { all_to_all_single(*group, six, six, {3, 3}, {7, -1}); });
+    refused([&] { all_to_all_single(*group, six, six, {6}, {}); });
+    refused([&] { all_gather_into_tensor(*group, seven, six); });
+    refused([&] { reduce_scatter_tensor(*group, six, seven); });
+    const std::string wrong = use_all(*group);
+    group->shut_down();
+    return all + wrong;
+  };
+  EXPECT_THAT(ranks.run(2, refusals),
+              Each("all_to_all_single: the 7 rows that are sent are no 2 equal parts; "
+                   "all_to_all_single: [2, 3] are not the 6 rows that are received; "
+                   "all_to_all_single: [7, -1] are not the 6 rows that are sent; "
+                   "all_to_all_single's list of rows needs one for each of the 2 ranks, and has 1; "
+                   "all_gather_into_tensor needs one tensor of 24 x Float for the 12 of each of 2 ranks, and has 14 x "
+                   "Float; "
+                   "reduce_scatter_tensor needs one tensor of 24 x Float for the 12 of each of 2 ranks, and has 14 x "
+                   "Float; "));
 }
 
 TEST(Collectives, OtherOperationsThanThePeersAreFoundOut) {
