@@ -45,6 +45,7 @@ CASES = {
     "one_cycle_groups": lambda o: lr.OneCycleLR(o, [0.5, 0.1], 200, base_momentum=[0.8, 0.7], max_momentum=[0.9, 0.99]),
     "cyclic_groups": lambda o: lr.CyclicLR(o, [0.001, 0.002], [0.1, 0.05], 17, base_momentum=[0.8, 0.6], max_momentum=[0.9, 0.99]),
     "plateau": lambda o: lr.ReduceLROnPlateau(o, patience=3, factor=0.6),
+    "plateau_groups": lambda o: lr.ReduceLROnPlateau(o, patience=2, factor=0.3, min_lr=[0.003, 0.005]),
     "sequence": lambda o: sequence(o, [10, 40, 90], lambda o: lr.LinearLR(o, 0.1, 1.0, 10), lambda o: lr.ExponentialLR(o, 0.95),
                                    lambda o: lr.CosineAnnealingWarmRestarts(o, 11), lambda o: lr.PolynomialLR(o, 60, 2.0)),
     "sequence_2": lambda o: sequence(o, [5, 60, 90], lambda o: lr.ConstantLR(o, 0.25, 3), lambda o: lr.CosineAnnealingLR(o, 55, 1e-5),

@@ -102,6 +102,11 @@ std::map<std::string, std::function<Pointer()>> every_schedule() {
   cyclic_by_group.max_momentum = {0.9, 0.99};
   add("cyclic_groups", [=] { return CyclicLr(cyclic_by_group); });
   add("plateau", [=] { return ReduceLrOnPlateau(rates, {.factor = 0.6, .patience = 3}); });
+  add("plateau_groups", [=] {
+    ReduceLrOnPlateauOptions options{.factor = 0.3, .patience = 2};
+    options.min_lr = {0.003, 0.005};
+    return ReduceLrOnPlateau(rates, options);
+  });
   all["sequence"] = [=] {
     return std::make_unique<SequentialLr>(
         parts_of(LinearLr(rates, 0.1, 1.0, 10), ExponentialLr(rates, 0.95),

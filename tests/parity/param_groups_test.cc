@@ -1,5 +1,5 @@
-// Optimizers with several parameter groups against torch.optim's, fused, on the same gradients, alone and with schedules
-// that have rates and momentums by group; each goes on from the other's state.
+// Optimizers with several parameter groups against torch.optim's, fused, on the same gradients, alone and with
+// schedules that have rates and momentums by group; each goes on from the other's state.
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -55,8 +55,8 @@ std::unique_ptr<ddp::Optimizer> sgd_of_groups(const Parameters& all) {
 }
 
 std::unique_ptr<ddp::Optimizer> sgd_with_momentum(const Parameters& all) {
-  return std::unique_ptr<ddp::Optimizer>(new ddp::Sgd(
-      {{part_of(all, 0, 2)}, {part_of(all, 2, 3)}, {part_of(all, 3, 5)}}, {.lr = 1.0, .momentum = 0.5}));
+  return std::unique_ptr<ddp::Optimizer>(
+      new ddp::Sgd({{part_of(all, 0, 2)}, {part_of(all, 2, 3)}, {part_of(all, 3, 5)}}, {.lr = 1.0, .momentum = 0.5}));
 }
 
 std::unique_ptr<ddp::LrSchedule> one_cycle_of_groups(bool beta1) {

@@ -113,9 +113,9 @@ struct ReduceLrOnPlateauOptions {
   int64_t patience = 10;
   double threshold = 1e-4;  // an improvement is at least so much, as a part of the best metric or absolute
   bool threshold_is_relative = true;
-  int64_t cooldown = 0;  // epochs after a reduction in which nothing is counted
-  double min_lr = 0.0;
-  double eps = 1e-8;  // a smaller reduction is left out
+  int64_t cooldown = 0;     // epochs after a reduction in which nothing is counted
+  GroupRates min_lr = 0.0;  // one for all groups, or one for each
+  double eps = 1e-8;        // a smaller reduction is left out
 };
 
 // PyTorch's SequentialLR of LinearLR(start_factor, total_iters=epochs) and the schedule proper, whose epoch 0 is the

@@ -25,24 +25,25 @@ std::optional<std::string> text(const Value& state, const char* key) {
 }
 
 // The hyperparameters; nullopt when one is missing or damaged.
-std::optional<ReduceLrOnPlateauOptions> read_plateau_options(const Value& state) {
+std::optional<ReduceLrOnPlateauOptions> read_plateau_options(const Value& state, size_t groups) {
   const auto mode = text(state, "mode"), threshold_mode = text(state, "threshold_mode");
   const auto factor = number(state, "factor"), threshold = number(state, "threshold"), eps = number(state, "eps");
-  // One for each group; those of one schedule are equal here.
-  const List* const min_lrs = items(state.find("min_lrs"));
-  const auto min_lr = min_lrs == nullptr || min_lrs->empty() ? std::nullopt : number(&min_lrs->front());
+  const auto min_lrs = group_numbers(state, "min_lrs", groups);
   const auto patience = integer(state, "patience"), cooldown = integer(state, "cooldown");
-  if (!mode || !threshold_mode || !factor || !threshold || !eps || !min_lr || !patience || !cooldown) {
+  if (!mode || !threshold_mode || !factor || !threshold || !eps || !min_lrs || !patience || !cooldown) {
     return std::nullopt;
   }
   return ReduceLrOnPlateauOptions{*mode == "max",           *factor,   *patience, *threshold,
-                                  *threshold_mode == "rel", *cooldown, *min_lr,   *eps};
+                                  *threshold_mode == "rel", *cooldown, *min_lrs,  *eps};
 }
 
 }  // namespace
 
 ReduceLrOnPlateau::ReduceLrOnPlateau(GroupRates initial_lrs, ReduceLrOnPlateauOptions options)
-    : LrSchedule(std::move(initial_lrs)), options_(options), best_(worst_metric(options)) {}
+    : LrSchedule(std::move(initial_lrs)), options_(std::move(options)), best_(worst_metric(options_)) {
+  if (options_.min_lr.size() == 1) default_min_lr_ = options_.min_lr.front();
+  options_.min_lr = for_groups(std::move(options_.min_lr), lrs_.size(), "ReduceLROnPlateau's min_lr");
+}
 
 bool ReduceLrOnPlateau::is_better(double metric) const {
   const double threshold = options_.threshold;
@@ -65,9 +66,9 @@ void ReduceLrOnPlateau::step(double metric) {
     bad_epochs_ = 0;
   }
   if (bad_epochs_ <= options_.patience) return;
-  for (double& lr : lrs_) {
-    const double reduced = std::max(lr * options_.factor, options_.min_lr);
-    if (lr - reduced > options_.eps) lr = reduced;
+  for (size_t group = 0; group < lrs_.size(); ++group) {
+    const double reduced = std::max(lrs_[group] * options_.factor, options_.min_lr[group]);
+    if (lrs_[group] - reduced > options_.eps) lrs_[group] = reduced;
   }
   cooldown_left_ = options_.cooldown;
   bad_epochs_ = 0;
@@ -75,8 +76,8 @@ void ReduceLrOnPlateau::step(double metric) {
 
 Value ReduceLrOnPlateau::state_dict() const {
   return Dict{{"factor", options_.factor},
-              {"default_min_lr", options_.min_lr},
-              {"min_lrs", List(lrs_.size(), options_.min_lr)},
+              {"default_min_lr", default_min_lr_ ? Value(*default_min_lr_) : Value()},
+              {"min_lrs", number_list(options_.min_lr)},
               {"patience", options_.patience},
               {"cooldown", options_.cooldown},
               {"eps", options_.eps},
@@ -92,7 +93,7 @@ Value ReduceLrOnPlateau::state_dict() const {
 }
 
 Status ReduceLrOnPlateau::load_state_dict(const Value& state) {
-  const auto options = read_plateau_options(state);
+  auto options = read_plateau_options(state, lrs_.size());
   auto lrs = group_numbers(state, "_last_lr", lrs_.size());
   const auto best = number(state, "best");
   const auto epoch = integer(state, "last_epoch"), cooldown = integer(state, "cooldown_counter"),
@@ -100,7 +101,8 @@ Status ReduceLrOnPlateau::load_state_dict(const Value& state) {
   if (!options || !lrs || !best || !epoch || *epoch < -1 || !cooldown || !bad_epochs) {
     return schedule_mismatch(state, name(), lrs_.size());
   }
-  options_ = *options;
+  options_ = std::move(*options);
+  default_min_lr_ = number(state, "default_min_lr");
   last_epoch_ = *epoch;
   lrs_ = std::move(*lrs);
   best_ = *best;

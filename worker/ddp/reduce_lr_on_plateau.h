@@ -2,6 +2,7 @@
 #pragma once
 
 #include <limits>
+#include <optional>
 
 #include "worker/ddp/lr_schedule.h"
 
@@ -21,7 +22,8 @@ class ReduceLrOnPlateau : public LrSchedule {
  private:
   bool is_better(double metric) const;
 
-  ReduceLrOnPlateauOptions options_;
+  ReduceLrOnPlateauOptions options_;      // with a min_lr for each group
+  std::optional<double> default_min_lr_;  // where one was given for all
   double best_;
   int64_t bad_epochs_ = 0;
   int64_t cooldown_left_ = 0;

@@ -17,12 +17,12 @@
 namespace ferrun::ddp {
 namespace {
 
-using ::testing::AllOf;
-using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using checkpoint::Dict;
 using checkpoint::List;
 using checkpoint::Value;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using torch::nn::Linear;
 
 at::Tensor weight_of_ones(double gradient = 1, int64_t size = 2) {
@@ -84,7 +84,9 @@ TEST(ParameterGroups, CanBeAddedAndBeginWhereTheyAre) {
 
 TEST(ParameterGroups, AParameterThatIsThereAlreadyIsRefusedWithItsPlace) {
   const at::Tensor a = weight_of_ones(), b = weight_of_ones(1, 3), c = weight_of_ones();
-  EXPECT_THAT(thrown_by([&] { Adam({{{a, b}}, {{c, b}}}); }),
+  EXPECT_THAT(thrown_by([&] {
+                Adam({{{a, b}}, {{c, b}}});
+              }),
               HasSubstr("parameter 1 of group 1, of the shape [3], is in the optimizer already, as parameter 1 of "
                         "group 0"));
   EXPECT_THAT(thrown_by([&] { Sgd({a, b, a}, {}); }), HasSubstr("parameter 2 of group 0, of the shape [2]"));
@@ -142,7 +144,8 @@ TEST(ParameterGroups, HaveRatesAndMomentumsOfASchedule) {
 // The groups' items of this name.
 std::vector<double> saved_numbers(const Value& state, const char* key) {
   std::vector<double> numbers;
-  for (const Value& group : *state.find("param_groups")->get<List>()) numbers.push_back(*group.find(key)->get<double>());
+  for (const Value& group : *state.find("param_groups")->get<List>())
+    numbers.push_back(*group.find(key)->get<double>());
   return numbers;
 }
 
@@ -184,7 +187,8 @@ TEST(ParameterGroups, AStateOfOtherGroupsIsRefusedAndChangesNothing) {
   *damaged.find("state")->get<Dict>()->back().second.find("momentum_buffer") = at::ones({5});
   EXPECT_THAT(refused_load(same, damaged), HasSubstr("parameter 2's momentum_buffer has another shape"));
   Value mixed = state;
-  mixed.find("param_groups")->get<List>()->back() = Adam({c}, {}).state_dict(1).find("param_groups")->get<List>()->front();
+  mixed.find("param_groups")->get<List>()->back() =
+      Adam({c}, {}).state_dict(1).find("param_groups")->get<List>()->front();
   EXPECT_THAT(refused_load(same, mixed), HasSubstr("the checkpoint's optimizer is Adam, this run's is SGD"));
   for (Sgd* each : {&one, &three, &other, &same}) {
     EXPECT_EQ(each->lr(), 0.5);
@@ -210,8 +214,7 @@ TEST(ParameterGroups, GoOnFromACheckpointWithTheUndisturbedRunsBits) {
     rates.apply_to(adam);
   };
   step(undisturbed, first, schedule);
-  const auto content =
-      checkpoint_content({.module = &*undisturbed, .optimizer = &first, .schedule = &schedule});
+  const auto content = checkpoint_content({.module = &*undisturbed, .optimizer = &first, .schedule = &schedule});
   ASSERT_TRUE(content.ok()) << content.error().message;
   EXPECT_THAT(saved_numbers(*Value(*content).find("optimizer_state_dict"), "initial_lr"), ElementsAre(0.1, 0.2));
   const auto loaded = load_content(*content, {.module = &*resumed, .optimizer = &second, .schedule = &other});
