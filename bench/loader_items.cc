@@ -54,8 +54,9 @@ struct Pictures {
 
 struct Training {
   Pictures pictures;
-  data::Transform transform = *data::Transform::compose(
-      {data::Resize{232, {}}, data::RandomCrop{224, 224}, data::RandomHorizontalFlip{}, data::ToTensor{}, data::Normalize{}});
+  data::Transform transform =
+      *data::Transform::compose({data::Resize{232, {}}, data::RandomCrop{224, 224}, data::RandomHorizontalFlip{},
+                                 data::ToTensor{}, data::Normalize{}});
 
   int64_t size() const { return pictures.size(); }
   std::pair<at::Tensor, int64_t> get(int64_t index, ddp::SampleRandom& random) const {

@@ -1,7 +1,6 @@
 #include "worker/ddp/batch_rows.h"
 
-#include <ATen/ops/empty.h>
-
+#include <algorithm>
 #include <cstring>
 
 #include "worker/data/simd.h"
@@ -53,7 +52,7 @@ void BatchRows::begin(std::span<at::Tensor* const> tensors) {
     if (!can_have_row(tensor)) continue;
     c10::DimVector sizes{samples_};
     sizes.append(tensor.sizes().begin(), tensor.sizes().end());
-    columns[i].rows = at::empty(sizes, at::TensorOptions(tensor.scalar_type()));
+    columns[i].rows = memory_->empty(sizes, tensor.scalar_type());
     columns[i].taken.resize(static_cast<size_t>(samples_));
   }
   columns_ = std::move(columns);

@@ -10,15 +10,19 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <span>
+#include <utility>
 #include <vector>
+
+#include "worker/ddp/batch_memory.h"
 
 namespace ferrun::ddp {
 
 class BatchRows {
  public:
-  explicit BatchRows(int64_t samples) : samples_(samples) {}
+  BatchRows(int64_t samples, std::shared_ptr<BatchMemory> memory) : samples_(samples), memory_(std::move(memory)) {}
   BatchRows(const BatchRows&) = delete;
   BatchRows& operator=(const BatchRows&) = delete;
 
@@ -39,6 +43,7 @@ class BatchRows {
   void begin(std::span<at::Tensor* const> tensors);
 
   const int64_t samples_;
+  const std::shared_ptr<BatchMemory> memory_;
   std::once_flag once_;
   std::vector<Column> columns_;
   bool begun_ = false;

@@ -21,6 +21,7 @@
 #include <concepts>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -28,6 +29,7 @@
 #include <utility>
 #include <vector>
 
+#include "worker/ddp/batch_memory.h"
 #include "worker/ddp/batch_rows.h"
 #include "worker/ddp/tensor_tree.h"
 
@@ -166,12 +168,12 @@ Whole tree(Samples& samples, const Part& part, Stacked* stacked) {
       leaves[leaf++].push_back(tensor);
     });
   }
+  for (const std::vector<at::Tensor>& tensors : leaves) {
+    TORCH_CHECK(tensors.size() == samples.size(), "a batch of samples that do not have as many tensors");
+  }
   Whole collated = part(samples.front());
   size_t leaf = 0;
-  visit_tensors(collated, [&](at::Tensor& tensor) {
-    TORCH_CHECK(leaves[leaf].size() == samples.size(), "a batch of samples that do not have as many tensors");
-    tensor = at::stack(leaves[leaf++]);
-  });
+  visit_tensors(collated, [&](at::Tensor& tensor) { tensor = at::stack(leaves[leaf++]); });
   return collated;
 }
 
@@ -213,8 +215,8 @@ struct DefaultCollate {
   template <typename Sample>
   class Assembly {
    public:
-    Assembly(const DefaultCollate& /*collate*/, size_t samples)
-        : samples_(samples), rows_(static_cast<int64_t>(samples)) {}
+    Assembly(size_t samples, std::shared_ptr<BatchMemory> memory)
+        : samples_(samples), rows_(static_cast<int64_t>(samples), std::move(memory)) {}
 
     void add(size_t place, Sample sample) {
       Sample& kept = samples_[place].emplace(std::move(sample));

@@ -34,6 +34,7 @@
 #include "common/result.h"
 #include "worker/checkpoint/value.h"
 #include "worker/data/ordered_work.h"
+#include "worker/ddp/batch_memory.h"
 #include "worker/ddp/collate.h"
 #include "worker/ddp/dataset.h"
 #include "worker/ddp/one_thread.h"
@@ -101,7 +102,8 @@ void change_tensors(Batch& batch, Change&& change) {
 template <typename Collate, typename Sample>
 class Assembly {
  public:
-  Assembly(const Collate& collate, size_t samples) : collate_(collate), samples_(samples) {}
+  Assembly(const Collate& collate, size_t samples, const std::shared_ptr<BatchMemory>& /*memory*/)
+      : collate_(collate), samples_(samples) {}
   void add(size_t place, Sample sample) { samples_[place].emplace(std::move(sample)); }
   auto finish() {
     std::vector<Sample> samples;
@@ -116,7 +118,9 @@ class Assembly {
 };
 template <typename Sample>
 class Assembly<DefaultCollate, Sample> : public DefaultCollate::Assembly<Sample> {
-  using DefaultCollate::Assembly<Sample>::Assembly;
+ public:
+  Assembly(const DefaultCollate& /*collate*/, size_t samples, const std::shared_ptr<BatchMemory>& memory)
+      : DefaultCollate::Assembly<Sample>(samples, memory) {}
 };
 
 // Throws the caught exception anew, with the sample's name around it.
@@ -250,12 +254,14 @@ class DataLoader {
     Dataset dataset;
     DataLoaderOptions options;
     Collate collate;
+    std::shared_ptr<BatchMemory> memory =
+        std::make_shared<BatchMemory>(static_cast<size_t>(std::max(0, options.prefetch)) + 2);
   };
 
   struct Slot final : data::OrderedWork::Item {
-    Slot(const Collate& collate, std::vector<int64_t> wanted, std::vector<int64_t> fetched)
+    Slot(const Source& source, std::vector<int64_t> wanted, std::vector<int64_t> fetched)
         : Item(std::ssize(fetched)), indices(std::move(wanted)), fetch(std::move(fetched)) {
-      assembly.emplace(collate, fetch.size());
+      assembly.emplace(source.collate, fetch.size(), source.memory);
     }
 
     void fail(int64_t place, const std::string& where = "") {
@@ -291,7 +297,7 @@ class DataLoader {
       const int64_t begin = std::min(number * batch, size), end = std::min(begin + batch, size);
       std::vector<int64_t> own(indices_.begin() + begin, indices_.begin() + end);
       std::vector<int64_t> fetch = own.empty() ? std::vector<int64_t>{0} : own;
-      return std::make_shared<Slot>(source_->collate, std::move(own), std::move(fetch));
+      return std::make_shared<Slot>(*source_, std::move(own), std::move(fetch));
     }
 
     void work(data::OrderedWork::Item& item, int64_t part) const override {
