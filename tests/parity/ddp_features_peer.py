@@ -6,20 +6,16 @@ alone).
 """
 
 import datetime
-import os
-import sys
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as multiprocessing
 from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
 from torch.distributed.algorithms.ddp_comm_hooks import powerSGD_hook as power_sgd
 from torch.distributed.algorithms.join import Join
 from torch.distributed.nn.functional import all_reduce as sum_of_all  # with a gradient
 from torch.nn.parallel import DistributedDataParallel
 
-from peer_ranks import leave
-from peer_values import finish
+from peer_ranks import leave, run_worlds
 
 STEPS, BATCH = 50, 4
 WORLDS = (1, 2, 3, 4)
@@ -165,13 +161,4 @@ def train(rank, world, port):
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    # Forked: they need not import torch again. All at once: a rank waits for others more than it computes.
-    servers = [dist.TCPStore("127.0.0.1", 0, ranks, is_master=True, wait_for_workers=False) for ranks in WORLDS]
-    worlds = [multiprocessing.start_processes(train, (ranks, server.port), nprocs=ranks, start_method="fork", join=False)
-              for ranks, server in zip(WORLDS, servers)]
-    for world in worlds:
-        while not world.join():
-            pass
-    finish()
-    sys.exit(0)
+    run_worlds(train, WORLDS)

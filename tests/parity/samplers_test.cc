@@ -1,4 +1,5 @@
-// The samplers and random_split give torch.utils.data's indices, for 1,000 random sizes each, and in the second pass too.
+// The samplers and random_split give torch.utils.data's indices, for 1,000 random sizes each, and in the second pass
+// too.
 #include <map>
 #include <memory>
 
