@@ -1,5 +1,7 @@
 """Records torch.amp.GradScaler over iterations of which some overflow float16: a trace for each of several arguments."""
 
+import copy
+
 import torch
 
 from peer_values import finish, save
@@ -34,7 +36,7 @@ def trace(arguments):
         record["stepped"].append(not torch.equal(before, weight.detach()))
         record["weights"].append(weight.detach().clone())
         if iteration == HALF_WAY:
-            record["half_way"] = {"scaler": state, "optimizer": optimizer.state_dict()}
+            record["half_way"] = copy.deepcopy({"scaler": state, "optimizer": optimizer.state_dict()})
     return record
 
 
