@@ -130,7 +130,9 @@ TEST(OrderedWork, AnyUseOfItGivesWhatOneThreadGives) {
       const bool to_the_end = below(2) == 0;
       const int64_t to = to_the_end ? items : first + below(static_cast<int>(items - first) + 1);
       expect_items(work, first, to);
-      if (to == items) EXPECT_EQ(work.next(), nullptr);
+      if (to == items) {
+        EXPECT_EQ(work.next(), nullptr);
+      }
     }
     // Here it ends with its threads at work, or before they have begun.
   }
@@ -156,7 +158,9 @@ TEST(OrderedWork, PartsThatFailAreNamedWhateverTheThreads) {
     using Item::Item;
     void fail(int64_t part) {
       const std::lock_guard lock(mutex);
-      if (!failure || part < failed_at) failed_at = part, failure = std::current_exception();
+      if (failure && failed_at <= part) return;
+      failure = std::current_exception();
+      failed_at = part;
     }
     std::mutex mutex;
     std::exception_ptr failure;
