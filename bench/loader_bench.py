@@ -5,8 +5,9 @@
 
 PYTHON is an interpreter with torch and torchvision (scripts/setup installs one). `tensors`: 20,000 samples of 16 floats
 and a number, which cost next to nothing to make. `pictures`: 512 JPEG files of 256 x 256, read and decoded by
-libjpeg-turbo on both sides (torchvision.io there). Batches of 64 in random order; workers are threads here and processes
-that persist there. Prints medians, and the ratios to Python's.
+libjpeg-turbo on both sides (torchvision.io there). `training`: the same made ready for a network: shorter side to 232, a
+random crop of 224, a flip, float32, normalised (torchvision.transforms.v2 there, worker/data/transforms.h here). Batches of 64
+in random order; workers are threads here and processes that persist there. Prints medians, and the ratios to Python's.
 """
 
 import argparse
@@ -54,7 +55,7 @@ def main():
     options = arguments()
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([options.python, "-c", MAKE_PICTURES, folder], check=True)
-        for kind in ("tensors", "pictures"):
+        for kind in ("tensors", "pictures", "training"):
             for workers in options.workers:
                 rates = {"C++": [], "Python": []}
                 for _ in range(options.rounds):

@@ -1,8 +1,9 @@
 // Items a second of ddp::DataLoader: the C++ side of bench/loader_bench.py, which says what is measured.
 //
-//   loader_items tensors|pictures WORKERS SECONDS FOLDER
+//   loader_items tensors|pictures|training WORKERS SECONDS FOLDER
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
 #include <ATen/ops/full.h>
 
 #include <algorithm>
@@ -10,17 +11,21 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "worker/data/image_file.h"
+#include "worker/data/transforms.h"
 #include "worker/ddp/data_loader.h"
 
 namespace {
 
+namespace data = ferrun::data;
 namespace ddp = ferrun::ddp;
+using data::Image;
 
 struct Tensors {
   int64_t size() const { return 20'000; }
@@ -33,13 +38,34 @@ struct Pictures {
   std::vector<std::string> files;
 
   int64_t size() const { return std::ssize(files); }
+  void read(int64_t index, Image& image) const {
+    if (const auto loaded = ferrun::data::read_image(files[static_cast<size_t>(index)], image); !loaded) {
+      throw std::runtime_error(loaded.error().message);
+    }
+  }
   std::pair<at::Tensor, int64_t> get(int64_t index) const {
-    ferrun::data::Image image;
-    const auto loaded = ferrun::data::read_image(files[static_cast<size_t>(index)], image);
-    if (!loaded) throw std::runtime_error(loaded.error().message);
-    const at::Tensor rows = at::empty({image.height, image.width, 3}, at::kByte);
-    std::copy(image.pixels.begin(), image.pixels.end(), rows.mutable_data_ptr<uint8_t>());
+    const auto image = std::make_shared<Image>();
+    read(index, *image);
+    const at::Tensor rows = at::from_blob(
+        image->pixels.data(), {image->height, image->width, 3}, [image](void*) {}, at::kByte);
     return {rows.permute({2, 0, 1}), index % 10};
+  }
+};
+
+struct Training {
+  Pictures pictures;
+  data::Transform transform =
+      *data::Transform::compose({data::Resize{232, {}}, data::RandomCrop{224, 224}, data::RandomHorizontalFlip{},
+                                 data::ToTensor{}, data::Normalize{}});
+
+  int64_t size() const { return pictures.size(); }
+  std::pair<at::Tensor, int64_t> get(int64_t index, ddp::SampleRandom& random) const {
+    thread_local Image image;
+    pictures.read(index, image);
+    at::Tensor values = at::empty({3, transform.size(), transform.size()});
+    const auto done = transform.apply(image, random.next(), false, values.mutable_data_ptr<float>());
+    if (!done) throw std::runtime_error(done.error().message);
+    return {std::move(values), index % 10};
   }
 };
 
@@ -70,7 +96,7 @@ void measure(Dataset dataset, int workers, double seconds) {
 
 int main(int argc, char** argv) {
   if (argc != 5) {
-    std::fprintf(stderr, "usage: loader_items tensors|pictures WORKERS SECONDS FOLDER\n");
+    std::fprintf(stderr, "usage: loader_items tensors|pictures|training WORKERS SECONDS FOLDER\n");
     return 2;
   }
   at::set_num_threads(1);
@@ -84,6 +110,10 @@ int main(int argc, char** argv) {
   Pictures pictures;
   for (const auto& file : std::filesystem::directory_iterator(argv[4])) pictures.files.push_back(file.path());
   std::sort(pictures.files.begin(), pictures.files.end());
-  measure(std::move(pictures), workers, seconds);
+  if (kind == "training") {
+    measure(Training{std::move(pictures)}, workers, seconds);
+  } else {
+    measure(std::move(pictures), workers, seconds);
+  }
   return 0;
 }

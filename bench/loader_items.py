@@ -1,6 +1,6 @@
 """Items a second of torch.utils.data.DataLoader: the Python side of bench/loader_bench.py.
 
-    loader_items.py tensors|pictures WORKERS SECONDS FOLDER
+    loader_items.py tensors|pictures|training WORKERS SECONDS FOLDER
 """
 
 import pathlib
@@ -31,10 +31,23 @@ class Pictures(Dataset):
         return decode_jpeg(read_file(self.files[index])), index % 10
 
 
+class Training(Pictures):
+    def __init__(self, folder):
+        from torchvision.transforms import v2
+        super().__init__(folder)
+        self.transform = v2.Compose([v2.Resize(232), v2.RandomCrop(224), v2.RandomHorizontalFlip(),
+                                     v2.ToDtype(torch.float32, scale=True),
+                                     v2.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])])
+
+    def __getitem__(self, index):
+        picture, label = super().__getitem__(index)
+        return self.transform(picture), label
+
+
 def main():
     kind, workers, seconds, folder = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
     torch.set_num_threads(1)
-    dataset = Tensors() if kind == "tensors" else Pictures(folder)
+    dataset = {"tensors": lambda _: Tensors(), "pictures": Pictures, "training": Training}[kind](folder)
     more = {"persistent_workers": True, "prefetch_factor": 4} if workers else {}
     loader = DataLoader(dataset, batch_size=64, shuffle=True, num_workers=workers, **more)
     for _ in loader:  # the first pass starts the processes and is not counted

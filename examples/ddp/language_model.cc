@@ -1,11 +1,10 @@
-// A small transformer that learns to continue a text, byte by byte; each rank reads at places of its own.
+// A small transformer that learns to continue a text, byte by byte; each rank reads passages of its own.
 //
 //   ferrun --nproc-per-node=2 language_model some.txt
 #include <ATen/ops/arange.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/full.h>
-#include <ATen/ops/randint.h>
-#include <ATen/ops/stack.h>
+#include <ferrun/ddp/data.h>
 #include <ferrun/ddp/distributed_data_parallel.h>
 #include <ferrun/ddp/optim.h>
 #include <ferrun/ddp/process_group.h>
@@ -24,7 +23,7 @@
 namespace ddp = ferrun::ddp;
 namespace nn = torch::nn;
 
-constexpr int64_t kContext = 32, kWidth = 32, kBytes = 256;
+constexpr int64_t kContext = 32, kStride = 16, kWidth = 32, kBytes = 256;
 
 struct LanguageModelImpl : nn::Module {
   LanguageModelImpl() {
@@ -48,6 +47,13 @@ struct LanguageModelImpl : nn::Module {
 };
 TORCH_MODULE(LanguageModel);
 
+// Passages of the text, each with the byte behind it.
+struct Passages {
+  at::Tensor text;
+  int64_t size() const { return (text.size(0) - kContext - 1) / kStride + 1; }
+  at::Tensor get(int64_t index) const { return text.slice(0, index * kStride, index * kStride + kContext + 1); }
+};
+
 int main(int argc, char** argv) {
   std::ifstream file(argc > 1 ? argv[1] : "", std::ios::binary);
   std::string text{std::istreambuf_iterator<char>(file), {}};
@@ -58,20 +64,17 @@ int main(int argc, char** argv) {
   }
   const at::Tensor all = at::from_blob(text.data(), {size}, at::kByte).to(at::kLong);
   return ddp::run([&](const std::shared_ptr<ddp::ProcessGroup>& group) {
-    at::manual_seed(static_cast<uint64_t>(group->rank()));
+    at::manual_seed(0);
     ddp::DdpOptions options;
     options.broadcast_buffers = false;  // the mask never changes
     ddp::DistributedDataParallel<LanguageModel> net(LanguageModel(), group, options);
     const std::vector<at::Tensor> parameters = net.module()->parameters();
     ddp::Adam optimizer(parameters, {.lr = 3e-3, .decoupled_weight_decay = true});
+    const Passages passages{all};
+    auto sampler = std::make_shared<ddp::DistributedSampler>(passages.size(), ddp::shard_of(*group));
+    ddp::DataLoader loader(passages, sampler, {.batch_size = 8, .num_workers = 1});
     double first = 0, last = 0;
-    for (int step = 0; step < 150; ++step) {
-      std::vector<at::Tensor> passages;
-      for (int i = 0; i < 8; ++i) {
-        const int64_t begin = at::randint(size - kContext, {1}, at::kLong).item<int64_t>();
-        passages.push_back(all.slice(0, begin, begin + kContext + 1));
-      }
-      const at::Tensor batch = at::stack(passages);
+    for (const at::Tensor& batch : loader) {
       net.zero_grad();
       const at::Tensor scores = net.forward(batch.slice(1, 0, kContext));
       const at::Tensor loss =
@@ -79,7 +82,7 @@ int main(int argc, char** argv) {
       loss.backward();
       ddp::clip_grad_norm(parameters, 1.0);
       optimizer.step();
-      (step == 0 ? first : last) = loss.item<double>();
+      (first == 0 ? first : last) = loss.item<double>();
     }
     double weights = 0;
     for (const at::Tensor& parameter : parameters) weights += parameter.sum().item<double>();

@@ -76,6 +76,24 @@ TEST(DdpElasticExample, AKilledAndAStoppedRunGoOnWithAnotherNumberOfRanks) {
   EXPECT_EQ(last_words(resumed.output, "rank 0 of 2: every"), last_words(resumed.output, "rank 1 of 2: every"));
 }
 
+TEST(DdpDataLoaderExample, ARunStoppedInMidEpochEndsAsOneThatWasNot) {
+  const testing::TemporaryDirectory folder;
+  const std::string program = kBin + "data_loader ";
+  const Ran whole = run_ranks(2, program + "whole.pt", folder);
+  EXPECT_EQ(whole.code, 0) << whole.output;
+  const Ran stopped = run_ranks(2, "env STOP_AT_STEP=50 " + program + "run.pt", folder);
+  EXPECT_EQ(stopped.code, 0) << stopped.output;
+  EXPECT_THAT(stopped.output, HasSubstr("rank 1 of 2: stops in epoch 1"));
+  const Ran resumed = run_ranks(2, program + "run.pt", folder);
+  EXPECT_EQ(resumed.code, 0) << resumed.output;
+  for (const char* rank : {"rank 0 of 2", "rank 1 of 2"}) {
+    EXPECT_THAT(resumed.output, HasSubstr(std::string(rank) + ": goes on in epoch 1, 30 batches of it are left"));
+    const std::string ending = std::string(rank) + ": 120 steps, loss fell,";
+    EXPECT_THAT(resumed.output, HasSubstr(ending));
+    EXPECT_EQ(last_words(resumed.output, ending), last_words(whole.output, ending));
+  }
+}
+
 TEST(DdpFinetuneExample, TrainsAHeadOnWhatPythonTrainedAndIsReadByPython) {
   FERRUN_NEEDS_PEER();
   const testing::TemporaryDirectory folder;

@@ -7,6 +7,7 @@
 #include <torch/nn/modules/linear.h>
 #include <torch/optim/sgd.h>
 
+#include <optional>
 #include <sstream>
 
 #include "tests/parity/peer_values.h"
@@ -14,6 +15,7 @@
 #include "worker/checkpoint/module_state.h"
 #include "worker/ddp/adam.h"
 #include "worker/ddp/distributed_data_parallel.h"
+#include "worker/ddp/power_sgd.h"
 #include "worker/ddp/sgd.h"
 #include "worker/ddp/sync_batch_norm.h"
 
@@ -89,8 +91,8 @@ std::function<void()> stepping(const std::string& name, const std::vector<at::Te
 std::string train_pair(const std::shared_ptr<ddp::ProcessGroup>& group, const Pair& pair, const Value& record,
                        const Value& expected) {
   PairNet net(pair.norm ? group : nullptr);
-  if (pair.norm) net->to(at::kDouble);
   load_initial(*net, entry(record, pair.norm ? "initial_norm" : "initial"));
+  if (pair.norm || pair.hook == "power_sgd") net->to(at::kDouble);
   ddp::DdpOptions options;
   options.static_graph = pair.static_graph;
   options.find_unused_parameters = pair.unused != "none" && !pair.static_graph;
@@ -102,6 +104,13 @@ std::string train_pair(const std::shared_ptr<ddp::ProcessGroup>& group, const Pa
   ddp::DistributedDataParallel<PairNet> network(net, group, options);
   if (pair.hook == "fp16") network.register_comm_hook(ddp::fp16_compress_hook(group));
   if (pair.hook == "bf16") network.register_comm_hook(ddp::bf16_compress_hook(group));
+  std::optional<ddp::PowerSgd> power_sgd;
+  if (pair.hook == "power_sgd") {
+    power_sgd.emplace(
+        group,
+        ddp::PowerSgdOptions{.matrix_approximation_rank = 1, .start_power_sgd_iter = 4, .min_compression_rate = 1.5});
+    network.register_comm_hook(power_sgd->hook());
+  }
   const std::function<void()> step_optimizer = stepping(pair.optimizer, net->parameters());
   const at::Tensor inputs = tensor(record, "inputs").to(net->first->weight.scalar_type());
   for (int64_t step = 0; step < inputs.size(0); ++step) {

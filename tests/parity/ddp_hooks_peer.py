@@ -1,23 +1,20 @@
-"""Two ranks of Python's DDP whose gradients travel by PowerSGD, or whose parameters are of a short type in the passes.
+"""One to four ranks of Python's DDP whose gradients travel by PowerSGD, or whose parameters are of a short type in the passes.
 
-Leaves ranks2.pt: for each row of ROWS the arguments, the weights after 50 steps and how many numbers were sent; for each
+Leaves ranksW.pt: for each row of ROWS the arguments, the weights after 50 steps and how many numbers were sent; for each
 row of TYPES the weights and the last step's gradients.
 """
 
 import datetime
-import os
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as multiprocessing
 from torch.distributed.algorithms.ddp_comm_hooks import powerSGD_hook as power_sgd
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.parallel.distributed import _MixedPrecision
 
-from peer_ranks import leave
-from peer_values import finish
+from peer_ranks import leave, run_worlds
 
-WORLD, STEPS, BATCH = 2, 50, 8
+WORLDS, STEPS, BATCH = (1, 2, 3, 4), 50, 8
 DTYPE = torch.float64
 
 # rank, start, rate, feedback, warm start, epsilon, seed, batched
@@ -38,6 +35,8 @@ TYPES = [
     (torch.float16, torch.float32, torch.float16, False),
     (torch.bfloat16, torch.float32, torch.bfloat16, True),
 ]
+# Of other worlds than two ranks.
+FEW_ROWS, FEW_TYPES = [ROWS[0], ROWS[1], ROWS[6]], TYPES[:1]
 NAMES = ("matrix_approximation_rank", "start_powerSGD_iter", "min_compression_rate", "use_error_feedback", "warm_start",
          "orthogonalization_epsilon", "random_seed")
 
@@ -117,20 +116,17 @@ def train_short(rank, row, inputs):
             "final": net.state_dict(), "gradients": gradients}
 
 
-def train(rank, port):
+def train(rank, world, port):
     torch.set_num_threads(1)
-    store = dist.TCPStore("127.0.0.1", port, WORLD, is_master=False, timeout=datetime.timedelta(minutes=2))
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=WORLD)
-    inputs = torch.randn(STEPS, WORLD, BATCH, 3, 12, generator=torch.Generator().manual_seed(4), dtype=DTYPE)
+    store = dist.TCPStore("127.0.0.1", port, world, is_master=False, timeout=datetime.timedelta(minutes=2))
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=world)
+    inputs = torch.randn(STEPS, world, BATCH, 3, 12, generator=torch.Generator().manual_seed(4), dtype=DTYPE)
     record = {"initial": new_net().state_dict(), "inputs": inputs}
-    record["rows"] = [train_row(rank, row, inputs) for row in ROWS]
+    record["rows"] = [train_row(rank, row, inputs) for row in (ROWS if world == 2 else FEW_ROWS)]
     record["short_initial"] = new_normalized_net().state_dict()
-    record["short"] = [train_short(rank, row, inputs) for row in TYPES]
-    leave(rank, WORLD, record)
+    record["short"] = [train_short(rank, row, inputs) for row in (TYPES if world == 2 else FEW_TYPES)]
+    leave(rank, world, record)
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    server = dist.TCPStore("127.0.0.1", 0, WORLD, is_master=True, wait_for_workers=False)
-    multiprocessing.start_processes(train, (server.port,), nprocs=WORLD, start_method="fork")
-    finish()
+    run_worlds(train, WORLDS)

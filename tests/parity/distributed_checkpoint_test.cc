@@ -79,7 +79,7 @@ class DistributedCheckpointParity : public PeerValueTest {};
 TEST_F(DistributedCheckpointParity, WeReadWhatPythonsRanksWrote) {
   run_peer("distributed_checkpoint_peer.py", "write");
   if (IsSkipped() || HasFatalFailure()) return;
-  for (const std::string name : {"plain", "fsdp"}) {
+  for (const std::string name : {"plain", "fsdp", "fsdp1", "fsdp1_flat"}) {
     Training run;
     const auto loaded = ddp::load_checkpoint(result(name).string(), run.parts());
     ASSERT_TRUE(loaded.ok()) << loaded.error().message;

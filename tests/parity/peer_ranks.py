@@ -19,6 +19,20 @@ def leave(rank, world, record):
     os._exit(0)
 
 
+def run_worlds(train, worlds):
+    """train(rank, world, port of the store) on every rank of each world, all of them at once: a rank waits for the others
+    more than it computes. Forked: they need not import torch again."""
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    servers = [dist.TCPStore("127.0.0.1", 0, world, is_master=True, wait_for_workers=False) for world in worlds]
+    running = [multiprocessing.start_processes(train, (world, server.port), nprocs=world, start_method="fork", join=False)
+               for world, server in zip(worlds, servers)]
+    for ranks in running:
+        while not ranks.join():
+            pass
+    finish()
+    sys.exit(0)
+
+
 def run_two_and_three(train):
     """train(rank, world, port of the store) on two ranks, then on three."""
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")

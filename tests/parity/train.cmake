@@ -2,7 +2,7 @@
 ferrun_test(ddp_parity_test SOURCES ddp_test.cc peer_values.cc LIBS ferrun_rank_harness ferrun_model ferrun_optim nlohmann_json::nlohmann_json
             LABELS parity TIMEOUT 600)
 ferrun_test(ddp_features_parity_test SOURCES collectives_test.cc ddp_features_test.cc ddp_hooks_test.cc peer_values.cc
-            LIBS ferrun_rank_harness ferrun_optim nlohmann_json::nlohmann_json LABELS parity TIMEOUT 300)
+            LIBS ferrun_rank_harness ferrun_optim nlohmann_json::nlohmann_json LABELS parity TIMEOUT 600)
 ferrun_test(worker_checkpoint_test SOURCES train_checkpoint_test.cc weights_test.cc LIBS ferrun_process_test_support nlohmann_json::nlohmann_json
             LABELS parity TIMEOUT 600 DEPENDS worker)
 # Batches and early stopping of the trainer against DataLoader and ReduceLROnPlateau.

@@ -66,7 +66,7 @@ class OrderedWork {
   void start(std::shared_ptr<const Pass> pass, int64_t first = 0);
   // The next item in order, finished; null at the end of the pass, and before the first.
   std::shared_ptr<Item> next();
-  // Whether next() would not wait.
+  // Whether next() has nothing to wait for; without threads, which make nothing ahead, at the end of the pass alone.
   bool ready();
   // The number of the item that next() gives.
   int64_t position() const { return delivered_; }

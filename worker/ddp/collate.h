@@ -15,17 +15,22 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/stack.h>
 #include <c10/util/Exception.h>
+#include <c10/util/SmallVector.h>
 
 #include <array>
 #include <concepts>
 #include <cstdint>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "worker/ddp/batch_memory.h"
+#include "worker/ddp/batch_rows.h"
 #include "worker/ddp/tensor_tree.h"
 
 namespace ferrun::ddp {
@@ -44,12 +49,35 @@ concept Map = requires(const T& map) {
   map.find(map.begin()->first);
 };
 
-// collate(samples, part) with part(sample), which gives the element of a sample that is collated here.
+template <typename T>
+concept HasVisitTensors = requires(T& value, void (*visit)(at::Tensor&)) {
+  value.visit_tensors(visit);
+};
+
+// The batches of the tensors that visit_alike() visits, in its order, where BatchRows has them; null: stacked here.
+struct Stacked {
+  std::vector<at::Tensor> tensors;
+  size_t next = 0;
+  at::Tensor take() { return std::move(tensors[next++]); }
+};
+
+// Visits the tensors of a sample whose place does not depend on the sample, as a vector's or a map's would.
+template <typename Value, typename Visit>
+void visit_alike(Value& value, Visit&& visit) {
+  if constexpr (std::is_base_of_v<at::Tensor, Value> || HasVisitTensors<Value> || kIsOptional<Value>) {
+    visit_tensors(value, visit);
+  } else if constexpr (requires { std::tuple_size<Value>::value; }) {
+    std::apply([&visit](auto&... parts) { (visit_alike(parts, visit), ...); }, value);
+  }
+}
+
+// collate(samples, part, stacked) with part(sample), which gives the element of a sample that is collated here.
 template <typename Samples, typename Part>
-auto collate(Samples& samples, const Part& part);
+auto collate(Samples& samples, const Part& part, Stacked* stacked);
 
 template <typename Samples, typename Part>
-at::Tensor stack(Samples& samples, const Part& part) {
+at::Tensor stack(Samples& samples, const Part& part, Stacked* stacked) {
+  if (stacked != nullptr) return stacked->take();
   std::vector<at::Tensor> tensors;
   tensors.reserve(samples.size());
   for (auto& sample : samples) tensors.push_back(part(sample));
@@ -68,11 +96,11 @@ at::Tensor numbers(Samples& samples, const Part& part) {
 
 // The type that a pair, a tuple or an array of collated elements has.
 template <typename Whole, typename Samples, typename Part>
-auto whole(Samples& samples, const Part& part) {
+auto whole(Samples& samples, const Part& part, Stacked* stacked) {
   constexpr auto kIndices = std::make_index_sequence<std::tuple_size_v<Whole>>();
   const auto element = [&]<size_t I>(std::integral_constant<size_t, I>) {
     return collate(
-        samples, [&part](auto& sample) -> auto& { return std::get<I>(part(sample)); });
+        samples, [&part](auto& sample) -> auto& { return std::get<I>(part(sample)); }, stacked);
   };
   if constexpr (requires { typename Whole::first_type; }) {
     return std::pair{element(std::integral_constant<size_t, 0>{}), element(std::integral_constant<size_t, 1>{})};
@@ -97,7 +125,8 @@ auto lists(Samples& samples, const Part& part) {
                 " elements");
   }
   const auto at_place = [&](size_t i) {
-    return collate(samples, [&part, i](auto& sample) -> decltype(auto) { return part(sample)[i]; });
+    return collate(
+        samples, [&part, i](auto& sample) -> decltype(auto) { return part(sample)[i]; }, nullptr);
   };
   std::vector<decltype(at_place(0))> collated;
   collated.reserve(length);
@@ -109,12 +138,14 @@ template <typename Whole, typename Samples, typename Part>
 auto maps(Samples& samples, const Part& part) {
   const auto at_key = [&](const typename Whole::key_type& key) {
     return collate(
-        samples, [&](auto& sample) -> auto& {
+        samples,
+        [&](auto& sample) -> auto& {
           auto& map = part(sample);
           const auto found = map.find(key);
           TORCH_CHECK(found != map.end(), "a batch of maps in which one lacks a key");
           return found->second;
-        });
+        },
+        nullptr);
   };
   using Collated = decltype(at_key(std::declval<const typename Whole::key_type&>()));
   std::map<typename Whole::key_type, Collated> collated;
@@ -123,7 +154,12 @@ auto maps(Samples& samples, const Part& part) {
 }
 
 template <typename Whole, typename Samples, typename Part>
-Whole tree(Samples& samples, const Part& part) {
+Whole tree(Samples& samples, const Part& part, Stacked* stacked) {
+  if (stacked != nullptr) {
+    Whole collated = part(samples.front());
+    visit_tensors(collated, [&](at::Tensor& tensor) { tensor = stacked->take(); });
+    return collated;
+  }
   std::vector<std::vector<at::Tensor>> leaves;
   for (auto& sample : samples) {
     size_t leaf = 0;
@@ -132,36 +168,36 @@ Whole tree(Samples& samples, const Part& part) {
       leaves[leaf++].push_back(tensor);
     });
   }
+  for (const std::vector<at::Tensor>& tensors : leaves) {
+    TORCH_CHECK(tensors.size() == samples.size(), "a batch of samples that do not have as many tensors");
+  }
   Whole collated = part(samples.front());
   size_t leaf = 0;
-  visit_tensors(collated, [&](at::Tensor& tensor) {
-    TORCH_CHECK(leaves[leaf].size() == samples.size(), "a batch of samples that do not have as many tensors");
-    tensor = at::stack(leaves[leaf++]);
-  });
+  visit_tensors(collated, [&](at::Tensor& tensor) { tensor = at::stack(leaves[leaf++]); });
   return collated;
 }
 
 template <typename Samples, typename Part>
-auto collate(Samples& samples, const Part& part) {
+auto collate(Samples& samples, const Part& part, Stacked* stacked) {
   using Whole = std::decay_t<decltype(part(samples.front()))>;
   if constexpr (std::is_base_of_v<at::Tensor, Whole>) {
-    return stack(samples, part);
+    return stack(samples, part, stacked);
   } else if constexpr (std::is_arithmetic_v<Whole>) {
     return numbers<Whole>(samples, part);
   } else if constexpr (std::is_same_v<Whole, std::string>) {
     std::vector<std::string> texts;
     for (auto& sample : samples) texts.push_back(part(sample));
     return texts;
-  } else if constexpr (requires(Whole & value, void (*visit)(at::Tensor&)) { value.visit_tensors(visit); }) {
-    return tree<Whole>(samples, part);
+  } else if constexpr (HasVisitTensors<Whole> || kIsOptional<Whole>) {
+    return tree<Whole>(samples, part, stacked);
   } else if constexpr (requires { std::tuple_size<Whole>::value; }) {
-    return whole<Whole>(samples, part);
+    return whole<Whole>(samples, part, stacked);
   } else if constexpr (kIsVector<Whole>) {
     return lists(samples, part);
   } else if constexpr (Map<Whole>) {
     return maps<Whole>(samples, part);
   } else {
-    return tree<Whole>(samples, part);
+    return tree<Whole>(samples, part, nullptr);
   }
 }
 
@@ -171,7 +207,49 @@ struct DefaultCollate {
   // `samples` has at least one.
   template <typename Sample>
   auto operator()(std::vector<Sample> samples) const {
-    return collating::collate(samples, [](Sample& sample) -> Sample& { return sample; });
+    return collated(samples, nullptr);
+  }
+
+  // A batch in the making, the same as operator()'s of the samples in their places. Thread rule: add() from any thread,
+  // each place once; finish() after all of them.
+  template <typename Sample>
+  class Assembly {
+   public:
+    Assembly(size_t samples, std::shared_ptr<BatchMemory> memory)
+        : samples_(samples), rows_(static_cast<int64_t>(samples), std::move(memory)) {}
+
+    void add(size_t place, Sample sample) {
+      Sample& kept = samples_[place].emplace(std::move(sample));
+      rows_.take(tensors_of(kept), static_cast<int64_t>(place));
+    }
+    auto finish() {
+      std::vector<Sample> samples;
+      samples.reserve(samples_.size());
+      for (std::optional<Sample>& sample : samples_) samples.push_back(std::move(*sample));
+      if (rows_.complete()) {
+        collating::Stacked stacked{rows_.batch()};
+        return collated(samples, &stacked);
+      }
+      for (size_t i = 0; i < samples.size(); ++i) rows_.give_back(tensors_of(samples[i]), static_cast<int64_t>(i));
+      return collated(samples, nullptr);
+    }
+
+   private:
+    static c10::SmallVector<at::Tensor*, 4> tensors_of(Sample& sample) {
+      c10::SmallVector<at::Tensor*, 4> tensors;
+      collating::visit_alike(sample, [&](at::Tensor& tensor) { tensors.push_back(&tensor); });
+      return tensors;
+    }
+
+    std::vector<std::optional<Sample>> samples_;  // without the tensors that rows_ has
+    BatchRows rows_;
+  };
+
+ private:
+  template <typename Sample>
+  static auto collated(std::vector<Sample>& samples, collating::Stacked* stacked) {
+    return collating::collate(
+        samples, [](Sample& sample) -> Sample& { return sample; }, stacked);
   }
 };
 

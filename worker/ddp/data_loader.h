@@ -34,6 +34,7 @@
 #include "common/result.h"
 #include "worker/checkpoint/value.h"
 #include "worker/data/ordered_work.h"
+#include "worker/ddp/batch_memory.h"
 #include "worker/ddp/collate.h"
 #include "worker/ddp/dataset.h"
 #include "worker/ddp/one_thread.h"
@@ -95,6 +96,32 @@ void change_tensors(Batch& batch, Change&& change) {
     });
   }
 }
+
+// A batch in the making, of samples that come from several threads; a collation may have one of its own, which takes
+// their parts before the last is there.
+template <typename Collate, typename Sample>
+class Assembly {
+ public:
+  Assembly(const Collate& collate, size_t samples, const std::shared_ptr<BatchMemory>& /*memory*/)
+      : collate_(collate), samples_(samples) {}
+  void add(size_t place, Sample sample) { samples_[place].emplace(std::move(sample)); }
+  auto finish() {
+    std::vector<Sample> samples;
+    samples.reserve(samples_.size());
+    for (std::optional<Sample>& sample : samples_) samples.push_back(std::move(*sample));
+    return collate_(std::move(samples));
+  }
+
+ private:
+  const Collate& collate_;
+  std::vector<std::optional<Sample>> samples_;
+};
+template <typename Sample>
+class Assembly<DefaultCollate, Sample> : public DefaultCollate::Assembly<Sample> {
+ public:
+  Assembly(const DefaultCollate& /*collate*/, size_t samples, const std::shared_ptr<BatchMemory>& memory)
+      : DefaultCollate::Assembly<Sample>(samples, memory) {}
+};
 
 // Throws the caught exception anew, with the sample's name around it.
 [[noreturn]] inline void throw_named(int64_t index, const std::exception_ptr& caught, const std::string& where = "") {
@@ -227,11 +254,15 @@ class DataLoader {
     Dataset dataset;
     DataLoaderOptions options;
     Collate collate;
+    std::shared_ptr<BatchMemory> memory =
+        std::make_shared<BatchMemory>(static_cast<size_t>(std::max(0, options.prefetch)) + 2);
   };
 
   struct Slot final : data::OrderedWork::Item {
-    Slot(std::vector<int64_t> wanted, std::vector<int64_t> fetched)
-        : Item(std::ssize(fetched)), indices(std::move(wanted)), fetch(std::move(fetched)), samples(fetch.size()) {}
+    Slot(const Source& source, std::vector<int64_t> wanted, std::vector<int64_t> fetched)
+        : Item(std::ssize(fetched)), indices(std::move(wanted)), fetch(std::move(fetched)) {
+      assembly.emplace(source.collate, fetch.size(), source.memory);
+    }
 
     void fail(int64_t place, const std::string& where = "") {
       const std::lock_guard lock(mutex);
@@ -246,7 +277,7 @@ class DataLoader {
 
     std::vector<int64_t> indices;
     const std::vector<int64_t> fetch;  // the indices, or one that gives an empty batch its shapes
-    std::vector<std::optional<Sample>> samples;
+    std::optional<loading::Assembly<Collate, Sample>> assembly;  // until the batch is made
     std::optional<Batch> batch;
     std::mutex mutex;  // of what follows, while threads work
     std::exception_ptr failure;
@@ -266,7 +297,7 @@ class DataLoader {
       const int64_t begin = std::min(number * batch, size), end = std::min(begin + batch, size);
       std::vector<int64_t> own(indices_.begin() + begin, indices_.begin() + end);
       std::vector<int64_t> fetch = own.empty() ? std::vector<int64_t>{0} : own;
-      return std::make_shared<Slot>(std::move(own), std::move(fetch));
+      return std::make_shared<Slot>(*source_, std::move(own), std::move(fetch));
     }
 
     void work(data::OrderedWork::Item& item, int64_t part) const override {
@@ -275,7 +306,7 @@ class DataLoader {
       const int64_t index = slot.fetch[place];
       try {
         SampleRandom random(data::sample_seed(source_->options.seed, epoch_, index));
-        slot.samples[place].emplace(sample_of(source_->dataset, index, random));
+        slot.assembly->add(place, sample_of(source_->dataset, index, random));
       } catch (...) {
         slot.fail(part);
       }
@@ -290,15 +321,12 @@ class DataLoader {
           slot.fail(0, "the batch that begins with it: ");
         }
       }
-      slot.samples.clear();
+      slot.assembly.reset();
     }
 
    private:
     void make_batch(Slot& slot) const {
-      std::vector<Sample> samples;
-      samples.reserve(slot.samples.size());
-      for (std::optional<Sample>& sample : slot.samples) samples.push_back(std::move(*sample));
-      slot.batch.emplace(source_->collate(std::move(samples)));
+      slot.batch.emplace(slot.assembly->finish());
       if (slot.indices.empty()) {
         loading::change_tensors(*slot.batch, [](const at::Tensor& tensor) { return tensor.narrow(0, 0, 0); });
       }

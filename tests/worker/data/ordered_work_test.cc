@@ -3,7 +3,12 @@
 #include <gmock/gmock.h>
 
 #include <atomic>
+#include <exception>
+#include <mutex>
 #include <random>
+#include <stdexcept>
+#include <string>
+#include <thread>
 
 namespace ferrun::data {
 namespace {
@@ -104,6 +109,90 @@ TEST(OrderedWork, NoThreadWorksFurtherAheadThanAsked) {
   for (int64_t taken = 1; taken <= 30; ++taken) {
     ASSERT_NE(work.next(), nullptr);
     EXPECT_LE(pass->opened, taken + 4);
+  }
+}
+
+TEST(OrderedWork, AnyUseOfItGivesWhatOneThreadGives) {
+  std::mt19937 random(16);
+  const auto below = [&](int bound) { return static_cast<int>(random() % static_cast<unsigned>(bound)); };
+  std::atomic<int> alive = 0;
+  for (int story = 0; story < 150; ++story) {
+    SCOPED_TRACE("story " + std::to_string(story));
+    // More threads than items, parts that one thread claims whole, nothing ahead, a window of one.
+    const int threads = below(9);
+    OrderedWork work({.threads = threads, .ahead = below(4), .grain = 1 + below(6)});
+    for (int pass = below(6); pass >= 0; --pass) {
+      const int64_t items = below(12), first = below(static_cast<int>(items) + 1);
+      work.start(std::make_shared<Sums>(items, &alive), first);
+      if (threads > 0 && below(3) == 0) {
+        while (!work.ready()) std::this_thread::yield();
+      }
+      const bool to_the_end = below(2) == 0;
+      const int64_t to = to_the_end ? items : first + below(static_cast<int>(items - first) + 1);
+      expect_items(work, first, to);
+      if (to == items) {
+        EXPECT_EQ(work.next(), nullptr);
+      }
+    }
+    // Here it ends with its threads at work, or before they have begun.
+  }
+  EXPECT_EQ(alive, 0);
+}
+
+TEST(OrderedWork, AnItemMayOutliveThePassAndTheThreads) {
+  std::vector<std::shared_ptr<OrderedWork::Item>> kept;
+  {
+    OrderedWork work({.threads = 4, .ahead = 1});
+    for (int round = 0; round < 50; ++round) {
+      work.start(std::make_shared<Sums>(5));
+      work.next();
+      kept.push_back(work.next());
+    }
+  }
+  for (const auto& item : kept) EXPECT_EQ(static_cast<const Sum&>(*item).total, 1);
+}
+
+// What a loader does with a sample that throws: the item says which was the first, whatever thread met it first.
+TEST(OrderedWork, PartsThatFailAreNamedWhateverTheThreads) {
+  struct Failing final : OrderedWork::Item {
+    using Item::Item;
+    void fail(int64_t part) {
+      const std::lock_guard lock(mutex);
+      if (failure && failed_at <= part) return;
+      failure = std::current_exception();
+      failed_at = part;
+    }
+    std::mutex mutex;
+    std::exception_ptr failure;
+    int64_t failed_at = 0;
+    bool finished = false;
+  };
+  struct Parts final : OrderedWork::Pass {
+    int64_t items() const override { return 60; }
+    std::shared_ptr<OrderedWork::Item> open(int64_t) const override { return std::make_shared<Failing>(16); }
+    void work(OrderedWork::Item& item, int64_t part) const override {
+      try {
+        if (part % 5 == 3) throw std::runtime_error("part " + std::to_string(part));
+      } catch (...) {
+        static_cast<Failing&>(item).fail(part);
+      }
+    }
+    void finish(OrderedWork::Item& item) const override { static_cast<Failing&>(item).finished = true; }
+  };
+  for (const int threads : {0, 2, 6}) {
+    OrderedWork work({.threads = threads, .ahead = 1, .grain = 2});
+    work.start(std::make_shared<Parts>());
+    for (int64_t number = 0; number < 60; ++number) {
+      const auto item = work.next();
+      const auto& failing = static_cast<const Failing&>(*item);
+      EXPECT_TRUE(failing.finished);
+      EXPECT_EQ(failing.failed_at, 3);
+      try {
+        std::rethrow_exception(failing.failure);
+      } catch (const std::runtime_error& error) {
+        EXPECT_STREQ(error.what(), "part 3");
+      }
+    }
   }
 }
 

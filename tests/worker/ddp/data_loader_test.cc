@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <random>
 #include <set>
@@ -276,6 +277,113 @@ TEST(DefaultCollate, MakesBatchesOfAnyNesting) {
   EXPECT_TRUE(pictured.mask->equal(tensor * 3));
   samples[1] = {at::arange(2), {{"b", {0, false}}}, {"x", "y"}, {}, {}};
   EXPECT_THROW(DefaultCollate()(samples), c10::Error);
+}
+
+// What a loader's threads put together, against at::stack of the same samples.
+template <typename Get>
+struct Made {
+  int64_t count;
+  Get get_one;
+  int64_t size() const { return count; }
+  auto get(int64_t index) const { return get_one(index); }
+};
+template <typename Get>
+Made(int64_t, Get) -> Made<Get>;
+
+TEST(DataLoader, BatchesAreWhatStackMakesOfTheSamples) {
+  const std::vector<std::function<at::Tensor(int64_t)>> kinds = {
+      [](int64_t i) {
+        return at::arange(6).view({2, 3}) + i;
+      },
+      [](int64_t i) {
+        return (at::arange(6).view({2, 3}) + i).t();
+      },
+      [](int64_t i) {
+        return (at::arange(5 * 7 * 3) * (i + 3)).to(at::kByte).view({5, 7, 3}).permute({2, 0, 1});
+      },
+      [](int64_t i) {
+        return (at::arange(5 * 7 * 4) * (i + 3)).to(at::kByte).view({5, 7, 4}).permute({2, 0, 1});
+      },
+      [](int64_t i) {
+        return at::arange(12).view({3, 4}).select(1, i % 4);
+      },
+      [](int64_t i) { return at::arange(i, i + 1).squeeze(); },
+      [](int64_t) {
+        return at::arange(0).view({0, 3});
+      },
+      [](int64_t i) { return i % 3 == 1 ? at::arange(4) : at::arange(4).to(at::kFloat) / 2; },  // promoted
+      [](int64_t i) { return at::arange(300'000) + i; },
+  };
+  for (size_t kind = 0; kind < kinds.size(); ++kind) {
+    for (const int workers : {0, 3}) {
+      DataLoader loader(Made(9, [&](int64_t i) { return std::tuple(i, kinds[kind](i), std::string("x")); }),
+                        {.batch_size = 4, .num_workers = workers});
+      for (int pass = 0; pass < 2; ++pass) {
+        for (auto& [numbers, batch, texts] : loader) {
+          std::vector<at::Tensor> samples;
+          for (const int64_t i : loader.indices()) samples.push_back(kinds[kind](i));
+          const at::Tensor expected = at::stack(samples);
+          EXPECT_EQ(batch.scalar_type(), expected.scalar_type()) << kind;
+          EXPECT_EQ(batch.strides(), expected.strides()) << kind;
+          EXPECT_TRUE(batch.equal(expected)) << kind;
+          EXPECT_EQ(whole_numbers(numbers), loader.indices());
+          EXPECT_EQ(texts.size(), samples.size());
+        }
+      }
+    }
+  }
+}
+
+TEST(DataLoader, SamplesThatAreNotAlikeAreAtStacks) {
+  for (const int workers : {0, 3}) {
+    DataLoader sized(Made(4, [](int64_t i) { return at::arange(i == 2 ? 3 : 2); }),
+                     {.batch_size = 4, .num_workers = workers});
+    sized.start();
+    try {
+      sized.next();
+      FAIL() << "no exception";
+    } catch (const SampleError& error) {
+      EXPECT_THAT(error.what(), HasSubstr("got [2] at entry 0 and [3] at entry 2"));
+    }
+    const at::Tensor weight = at::arange(2).to(at::kFloat).requires_grad_();
+    DataLoader in_graph(Made(4, [&](int64_t i) { return i == 1 ? weight * 2 : weight.detach(); }),
+                        {.batch_size = 4, .num_workers = workers});
+    for (const at::Tensor& batch : in_graph) batch.sum().backward();
+    EXPECT_TRUE(weight.grad().eq(2).all().item<bool>());
+    DataLoader undefined(Made(2, [](int64_t i) { return i == 0 ? at::arange(2) : at::Tensor(); }),
+                         {.batch_size = 2, .num_workers = workers});
+    undefined.start();
+    EXPECT_THROW(undefined.next(), SampleError);
+    DataLoader masks(Made(4,
+                          [](int64_t i) {
+                            Pictured one{at::arange(3) + i, std::nullopt, i};
+                            if (i % 2 == 1) one.mask = at::arange(2) + i;
+                            return one;
+                          }),
+                     {.batch_size = 2, .num_workers = workers});
+    masks.start();
+    EXPECT_THROW(masks.next(), SampleError) << "one has a mask, one has none";
+  }
+}
+
+TEST(DataLoader, AKeptBatchKeepsItsMemory) {
+  const int64_t size = 1 << 19;  // 4 MB a sample
+  DataLoader loader(Made(12, [&](int64_t i) { return at::arange(size) + i; }), {.batch_size = 1, .num_workers = 2});
+  std::vector<at::Tensor> kept;
+  std::set<const void*> memory;
+  for (int pass = 0; pass < 3; ++pass) {
+    for (const at::Tensor& batch : loader) {
+      memory.insert(batch.const_data_ptr());
+      if (loader.indices()[0] % 4 == pass) kept.push_back(batch);
+    }
+  }
+  ASSERT_EQ(kept.size(), 9u);
+  for (size_t i = 0; i < kept.size(); ++i) {
+    const auto index = static_cast<int64_t>(i % 3 * 4 + i / 3);
+    EXPECT_TRUE(kept[i][0].equal(at::arange(size) + index)) << i;
+  }
+  EXPECT_LE(memory.size(), 9u + 6u) << "the others went round";
+  kept[0].resize_({3, size});
 }
 
 TEST(Dataset, TensorsAndTheirParts) {
