@@ -45,7 +45,7 @@ struct DdpOptions {
   // Between forward and the end of the backward pass parameters and gradients are of a short type, for the optimizer
   // they are their own. Adding up gradients under no_sync rounds the sum to the short type at each forward pass. Not
   // with find_unused_parameters, static_graph, a communication hook: std::invalid_argument.
-  std::optional<MixedPrecision> mixed_precision;
+  std::optional<MixedPrecision> mixed_precision = {};
 };
 
 // See DistributedDataParallel::join.
