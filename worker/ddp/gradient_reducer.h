@@ -74,7 +74,8 @@ class GradientReducer {
   // `outputs`: the tensors that backward() will start from. With static_graph some are replaced by equal ones.
   void before_backward(const std::vector<at::Tensor*>& outputs);
 
-  // Once, before the first backward pass. Ignored in a world of one, where nothing travels.
+  // Once, before the first backward pass: std::invalid_argument for a second one. Without effect in a world of one,
+  // where nothing travels.
   void register_comm_hook(CommHook hook);
 
   // Uneven inputs, see Join (join.h). All ranks call begin_join, then forward for each of their inputs, then shadow
@@ -92,11 +93,11 @@ class GradientReducer {
   void set_synchronizing(bool on) { synchronizing_ = on; }
   bool synchronizing() const { return synchronizing_; }
 
-  // Drops the gradients. Not zeros in place: the Reducer divides a gradient that lies in its bucket by the world size,
-  // but multiplies one that it copies there by the reciprocal. Since a process's first gradients are always copied, a
-  // resumed run of three ranks would differ from an undisturbed one; dropped each time, all gradients are treated
-  // alike. Nor would zeros be faster: the copy divides in the same pass, while a gradient in its bucket is filled with
-  // zeros, added to and divided in a pass each.
+  // Drops the gradients. Not zeros in place: of large gradients the Reducer divides one that lies in its bucket by the
+  // world size, but multiplies one that it copies there by the reciprocal. Since a process's first gradients are always
+  // copied, a resumed run of three ranks would differ from an undisturbed one; dropped each time, all gradients are
+  // treated alike. Nor would zeros be faster: the copy divides in the same pass, while a gradient in its bucket is
+  // filled with zeros, added to and divided in a pass each.
   void zero_grad();
 
   // Rank 0's buffers to all ranks. Before an evaluation or a save, without a forward pass.
@@ -112,6 +113,7 @@ class GradientReducer {
 
   void verify_and_broadcast_parameters();
   void build_reducer();
+  void use_hook(CommHook hook);
   void prepare_reducer();
   std::vector<at::Tensor> all_states() const;
   void broadcast_states(const std::vector<at::Tensor>& states, int root);
@@ -130,6 +132,9 @@ class GradientReducer {
   std::shared_ptr<c10d::Reducer> reducer_;  // null where the group is alone
   std::optional<LowPrecisionParameters> low_precision_;
   std::shared_ptr<c10d::Logger> logger_;  // the Reducer's, which does not own it
+  std::shared_ptr<CommHook> hook_;        // what the Reducer's hook calls; null where it has none
+  bool has_own_hook_ = false;             // register_comm_hook's
+  const std::shared_ptr<int64_t> divisor_ = std::make_shared<int64_t>(1);  // of the sums, where they are divided here
   bool synchronizing_ = true;
   bool buffers_are_due_ = true;  // with as_python
   std::shared_ptr<bool> first_reduction_is_delayed_;

@@ -29,6 +29,7 @@ bool GradientReducer::announce(bool active) {
     const auto work = group_->c10d_group()->allreduce(divisor);
     work->wait();
     if (active) reducer_->set_forward_pass_work_handle(work, /*useStaticWorldSize=*/false);
+    *divisor_ = count;
   }
   if (count > 0 && count < world && joining_->options.throw_on_early_termination) {
     throw std::runtime_error("a rank has no more inputs, and " + std::to_string(count) + " of " +
@@ -65,6 +66,7 @@ bool GradientReducer::shadow() {
 
 void GradientReducer::end_join() {
   if (reducer_) broadcast_states(all_states(), joining_->root);
+  *divisor_ = group_->world_size();
   joining_.reset();
 }
 

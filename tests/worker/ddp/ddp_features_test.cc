@@ -181,6 +181,15 @@ std::string use_hooks(const GroupAddress& address) {
   const double half = gradient_with(fp16_compress_hook(group), {});
   if (half == 1 + 1.5 / 1024 || std::abs(half - (1 + 1.5 / 1024)) > 1.0 / 1024) return "fp16_compress_hook";
   if (gradient_with(bf16_compress_hook(group), {}) != 1) return "bf16_compress_hook";
+  DistributedDataParallel<Linear> twice(Linear(3, 1), group, {});
+  twice.register_comm_hook(sign);
+  for (const CommHook& refused : {CommHook(sign), CommHook()}) {
+    try {
+      twice.register_comm_hook(refused);
+      return "a second hook was taken, or none";
+    } catch (const std::invalid_argument&) {
+    }
+  }
   group->shut_down();
   return "";
 }

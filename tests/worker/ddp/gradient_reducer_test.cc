@@ -135,6 +135,47 @@ TEST(GradientReducer, AResumedRunEndsWithTheUndisturbedOnesBits) {
   }
 }
 
+struct WithLargeLayerImpl : LayersImpl {
+  WithLargeLayerImpl() { large = register_parameter("large", at::full({1 << 18}, 1.0, at::kFloat)); }
+  at::Tensor forward(const at::Tensor& x) { return LayersImpl::forward(x) + large.sum() * 0.0; }
+  at::Tensor large;
+};
+TORCH_MODULE(WithLargeLayer);
+
+template <typename Net>
+std::vector<at::Tensor> gradients_of(const std::shared_ptr<ProcessGroup>& group) {
+  DdpOptions options;
+  options.first_bucket_bytes = options.bucket_bytes = 1;  // a bucket for each parameter, whatever the others are
+  at::manual_seed(1);
+  Net net;
+  DistributedDataParallel<Net> network(net, group, options);
+  at::manual_seed(static_cast<uint64_t>(2 + group->rank()));
+  network.forward(at::randn({5, LayersImpl::kWidth})).square().mean().backward();
+  std::vector<at::Tensor> gradients;
+  for (const auto& layer : net->layers) {
+    for (const at::Tensor& parameter : layer->parameters()) gradients.push_back(parameter.grad());
+  }
+  return gradients;
+}
+
+// Small gradients are averaged by the bucket, large ones by the Reducer while it copies them.
+std::string average_both_ways(const GroupAddress& address) {
+  const auto group = join_single_threaded(address);
+  const std::vector<at::Tensor> by_bucket = gradients_of<Layers>(group);
+  const std::vector<at::Tensor> by_gradient = gradients_of<WithLargeLayer>(group);
+  group->shut_down();
+  for (size_t i = 0; i < by_bucket.size(); ++i) {
+    if (!by_bucket[i].equal(by_gradient[i])) return "gradient " + std::to_string(i) + " differs";
+    if (by_bucket[i].count_nonzero().item<int64_t>() == 0) return "gradient " + std::to_string(i) + " is zero";
+  }
+  return "";
+}
+
+TEST(GradientReducer, SmallAndLargeGradientsAreAveragedToTheSameBits) {
+  RankHarness ranks;
+  EXPECT_THAT(ranks.run(3, average_both_ways), Each(IsEmpty()));
+}
+
 // One rank's average is its own gradient, x / 1: with a backend and the Reducer it comes to the numbers that it has
 // without.
 std::string train_alone_both_ways(const GroupAddress& address) {

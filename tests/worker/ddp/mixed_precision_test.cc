@@ -15,6 +15,7 @@
 #include <stdexcept>
 
 #include "tests/worker/ddp/rank_harness.h"
+#include "worker/ddp/comm_hooks.h"
 #include "worker/ddp/distributed_data_parallel.h"
 
 namespace ferrun::ddp {
@@ -129,7 +130,7 @@ TEST(MixedPrecisionParameters, RefuseWhatTheyCannotBeTogetherWith) {
   const auto make = [&](auto change) {
     DdpOptions options = in_bfloat16();
     change(options);
-    DistributedDataParallel<Linear>(Linear(2, 2), group, options).register_comm_hook(nullptr);
+    DistributedDataParallel<Linear>(Linear(2, 2), group, options).register_comm_hook(allreduce_hook(group));
   };
   EXPECT_THROW(make([](DdpOptions& options) { options.static_graph = true; }), std::invalid_argument);
   EXPECT_THROW(make([](DdpOptions& options) { options.find_unused_parameters = true; }), std::invalid_argument);
