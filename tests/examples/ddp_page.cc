@@ -26,7 +26,9 @@ void expect(bool holds, const char* what) {
 #define EXPECT(condition) expect(condition, #condition)
 
 struct NetImpl : torch::nn::Module {
-  NetImpl() : hidden(register_module("hidden", torch::nn::Linear(8, 16))), last(register_module("last", torch::nn::Linear(16, 1))) {}
+  NetImpl()
+      : hidden(register_module("hidden", torch::nn::Linear(8, 16))),
+        last(register_module("last", torch::nn::Linear(16, 1))) {}
   at::Tensor forward(const at::Tensor& x) { return last(torch::relu(hidden(x))); }
   torch::nn::Linear hidden, last;
 };
@@ -52,7 +54,9 @@ struct Output {
 // end
 
 struct TwoOutputsImpl : torch::nn::Module {
-  TwoOutputsImpl() : linear(register_module("linear", torch::nn::Linear(8, 4))), unused(register_module("unused", torch::nn::Linear(8, 4))) {}
+  TwoOutputsImpl()
+      : linear(register_module("linear", torch::nn::Linear(8, 4))),
+        unused(register_module("unused", torch::nn::Linear(8, 4))) {}
   Output forward(const at::Tensor& x) { return {linear(x), x}; }
   torch::nn::Linear linear, unused;
 };
@@ -212,7 +216,8 @@ void data(const Group& group) {
   {
     // page docs/ddp.md: Data
     const auto parts = ddp::random_split(ddp::TensorDataset(inputs, targets), {0.9, 0.1}, 42);
-    auto sampler = std::make_shared<ddp::DistributedSampler>(parts[0].size(), ddp::shard_of(*group), ddp::DistributedSamplerOptions{.seed = 42});
+    auto sampler = std::make_shared<ddp::DistributedSampler>(parts[0].size(), ddp::shard_of(*group),
+                                                             ddp::DistributedSamplerOptions{.seed = 42});
     ddp::DataLoader loader(parts[0], sampler, {.batch_size = 32, .num_workers = 4, .pin_memory = true});
     while (loader.epoch() < 10) {
       for (auto& [x, y] : loader) {
@@ -305,16 +310,18 @@ void autocasting(const Group& group) {
 }
 
 void weights_of_another(const Group& group) {
-    torch::nn::Linear theirs(2, 2);
-    if (group->rank() == 0) ddp::value_or_throw(ddp::save_checkpoint("theirs.pt", {.module = &*theirs}));
-    group->barrier();
-    Net net;
-    // page docs/ddp.md: Checkpoints
-    const auto loaded = ddp::load_checkpoint("theirs.pt", {.module = &*net},
-        {.strict = false, .other_shapes = true, .rename = ddp::rename_prefixes({{"encoder.", "body."}, {"head.", "-"}})});
-    for (const std::string& name : loaded->missing) EXPECT(!name.empty());  // and unexpected; skipped: "'fc.weight' has the shape [10, 4], …"
-    // end
-    EXPECT(loaded->missing.size() == 4);
+  torch::nn::Linear theirs(2, 2);
+  if (group->rank() == 0) ddp::value_or_throw(ddp::save_checkpoint("theirs.pt", {.module = &*theirs}));
+  group->barrier();
+  Net net;
+  // page docs/ddp.md: Checkpoints
+  const auto loaded = ddp::load_checkpoint(
+      "theirs.pt", {.module = &*net},
+      {.strict = false, .other_shapes = true, .rename = ddp::rename_prefixes({{"encoder.", "body."}, {"head.", "-"}})});
+  for (const std::string& name : loaded->missing)
+    EXPECT(!name.empty());  // and unexpected; skipped: "'fc.weight' has the shape [10, 4], …"
+  // end
+  EXPECT(loaded->missing.size() == 4);
 }
 
 void checkpoints(const Group& group) {
@@ -326,8 +333,11 @@ void checkpoints(const Group& group) {
   // page docs/ddp.md: Checkpoints
   ddp::SamplerState sampler{epoch, samples};
   std::vector<at::Tensor> random{ddp::random_state()};
-  ddp::CheckpointParts parts{.module = &*net.module(), .optimizer = &optimizer, .schedule = schedule.get(),
-                             .sampler = &sampler, .random_states = &random};
+  ddp::CheckpointParts parts{.module = &*net.module(),
+                             .optimizer = &optimizer,
+                             .schedule = schedule.get(),
+                             .sampler = &sampler,
+                             .random_states = &random};
   if (group->rank() == 0) ddp::value_or_throw(ddp::save_checkpoint("last.pt", parts));
   group->barrier();  // the others read it
   ddp::value_or_throw(ddp::load_checkpoint("last.pt", parts));
@@ -350,13 +360,13 @@ void being_stopped(const Group& group) {
   ddp::CheckpointParts parts{.module = &*net.module(), .optimizer = &optimizer};
   ddp::CheckpointSaver saver("checkpoints", {.keep_last = 3, .keep_best = 1});
   // page docs/ddp.md: Being stopped and started again
-  ferrun::client::note_stop_signals();  // SIGTERM ends the loop, not the process
-  const auto here = ferrun::client::context_from_environment();        // where am I: here.rank, here.restart_count, …
-  if (const auto path = ddp::resume_path(*group, "checkpoints")) {      // from what: the same on all ranks
+  ferrun::client::note_stop_signals();                              // SIGTERM ends the loop, not the process
+  const auto here = ferrun::client::context_from_environment();     // where am I: here.rank, here.restart_count, …
+  if (const auto path = ddp::resume_path(*group, "checkpoints")) {  // from what: the same on all ranks
     ddp::value_or_throw(ddp::load_checkpoint(*path, parts));
   }
   for (int64_t step = 0; step < 2; ++step) {
-    if (ddp::save_now(*group)) {                                        // any rank was asked to stop: all see it at this step
+    if (ddp::save_now(*group)) {  // any rank was asked to stop: all see it at this step
       if (group->rank() == 0) ddp::value_or_throw(saver.save(step, parts));
       ddp::value_or_throw(saver.finish());
       return;
@@ -393,7 +403,7 @@ void migrating(const Group& group) {
   // end
   ddp::Sgd optimizer(net.module()->parameters(), {.lr = 0.1});
   // page docs/ddp-migration.md: From an all-reduce of one's own
-  loss_of(net.forward(x), y).backward();                // the gradients are averaged when this returns
+  loss_of(net.forward(x), y).backward();  // the gradients are averaged when this returns
   optimizer.step();
   // end
   const int64_t size = 10, epochs = 2;
