@@ -110,6 +110,7 @@ TEST_F(RankProgram, DoesNotWaitForTheStoreWhenItIsAskedToStop) {
 TEST_F(RankProgram, TellsOfAKilledPeerInOneLine) {
   RankHarness ranks;
   ranks.run(2, program([](const auto& group) {
+              group->barrier();  // both have joined
               if (group->rank() == 1) raise(SIGKILL);
               group->barrier();
             }));
