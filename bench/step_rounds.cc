@@ -118,7 +118,7 @@ class RoundTraining {
     const std::vector<Tensor>& parameters = adam_->parameters();
     if (scaler_.enabled()) {
       scaler_.unscale(parameters);
-      scaler_.step(*adam_, parameters);
+      scaler_.step(*adam_);
       scaler_.update();
     } else {
       adam_->step({}, ferrun::ddp::not_finite(ferrun::ddp::grad_norm(parameters)));

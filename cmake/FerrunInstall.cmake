@@ -52,6 +52,9 @@ install(DIRECTORY worker/client/ferrun DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} C
 
 if(FERRUN_WITH_TORCH)
   install(TARGETS worker RUNTIME COMPONENT worker)
+  foreach(_ferrun_library ferrun_checkpoint ferrun_sampler ferrun_optim ferrun_ddp)
+    target_compile_features(${_ferrun_library} PUBLIC cxx_std_20)  # their headers need it, in every project
+  endforeach()
   ferrun_export(ferrun_checkpoint_format checkpoint_format)
   ferrun_export(ferrun_checkpoint checkpoint)
   ferrun_export(ferrun_sampler sampler)
@@ -91,6 +94,15 @@ install(FILES ${_ferrun_completions}/ferrun.bash RENAME ferrun COMPONENT ferrun
   install(FILES ${_ferrun_completions}/_ferrun COMPONENT ferrun DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
   install(FILES ${_ferrun_completions}/ferrun.fish COMPONENT ferrun
     DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+endif()
+
+# What `cmake --install` takes for the components ferrun and dev, without the trainer.
+add_custom_target(libraries DEPENDS ferrun ferrun_common ferrun_client)
+if(TARGET ferrun_completions)
+  add_dependencies(libraries ferrun_completions)
+endif()
+if(FERRUN_WITH_TORCH)
+  add_dependencies(libraries ferrun_checkpoint_format ferrun_checkpoint ferrun_sampler ferrun_optim ferrun_ddp)
 endif()
 
 install(FILES man/ferrun.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT ferrun)

@@ -35,8 +35,8 @@ bool is_to(const char* what, int step) {
 
 int main(int argc, char** argv) {
   const std::string folder = argc > 1 ? argv[1] : "checkpoints";
-  ferrun::client::note_stop_signals();
   return ddp::run([&](const std::shared_ptr<ddp::ProcessGroup>& group) {
+    ferrun::client::note_stop_signals();
     constexpr int64_t kSamples = 1000, kEpochs = 2, kBatch = 8;
     at::manual_seed(0);
     const at::Tensor data = at::randn({kSamples, 8});

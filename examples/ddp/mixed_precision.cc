@@ -33,7 +33,7 @@ int main() {
       scaler.scale(loss).backward();
       scaler.unscale(parameters);
       ddp::clip_grad_norm(parameters, 10.0);
-      scaler.step(optimizer, parameters);
+      scaler.step(optimizer);
       scaler.update();
       (step == 0 ? first : last) = loss.item<double>();
     }

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <optional>
 #include <sstream>
 #include <string>
@@ -26,6 +28,11 @@ std::vector<std::string> sorted_lines(const std::string& text) {
   for (std::string line; std::getline(stream, line);) lines.push_back(line);
   std::ranges::sort(lines);
   return lines;
+}
+
+std::vector<std::string> words(const std::string& text) {
+  std::istringstream stream(text);
+  return {std::istream_iterator<std::string>(stream), {}};
 }
 
 class InstalledPrefix : public ::testing::Test {
@@ -105,14 +112,47 @@ TEST_F(InstalledPrefix, EachPublicHeaderCompilesAlone) {
   }
 }
 
+// The program with which docs/ddp.md begins.
 TEST_F(InstalledPrefix, FindPackageBuildsATrainingProgram) {
-  const std::string program = build(FERRUN_SOURCE_DIR "/tests/e2e/install/ddp_program", "ddp_program");
+  const std::string program = build(FERRUN_SOURCE_DIR "/tests/e2e/install/ddp_program", "train");
   const Outcome run = shell(ferrun() + " --nproc-per-node=2 " + quoted(program));
   EXPECT_EQ(run.code, 0) << run.output;
   const std::vector<std::string> lines = sorted_lines(run.output);
   ASSERT_EQ(lines.size(), 2u) << run.output;
-  EXPECT_EQ(lines[0].rfind("weights ", 0), 0u) << run.output;
-  EXPECT_EQ(lines[0], lines[1]);
+  EXPECT_EQ(lines[0].rfind("rank 0 of 2: weights ", 0), 0u) << run.output;
+  EXPECT_EQ(lines[1].rfind("rank 1 of 2: weights ", 0), 0u) << run.output;
+  EXPECT_EQ(lines[0].substr(lines[0].rfind(' ')), lines[1].substr(lines[1].rfind(' ')));
+}
+
+// What find_package says of a project whose CMake is given these arguments.
+std::string said_to(const std::string& arguments, const std::string& build) {
+  const Outcome made = shell("cmake -G Ninja -S " FERRUN_SOURCE_DIR "/tests/e2e/install/ddp_program -B " +
+                             quoted(build) + " " + arguments);
+  EXPECT_NE(made.code, 0) << made.output;
+  std::string line;  // CMake breaks its lines as it likes
+  for (const std::string& word : words(made.output)) line += word + " ";
+  return line;
+}
+
+TEST_F(InstalledPrefix, FindPackageSaysThatABuildFolderIsNoInstallation) {
+  EXPECT_NE(said_to("-DCMAKE_PREFIX_PATH=" + quoted(FERRUN_BUILD_DIR), build_folder("of_build"))
+                .find("is a folder in which ferrun is built: install it"),
+            std::string::npos);
+}
+
+TEST_F(InstalledPrefix, FindPackageRefusesAnotherMinorVersionOfLibTorch) {
+  const std::string torch = build_folder("torch");
+  for (const char* folder : {"/lib", "/include/ATen", "/include/torch/headeronly"}) {
+    std::filesystem::create_directories(torch + folder);
+  }
+  std::ofstream(torch + "/lib/libtorch_cpu.so");
+  std::ofstream(torch + "/include/ATen/ATen.h");
+  std::ofstream(torch + "/include/torch/headeronly/version.h")
+      << "#define TORCH_VERSION_MAJOR 2\n#define TORCH_VERSION_MINOR 99\n#define TORCH_VERSION_PATCH 0\n";
+  const std::string said = said_to("-DCMAKE_PREFIX_PATH=" + quoted(prefix()) + " -DFERRUN_TORCH_DIR=" + quoted(torch),
+                                   build_folder("of_torch"));
+  EXPECT_NE(said.find("was built with LibTorch 2."), std::string::npos) << said;
+  EXPECT_NE(said.find("is 2.99.0: build ferrun with that one"), std::string::npos) << said;
 }
 #endif
 

@@ -36,6 +36,16 @@ std::string last_words(const std::string& output, const std::string& line) {
   return text.substr(text.rfind(',') + 1);
 }
 
+// What docs/ddp.md and docs/ddp-migration.md show; page_test.py compares them with it.
+TEST(DdpPages, EverySectionRunsOnThreeRanks) {
+  const testing::TemporaryDirectory folder;
+  const Ran ran = run_ranks(3, kBin + "ddp_page", folder);
+  EXPECT_EQ(ran.code, 0) << ran.output;
+  for (const char* rank : {"rank 0 of 3", "rank 1 of 3", "rank 2 of 3"}) {
+    EXPECT_THAT(ran.output, HasSubstr(std::string(rank) + ": every section ran"));
+  }
+}
+
 class DdpExample : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(DdpExample, TrainsOneNetworkOnTwoRanks) {

@@ -49,7 +49,7 @@ class ScalerParity : public PeerValueTest {
         loss = at::linear(inputs.select(0, static_cast<int64_t>(i)), weight).to(at::kFloat).square().mean();
       }
       scaler.scale(loss).backward();
-      scaler.step(adam, {weight});
+      scaler.step(adam);
       EXPECT_EQ(!scaler.skipped(), recorded<bool>(trace, "stepped", i)) << "iteration " << i;
       scaler.update();
       EXPECT_EQ(scaler.scale_value(), recorded<double>(trace, "scales", i)) << "iteration " << i;

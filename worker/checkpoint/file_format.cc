@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/foreign_file.h"
+#include "worker/checkpoint/checkpoint_folder.h"
 #include "worker/checkpoint/zip_format.h"
 
 namespace ferrun::checkpoint {
@@ -124,6 +125,9 @@ Error describe_folder(const std::string& path) {
     if (std::filesystem::exists(folder / name, ignored)) {
       return foreign("is a folder: name the file, " + (folder / name).string());
     }
+  }
+  if (const std::optional<std::string> latest = latest_checkpoint(path)) {
+    return foreign("is a folder of checkpoints: name the file, the latest is " + *latest);
   }
   return foreign("is a folder, not a file");
 }

@@ -1,4 +1,4 @@
-// Weights that make rare classes count as much as frequent ones, for cross entropy's `weight`.
+// Weights that make rare classes count as much as frequent ones, for cross entropy's `weight`. Pure; any thread.
 #pragma once
 
 #include <cstdint>

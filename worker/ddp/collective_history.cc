@@ -22,6 +22,7 @@ const char* kind_text(CollectiveKind kind) {
     case CollectiveKind::kGradients: return "reduction of gradients";
     case CollectiveKind::kModelState: return "broadcast of a model's state";
     case CollectiveKind::kModelCheck: return "comparison of models";
+    case CollectiveKind::kShutDown: return "shut_down, having no more to do";
     case CollectiveKind::kBarrier: break;
   }
   return "barrier";
@@ -90,7 +91,7 @@ Collective Collective::of(CollectiveKind kind, const std::vector<at::Tensor>& te
 
 std::string Collective::text() const {
   std::string text = kind_text(kind);
-  if (kind == CollectiveKind::kBarrier) return text;
+  if (kind == CollectiveKind::kBarrier || kind == CollectiveKind::kShutDown) return text;
   std::string type = c10::toString(dtype);
   std::transform(type.begin(), type.end(), type.begin(),
                  [](char c) { return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c; });

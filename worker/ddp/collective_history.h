@@ -28,6 +28,7 @@ enum class CollectiveKind : uint8_t {
   kReduceScatter,
   kAllToAll,
   kModelCheck,
+  kShutDown,
 };
 
 // What a reduction makes of the ranks' numbers.

@@ -12,6 +12,7 @@
 #include <concepts>
 #include <cstdint>
 #include <memory>
+#include <numeric>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -106,7 +107,9 @@ std::vector<Subset<Dataset>> random_split(std::shared_ptr<const Dataset> dataset
   }
   int64_t sum = 0;
   for (const int64_t one : sizes) sum += one;
-  TORCH_CHECK(sum == size, "the parts of a dataset of ", size, " samples have ", sum);
+  TORCH_CHECK(sum == size,
+              "random_split: the parts are neither fractions that come to 1 nor numbers of samples that come to ", size,
+              ", the dataset's: they come to ", std::accumulate(parts.begin(), parts.end(), 0.0));
   const std::vector<int64_t> order = data::randperm(size, seed);
   std::vector<Subset<Dataset>> subsets;
   auto from = order.begin();

@@ -1,5 +1,5 @@
 // Ends a run whose validation no longer improves. A value of plain fields: a checkpoint keeps them. Every rank decides
-// alike from numbers that are sums over all ranks.
+// alike from numbers that are sums over all ranks. Thread rule: one thread.
 //
 //   ddp::EarlyStopping stopping{.larger_is_better = true, .patience = 5};
 //   if (stopping.improved_by(accuracy, epoch)) save_best();

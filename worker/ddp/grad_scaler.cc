@@ -5,6 +5,7 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
+#include <torch/optim/optimizer.h>
 
 #include <map>
 
@@ -43,12 +44,33 @@ void GradScaler::unscale(const std::vector<at::Tensor>& parameters) {
   stage_ = Stage::kUnscaled;
 }
 
-void GradScaler::step(Optimizer& optimizer, const std::vector<at::Tensor>& parameters) {
-  if (!options_.enabled) return optimizer.step();
+void GradScaler::unscale(const torch::optim::Optimizer& optimizer) {
+  std::vector<at::Tensor> parameters;
+  for (const torch::optim::OptimizerParamGroup& group : optimizer.param_groups()) {
+    parameters.insert(parameters.end(), group.params().begin(), group.params().end());
+  }
+  unscale(parameters);
+}
+
+template <typename AnyOptimizer>
+void GradScaler::begin_step(const AnyOptimizer& optimizer) {
   TORCH_CHECK(stage_ != Stage::kStepped, "GradScaler::step was called twice without update");
-  if (stage_ == Stage::kReady) unscale(parameters);
+  if (stage_ == Stage::kReady) unscale(optimizer);
   stage_ = Stage::kStepped;
+}
+
+void GradScaler::step(Optimizer& optimizer) {
+  if (!options_.enabled) return optimizer.step();
+  begin_step(optimizer);
   optimizer.step({}, found_inf_);
+}
+
+void GradScaler::step(torch::optim::Optimizer& optimizer) {
+  if (options_.enabled) {
+    begin_step(optimizer);
+    if (skipped()) return;
+  }
+  optimizer.step();
 }
 
 bool GradScaler::skipped() const { return options_.enabled && found_inf_.item<float>() != 0.0f; }

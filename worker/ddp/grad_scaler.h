@@ -9,6 +9,10 @@
 #include "worker/checkpoint/value.h"
 #include "worker/ddp/optimizer.h"
 
+namespace torch::optim {
+class Optimizer;
+}
+
 namespace ferrun::ddp {
 
 struct GradScalerOptions {
@@ -30,9 +34,14 @@ class GradScaler {
   // Divides the gradients by the scale in place and notes whether any is not finite. After the DDP all-reduce every
   // rank sees the same gradients, so all ranks skip alike without a collective of their own.
   void unscale(const std::vector<at::Tensor>& parameters);
+  void unscale(const Optimizer& optimizer) { unscale(optimizer.parameters()); }
+  void unscale(const torch::optim::Optimizer& optimizer);
   // Steps the optimizer, which leaves weights and state alone when a gradient was not finite: the flag stays on the
   // device, and no step waits for it. Calls unscale if it was not called.
-  void step(Optimizer& optimizer, const std::vector<at::Tensor>& parameters);
+  void step(Optimizer& optimizer);
+  // The same with one of LibTorch's, which know no such flag: it is fetched from the device, as Python fetches it for
+  // optimizers that are not fused.
+  void step(torch::optim::Optimizer& optimizer);
   // Whether the last step was left out so. Waits for the device.
   bool skipped() const;
   // Grows or backs off the scale. Once an iteration, last.
@@ -47,6 +56,9 @@ class GradScaler {
 
  private:
   enum class Stage { kReady, kUnscaled, kStepped };
+
+  template <typename AnyOptimizer>
+  void begin_step(const AnyOptimizer& optimizer);
 
   GradScalerOptions options_;
   at::Tensor scale_;           // one float on the device

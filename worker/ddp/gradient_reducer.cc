@@ -185,7 +185,7 @@ GradientReducer::GradientReducer(const torch::nn::Module& module, std::shared_pt
     throw std::invalid_argument("mixed_precision cannot be together with find_unused_parameters or static_graph");
   }
   if (!group_->alone()) {
-    verify_and_broadcast_parameters();
+    verify_and_broadcast_parameters(module);
     build_reducer();
   }
   if (options.mixed_precision) {
@@ -196,14 +196,43 @@ GradientReducer::GradientReducer(const torch::nn::Module& module, std::shared_pt
 
 GradientReducer::~GradientReducer() = default;
 
-void GradientReducer::verify_and_broadcast_parameters() {
+void GradientReducer::verify_and_broadcast_parameters(const torch::nn::Module& module) {
   group_->note(Collective::of(CollectiveKind::kModelCheck, parameters_));
   try {
     c10d::verify_params_across_processes(group_->c10d_group(), parameters_, {});
   } catch (const std::exception& failure) {
     rethrow_by_name(failure);
   }
+  // Python's ranks do not ask for types, and would not answer.
+  if (!options_.as_python) verify_types(module);
   broadcast_states(all_states(), 0);
+}
+
+// c10d compares shapes and strides alone; of other types the bytes would be taken for numbers, or end a broadcast.
+void GradientReducer::verify_types(const torch::nn::Module& module) const {
+  std::vector<std::string> names;
+  std::string types;
+  const auto add = [&](const char* kind, const auto& named_tensors) {
+    for (const auto& tensor : named_tensors) {
+      if (!tensor.value().defined()) continue;
+      names.push_back(std::string(kind) + " '" + tensor.key() + "'");
+      types += static_cast<char>(tensor.value().scalar_type());
+    }
+  };
+  add("parameter", module.named_parameters());
+  add("buffer", module.named_buffers());
+  const std::string first = group_->broadcast_bytes(types);
+  if (types == first) return;
+  const std::string rank = std::to_string(group_->rank());
+  if (types.size() != first.size()) {
+    throw std::runtime_error("the ranks' models differ: rank " + rank + "'s has " + std::to_string(types.size()) +
+                             " parameters and buffers, rank 0's " + std::to_string(first.size()));
+  }
+  const auto place =
+      static_cast<size_t>(std::mismatch(types.begin(), types.end(), first.begin()).first - types.begin());
+  throw std::runtime_error("rank " + rank + ": " + names[place] + " is of type " +
+                           c10::toString(static_cast<c10::ScalarType>(types[place])) + ", on rank 0 of " +
+                           c10::toString(static_cast<c10::ScalarType>(first[place])));
 }
 
 std::vector<at::Tensor> GradientReducer::all_states() const {

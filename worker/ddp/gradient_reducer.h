@@ -45,7 +45,7 @@ struct DdpOptions {
   // Between forward and the end of the backward pass parameters and gradients are of a short type, for the optimizer
   // they are their own. Adding up gradients under no_sync rounds the sum to the short type at each forward pass. Not
   // with find_unused_parameters, static_graph, a communication hook: std::invalid_argument.
-  std::optional<MixedPrecision> mixed_precision;
+  std::optional<MixedPrecision> mixed_precision = {};
 };
 
 // See DistributedDataParallel::join.
@@ -111,7 +111,8 @@ class GradientReducer {
     bool synchronizing = false;  // whether they reduce their gradients
   };
 
-  void verify_and_broadcast_parameters();
+  void verify_and_broadcast_parameters(const torch::nn::Module& module);
+  void verify_types(const torch::nn::Module& module) const;
   void build_reducer();
   void use_hook(CommHook hook);
   void prepare_reducer();

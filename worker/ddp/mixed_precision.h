@@ -28,8 +28,8 @@ namespace ferrun::ddp {
 
 struct MixedPrecision {
   c10::ScalarType param_dtype = c10::ScalarType::BFloat16;  // inputs of forward are cast to it too
-  std::optional<c10::ScalarType> reduce_dtype;              // in which gradients travel and are added; else param_dtype
-  std::optional<c10::ScalarType> buffer_dtype;              // of floating-point buffers from now on; else their own
+  std::optional<c10::ScalarType> reduce_dtype = {};         // in which gradients travel and are added; else param_dtype
+  std::optional<c10::ScalarType> buffer_dtype = {};         // of floating-point buffers from now on; else their own
 };
 
 // The parameters of one network between their own tensors and short copies. Thread rule: the thread of the passes.

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <map>
 #include <numeric>
+#include <stdexcept>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
@@ -19,6 +20,7 @@
 
 #include "worker/ddp/failure_words.h"
 #include "worker/ddp/roll_call.h"
+#include "worker/ddp/store_reach.h"
 
 namespace ferrun::ddp {
 namespace {
@@ -134,6 +136,10 @@ Result<std::shared_ptr<ProcessGroup>> ProcessGroup::create(const GroupAddress& a
   ignore_broken_pipes();
   const std::string where = address.master_addr + ":" + std::to_string(address.master_port);
   try {
+    if (address.rank != 0 || address.agent_serves_store) {
+      const Status there = wait_for_listener(address.master_addr, address.master_port, options.timeout);
+      if (!there) throw std::runtime_error(there.error().message);
+    }
     group->store_ = open_store(address, options.timeout);
     group->roll_call_ = std::make_unique<RollCall>(group->store_, address.rank, group->ranks_, group->history_);
   } catch (const std::exception& failure) {
@@ -431,7 +437,10 @@ void ProcessGroup::shut_down() {
   if (alone()) {
     return;
   }
-  barrier();
+  Collective end;
+  end.kind = CollectiveKind::kShutDown;
+  note(end);
+  group_->barrier()->wait();
   roll_call_.reset();
   group_->shutdown();
   group_.reset();

@@ -49,11 +49,11 @@ struct GroupOptions {
   // A rank that does not take part in a collective for so long ends the run.
   std::chrono::milliseconds timeout{std::chrono::minutes(5)};
   // An interface name for Gloo (GLOO_SOCKET_IFNAME); empty: the loopback when the store is there, else Gloo's choice.
-  std::string interface;
+  std::string interface = {};
   // Gloo ends the whole process from a thread of its own (std::terminate) when a peer sends more than is waited for, as
   // it does when ranks call different collectives. This is called there with the explanation first, for one group of
   // the process; it should not return.
-  std::function<void(const Failure& failure)> on_abort;
+  std::function<void(const Failure& failure)> on_abort = {};
 };
 
 // Waits for a collective in flight; rethrows its failure.

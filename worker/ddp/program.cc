@@ -19,7 +19,8 @@ namespace {
   const bool lost = failure.cause != FailureCause::kOther;
   const client::Cause own = group ? client::Cause::kOwn : client::Cause::kUnsaid;
   client::report_error(failure.message, lost ? client::Cause::kLostPeer : own);
-  const std::string who = group ? "rank " + std::to_string(group->rank()) + ": " : "";
+  std::string who = group ? "rank " + std::to_string(group->rank()) + ": " : "";
+  if (failure.message.starts_with(who)) who.clear();  // it names this rank already
   std::fflush(stdout);
   std::fprintf(stderr, "%s%s\n", who.c_str(), failure.message.c_str());
   _exit(1);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <exception>
 #include <string_view>
+#include <thread>
 #include <torch/csrc/distributed/c10d/Store.hpp>
 
 namespace ferrun::ddp {
@@ -30,20 +31,16 @@ std::string this_process() {
   return "pid " + std::to_string(getpid()) + " on " + host;
 }
 
-// Waits for the key until the deadline; a store that is slow to tell is asked once more. The store reports both a
-// timeout and its own end by an exception.
+// Waits for the key until the deadline, by asking: the store's own wait tells of a timeout in lines of its own. The end
+// of the store is an exception.
 bool appears(c10d::Store& store, const std::string& wanted, steady_clock::time_point deadline) {
+  constexpr milliseconds kPause(5);
   try {
-    const auto left = std::chrono::duration_cast<milliseconds>(deadline - steady_clock::now());
-    if (left > milliseconds(0)) {
-      store.wait({wanted}, left);
-      return true;
+    while (!store.check({wanted})) {
+      if (steady_clock::now() >= deadline) return false;
+      std::this_thread::sleep_for(kPause);
     }
-  } catch (const std::exception&) {
-    // It may have come since.
-  }
-  try {
-    return store.check({wanted});
+    return true;
   } catch (const std::exception&) {
     return false;
   }

@@ -5,7 +5,7 @@
 //
 // Its state_dict is BatchNorm's. In training each forward is an all-gather of two numbers a channel and each backward
 // an all-reduce of as many: every rank must call both, as often and in the same order. The batches may differ in size.
-// In evaluation, and in a world of one, it is BatchNorm.
+// In evaluation, and in a world of one, it is BatchNorm. Thread rule: the network's.
 #pragma once
 
 #include <torch/nn/modules/batchnorm.h>

@@ -220,7 +220,7 @@ Status Trainer::step_optimizer() {
   if (parts_.scaler.enabled()) {
     parts_.scaler.unscale(parameters);
     if (options_.clip_grad > 0) ddp::clip_grad_norm(parameters, options_.clip_grad);
-    parts_.scaler.step(optimizer, parameters);
+    parts_.scaler.step(optimizer);
     parts_.scaler.update();
   } else {
     const at::Tensor norm =

@@ -9,6 +9,7 @@
 #include "tests/temporary_directory.h"
 #include "tests/worker/checkpoint/archives.h"
 #include "worker/checkpoint/archive_reader.h"
+#include "worker/checkpoint/checkpoint_folder.h"
 
 namespace ferrun::checkpoint {
 namespace {
@@ -54,6 +55,9 @@ TEST(FileFormat, EveryShortFileIsRefused) {
 TEST(FileFormat, AFolderIsToldByWhatIsInIt) {
   const testing::TemporaryDirectory folder;
   EXPECT_EQ(describe_folder(folder.path()).message, "is a folder, not a file");
+  for (const int64_t step : {25, 50}) std::ofstream(folder.file(checkpoint_name(step))) << "weights";
+  EXPECT_EQ(describe_folder(folder.path()).message,
+            "is a folder of checkpoints: name the file, the latest is " + folder.file("step-00000050.pt"));
   std::ofstream(folder.path() / "last_model.pt") << "x";
   EXPECT_THAT(describe_folder(folder.path()).message, HasSubstr("last_model.pt"));
   std::ofstream(folder.path() / ".metadata") << "x";

@@ -9,6 +9,8 @@
 #include <ATen/ops/randn.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <torch/nn/modules/batchnorm.h>
+#include <torch/nn/modules/container/sequential.h>
 #include <torch/nn/modules/linear.h>
 
 #include <sstream>
@@ -219,6 +221,32 @@ TEST(DistributedDataParallel, RefusesModelsThatDiffer) {
   RankHarness ranks;
   EXPECT_THAT(ranks.run(2, differ_in_shape),
               ::testing::Contains(::testing::HasSubstr("rank 1: parameter 'weight' has another shape or layout")));
+}
+
+// Types of one size too, whose bytes would be taken for each other's numbers.
+std::string differ_in_type(const GroupAddress& address) {
+  const auto group = join(address);
+  const torch::nn::Sequential net{torch::nn::Linear(4, 2), torch::nn::BatchNorm1d(2)};
+  if (group->rank() == 0) net[0]->to(at::kHalf);
+  if (group->rank() == 1) net[0]->to(at::kBFloat16);
+  if (group->rank() == 2) {
+    net[0]->to(at::kHalf);
+    net[1]->to(at::kDouble);
+  }
+  try {
+    const DistributedDataParallel<torch::nn::Sequential> network(net, group);
+  } catch (const std::exception& failure) {
+    return group->explain(failure).message;
+  }
+  return "accepted";
+}
+
+TEST(DistributedDataParallel, RefusesModelsOfOtherTypes) {
+  RankHarness ranks;
+  const std::vector<std::string> said = ranks.run(3, differ_in_type);
+  EXPECT_THAT(said[1], ::testing::HasSubstr("rank 1: parameter '0.weight' is of type BFloat16, on rank 0 of Half"));
+  EXPECT_THAT(said[2], ::testing::HasSubstr("rank 2: parameter '1.weight' is of type Double, on rank 0 of Float"));
+  EXPECT_NE(said[0], "accepted");
 }
 
 TEST(DistributedDataParallel, IsTheModuleItselfInAWorldOfOne) {

@@ -103,12 +103,12 @@ TEST(ParameterGroups, AnOverflowLeavesAllOfThemAsTheyWere) {
   const at::Tensor a = weight_of_ones(8), b = weight_of_ones(std::numeric_limits<double>::infinity());
   Adam adam({{{a}, {.lr = 0.5}}, {{b}, {.lr = 0.25}}});
   GradScaler scaler(at::kCPU, {.init_scale = 8});
-  scaler.step(adam, adam.parameters());
+  scaler.step(adam);
   EXPECT_TRUE(scaler.skipped());
   scaler.update();
   EXPECT_EQ(value_of(a), 1);
   at::Tensor(b).mutable_grad() = at::full({2}, 8.0);
-  scaler.step(adam, adam.parameters());
+  scaler.step(adam);
   EXPECT_FALSE(scaler.skipped());
   EXPECT_NEAR(value_of(a), 0.5, 1e-6);
   EXPECT_NEAR(value_of(b), 0.75, 1e-6);

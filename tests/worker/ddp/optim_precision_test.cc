@@ -4,6 +4,7 @@
 #include <ATen/ops/ones.h>
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
+#include <torch/optim/sgd.h>
 
 #include <limits>
 
@@ -26,7 +27,7 @@ TEST(GradScaler, DividesGradientsOnce) {
   tiny.set_gradient(16);
   scaler.unscale({tiny.weight});
   EXPECT_EQ(tiny.weight.grad().sum().item<float>(), 4.0f);
-  scaler.step(tiny.adam, {tiny.weight});
+  scaler.step(tiny.adam);
   EXPECT_FALSE(scaler.skipped());
   EXPECT_EQ(tiny.weight.grad().sum().item<float>(), 4.0f);
 }
@@ -36,15 +37,40 @@ TEST(GradScaler, SkipsInfiniteAndUndefinedGradientsAndBacksOff) {
     Tiny tiny;
     GradScaler scaler(at::kCPU, {.init_scale = 8});
     tiny.set_gradient(bad);
-    scaler.step(tiny.adam, {tiny.weight});
+    scaler.step(tiny.adam);
     EXPECT_TRUE(scaler.skipped());
     scaler.update();
     EXPECT_EQ(scaler.scale_value(), 4.0);
     EXPECT_TRUE(tiny.weight.detach().equal(at::ones({2})));
     tiny.set_gradient(1);
-    scaler.step(tiny.adam, {tiny.weight});
+    scaler.step(tiny.adam);
     EXPECT_FALSE(scaler.skipped());
   }
+}
+
+TEST(GradScaler, StepsAnOptimizerOfLibTorch) {
+  at::Tensor weight = at::ones({2}).set_requires_grad(true);
+  torch::optim::SGD sgd({weight}, 0.5);
+  GradScaler scaler(at::kCPU, {.init_scale = 8});
+  const auto step = [&](double gradient) {
+    weight.mutable_grad() = at::ones({2}).mul(gradient);
+    scaler.step(sgd);
+    const bool skipped = scaler.skipped();
+    EXPECT_THROW(scaler.step(sgd), c10::Error);
+    scaler.update();
+    return skipped;
+  };
+  EXPECT_FALSE(step(8));  // a gradient of 1
+  EXPECT_EQ(weight.sum().item<float>(), 1.0f);
+  EXPECT_TRUE(step(std::numeric_limits<double>::infinity()));
+  EXPECT_EQ(weight.sum().item<float>(), 1.0f);
+  EXPECT_EQ(scaler.scale_value(), 4.0);
+  scaler.unscale(sgd);
+  EXPECT_THROW(scaler.unscale(sgd), c10::Error);
+  GradScaler disabled(at::kCPU, {.enabled = false});
+  weight.mutable_grad() = at::ones({2});
+  disabled.step(sgd);
+  EXPECT_EQ(weight.sum().item<float>(), 0.0f);
 }
 
 TEST(GradScaler, CallsOutOfOrderThrow) {
@@ -54,8 +80,8 @@ TEST(GradScaler, CallsOutOfOrderThrow) {
   EXPECT_THROW(scaler.update(), c10::Error);
   scaler.unscale({tiny.weight});
   EXPECT_THROW(scaler.unscale({tiny.weight}), c10::Error);
-  scaler.step(tiny.adam, {tiny.weight});
-  EXPECT_THROW(scaler.step(tiny.adam, {tiny.weight}), c10::Error);
+  scaler.step(tiny.adam);
+  EXPECT_THROW(scaler.step(tiny.adam), c10::Error);
   scaler.update();
 }
 
@@ -65,7 +91,7 @@ TEST(GradScaler, DisabledItPassesEverythingThrough) {
   const at::Tensor loss = at::ones({});
   EXPECT_TRUE(scaler.scale(loss).is_same(loss));
   tiny.set_gradient(1);
-  scaler.step(tiny.adam, {tiny.weight});
+  scaler.step(tiny.adam);
   EXPECT_FALSE(scaler.skipped());
   scaler.update();
   EXPECT_EQ(scaler.scale_value(), 1.0);

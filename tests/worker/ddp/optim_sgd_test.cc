@@ -68,12 +68,12 @@ TEST(Sgd, IsSteppedByTheGradientScaler) {
   const at::Tensor weight = ones_with_gradient(8);
   Sgd sgd({weight}, {.lr = 0.25});
   GradScaler scaler(at::kCPU, {.init_scale = 8});
-  scaler.step(sgd, {weight});
+  scaler.step(sgd);
   EXPECT_FALSE(scaler.skipped());
   scaler.update();
   EXPECT_EQ(first_of(weight), 0.75);
   at::Tensor(weight).mutable_grad() = at::ones({2}).mul(std::numeric_limits<double>::infinity());
-  scaler.step(sgd, {weight});
+  scaler.step(sgd);
   EXPECT_TRUE(scaler.skipped());
   EXPECT_EQ(first_of(weight), 0.75);
 }

@@ -85,12 +85,12 @@ TEST(ProcessGroup, ConnectsTheRanksThatTheEnvironmentNames) {
   }
 }
 
-std::string failure_of_all_reduce(const GroupAddress& address, std::chrono::seconds timeout) {
+std::string failure_of_all_reduce(const GroupAddress& address, std::chrono::seconds timeout, int times = 1) {
   const auto group = join(address, timeout);
   group->set_activity("epoch 2, step 7");
   at::Tensor tensor = at::full({1}, 1.0);
   try {
-    group->all_reduce_sum(tensor);
+    for (int i = 0; i < times; ++i) group->all_reduce_sum(tensor);
     return "no failure";
   } catch (const std::exception& failure) {
     const Failure explained = group->explain(failure);
@@ -237,11 +237,13 @@ TEST(ProcessGroup, CallsItselfACasualtyWhenAPeerDies) {
   RankHarness ranks;
   const auto dying = [](const GroupAddress& address) {
     const auto group = join(address);
+    at::Tensor tensor = at::full({1}, 1.0);
+    group->all_reduce_sum(tensor);  // the other rank has joined
     raise(SIGKILL);
     return std::string();
   };
   ranks.start(0, 2,
-              [](const GroupAddress& address) { return failure_of_all_reduce(address, std::chrono::seconds(60)); });
+              [](const GroupAddress& address) { return failure_of_all_reduce(address, std::chrono::seconds(60), 2); });
   ranks.start(1, 2, dying);
   EXPECT_THAT(ranks.outcome(0), HasSubstr("lost: lost the connection to another rank"));
 }

@@ -1,11 +1,14 @@
 // What a rank's program says at its end, on the error stream and to the launcher.
 #include "worker/ddp/program.h"
 
+#include <ATen/ops/ones.h>
 #include <fcntl.h>
+#include <ferrun/client.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -18,6 +21,9 @@ namespace {
 
 using ::testing::HasSubstr;
 using testing::RankHarness;
+
+// A rank whose store nobody serves: tcpmux.
+const GroupAddress kNobody{.rank = 1, .world_size = 2, .master_addr = "127.0.0.1", .master_port = 1};
 
 class RankProgram : public ::testing::Test {
  protected:
@@ -75,6 +81,61 @@ TEST_F(RankProgram, TellsItsOwnFailureAndALostPeersApart) {
   EXPECT_THAT(said(1), HasSubstr("rank 1: no such file\n"));
   EXPECT_THAT(reported(1), HasSubstr("no such file"));
   EXPECT_THAT(said(0), HasSubstr("lost the connection to another rank, which ended first"));
+}
+
+TEST_F(RankProgram, SaysInOneLineThatNobodyServesTheStore) {
+  RankHarness ranks;
+  GroupOptions options;
+  options.timeout = std::chrono::milliseconds(300);
+  ranks.start(0, 1, [&, this](const GroupAddress&) { return program([](const auto&) {}, options)(kNobody); });
+  EXPECT_EQ(ranks.outcome(0), "");
+  EXPECT_EQ(said(1),
+            "cannot reach the job's store at 127.0.0.1:1 (MASTER_ADDR:MASTER_PORT): nobody listens there "
+            "(Connection refused)\n");
+}
+
+TEST_F(RankProgram, DoesNotWaitForTheStoreWhenItIsAskedToStop) {
+  RankHarness ranks;
+  GroupOptions options;
+  options.timeout = std::chrono::minutes(10);
+  ranks.start(0, 1, [&, this](const GroupAddress&) {
+    client::note_stop_signals();
+    raise(SIGTERM);
+    return program([](const auto&) {}, options)(kNobody);
+  });
+  EXPECT_EQ(ranks.outcome(0), "");
+  EXPECT_THAT(said(1), HasSubstr("and the process was asked to stop (Terminated)\n"));
+}
+
+TEST_F(RankProgram, TellsOfAKilledPeerInOneLine) {
+  RankHarness ranks;
+  ranks.run(2, program([](const auto& group) {
+              group->barrier();  // both have joined
+              if (group->rank() == 1) raise(SIGKILL);
+              group->barrier();
+            }));
+  EXPECT_THAT(said(0), ::testing::MatchesRegex("rank 0: lost the connection to another rank, which ended first: no "
+                                               "answer from rank 1 [^\n]*\n"));
+}
+
+TEST_F(RankProgram, NamesTheRankThatHasNoMoreToDo) {
+  RankHarness ranks;
+  GroupOptions options;
+  options.timeout = std::chrono::seconds(8);
+  ranks.run(2, program(
+                   [](const auto& group) {
+                     if (group->rank() == 1) return;
+                     at::Tensor sum = at::ones({5});
+                     group->all_reduce_sum(sum);
+                   },
+                   options));
+  EXPECT_THAT(said(0), HasSubstr("rank 1 called shut_down, having no more to do"));
+}
+
+TEST_F(RankProgram, NamesItsRankOnce) {
+  RankHarness ranks;
+  ranks.run(1, program([](const auto&) { throw std::runtime_error("rank 0: no such file"); }));
+  EXPECT_EQ(said(0), "rank 0: no such file\n");
 }
 
 TEST_F(RankProgram, NamesAVariableThatIsWrong) {
