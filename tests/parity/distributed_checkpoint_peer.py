@@ -72,11 +72,11 @@ def compare(net, optimizer, where):
 
 
 def write_fsdp1(name, use_orig_params):
-    """Its tensors are ShardedTensors, of one flat parameter for each layer."""
+    """Its tensors are ShardedTensors, of one flat parameter for each layer, which cannot be in two groups."""
     torch.manual_seed(4)
     net = FullyShardedDataParallel(network(), auto_wrap_policy=ModuleWrapPolicy({torch.nn.Linear}),
                                    device_id=torch.device("cpu"), use_orig_params=use_orig_params)
-    optimizer = adam(net)
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.02, betas=(0.8, 0.95))
     step(net, optimizer)
     model, optim = get_state_dict(net, optimizer)
     dcp.save({"model": model, "optim": optim, "epoch": 3}, checkpoint_id=str(FOLDER / name))

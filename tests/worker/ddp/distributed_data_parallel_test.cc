@@ -226,7 +226,7 @@ TEST(DistributedDataParallel, RefusesModelsThatDiffer) {
 // Types of one size too, whose bytes would be taken for each other's numbers.
 std::string differ_in_type(const GroupAddress& address) {
   const auto group = join(address);
-  const torch::nn::Sequential net{torch::nn::Linear(4, 2), torch::nn::BatchNorm1d(2)};
+  torch::nn::Sequential net{torch::nn::Linear(4, 2), torch::nn::BatchNorm1d(2)};
   if (group->rank() == 0) net[0]->to(at::kHalf);
   if (group->rank() == 1) net[0]->to(at::kBFloat16);
   if (group->rank() == 2) {
