@@ -17,8 +17,9 @@ using ::testing::Not;
 
 class NodesFailures : public WaitingNodes {
  protected:
+  // By name: programs beside the tests may have jobs of their own.
   std::string status() const {
-    const auto asked = ferrun({"status"});
+    const auto asked = ferrun({"status", "--job=none"});
     asked->wait();
     return asked->out() + asked->err();
   }

@@ -57,10 +57,9 @@ class NodesTest : public Nodes {
     ADD_FAILURE() << "no agent coordinates the job";
     return 0;
   }
-  std::string status(const Words& options = {}) const {
-    Words words = {"status"};
-    words.insert(words.end(), options.begin(), options.end());
-    const auto asked = ferrun(words);
+  // By name: programs beside the tests may have jobs of their own.
+  std::string status() const {
+    const auto asked = ferrun({"status", "--job=none"});
     asked->wait();
     return asked->out() + asked->err();
   }
