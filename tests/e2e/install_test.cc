@@ -30,11 +30,6 @@ std::vector<std::string> sorted_lines(const std::string& text) {
   return lines;
 }
 
-std::vector<std::string> words(const std::string& text) {
-  std::istringstream stream(text);
-  return {std::istream_iterator<std::string>(stream), {}};
-}
-
 class InstalledPrefix : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -122,6 +117,11 @@ TEST_F(InstalledPrefix, FindPackageBuildsATrainingProgram) {
   EXPECT_EQ(lines[0].rfind("rank 0 of 2: weights ", 0), 0u) << run.output;
   EXPECT_EQ(lines[1].rfind("rank 1 of 2: weights ", 0), 0u) << run.output;
   EXPECT_EQ(lines[0].substr(lines[0].rfind(' ')), lines[1].substr(lines[1].rfind(' ')));
+}
+
+std::vector<std::string> words(const std::string& text) {
+  std::istringstream stream(text);
+  return {std::istream_iterator<std::string>(stream), {}};
 }
 
 // What find_package says of a project whose CMake is given these arguments.
