@@ -105,8 +105,8 @@ class BucketAverage : public c10d::CommHookInterface {
   std::shared_ptr<const int64_t> divisor_;
 };
 
-// Where a pass over the buckets costs less than the calls that it saves: measured, 2 us each against 8 kB and more. On
-// a GPU either is one kernel for each gradient.
+// Where a second pass over the buckets costs less than the calls that it saves, 2 us and more for each parameter (500
+// of 288 bytes on average: measured; the limit: reckoned from 8 GB/s). On a GPU either is one kernel for each gradient.
 bool averages_by_bucket(const std::vector<at::Tensor>& parameters, const DdpOptions& options) {
   constexpr size_t kSmall = 16 << 10;
   if (parameters.empty() || options.mixed_precision) return false;
