@@ -7,7 +7,8 @@
 
 namespace ferrun {
 
-std::string problem_with_meeting(const std::string& host, const NameAnswer& answer, const std::vector<HostAddress>& own) {
+std::string problem_with_meeting(const std::string& host, const NameAnswer& answer,
+                                 const std::vector<HostAddress>& own) {
   const std::string sent = "the workers are sent to " + host;
   if (answer.addresses.empty()) {
     return sent + " (--master-addr or --local-addr), which has no address: " + answer.error;
@@ -15,7 +16,7 @@ std::string problem_with_meeting(const std::string& host, const NameAnswer& answ
   if (own.empty()) return "";
   const std::vector<EndpointAddress> found = found_here(answer.addresses, own);
   if (std::ranges::any_of(found, [](const EndpointAddress& address) { return address.here; })) return "";
-  if (std::ranges::all_of(answer.addresses, is_loopback)) {
+  if (std::ranges::all_of(answer.addresses, [](const IpAddress& address) { return is_loopback(address); })) {
     return sent + ", but the loopback interface of this machine is down (ip link set lo up)";
   }
   const std::string number = to_string(answer.addresses.front());
