@@ -9,6 +9,10 @@
 set(FERRUN_TORCH_VERSION 2.11.0)  # what scripts/setup installs
 set(FERRUN_TORCH_OLDEST 2.11)
 set(FERRUN_TORCH_PROBLEM "")
+if(DEFINED CACHE{FERRUN_TORCH_DIR})
+  # Its type makes CMake read a relative path as the shell did.
+  set(FERRUN_TORCH_DIR "" CACHE PATH "LibTorch: the folder that holds include/ and lib/")
+endif()
 
 function(_ferrun_is_torch FOLDER OUT)
   set(${OUT} FALSE PARENT_SCOPE)
@@ -94,6 +98,7 @@ macro(_ferrun_find_torch)
     set(FERRUN_TORCH_PROBLEM "LibTorch not found. ${_ferrun_torch_remedy}")
   else()
     list(GET _ferrun_torch_roots 0 FERRUN_TORCH_ROOT_DIR)
+    get_filename_component(FERRUN_TORCH_ROOT_DIR "${FERRUN_TORCH_ROOT_DIR}" ABSOLUTE)
     _ferrun_is_torch("${FERRUN_TORCH_ROOT_DIR}" _ferrun_there)
     _ferrun_torch_version("${FERRUN_TORCH_ROOT_DIR}" FERRUN_TORCH_FOUND_VERSION)
     if(NOT _ferrun_there)

@@ -173,6 +173,15 @@ TEST_F(InstalledPrefix, FindPackageTakesTheLibTorchThatPyTorchsOwnWaysName) {
   EXPECT_NE(by_folder.find("torch_by_other_names is 2.99.0"), std::string::npos) << by_folder;
 }
 
+TEST_F(InstalledPrefix, FindPackageTakesARelativePathAsTheShellDoes) {
+  const std::string torch = another_torch(build_folder("torch_beside"));
+  const std::filesystem::path beside = std::filesystem::relative(torch);
+  const std::string said =
+      said_to("-DCMAKE_PREFIX_PATH=" + quoted(prefix()) + " -DFERRUN_TORCH_DIR=" + quoted(beside.string()),
+              build_folder("of_relative_path"));
+  EXPECT_NE(said.find("torch_beside is 2.99.0"), std::string::npos) << said;
+}
+
 TEST_F(InstalledPrefix, FindPackageTellsAUserWhoNamesNoLibTorchWhatToName) {
   const std::string said =
       said_to("-DCMAKE_PREFIX_PATH=" + quoted(prefix()) + " -DFERRUN_TORCH_DIR=/nowhere", build_folder("of_nowhere"));
