@@ -13,7 +13,7 @@ std::string problem_with_meeting(const std::string& host, const NameAnswer& answ
   if (answer.addresses.empty()) {
     return sent + " (--master-addr or --local-addr), which has no address: " + answer.error;
   }
-  if (own.empty()) return "";
+  if (own.empty() || std::ranges::any_of(answer.addresses, is_unspecified)) return "";  // 0.0.0.0 leads here as well
   const std::vector<EndpointAddress> found = found_here(answer.addresses, own);
   if (std::ranges::any_of(found, [](const EndpointAddress& address) { return address.here; })) return "";
   if (std::ranges::all_of(answer.addresses, [](const IpAddress& address) { return is_loopback(address); })) {

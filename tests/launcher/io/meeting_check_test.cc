@@ -21,6 +21,7 @@ TEST(MeetingCheckTest, AnAddressOfThisMachineIsFine) {
   EXPECT_EQ(problem_with_meeting("localhost", answer({"127.0.0.1"}), {loopback()}), "");
   EXPECT_EQ(problem_with_meeting("me", answer({"127.0.1.1"}), {loopback()}), "");
   EXPECT_EQ(problem_with_meeting("me", answer({"192.0.2.1", "127.0.0.1"}), {loopback()}), "");
+  EXPECT_EQ(problem_with_meeting("0.0.0.0", answer({"0.0.0.0"}), {loopback()}), "");
 }
 
 TEST(MeetingCheckTest, WhereTheKernelDoesNotTellItsAddressesNothingIsSaid) {
