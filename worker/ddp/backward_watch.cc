@@ -44,7 +44,8 @@ class BackwardWatch::PassThrough : public torch::autograd::Node {
   std::string name() const override { return "PassThrough"; }
 
   torch::autograd::variable_list apply(torch::autograd::variable_list&& gradients) override {
-    if (const auto watch = watch_.lock(); watch && !is_partial_pass() && !std::exchange(watch->first_reduction_is_delayed_, true)) {
+    if (const auto watch = watch_.lock();
+        watch && !is_partial_pass() && !std::exchange(watch->first_reduction_is_delayed_, true)) {
       torch::autograd::Engine::get_default_engine().queue_callback([reducer = watch->reducer_] {
         if (const auto alive = reducer.lock()) alive->delay_all_reduce();
       });

@@ -112,14 +112,16 @@ void check_trainable(const torch::nn::Module& module) {
     check_memory(kParameter, named);
     if (!named.value().defined() || !named.value().requires_grad()) continue;
     if (!named.value().is_leaf()) {
-      throw std::invalid_argument("parameter '" + named.key() +
-                                  "' is the result of an operation, to which no gradient comes: register detach() of it");
+      throw std::invalid_argument(
+          "parameter '" + named.key() +
+          "' is the result of an operation, to which no gradient comes: register detach() of it");
     }
     trains = true;
   }
   for (const auto& named : module.named_buffers()) check_memory(kBuffer, named);
   if (!trains) {
-    throw std::invalid_argument("DistributedDataParallel has nothing to do: no parameter of the module requires gradients");
+    throw std::invalid_argument(
+        "DistributedDataParallel has nothing to do: no parameter of the module requires gradients");
   }
 }
 
@@ -136,7 +138,8 @@ void check_same_model(const torch::nn::Module& module, ProcessGroup& group) {
     };
     const auto parameters = count(own), first_parameters = count(first);
     const std::string last =
-        parameters == 0 ? "" : ", the last of them" + std::get<0>(own[size_t(parameters) - 1]).substr(kParameter.size());
+        parameters == 0 ? ""
+                        : ", the last of them" + std::get<0>(own[size_t(parameters) - 1]).substr(kParameter.size());
     throw std::runtime_error("the ranks' models differ: rank " + rank + "'s has " + std::to_string(parameters) +
                              " parameters" + last + ", and " + std::to_string(std::ssize(own) - parameters) +
                              " buffers; rank 0's has " + std::to_string(first_parameters) + " and " +

@@ -93,7 +93,8 @@ std::string differs(const std::string& what, const std::shared_ptr<ProcessGroup>
     pass([&](const auto& x) { return network.forward(x); }, group->rank());
     for (size_t i = 0; i < expected.size(); ++i) {
       const at::Tensor found = shared->parameters()[i].grad();
-      if (found.defined() ? !found.to_dense().allclose(expected[i], 1e-4, 1e-5) : expected[i].any().template item<bool>()) {
+      if (found.defined() ? !found.to_dense().allclose(expected[i], 1e-4, 1e-5)
+                          : expected[i].any().template item<bool>()) {
         return what + ", step " + std::to_string(step) + ": parameter " + std::to_string(i) + " differs; ";
       }
     }
@@ -119,15 +120,18 @@ std::string compare_passes(const GroupAddress& address) {
     options.find_unused_parameters = !static_graph;
     options.static_graph = static_graph;
     const std::string mode = static_graph ? " (static graph)" : " (unused parameters)";
-    problems += differs("a loss of one output of two" + mode, group, make_pair, [](const auto& net, int rank) {
-      net(input(rank)).first.square().mean().backward();
-    }, options);
-    problems += differs("outputs changed in place" + mode, group, make, [](const auto& net, int rank) {
-      at::Tensor y = net(input(rank));
-      y.mul_(2);
-      y[0].add_(1);
-      y.square().mean().backward();
-    }, options);
+    problems += differs(
+        "a loss of one output of two" + mode, group, make_pair,
+        [](const auto& net, int rank) { net(input(rank)).first.square().mean().backward(); }, options);
+    problems += differs(
+        "outputs changed in place" + mode, group, make,
+        [](const auto& net, int rank) {
+          at::Tensor y = net(input(rank));
+          y.mul_(2);
+          y[0].add_(1);
+          y.square().mean().backward();
+        },
+        options);
   }
   const std::function<torch::nn::Embedding()> make_sparse = [] {
     return filled(torch::nn::Embedding(torch::nn::EmbeddingOptions(6, 4).sparse(true)));
@@ -216,7 +220,8 @@ std::string use_nothing_on_a_rank(const GroupAddress& address) {
   for (int step = 0; step < 3; ++step) {
     network.zero_grad();
     network.forward(at::full({1, 4}, 1.0).requires_grad_(true), group->rank() == step % 2).sum().backward();
-    if (!network.module()->a->weight.grad().eq(0.5).all().item<bool>()) problems += "step " + std::to_string(step) + "; ";
+    if (!network.module()->a->weight.grad().eq(0.5).all().item<bool>())
+      problems += "step " + std::to_string(step) + "; ";
   }
   group->shut_down();
   return problems;
@@ -386,10 +391,9 @@ TEST(DdpModels, WhatCannotBeTrainedIsRefused) {
   EXPECT_THAT(said_of([](AnyImpl&) {}), HasSubstr("no parameter of the module requires gradients"));
   EXPECT_THAT(said_of([](AnyImpl& module) { module.register_parameter("w", at::full({2}, 1.0), false); }),
               HasSubstr("no parameter of the module requires gradients"));
-  EXPECT_THAT(said_of([](AnyImpl& module) {
-                module.register_parameter("w", at::full({2}, 1.0).requires_grad_(true) * 0.1);
-              }),
-              HasSubstr("parameter 'w' is the result of an operation"));
+  EXPECT_THAT(
+      said_of([](AnyImpl& module) { module.register_parameter("w", at::full({2}, 1.0).requires_grad_(true) * 0.1); }),
+      HasSubstr("parameter 'w' is the result of an operation"));
   EXPECT_THAT(said_of([](AnyImpl& module) {
                 module.register_parameter("w", at::full({2}, 1.0));
                 module.register_buffer("b", at::full({1}, 1.0).expand({4}));
@@ -417,7 +421,8 @@ TEST(DdpModels, AModelThatDiffersInWhatIsNotTrainedIsNamed) {
         std::pair("names", "rank 1: parameter 'b' is where rank 0 has parameter 'a'"),
         std::pair("buffers", "rank 1: buffer 'c' has another shape or layout than on rank 0: [3], there [2]")}) {
     RankHarness ranks;
-    EXPECT_EQ(ranks.run(2, [what = what](const auto& address) { return said_of_other_model(address, what); })[1], words);
+    EXPECT_EQ(ranks.run(2, [what = what](const auto& address) { return said_of_other_model(address, what); })[1],
+              words);
   }
 }
 
