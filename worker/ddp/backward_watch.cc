@@ -8,21 +8,12 @@
 
 #include <mutex>
 #include <stdexcept>
-#include <type_traits>
 #include <utility>
+
+#include "worker/ddp/autograd_node.h"
 
 namespace ferrun::ddp {
 namespace {
-
-// Nodes are counted inside themselves from torch 2.15 on.
-template <typename Node, typename... Arguments>
-auto make_node(Arguments&&... arguments) {
-  if constexpr (std::is_base_of_v<c10::intrusive_ptr_target, Node>) {
-    return c10::make_intrusive<Node>(std::forward<Arguments>(arguments)...);
-  } else {
-    return std::make_shared<Node>(std::forward<Arguments>(arguments)...);
-  }
-}
 
 // Of torch::autograd::grad, which adds to no parameter, or of backward() towards some inputs alone.
 bool is_partial_pass() {
