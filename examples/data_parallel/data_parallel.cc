@@ -15,6 +15,8 @@
 #include <thread>
 #include <utility>
 
+#include "worker/ddp/autograd_node.h"
+
 namespace ferrun::examples {
 namespace {
 
@@ -112,7 +114,7 @@ void DataParallel::replicate(size_t count) {
       for (const auto& copy : copies) copy[k].copy_(parameters[k], /*non_blocking=*/true);
     }
     if (copies.empty() || !at::GradMode::is_enabled() || !parameters[k].requires_grad()) continue;
-    const auto sum = std::make_shared<SumOverReplicas>(parameters[k].device());
+    const auto sum = ddp::make_node<SumOverReplicas>(parameters[k].device());
     sum->set_next_edges(torch::autograd::collect_next_edges(parameters[k]));
     for (const auto& copy : copies) torch::autograd::set_history(copy[k], sum);
   }

@@ -14,11 +14,11 @@
 #include <torch/csrc/distributed/c10d/comm.hpp>
 #include <torch/csrc/distributed/c10d/logger.hpp>
 #include <torch/csrc/distributed/c10d/reducer.hpp>
-#include <type_traits>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
+#include "worker/ddp/autograd_node.h"
 namespace ferrun::ddp {
 namespace {
 
@@ -116,16 +116,6 @@ bool averages_by_bucket(const std::vector<at::Tensor>& parameters, const DdpOpti
     bytes += parameter.nbytes();
   }
   return bytes / parameters.size() < kSmall;
-}
-
-// Nodes are counted inside themselves from torch 2.15 on.
-template <typename Node, typename... Arguments>
-auto make_node(Arguments&&... arguments) {
-  if constexpr (std::is_base_of_v<c10::intrusive_ptr_target, Node>) {
-    return c10::make_intrusive<Node>(std::forward<Arguments>(arguments)...);
-  } else {
-    return std::make_shared<Node>(std::forward<Arguments>(arguments)...);
-  }
 }
 
 // Behind a step's outputs: the first backward pass with a static graph reduces at its end, when it is known which
