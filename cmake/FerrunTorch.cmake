@@ -1,12 +1,25 @@
 # LibTorch as the target ferrun_torch, made by hand: find_package(Torch) on PyPI's CUDA wheel demands the CUDA toolkit
 # even for a program that uses the CPU alone. The layout is that of the wheel's torch/ folder and of an official archive.
 #
-# Search order: FERRUN_TORCH_DIR (CMake, then the environment), CMAKE_PREFIX_PATH (likewise), then the folder that an
-# installed ferrun was built with, or for a build of ferrun itself the cache that scripts/setup fills.
-# Defines FERRUN_TORCH_ROOT_DIR and FERRUN_TORCH_FOUND_VERSION. Installed with ferrun for find_package(ferrun).
-include_guard(GLOBAL)
+# Search order: FERRUN_TORCH_DIR (CMake, then the environment), Torch_DIR (likewise; find_package(Torch) leaves it), CMAKE_PREFIX_PATH
+# (likewise), then the folder that an installed ferrun was built with, or for a build of ferrun itself the cache that
+# scripts/setup fills. Installed with ferrun for find_package(ferrun).
+# Defines FERRUN_TORCH_ROOT_DIR, FERRUN_TORCH_FOUND_VERSION and the target ferrun_torch, or FERRUN_TORCH_PROBLEM. Each directory
+# of a project may ask again: the target is made once, and the first answer holds for all.
 set(FERRUN_TORCH_VERSION 2.11.0)  # what scripts/setup installs
 set(FERRUN_TORCH_OLDEST 2.11)
+set(FERRUN_TORCH_PROBLEM "")
+if(DEFINED CACHE{FERRUN_TORCH_DIR})
+  # Its type makes CMake read a relative path as the shell did.
+  set(FERRUN_TORCH_DIR "" CACHE PATH "LibTorch: the folder that holds include/ and lib/")
+endif()
+
+function(_ferrun_is_torch FOLDER OUT)
+  set(${OUT} FALSE PARENT_SCOPE)
+  if(EXISTS "${FOLDER}/lib/libtorch_cpu.so" AND EXISTS "${FOLDER}/include/ATen/ATen.h")
+    set(${OUT} TRUE PARENT_SCOPE)
+  endif()
+endfunction()
 
 function(_ferrun_torch_candidates OUT)
   set(found "")
@@ -18,12 +31,24 @@ function(_ferrun_torch_candidates OUT)
     set(FERRUN_TORCH_DIR_OF_ENVIRONMENT "$ENV{FERRUN_TORCH_DIR}" CACHE INTERNAL "FERRUN_TORCH_DIR of the environment")
   elseif(FERRUN_TORCH_DIR_OF_ENVIRONMENT)
     list(APPEND found "${FERRUN_TORCH_DIR_OF_ENVIRONMENT}")
+  elseif(Torch_DIR)
+    get_filename_component(folder "${Torch_DIR}/../../.." ABSOLUTE)
+    list(APPEND found "${folder}")
+  elseif(NOT "$ENV{Torch_DIR}" STREQUAL "")
+    get_filename_component(folder "$ENV{Torch_DIR}/../../.." ABSOLUTE)
+    list(APPEND found "${folder}")
   else()
     string(REPLACE ":" ";" prefixes "$ENV{CMAKE_PREFIX_PATH}")
     foreach(prefix IN LISTS CMAKE_PREFIX_PATH prefixes)
-      if(EXISTS "${prefix}/lib/libtorch_cpu.so" AND EXISTS "${prefix}/include/ATen/ATen.h")
-        list(APPEND found "${prefix}")
-      endif()
+      # torch.utils.cmake_prefix_path is share/cmake below the folder itself.
+      foreach(folder "${prefix}" "${prefix}/../..")
+        get_filename_component(folder "${folder}" ABSOLUTE)
+        _ferrun_is_torch("${folder}" is_torch)
+        if(is_torch)
+          list(APPEND found "${folder}")
+          break()
+        endif()
+      endforeach()
     endforeach()
     if(FERRUN_TORCH_BUILT_WITH)
       list(APPEND found "${FERRUN_TORCH_BUILT_WITH}")
@@ -61,20 +86,40 @@ function(_ferrun_torch_version ROOT OUT)
   set(${OUT} "${version}" PARENT_SCOPE)
 endfunction()
 
-_ferrun_torch_candidates(_ferrun_torch_roots)
-set(_ferrun_torch_remedy "Run scripts/setup, or name a LibTorch: -DFERRUN_TORCH_DIR=DIR (DIR holds include/ and lib/). "
-  "The launcher alone builds with -DFERRUN_WITH_TORCH=OFF.")
-if(NOT _ferrun_torch_roots)
-  message(FATAL_ERROR "LibTorch not found. " ${_ferrun_torch_remedy})
+# Sets FERRUN_TORCH_ROOT_DIR and FERRUN_TORCH_FOUND_VERSION, or FERRUN_TORCH_PROBLEM, in the caller.
+macro(_ferrun_find_torch)
+  _ferrun_torch_candidates(_ferrun_torch_roots)
+  set(_ferrun_torch_remedy "Name a LibTorch: -DFERRUN_TORCH_DIR=DIR (DIR holds include/ and lib/).")
+  if(NOT FERRUN_TORCH_BUILT_WITH)
+    string(PREPEND _ferrun_torch_remedy "Run scripts/setup, or: ")
+    string(APPEND _ferrun_torch_remedy " The launcher alone builds with -DFERRUN_WITH_TORCH=OFF.")
+  endif()
+  if(NOT _ferrun_torch_roots)
+    set(FERRUN_TORCH_PROBLEM "LibTorch not found. ${_ferrun_torch_remedy}")
+  else()
+    list(GET _ferrun_torch_roots 0 FERRUN_TORCH_ROOT_DIR)
+    get_filename_component(FERRUN_TORCH_ROOT_DIR "${FERRUN_TORCH_ROOT_DIR}" ABSOLUTE)
+    _ferrun_is_torch("${FERRUN_TORCH_ROOT_DIR}" _ferrun_there)
+    _ferrun_torch_version("${FERRUN_TORCH_ROOT_DIR}" FERRUN_TORCH_FOUND_VERSION)
+    if(NOT _ferrun_there)
+      set(FERRUN_TORCH_PROBLEM "No LibTorch in ${FERRUN_TORCH_ROOT_DIR}. ${_ferrun_torch_remedy}")
+    elseif(FERRUN_TORCH_FOUND_VERSION VERSION_LESS FERRUN_TORCH_OLDEST)
+      set(FERRUN_TORCH_PROBLEM "${FERRUN_TORCH_ROOT_DIR} is LibTorch ${FERRUN_TORCH_FOUND_VERSION}; ${FERRUN_TORCH_OLDEST} or newer is needed. ${_ferrun_torch_remedy}")
+    endif()
+  endif()
+endmacro()
+
+if(TARGET ferrun_torch)
+  get_target_property(FERRUN_TORCH_ROOT_DIR ferrun_torch FERRUN_TORCH_ROOT_DIR)
+  get_target_property(FERRUN_TORCH_FOUND_VERSION ferrun_torch FERRUN_TORCH_FOUND_VERSION)
+  return()
 endif()
-list(GET _ferrun_torch_roots 0 FERRUN_TORCH_ROOT_DIR)
-if(NOT EXISTS "${FERRUN_TORCH_ROOT_DIR}/lib/libtorch_cpu.so" OR NOT EXISTS "${FERRUN_TORCH_ROOT_DIR}/include/ATen/ATen.h")
-  message(FATAL_ERROR "No LibTorch in ${FERRUN_TORCH_ROOT_DIR}. " ${_ferrun_torch_remedy})
-endif()
-_ferrun_torch_version("${FERRUN_TORCH_ROOT_DIR}" FERRUN_TORCH_FOUND_VERSION)
-if(FERRUN_TORCH_FOUND_VERSION VERSION_LESS FERRUN_TORCH_OLDEST)
-  message(FATAL_ERROR "${FERRUN_TORCH_ROOT_DIR} is LibTorch ${FERRUN_TORCH_FOUND_VERSION}; ${FERRUN_TORCH_OLDEST} or newer is needed. "
-    ${_ferrun_torch_remedy})
+_ferrun_find_torch()
+if(FERRUN_TORCH_PROBLEM)
+  if(NOT FERRUN_TORCH_BUILT_WITH)
+    message(FATAL_ERROR "${FERRUN_TORCH_PROBLEM}")
+  endif()
+  return()  # find_package says it
 endif()
 message(STATUS "LibTorch ${FERRUN_TORCH_FOUND_VERSION}: ${FERRUN_TORCH_ROOT_DIR}")
 
@@ -85,6 +130,8 @@ foreach(_ferrun_library torch_cpu c10)
 endforeach()
 
 add_library(ferrun_torch INTERFACE IMPORTED GLOBAL)
+set_target_properties(ferrun_torch PROPERTIES
+  FERRUN_TORCH_ROOT_DIR "${FERRUN_TORCH_ROOT_DIR}" FERRUN_TORCH_FOUND_VERSION "${FERRUN_TORCH_FOUND_VERSION}")
 target_include_directories(ferrun_torch INTERFACE
   "${FERRUN_TORCH_ROOT_DIR}/include" "${FERRUN_TORCH_ROOT_DIR}/include/torch/csrc/api/include")
 if(NOT EXISTS "${FERRUN_TORCH_ROOT_DIR}/include/gloo/context.h")

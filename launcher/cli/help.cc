@@ -105,8 +105,8 @@ std::string_view purpose_of(Verb verb) {
       return "Shows what a job with several nodes does of which an agent runs on this machine: its round, its nodes "
              "and their ranks, restarts, what is waited for and why.";
     case Verb::kDoctor:
-      return "Looks whether this machine can take part in a job with several nodes: one line for each finding, ok, "
-             "warn or FAIL. Exit status 1 when something fails.";
+      return "Looks whether this machine can run a job, or with --rdzv-endpoint take part in one with several nodes: one line "
+             "for each finding, ok, warn or FAIL. Exit status 1 when something fails.";
   }
   return "";
 }

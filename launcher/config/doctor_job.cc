@@ -9,10 +9,9 @@ namespace ferrun {
 
 Result<DoctorJob> make_doctor_job(const CommandLine& line, const HostFacts& facts) {
   RawOptions options = line.options;
-  if (options.value("rdzv-endpoint").text.empty()) {
-    return Error{ErrorKind::kUsage, "ferrun doctor needs --rdzv-endpoint"};
-  }
   DoctorJob job;
+  job.alone = options.value("rdzv-endpoint").text.empty() && options.given("rdzv-backend") == nullptr;
+  if (job.alone) options.set("rdzv-endpoint", RawValue{"127.0.0.1", "--rdzv-endpoint"});
   job.environment = facts.environment;
   job.as_json = options.on("json");
   if (const RawValue file = options.value("token-file"); !file.text.empty()) {

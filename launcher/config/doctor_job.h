@@ -13,6 +13,7 @@ namespace ferrun {
 
 struct DoctorJob {
   RendezvousConfig rendezvous;
+  bool alone = false;        // no other node is named: the endpoint is this machine's loopback address
   int workers = 1;           // of this node
   std::string token_origin;  // "--token-file=/secret" or "FERRUN_TOKEN"; empty: none is given
   std::string token_file;

@@ -9,6 +9,7 @@
 #include <optional>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/shell_command.h"
@@ -140,19 +141,102 @@ TEST_F(InstalledPrefix, FindPackageSaysThatABuildFolderIsNoInstallation) {
             std::string::npos);
 }
 
-TEST_F(InstalledPrefix, FindPackageRefusesAnotherMinorVersionOfLibTorch) {
-  const std::string torch = build_folder("torch");
-  for (const char* folder : {"/lib", "/include/ATen", "/include/torch/headeronly"}) {
-    std::filesystem::create_directories(torch + folder);
+// A folder that passes for a LibTorch of a version that ferrun was not built with.
+std::string another_torch(const std::string& folder) {
+  for (const char* part : {"/lib", "/include/ATen", "/include/torch/headeronly", "/share/cmake/Torch"}) {
+    std::filesystem::create_directories(folder + part);
   }
-  std::ofstream(torch + "/lib/libtorch_cpu.so");
-  std::ofstream(torch + "/include/ATen/ATen.h");
-  std::ofstream(torch + "/include/torch/headeronly/version.h")
+  std::ofstream(folder + "/lib/libtorch_cpu.so");
+  std::ofstream(folder + "/include/ATen/ATen.h");
+  std::ofstream(folder + "/include/torch/headeronly/version.h")
       << "#define TORCH_VERSION_MAJOR 2\n#define TORCH_VERSION_MINOR 99\n#define TORCH_VERSION_PATCH 0\n";
+  return folder;
+}
+
+TEST_F(InstalledPrefix, FindPackageRefusesAnotherMinorVersionOfLibTorch) {
+  const std::string torch = another_torch(build_folder("torch"));
   const std::string said = said_to("-DCMAKE_PREFIX_PATH=" + quoted(prefix()) + " -DFERRUN_TORCH_DIR=" + quoted(torch),
                                    build_folder("of_torch"));
   EXPECT_NE(said.find("was built with LibTorch 2."), std::string::npos) << said;
   EXPECT_NE(said.find("is 2.99.0: build ferrun with that one"), std::string::npos) << said;
+}
+
+// torch.utils.cmake_prefix_path, and what find_package(Torch) leaves.
+TEST_F(InstalledPrefix, FindPackageTakesTheLibTorchThatPyTorchsOwnWaysName) {
+  const std::string torch = another_torch(build_folder("torch_by_other_names"));
+  const std::string by_prefix = said_to("-DCMAKE_PREFIX_PATH=" + quoted(prefix() + ";" + torch + "/share/cmake"),
+                                        build_folder("of_cmake_prefix_path"));
+  EXPECT_NE(by_prefix.find("torch_by_other_names is 2.99.0"), std::string::npos) << by_prefix;
+  const std::string by_folder =
+      said_to("-DCMAKE_PREFIX_PATH=" + quoted(prefix()) + " -DTorch_DIR=" + quoted(torch + "/share/cmake/Torch"),
+              build_folder("of_torch_dir"));
+  EXPECT_NE(by_folder.find("torch_by_other_names is 2.99.0"), std::string::npos) << by_folder;
+}
+
+TEST_F(InstalledPrefix, FindPackageTakesARelativePathAsTheShellDoes) {
+  const std::string torch = another_torch(build_folder("torch_beside"));
+  const std::filesystem::path beside = std::filesystem::relative(torch);
+  const std::string said =
+      said_to("-DCMAKE_PREFIX_PATH=" + quoted(prefix()) + " -DFERRUN_TORCH_DIR=" + quoted(beside.string()),
+              build_folder("of_relative_path"));
+  EXPECT_NE(said.find("torch_beside is 2.99.0"), std::string::npos) << said;
+}
+
+TEST_F(InstalledPrefix, FindPackageTellsAUserWhoNamesNoLibTorchWhatToName) {
+  const std::string said =
+      said_to("-DCMAKE_PREFIX_PATH=" + quoted(prefix()) + " -DFERRUN_TORCH_DIR=/nowhere", build_folder("of_nowhere"));
+  EXPECT_NE(said.find("No LibTorch in /nowhere. Name a LibTorch: -DFERRUN_TORCH_DIR=DIR"), std::string::npos) << said;
+  EXPECT_EQ(said.find("scripts/setup"), std::string::npos) << said;
+}
+
+// What CMake makes of a project with these files, given as name and content.
+Outcome configured(const std::string& folder, const std::vector<std::pair<std::string, std::string>>& files,
+                   const std::string& arguments) {
+  for (const auto& [name, content] : files) {
+    const std::filesystem::path path = std::filesystem::path(folder) / name;
+    std::filesystem::create_directories(path.parent_path());
+    std::ofstream(path) << content;
+  }
+  return shell("cmake -G Ninja -S " + quoted(folder) + " -B " + quoted(folder + "/build") + " " + arguments);
+}
+
+TEST_F(InstalledPrefix, DirectoriesOfOneProjectFindThePackageEach) {
+  const std::string finds =
+      "find_package(ferrun REQUIRED COMPONENTS ddp)\nget_target_property(links ferrun::ddp LOCATION)\n";
+  const Outcome made = configured(build_folder("directories"),
+                                  {{"CMakeLists.txt",
+                                    "cmake_minimum_required(VERSION 3.18)\nproject(p CXX)\n"
+                                    "add_subdirectory(a)\nadd_subdirectory(b)\n"},
+                                   {"a/CMakeLists.txt", finds},
+                                   {"b/CMakeLists.txt", finds}},
+                                  "-DCMAKE_PREFIX_PATH=" + quoted(prefix()));
+  EXPECT_EQ(made.code, 0) << made.output;
+}
+
+TEST_F(InstalledPrefix, TheClientAloneIsFoundWithoutLibTorch) {
+  const Outcome made =
+      configured(build_folder("client_alone"),
+                 {{"CMakeLists.txt",
+                   "cmake_minimum_required(VERSION 3.18)\nproject(p CXX)\n"
+                   "find_package(ferrun REQUIRED COMPONENTS client)\n"
+                   "add_executable(p main.cc)\ntarget_link_libraries(p ferrun::client)\n"},
+                  {"main.cc",
+                   "#include <ferrun/client.h>\n"
+                   "int main() { return ferrun::client::context_from_environment().rank; }\n"}},
+                 "-DCMAKE_CXX_STANDARD=20 -DFERRUN_TORCH_DIR=/nowhere -DCMAKE_PREFIX_PATH=" + quoted(prefix()));
+  ASSERT_EQ(made.code, 0) << made.output;
+  const Outcome run = shell("cd " + quoted(build_folder("client_alone/build")) + " && ninja && RANK=0 ./p");
+  EXPECT_EQ(run.code, 0) << run.output;
+}
+
+TEST_F(InstalledPrefix, AProjectCanDoWithoutThePackage) {
+  const Outcome made = configured(build_folder("optional"),
+                                  {{"CMakeLists.txt",
+                                    "cmake_minimum_required(VERSION 3.18)\nproject(p CXX)\n"
+                                    "find_package(ferrun QUIET)\nmessage(STATUS \"found: ${ferrun_FOUND}\")\n"}},
+                                  "-DFERRUN_TORCH_DIR=/nowhere -DCMAKE_PREFIX_PATH=" + quoted(prefix()));
+  EXPECT_EQ(made.code, 0) << made.output;
+  EXPECT_NE(made.output.find("found: 0"), std::string::npos) << made.output;
 }
 #endif
 

@@ -173,6 +173,21 @@ TEST_F(NodesWords, NothingIsLeftInTheRuntimeFolder) {
   EXPECT_TRUE(std::filesystem::is_empty(file("ferrun")));
 }
 
+// Where --nnodes was forgotten, say. The workers would try it for minutes without a word.
+TEST_F(NodesWords, AMasterAddressThatLeadsNowhereIsToldWhileTheWorkersTryIt) {
+  const auto program = ferrun({"--master-addr=no-such-host.invalid", "sleep", "3600"});
+  EXPECT_TRUE(program->wait_for_output(
+      "ferrun: the workers are sent to no-such-host.invalid (--master-addr or --local-addr), which has no address: "))
+      << program->err();
+}
+
+TEST_F(NodesWords, DoctorLooksAtThisMachineAloneWhereNoOtherIsNamed) {
+  const auto [code, text] = run({"doctor", "--nproc-per-node=3"});
+  EXPECT_EQ(code, 0) << text;
+  EXPECT_THAT(text, AllOf(HasSubstr("ok    route   127.0.0.1 is this machine's"), HasSubstr("3 workers need about"),
+                          HasSubstr("this machine alone"), Not(HasSubstr("coordinator")), Not(HasSubstr("clock"))));
+}
+
 TEST_F(NodesWords, DoctorFindsAFreePort) {
   const auto [code, text] = run({"doctor", "--rdzv-endpoint=" + endpoint()});
   EXPECT_EQ(code, 0) << text;

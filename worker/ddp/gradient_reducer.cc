@@ -1,10 +1,9 @@
 #include "worker/ddp/gradient_reducer.h"
 
+#include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/view_as_real.h>
 #include <c10/util/Exception.h>
-#include <torch/csrc/autograd/engine.h>
-#include <torch/csrc/autograd/function.h>
-#include <torch/csrc/autograd/functions/utils.h>
 
 #include <algorithm>
 #include <cctype>
@@ -18,49 +17,60 @@
 #include <unordered_set>
 #include <utility>
 
-#include "worker/ddp/autograd_node.h"
+#include "worker/ddp/backward_watch.h"
+
 namespace ferrun::ddp {
 namespace {
 
 constexpr size_t kBroadcastBytes = size_t{250} << 20;  // as Python's DDP
 
-// A module may register one tensor under two names; the Reducer must see it once.
-std::vector<at::Tensor> without_repeats(const std::vector<at::Tensor>& tensors) {
-  std::vector<at::Tensor> unique;
-  std::unordered_set<c10::TensorImpl*> seen;
-  for (const at::Tensor& tensor : tensors) {
-    if (tensor.defined() && seen.insert(tensor.unsafeGetTensorImpl()).second) {
-      unique.push_back(tensor);
-    }
+// Gloo sends neither complex numbers nor the rarer types: their parts, their bytes.
+at::Tensor as_sent(const at::Tensor& tensor) {
+  if (tensor.is_complex()) return at::view_as_real(tensor);
+  switch (tensor.scalar_type()) {
+    case at::kFloat:
+    case at::kDouble:
+    case at::kHalf:
+    case at::kBFloat16:
+    case at::kChar:
+    case at::kByte:
+    case at::kBool:
+    case at::kInt:
+    case at::kLong: return tensor;
+    default: return tensor.is_contiguous() ? tensor.flatten().view(at::kByte) : tensor;
   }
-  return unique;
 }
 
 std::vector<at::Tensor> detached(const std::vector<at::Tensor>& tensors) {
   std::vector<at::Tensor> plain;
   plain.reserve(tensors.size());
   for (const at::Tensor& tensor : tensors) {
-    plain.push_back(tensor.detach());
+    plain.push_back(as_sent(tensor.detach()));
   }
   return plain;
 }
 
 // Python's: as it is until it is rebuilt in the order in which the gradients of the first step came.
-std::vector<std::vector<size_t>> python_layout(const std::vector<at::Tensor>& parameters, const DdpOptions& options) {
+std::vector<std::vector<size_t>> python_layout(const std::vector<at::Tensor>& parameters,
+                                               const std::vector<bool>& sparse, const DdpOptions& options) {
   std::vector<size_t> limits{static_cast<size_t>(options.first_bucket_bytes),
                              static_cast<size_t>(options.bucket_bytes)};
   if (options.static_graph || !options.find_unused_parameters) limits = {std::numeric_limits<size_t>::max()};
-  std::vector<std::vector<size_t>> buckets = std::get<0>(c10d::compute_bucket_assignment_by_size(parameters, limits));
+  std::vector<std::vector<size_t>> buckets =
+      std::get<0>(c10d::compute_bucket_assignment_by_size(parameters, limits, sparse));
   std::reverse(buckets.begin(), buckets.end());
   return buckets;
 }
 
 // Indices of `parameters` in the order in which a backward pass finishes them, cut into buckets.
-std::vector<std::vector<size_t>> bucket_layout(const std::vector<at::Tensor>& parameters, const DdpOptions& options) {
+std::vector<std::vector<size_t>> bucket_layout(const std::vector<at::Tensor>& parameters,
+                                               const std::vector<bool>& sparse, const DdpOptions& options) {
   const std::vector<at::Tensor> reversed(parameters.rbegin(), parameters.rend());
+  const std::vector<bool> reversed_sparse(sparse.rbegin(), sparse.rend());
   const std::vector<size_t> limits{static_cast<size_t>(options.first_bucket_bytes),
                                    static_cast<size_t>(options.bucket_bytes)};
-  std::vector<std::vector<size_t>> buckets = std::get<0>(c10d::compute_bucket_assignment_by_size(reversed, limits));
+  std::vector<std::vector<size_t>> buckets =
+      std::get<0>(c10d::compute_bucket_assignment_by_size(reversed, limits, reversed_sparse));
   for (std::vector<size_t>& bucket : buckets) {
     for (size_t& index : bucket) {
       index = parameters.size() - 1 - index;
@@ -118,28 +128,6 @@ bool averages_by_bucket(const std::vector<at::Tensor>& parameters, const DdpOpti
   return bytes / parameters.size() < kSmall;
 }
 
-// Behind a step's outputs: the first backward pass with a static graph reduces at its end, when it is known which
-// parameters it used.
-class DelayedReduction : public torch::autograd::Node {
- public:
-  DelayedReduction(const std::shared_ptr<c10d::Reducer>& reducer, std::shared_ptr<bool> done)
-      : reducer_(reducer), done_(std::move(done)) {}
-  std::string name() const override { return "DelayedReduction"; }
-
-  torch::autograd::variable_list apply(torch::autograd::variable_list&& gradients) override {
-    if (!std::exchange(*done_, true)) {
-      torch::autograd::Engine::get_default_engine().queue_callback([reducer = reducer_] {
-        if (const auto alive = reducer.lock()) alive->delay_all_reduce();
-      });
-    }
-    return std::move(gradients);
-  }
-
- private:
-  std::weak_ptr<c10d::Reducer> reducer_;
-  std::shared_ptr<bool> done_;
-};
-
 // The numbers of `text` behind `words`, up to the line's end.
 std::vector<size_t> numbers_behind(const std::string& text, const std::string& words) {
   std::vector<size_t> numbers;
@@ -161,8 +149,8 @@ GradientReducer::GradientReducer(const torch::nn::Module& module, std::shared_pt
     : group_(std::move(group)),
       options_(options),
       all_parameters_(without_repeats(module.parameters())),
-      buffers_(without_repeats(module.buffers())),
-      first_reduction_is_delayed_(std::make_shared<bool>(!options.static_graph)) {
+      buffers_(without_repeats(module.buffers())) {
+  check_trainable(module);
   std::unordered_set<c10::TensorImpl*> seen;
   for (const auto& parameter : module.named_parameters()) {
     const at::Tensor& tensor = parameter.value();
@@ -170,6 +158,7 @@ GradientReducer::GradientReducer(const torch::nn::Module& module, std::shared_pt
     parameters_.push_back(tensor);
     names_.push_back(parameter.key());
   }
+  sparse_ = sparse_gradients(module, parameters_);
   gradients_ = Collective::of(CollectiveKind::kGradients, parameters_);
   if (options.mixed_precision && (options.find_unused_parameters || options.static_graph)) {
     throw std::invalid_argument("mixed_precision cannot be together with find_unused_parameters or static_graph");
@@ -177,6 +166,7 @@ GradientReducer::GradientReducer(const torch::nn::Module& module, std::shared_pt
   if (!group_->alone()) {
     verify_and_broadcast_parameters(module);
     build_reducer();
+    known_.emplace(module, /*types_change=*/options.mixed_precision.has_value());
   }
   if (options.mixed_precision) {
     low_precision_.emplace(*options.mixed_precision, all_parameters_, buffers_);
@@ -185,49 +175,24 @@ GradientReducer::GradientReducer(const torch::nn::Module& module, std::shared_pt
 }
 
 GradientReducer::~GradientReducer() = default;
+GradientReducer::GradientReducer(GradientReducer&&) noexcept = default;
+GradientReducer& GradientReducer::operator=(GradientReducer&&) noexcept = default;
 
 void GradientReducer::verify_and_broadcast_parameters(const torch::nn::Module& module) {
+  // Before c10d, which counts and compares the trained ones without their names. Python's ranks would not answer.
+  if (!options_.as_python) check_same_model(module, *group_);
   group_->note(Collective::of(CollectiveKind::kModelCheck, parameters_));
   try {
     c10d::verify_params_across_processes(group_->c10d_group(), parameters_, {});
   } catch (const std::exception& failure) {
     rethrow_by_name(failure);
   }
-  // Python's ranks do not ask for types, and would not answer.
-  if (!options_.as_python) verify_types(module);
   broadcast_states(all_states(), 0);
-}
-
-// c10d compares shapes and strides alone; of other types the bytes would be taken for numbers, or end a broadcast.
-void GradientReducer::verify_types(const torch::nn::Module& module) const {
-  std::vector<std::string> names;
-  std::string types;
-  const auto add = [&](const char* kind, const auto& named_tensors) {
-    for (const auto& tensor : named_tensors) {
-      if (!tensor.value().defined()) continue;
-      names.push_back(std::string(kind) + " '" + tensor.key() + "'");
-      types += static_cast<char>(tensor.value().scalar_type());
-    }
-  };
-  add("parameter", module.named_parameters());
-  add("buffer", module.named_buffers());
-  const std::string first = group_->broadcast_bytes(types);
-  if (types == first) return;
-  const std::string rank = std::to_string(group_->rank());
-  if (types.size() != first.size()) {
-    throw std::runtime_error("the ranks' models differ: rank " + rank + "'s has " + std::to_string(types.size()) +
-                             " parameters and buffers, rank 0's " + std::to_string(first.size()));
-  }
-  const auto place =
-      static_cast<size_t>(std::mismatch(types.begin(), types.end(), first.begin()).first - types.begin());
-  throw std::runtime_error("rank " + rank + ": " + names[place] + " is of type " +
-                           c10::toString(static_cast<c10::ScalarType>(types[place])) + ", on rank 0 of " +
-                           c10::toString(static_cast<c10::ScalarType>(first[place])));
 }
 
 std::vector<at::Tensor> GradientReducer::all_states() const {
   std::vector<at::Tensor> states = detached(all_parameters_);
-  const std::vector<at::Tensor> plain = detached(buffers_);
+  const std::vector<at::Tensor> plain = detached(buffers());
   states.insert(states.end(), plain.begin(), plain.end());
   return states;
 }
@@ -270,14 +235,17 @@ void GradientReducer::rethrow_by_name(const std::exception& failure) const {
 // A Reducer notes the order in which gradients arrive until its buckets have been rebuilt in that order, 16 bytes for
 // each gradient of each step. So they are rebuilt here, where no step has been taken yet, and then laid out again.
 void GradientReducer::build_reducer() {
-  const std::vector<bool> dense(parameters_.size(), false);
-  const std::vector<std::vector<size_t>> layout =
-      options_.as_python ? python_layout(parameters_, options_) : bucket_layout(parameters_, options_);
-  reducer_ = std::make_shared<c10d::Reducer>(
-      parameters_, layout, group_->c10d_group(), dense, options_.bucket_bytes, options_.find_unused_parameters,
+  const std::vector<std::vector<size_t>> layout = options_.as_python ? python_layout(parameters_, sparse_, options_)
+                                                                     : bucket_layout(parameters_, sparse_, options_);
+  // So that gradients, parts of the buckets, are no views to autograd, which torch::optim's zero_grad cannot detach.
+  const at::AutoDispatchBelowADInplaceOrView plain_views;
+  const auto reducer = std::make_shared<WatchedReducer>(
+      parameters_, layout, group_->c10d_group(), sparse_, options_.bucket_bytes, options_.find_unused_parameters,
       options_.gradient_as_bucket_view && !options_.mixed_precision, std::unordered_map<size_t, std::string>{},
       options_.first_bucket_bytes,
       /*skip_all_reduce_unused_params=*/false, /*use_python_reducer=*/false, std::vector<int64_t>{});
+  reducer_ = reducer;
+  watch_ = std::make_shared<BackwardWatch>(reducer, group_, gradients_, options_.static_graph);
   // The search for unused parameters tells it what it finds, without asking whether there is one.
   logger_ = std::make_shared<c10d::Logger>(reducer_);
   reducer_->set_logger(logger_);
@@ -293,7 +261,12 @@ void GradientReducer::build_reducer() {
     reducer_->initialize_buckets(layout);
   }
   *divisor_ = group_->world_size();
-  if (averages_by_bucket(parameters_, options_)) use_hook(std::make_shared<BucketAverage>(group_, divisor_));
+  const bool is_any_sparse = std::find(sparse_.begin(), sparse_.end(), true) != sparse_.end();
+  if (hook_) {
+    reducer_->register_comm_hook(std::make_unique<SharedHook>(hook_));
+  } else if (!is_any_sparse && averages_by_bucket(parameters_, options_)) {
+    use_hook(std::make_shared<BucketAverage>(group_, divisor_));
+  }
 }
 
 void GradientReducer::use_hook(CommHook hook) {
@@ -321,13 +294,21 @@ void GradientReducer::before_forward() {
 }
 
 void GradientReducer::prepare_reducer() {
+  if (at::GradMode::is_enabled() && synchronizing_) {
+    known_->check();
+    // It counts what comes in its first backward pass, also where it reduces nothing, and then waits for as much.
+    if (std::exchange(first_pass_was_not_reduced_, false)) build_reducer();
+  }
   try {
     if (at::GradMode::is_enabled() && synchronizing_) {
       reducer_->prepare_for_forward();
     }
     if (joining_) announce(true);
     // Where there is nothing to rebuild it only checks that the last backward pass has reduced every gradient.
-    if (at::GradMode::is_enabled()) reducer_->rebuild_buckets();
+    if (at::GradMode::is_enabled()) {
+      const at::AutoDispatchBelowADInplaceOrView plain_views;
+      reducer_->rebuild_buckets();
+    }
   } catch (const c10::Error& failure) {
     rethrow_by_name(failure);
   }
@@ -336,17 +317,22 @@ void GradientReducer::prepare_reducer() {
   }
 }
 
-bool GradientReducer::wants_outputs() const {
-  return reducer_ && (options_.static_graph ? !*first_reduction_is_delayed_ : options_.find_unused_parameters);
+bool GradientReducer::wants_outputs() const { return reducer_ != nullptr; }
+
+void GradientReducer::set_synchronizing(bool on) {
+  synchronizing_ = on;
+  if (watch_) watch_->set_synchronizing(on);
 }
 
 void GradientReducer::before_backward(const std::vector<at::Tensor*>& outputs) {
   if (low_precision_ && !at::GradMode::is_enabled()) low_precision_->restore();
   buffers_are_due_ = at::GradMode::is_enabled() && synchronizing_;
-  if (!reducer_ || !buffers_are_due_) {
+  if (!reducer_) return;
+  if (!buffers_are_due_) {
+    if (options_.static_graph && at::GradMode::is_enabled() && !watch_->has_reduced())
+      first_pass_was_not_reduced_ = true;
     return;
   }
-  group_->note(gradients_);
   std::vector<at::Tensor> searched;
   for (const at::Tensor* output : outputs) {
     if (options_.find_unused_parameters && !options_.static_graph && output->defined()) searched.push_back(*output);
@@ -356,23 +342,8 @@ void GradientReducer::before_backward(const std::vector<at::Tensor*>& outputs) {
   } catch (const c10::Error& failure) {
     rethrow_by_name(failure);
   }
-  if (options_.static_graph && !*first_reduction_is_delayed_) delay_first_reduction(outputs);
-}
-
-void GradientReducer::delay_first_reduction(const std::vector<at::Tensor*>& outputs) {
-  torch::autograd::variable_list inputs;
-  for (const at::Tensor* output : outputs) {
-    if (output->defined() && output->requires_grad()) inputs.push_back(*output);
-  }
-  if (inputs.empty()) return;
-  const auto node = make_node<DelayedReduction>(reducer_, first_reduction_is_delayed_);
-  node->set_next_edges(torch::autograd::collect_next_edges(inputs));
-  for (at::Tensor* output : outputs) {
-    if (!output->defined() || !output->requires_grad()) continue;
-    at::Tensor same = output->detach();
-    torch::autograd::set_history(same, node);
-    *output = same;
-  }
+  if (options_.find_unused_parameters || options_.static_graph) watch_->pass_through(outputs);
+  watch_->watch(outputs);
 }
 
 void GradientReducer::replayed() {
@@ -386,10 +357,11 @@ void GradientReducer::zero_grad() {
 }
 
 void GradientReducer::broadcast_buffers() {
-  if (group_->alone() || buffers_.empty()) {
-    return;
-  }
-  broadcast_states(buffers_, joining_ ? joining_->root : 0);
+  if (group_->alone()) return;
+  const std::vector<at::Tensor> now = detached(buffers());
+  if (!now.empty()) broadcast_states(now, joining_ ? joining_->root : 0);
 }
+
+std::vector<at::Tensor> GradientReducer::buffers() const { return known_ ? known_->buffers(buffers_) : buffers_; }
 
 }  // namespace ferrun::ddp

@@ -13,6 +13,7 @@
 
 #include "worker/ddp/comm_hooks.h"
 #include "worker/ddp/mixed_precision.h"
+#include "worker/ddp/model_check.h"
 #include "worker/ddp/process_group.h"
 
 namespace c10d {
@@ -22,6 +23,8 @@ class Reducer;
 
 namespace ferrun::ddp {
 
+class BackwardWatch;
+
 struct DdpOptions {
   // Gradients are reduced in buckets of about this size while the backward pass goes on. Small ones suit a CPU, where
   // the reduction competes with the computation; the first is smaller so that the reduction starts early.
@@ -29,7 +32,9 @@ struct DdpOptions {
   int64_t bucket_bytes = 4 << 20;
   // Set when some parameters get no gradient in some steps; costs a walk over the graph and a small all-reduce a step.
   bool find_unused_parameters = false;
-  // The averaged gradients are views of the buckets: they need not be copied back out.
+  // The averaged gradients are parts of the buckets: they need not be copied back out. The next backward pass writes
+  // over them: who keeps a gradient for longer keeps a clone(). Off where two DistributedDataParallel share parameters
+  // and one backward pass goes through both.
   bool gradient_as_bucket_view = true;
   // Buffers (BatchNorm's running statistics) come from rank 0 before every forward pass, as in Python. A pass in train
   // mode does not read those: who calls broadcast_buffers() before each evaluation and save can do without, and gets
@@ -62,16 +67,23 @@ struct JoinOptions {
 class GradientReducer {
  public:
   // Checks that all ranks have the same parameters and gives every rank rank 0's parameters and buffers. The
-  // parameters' strides, types and devices must be final. Throws as c10d does.
+  // parameters, their types, devices and whether they require gradients must be final: before_forward throws
+  // std::runtime_error that names one which has changed. std::invalid_argument for a module without a parameter that
+  // requires gradients; else as c10d does.
   GradientReducer(const torch::nn::Module& module, std::shared_ptr<ProcessGroup> group, const DdpOptions& options);
   ~GradientReducer();
+  // A copy would reduce the same gradients twice. Not within a NoSync or Join, which refer to it.
+  GradientReducer(GradientReducer&&) noexcept;
+  GradientReducer& operator=(GradientReducer&&) noexcept;
 
   void before_forward();
   // What inputs of forward are cast to, if at all.
   std::optional<c10::ScalarType> input_type() const;
   // Whether before_backward looks at the outputs.
   bool wants_outputs() const;
-  // `outputs`: the tensors that backward() will start from. With static_graph some are replaced by equal ones.
+  // `outputs`: the tensors that backward() will start from. With find_unused_parameters or static_graph they are
+  // replaced by equal ones. backward() throws std::runtime_error where its gradients would stay on the rank: for a
+  // second one since the last forward pass, and with create_graph.
   void before_backward(const std::vector<at::Tensor*>& outputs);
 
   // Once, before the first backward pass: std::invalid_argument for a second one. Without effect in a world of one,
@@ -90,7 +102,7 @@ class GradientReducer {
   void replayed();
 
   // While off, backward() accumulates into the rank's own gradients and nothing is reduced.
-  void set_synchronizing(bool on) { synchronizing_ = on; }
+  void set_synchronizing(bool on);
   bool synchronizing() const { return synchronizing_; }
 
   // Drops the gradients. Not zeros in place: of large gradients the Reducer divides one that lies in its bucket by the
@@ -112,13 +124,12 @@ class GradientReducer {
   };
 
   void verify_and_broadcast_parameters(const torch::nn::Module& module);
-  void verify_types(const torch::nn::Module& module) const;
   void build_reducer();
   void use_hook(CommHook hook);
   void prepare_reducer();
+  std::vector<at::Tensor> buffers() const;
   std::vector<at::Tensor> all_states() const;
   void broadcast_states(const std::vector<at::Tensor>& states, int root);
-  void delay_first_reduction(const std::vector<at::Tensor*>& outputs);
   // Tells who has inputs, and learns it. False: nobody.
   bool announce(bool active);
   [[noreturn]] void rethrow_by_name(const std::exception& failure) const;
@@ -127,18 +138,21 @@ class GradientReducer {
   DdpOptions options_;
   std::vector<at::Tensor> parameters_;  // those that require gradients
   std::vector<std::string> names_;      // theirs
+  std::vector<bool> sparse_;            // whether their gradients are
   std::vector<at::Tensor> all_parameters_;
-  std::vector<at::Tensor> buffers_;
+  std::vector<at::Tensor> buffers_;         // at first
   Collective gradients_;                    // what a backward pass reduces
   std::shared_ptr<c10d::Reducer> reducer_;  // null where the group is alone
+  std::shared_ptr<BackwardWatch> watch_;    // and then neither
+  std::optional<KnownParameters> known_;
   std::optional<LowPrecisionParameters> low_precision_;
   std::shared_ptr<c10d::Logger> logger_;  // the Reducer's, which does not own it
   std::shared_ptr<CommHook> hook_;        // what the Reducer's hook calls; null where it has none
   bool has_own_hook_ = false;             // register_comm_hook's
-  const std::shared_ptr<int64_t> divisor_ = std::make_shared<int64_t>(1);  // of the sums, where they are divided here
+  std::shared_ptr<int64_t> divisor_ = std::make_shared<int64_t>(1);  // of the sums, where they are divided here
   bool synchronizing_ = true;
-  bool buffers_are_due_ = true;  // with as_python
-  std::shared_ptr<bool> first_reduction_is_delayed_;
+  bool buffers_are_due_ = true;              // with as_python
+  bool first_pass_was_not_reduced_ = false;  // with static_graph
   std::optional<Joining> joining_;
 };
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -137,7 +138,12 @@ Result<std::shared_ptr<ProcessGroup>> ProcessGroup::create(const GroupAddress& a
   const std::string where = address.master_addr + ":" + std::to_string(address.master_port);
   try {
     if (address.rank != 0 || address.agent_serves_store) {
-      const Status there = wait_for_listener(address.master_addr, address.master_port, options.timeout);
+      const auto tell = [&](const std::string& refused) {
+        std::fprintf(stderr, "rank %d waits for the job's store at %s (MASTER_ADDR:MASTER_PORT): %s\n", address.rank,
+                     where.c_str(), refused.c_str());
+      };
+      const Status there = wait_for_listener(address.master_addr, address.master_port,
+                                             {.timeout = options.timeout, .still_waiting = tell});
       if (!there) throw std::runtime_error(there.error().message);
     }
     group->store_ = open_store(address, options.timeout);

@@ -56,8 +56,9 @@ std::string try_once(const std::string& host, uint16_t port, milliseconds patien
 
 }  // namespace
 
-Status wait_for_listener(const std::string& host, uint16_t port, milliseconds timeout) {
-  const auto deadline = steady_clock::now() + timeout;
+Status wait_for_listener(const std::string& host, uint16_t port, const ListenerWait& wait) {
+  const auto began = steady_clock::now(), deadline = began + wait.timeout;
+  bool told = !wait.still_waiting;
   for (milliseconds pause = kFirstPause;; pause = std::min(pause * 2, kLongestPause)) {
     const auto left = [&] {
       return std::max(std::chrono::duration_cast<milliseconds>(deadline - steady_clock::now()), milliseconds(0));
@@ -68,6 +69,10 @@ Status wait_for_listener(const std::string& host, uint16_t port, milliseconds ti
       return Error{ErrorKind::kUser, refused + ", and the process was asked to stop (" + ::strsignal(signal) + ")"};
     }
     if (left() <= milliseconds(0)) return Error{ErrorKind::kPlatform, refused};
+    if (!told && steady_clock::now() - began >= wait.silence) {
+      told = true;
+      wait.still_waiting(refused);
+    }
     std::this_thread::sleep_for(std::min(pause, left()));
   }
 }

@@ -4,14 +4,22 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "common/result.h"
 
 namespace ferrun::ddp {
 
-// Waits until a connection to the address is taken. Failure: nobody took one within `timeout`, or the process was asked
-// to stop meanwhile (client::note_stop_signals); one clause that says why.
-Status wait_for_listener(const std::string& host, uint16_t port, std::chrono::milliseconds timeout);
+struct ListenerWait {
+  std::chrono::milliseconds timeout;
+  // Called once, when so much time has gone: what the failure would say now.
+  std::chrono::milliseconds silence = std::chrono::seconds(10);
+  std::function<void(const std::string& refused)> still_waiting = {};
+};
+
+// Waits until a connection to the address is taken. Failure: nobody took one within the timeout, or the process was
+// asked to stop meanwhile (client::note_stop_signals); one clause that says why.
+Status wait_for_listener(const std::string& host, uint16_t port, const ListenerWait& wait);
 
 }  // namespace ferrun::ddp

@@ -16,6 +16,7 @@
 #include "launcher/exit_statuses.h"
 #include "launcher/io/node/hosting_driver.h"
 #include "launcher/io/node/local_job.h"
+#include "launcher/io/node/meeting_check.h"
 #include "launcher/io/node/node_address.h"
 #include "launcher/io/node/node_claim.h"
 #include "launcher/io/node/round_store.h"
@@ -55,7 +56,9 @@ class NodeDriver::Impl {
       machine_.emplace(node_config(job_.config(), {}), boottime_now());
       settled_.expires_after(settling_time(job_.config()));
       settled_.async_wait([this](const boost::system::error_code& error) {
-        if (!error) settle_in();
+        if (error) return;
+        settle_in();
+        meeting_check_.emplace(io_, job_.config().meeting.master_addr, say_at(LogLevel::kWarning));
       });
     } else if (const Status met = look_for_others(); !met) {
       return refuse(met.error());
@@ -398,6 +401,7 @@ class NodeDriver::Impl {
   std::optional<NodeAddress> address_;
   RoundStore store_;
   StoreRoute route_;
+  std::optional<MeetingCheck> meeting_check_;
   std::optional<OomWatch> oom_;
   std::unique_ptr<GpuWatch> gpus_;  // null without NVIDIA's driver
   std::filesystem::path runtime_;

@@ -86,6 +86,7 @@ class Examination {
   explicit Examination(const DoctorJob& job) : job_(job), own_(local_addresses()) {}
 
   std::vector<Finding> run() {
+    if (job_.alone) return run_alone();
     if (job_.rendezvous.etcd) {
       look_at_etcd();
     } else {
@@ -98,12 +99,28 @@ class Examination {
     findings_.push_back(judge_clock(clock_));
     look_at_limits();
     look_at_token();
-    for (Finding& finding : judge_gpus(survey_gpus(job_.environment))) findings_.push_back(std::move(finding));
+    look_at_gpus();
     return std::move(findings_);
   }
 
  private:
   const Endpoint& endpoint() const { return job_.rendezvous.endpoint; }
+
+  // What a job of this machine alone uses.
+  std::vector<Finding> run_alone() {
+    addresses_.push_back(*parse_ip_address(endpoint().host));
+    look_at_routes();
+    look_at_store_port();
+    look_at_limits();
+    look_at_gpus();
+    findings_.push_back(
+        {Finding::Status::kOk, "nodes", "this machine alone; --rdzv-endpoint=HOST looks at the way to others"});
+    return std::move(findings_);
+  }
+
+  void look_at_gpus() {
+    for (Finding& finding : judge_gpus(survey_gpus(job_.environment))) findings_.push_back(std::move(finding));
+  }
 
   void run_until(const bool& done, std::chrono::seconds patience) {
     const auto deadline = std::chrono::steady_clock::now() + patience;

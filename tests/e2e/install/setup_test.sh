@@ -43,4 +43,15 @@ expect "an unknown option" "unknown option --bogus" "$(setup --bogus)"
 expect "an unknown LibTorch" "no list of wheels for LibTorch 1.0" "$(setup --torch=1.0)"
 expect "the list of packages" "libboost" "$(setup --list)"
 expect "a folder without LibTorch" "holds no lib/libtorch_cpu.so" "$(FERRUN_TORCH_DIR=$work setup)"
+expect "a folder of find_package(Torch) without LibTorch" "Torch_DIR=/x/share/cmake/Torch: /x holds no" "$(Torch_DIR=/x/share/cmake/Torch setup)"
+# What torch.utils.cmake_prefix_path names.
+named=$work/named/torch
+mkdir -p "$named/lib" "$named/include/ATen" "$named/share/cmake"
+touch "$named/lib/libtorch_cpu.so" "$named/include/ATen/ATen.h"
+PATH=$work/no_installer:$PATH
+mkdir "$work/no_installer"
+printf '#!/bin/sh\nprintf installed\n' >"$work/no_installer/dpkg-query"
+chmod +x "$work/no_installer/dpkg-query"
+expect "PyTorch's prefix" "LibTorch: $named" "$(CMAKE_PREFIX_PATH=/usr:$named/share/cmake setup)"
+expect "PyTorch's CMake package" "LibTorch: $named" "$(Torch_DIR=$named/share/cmake/Torch setup)"
 ((failures == 0))

@@ -46,8 +46,16 @@ TEST_F(VerbConfigTest, WithEtcdThereIsNoCoordinatorToStartAndADoctorLooksAtIt) {
   EXPECT_EQ(job->rendezvous.etcd->servers, (std::vector<Endpoint>{{"e0", 2379}, {"e1", 99}}));
 }
 
-TEST_F(VerbConfigTest, ADoctorNeedsAnEndpointAndTakesASecretThatCannotBeReadForAFinding) {
-  EXPECT_EQ(doctor({}).error().message, "ferrun doctor needs --rdzv-endpoint");
+TEST_F(VerbConfigTest, ADoctorWithoutAnEndpointLooksAtThisMachineAlone) {
+  const auto alone = doctor({"--master-port=29400"});
+  ASSERT_TRUE(alone) << alone.error().message;
+  EXPECT_TRUE(alone->alone);
+  EXPECT_EQ(alone->rendezvous.store_port, 29400);
+  EXPECT_FALSE(doctor({"--rdzv-endpoint=node0"})->alone);
+  EXPECT_THAT(doctor({"--rdzv-backend=etcd"}).error().message, HasSubstr("needs --rdzv-endpoint"));
+}
+
+TEST_F(VerbConfigTest, ADoctorTakesASecretThatCannotBeReadForAFinding) {
   const auto job = doctor({"--rdzv-endpoint=node0", "--token-file=/gone", "--nproc-per-node=cpu", "--json"});
   ASSERT_TRUE(job) << job.error().message;
   EXPECT_EQ(job.value().workers, 6);
