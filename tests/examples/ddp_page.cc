@@ -302,6 +302,9 @@ void grouped(const Group& group) {
     // page docs/ddp.md: Optimizing
     ddp::StepLr schedule(optimizer.lrs(), 30);
     // end
+    const Net last;
+    optimizer.add_param_group({last->parameters()});
+    schedule.add_group(optimizer.lrs().back());
     schedule.apply_to(optimizer);
   }
   // page docs/ddp.md: Optimizing

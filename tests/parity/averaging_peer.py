@@ -18,13 +18,18 @@ def clipped():
     torch.manual_seed(7)
     cases = []
     # The last parameter has no gradient; the last case's norm is infinite.
-    for max_norm, scale in ((1.0, 10.0), (1.0, 1e-3), (0.5, 1.0), (1.0, 1e30)):
+    other = [(0.5, 1.0, norm_type, torch.float32) for norm_type in (0.0, 0.5, 1.0, 3.0, torch.inf)]
+    usual = [(max_norm, scale, 2.0, torch.float32) for max_norm, scale in ((1.0, 10.0), (1.0, 1e-3), (0.5, 1.0), (1.0, 1e30))]
+    # The second gradient is of another type.
+    mixed = [(0.5, 1.0, norm_type, second) for norm_type in (1.0, 2.0, torch.inf) for second in (torch.bfloat16, torch.float64)]
+    for max_norm, scale, norm_type, second in usual + other + mixed:
         gradients = [torch.randn(shape) * scale for shape in SHAPES]
-        parameters = [torch.nn.Parameter(torch.zeros(shape)) for shape in SHAPES + [(2,)]]
+        gradients[1] = gradients[1].to(second)
+        parameters = [torch.nn.Parameter(torch.zeros_like(gradient)) for gradient in gradients + [torch.zeros(2)]]
         for parameter, gradient in zip(parameters, gradients):
             parameter.grad = gradient.clone()
-        norm = torch.nn.utils.clip_grad_norm_(parameters, max_norm)
-        cases.append({"max_norm": max_norm, "before": gradients, "norm": norm,
+        norm = torch.nn.utils.clip_grad_norm_(parameters, max_norm, norm_type)
+        cases.append({"max_norm": max_norm, "norm_type": norm_type, "before": gradients, "norm": norm,
                       "after": [parameter.grad for parameter in parameters if parameter.grad is not None]})
     return cases
 

@@ -26,11 +26,13 @@ def write_zoo():
         "parameter": torch.nn.Parameter(torch.randn(3)),
         "scalar": torch.tensor(2.5),
         "empty": torch.empty(0, 3),
+        "conjugate": torch.randn(3, dtype=torch.complex64).conj(),
+        "negative": torch.randn(3, dtype=torch.complex64).conj().imag,
     }
     save("zoo.pt", {
         "types": types,
         "odd": odd,
-        "plain": {key: value.detach().clone(memory_format=torch.contiguous_format) for key, value in odd.items()},
+        "plain": {key: value.detach().resolve_conj().resolve_neg().clone(memory_format=torch.contiguous_format) for key, value in odd.items()},
         "base": base,
         "seed": 2**40 + 7,
         "negative": -(2**31) - 1,

@@ -1,6 +1,7 @@
 """Every schedule of PyTorch over 200 steps with two parameter groups, and its state in the middle.
 
-`write`: record.pt has each case's rates and momentums after every step, and its state_dict after some of the steps.
+`write`: record.pt has each case's rates and momentums after every step, and its state_dict after some of the steps; the
+same of a third group that is added to the optimizer on the way, where the schedule goes on then.
 `check`: ours.pt has the C++ schedules' states after the same steps; each has to be what PyTorch writes, and PyTorch goes
 on from it.
 """
@@ -15,6 +16,7 @@ from peer_values import finish, load, require, save
 
 STEPS = 200
 STOPS = [1, 7, 40, 133]
+ADDED, AFTER = [20, 100], 40
 RATES = [0.1, 0.02]
 
 
@@ -83,8 +85,22 @@ def go_on(optimizer, schedule, values):
         yield now(optimizer)
 
 
+def with_added_group(case, added, values):
+    """What follows, and the state in the middle of it; None where the schedule fails."""
+    optimizer, schedule = new(case)
+    list(go_on(optimizer, schedule, values[:added]))
+    optimizer.add_param_group({"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 0.3})
+    try:
+        trace = list(go_on(optimizer, schedule, values[added:added + AFTER // 2]))
+        save("state.pt", schedule.state_dict())
+        trace += go_on(optimizer, schedule, values[added + AFTER // 2:added + AFTER])
+    except (ValueError, KeyError, RuntimeError):
+        return None
+    return {"rates": [rates for rates, momentums in trace], "state": load("state.pt")}
+
+
 def write():
-    record = {"metrics": metrics(), "traces": {}, "states": {}}
+    record = {"metrics": metrics(), "traces": {}, "states": {}, "added": {}}
     for case in CASES:
         optimizer, schedule = new(case)
         record["states"][case] = {}
@@ -95,12 +111,17 @@ def write():
                 save("state.pt", schedule.state_dict())
                 record["states"][case][taken] = load("state.pt")
         record["traces"][case] = trace
+        record["added"][case] = {added: with_added_group(case, added, record["metrics"]) for added in ADDED}
     save("record.pt", record)
 
 
 def check():
     record, ours = load("record.pt"), load("ours.pt")
     for case in CASES:
+        for added in ADDED:
+            theirs = record["added"][case][added]
+            state = ours["added"][case][added]
+            require(state == (theirs and theirs["state"]), f"{case} with a group added after {added} steps: {state} instead of {theirs}")
         for stop in STOPS:
             state, theirs, where = ours[case][stop], record["states"][case][stop], f"{case} after {stop} steps"
             require(state == theirs, f"{where}: {state} instead of {theirs}")

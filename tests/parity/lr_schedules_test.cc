@@ -32,6 +32,7 @@ using checkpoint::Value;
 
 constexpr size_t kSteps = 200;
 constexpr size_t kScheduleStops[] = {1, 7, 40, 133};
+constexpr size_t kAdded[] = {20, 100}, kAfter = 40;
 
 using Pointer = std::unique_ptr<LrSchedule>;
 
@@ -42,8 +43,8 @@ std::vector<Pointer> parts_of(Parts... parts) {
   return all;
 }
 
-std::map<std::string, std::function<Pointer()>> every_schedule() {
-  const GroupRates rates{0.1, 0.02}, low{0.001, 0.002}, high{0.1, 0.05}, highest{0.5, 0.1};
+std::map<std::string, std::function<Pointer()>> every_schedule(const GroupRates& rates = {0.1, 0.02}) {
+  const GroupRates low{0.001, 0.002}, high{0.1, 0.05}, highest{0.5, 0.1};
   std::map<std::string, std::function<Pointer()>> all;
   const auto add = [&all](const char* name, auto make) {
     all[name] = [make] { return std::make_unique<decltype(make())>(make()); };
@@ -191,6 +192,22 @@ class LrSchedulesParity : public PeerValueTest {
     run_peer("lr_schedules_peer.py", "write");
     if (!IsSkipped() && !HasFatalFailure()) record_ = load("record.pt");
   }
+  // What Python has of a group that was added after so many steps; null where its schedule fails then.
+  const Value* added(const std::string& name, size_t steps) const {
+    for (const auto& [key, value] : *entry(entry(record_, "added"), name).get<Dict>()) {
+      if (*key.get<int64_t>() == static_cast<int64_t>(steps) && !value.is_none()) return &value;
+    }
+    return nullptr;
+  }
+  // Its rates from `begin` steps after it on.
+  void expect_rates_of_added(const std::string& name, LrSchedule& schedule, size_t added_at, size_t begin,
+                             size_t end) const {
+    const List& rates = *entry(*added(name, added_at), "rates").get<List>();
+    for (size_t step = begin; step < end; ++step) {
+      schedule.step(metric(added_at + step));
+      ASSERT_EQ(schedule.lrs(), list_of_numbers(rates[step])) << name << ", " << added_at << " + " << step;
+    }
+  }
   double metric(size_t step) const { return *(*entry(record_, "metrics").get<List>())[step].get<double>(); }
   const Value* state(const std::string& name, size_t steps) const {
     for (const auto& [key, value] : *entry(entry(record_, "states"), name).get<Dict>()) {
@@ -219,6 +236,7 @@ TEST_F(LrSchedulesParity, EveryRateAndMomentumIsPythonsBitForBit) {
   for (const auto& [name, make] : schedules) expect_trace(name, *make(), 0);
 }
 
+// Also of a group that was added on the way; where Python's schedule fails then, ours refuses it.
 TEST_F(LrSchedulesParity, GoesOnFromPythonsState) {
   for (const auto& [name, make] : every_schedule()) {
     for (const size_t stop : kScheduleStops) {
@@ -228,10 +246,42 @@ TEST_F(LrSchedulesParity, GoesOnFromPythonsState) {
       expect_trace(name, *schedule, stop);
     }
   }
+  for (const auto& [name, make] : every_schedule()) {
+    for (const size_t steps : kAdded) {
+      const Pointer schedule = make();
+      for (size_t step = 0; step < steps; ++step) schedule->step(metric(step));
+      if (added(name, steps) == nullptr) {
+        const std::vector<double> before = schedule->lrs();
+        EXPECT_THROW(schedule->add_group(0.3), c10::Error) << name << " after " << steps;
+        EXPECT_EQ(schedule->lrs(), before);
+        continue;
+      }
+      schedule->add_group(0.3);
+      expect_rates_of_added(name, *schedule, steps, 0, kAfter);
+      // A run that starts again has all groups from the beginning.
+      const Pointer again = every_schedule({0.1, 0.02, 0.3})[name]();
+      const Status loaded = again->load_state_dict(entry(*added(name, steps), "state"));
+      ASSERT_TRUE(loaded.ok()) << name << ": " << loaded.error().message;
+      expect_rates_of_added(name, *again, steps, kAfter / 2, kAfter);
+    }
+  }
 }
 
 TEST_F(LrSchedulesParity, PythonGoesOnFromOurState) {
-  Dict all;
+  Dict all, all_added;
+  for (const auto& [name, make] : every_schedule()) {
+    Dict states;
+    for (const size_t steps : kAdded) {
+      const Pointer schedule = make();
+      for (size_t step = 0; step < steps; ++step) schedule->step(metric(step));
+      const bool goes_on = added(name, steps) != nullptr;
+      if (goes_on) schedule->add_group(0.3);
+      for (size_t step = steps; goes_on && step < steps + kAfter / 2; ++step) schedule->step(metric(step));
+      states.emplace_back(static_cast<int64_t>(steps), goes_on ? schedule->state_dict() : Value());
+    }
+    all_added.emplace_back(name, std::move(states));
+  }
+  all.emplace_back("added", std::move(all_added));
   for (const auto& [name, make] : every_schedule()) {
     Dict states;
     const Pointer schedule = make();

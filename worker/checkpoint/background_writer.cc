@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <chrono>
 #include <cstring>
 #include <exception>
 #include <system_error>
@@ -53,7 +54,9 @@ class Snapshot {
   Value of(const Value& value, Copy&& copy) {
     return map_tensors<at::Tensor>(value, [&](const at::Tensor& tensor) {
       const size_t index = next_++;
-      if (!tensor.defined() || tensor.layout() != c10::kStrided) return tensor;  // which the writer refuses
+      if (!tensor.defined() || tensor.layout() != c10::kStrided || tensor.is_meta() || tensor.is_quantized()) {
+        return tensor;  // which the writer refuses
+      }
       const bool fits = index < spares_.size() && can_hold(spares_[index], tensor);
       at::Tensor host = fits ? spares_[index] : memory_for(tensor);
       copy(host, tensor);
@@ -70,7 +73,33 @@ void copy_to_host(const at::Tensor& host, const at::Tensor& tensor) {
   at::Tensor(host).copy_(tensor.detach(), /*non_blocking=*/tensor.is_cuda());
 }
 
+// Of all writers, that which may not be done yet.
+struct PendingCopies {
+  std::mutex mutex;
+  std::vector<std::shared_future<void>> futures;
+
+  void add(const std::shared_future<void>& copied) {
+    const std::lock_guard lock(mutex);
+    std::erase_if(futures,
+                  [](const auto& one) { return one.wait_for(std::chrono::seconds(0)) == std::future_status::ready; });
+    futures.push_back(copied);
+  }
+  std::vector<std::shared_future<void>> all() {
+    const std::lock_guard lock(mutex);
+    return futures;
+  }
+};
+
+PendingCopies& pending_copies() {
+  static PendingCopies pending;
+  return pending;
+}
+
 }  // namespace
+
+void wait_for_copies() {
+  for (const auto& copied : pending_copies().all()) copied.wait();
+}
 
 Value host_copy(const Value& value, const std::function<void()>& wait, Value spare) {
   const at::NoGradGuard no_grad;
@@ -137,13 +166,15 @@ Result<std::function<void()>> BackgroundWriter::write_later(std::string path, co
   if (Status begun = begin(spare, idle); !begun) return begun.error();
   File file{std::move(path), {}, std::move(options), std::move(then), {}, std::make_shared<std::promise<void>>()};
   file.value = Snapshot(spare).of(value, [&](const at::Tensor& host, const at::Tensor& tensor) {
-    const bool large = tensor.nbytes() >= kLeastToWait && tensor.is_cpu() && tensor.is_contiguous();
+    const bool large = tensor.nbytes() >= kLeastToWait && tensor.is_cpu() && tensor.is_contiguous() &&
+                       !tensor.is_conj() && !tensor.is_neg();
     if (idle && large && may_wait(tensor)) return void(file.copies.emplace_back(host, tensor.detach()));
     from_gpu = from_gpu || tensor.is_cuda();
     copy_to_host(host, tensor);
   });
   if (from_gpu && wait_) wait_();
   const std::shared_future<void> copied = file.copied->get_future().share();
+  if (!file.copies.empty()) pending_copies().add(copied);
   if (Status queued = enqueue(std::move(file)); !queued) return queued.error();
   return std::function<void()>([copied] { copied.wait(); });
 }

@@ -28,6 +28,10 @@ namespace ferrun::checkpoint {
 // of `spare`, an earlier copy that nobody else uses, are written over where they fit.
 Value host_copy(const Value& value, const std::function<void()>& wait, Value spare = {});
 
+// Returns when nothing is left to be copied of what any writer of the process was given by write_later(): for code that
+// changes a module's tensors. Any thread.
+void wait_for_copies();
+
 class BackgroundWriter {
  public:
   // `wait`: see host_copy.

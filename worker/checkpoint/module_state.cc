@@ -9,6 +9,8 @@
 #include <set>
 #include <string_view>
 
+#include "worker/checkpoint/background_writer.h"
+
 namespace ferrun::checkpoint {
 namespace {
 
@@ -120,6 +122,7 @@ Result<StateDifference> load_state_dict(torch::nn::Module& module, const Value& 
   if (!given) return given.error();
 
   const c10::NoGradGuard no_grad;
+  wait_for_copies();
   StateDifference difference;
   std::vector<std::pair<at::Tensor, at::Tensor>> copies;  // to, from
   for (const auto& [name, tensor] : wanted) {
@@ -129,7 +132,11 @@ Result<StateDifference> load_state_dict(torch::nn::Module& module, const Value& 
       continue;
     }
     const auto* from = found->second.value->get<at::Tensor>();
-    if (from == nullptr) return mismatch("the state_dict's entry '" + name + "' is no tensor");
+    if (from == nullptr) {
+      const auto* const other = found->second.value->get<Opaque>();
+      return mismatch("the state_dict's entry '" + name + "' is no tensor" +
+                      (other == nullptr ? "" : " that can be read, but made by " + other->qualified_name));
+    }
     at::Tensor source = *from;
     if (tensor.dim() == 0 && source.dim() == 1 && source.size(0) > 0) source = source.select(0, 0);
     if (source.sizes() == tensor.sizes()) {

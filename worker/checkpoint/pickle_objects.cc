@@ -28,7 +28,39 @@ std::optional<std::vector<int64_t>> integers(const Objects& objects, const Tuple
   return numbers;
 }
 
-// _rebuild_tensor[_v2](storage, offset, size, stride, …); _v3 adds the element type as its seventh argument.
+bool is_floating(ElementType type) {
+  switch (type) {
+    case ElementType::kFloat64:
+    case ElementType::kFloat32:
+    case ElementType::kFloat16:
+    case ElementType::kBFloat16:
+    case ElementType::kComplex128:
+    case ElementType::kComplex64: return true;
+    default: return false;
+  }
+}
+
+// What _rebuild_tensor's last argument says of a tensor, if it is there: {'conj': True}, {'neg': True}.
+bool take_metadata(const Objects& objects, const std::vector<Ref>& arguments, size_t position, StoredTensor& tensor) {
+  const DictObject* const metadata = as<DictObject>(objects, arguments, position);
+  if (metadata == nullptr) return position >= arguments.size() || as<std::monostate>(objects, arguments, position);
+  for (const auto& [key, value] : metadata->entries) {
+    const auto* const name = std::get_if<std::string>(&objects[key]);
+    const bool* const set = std::get_if<bool>(&objects[value]);
+    if (name == nullptr || set == nullptr || !is_floating(tensor.type)) return false;
+    if (*name == "conj") {
+      tensor.conjugate = *set;
+    } else if (*name == "neg") {
+      tensor.negative = *set;
+    } else {
+      return false;
+    }
+  }
+  return true;
+}
+
+// _rebuild_tensor[_v2](storage, offset, size, stride, requires_grad, hooks, metadata=None); _v3 has the element type
+// before the metadata.
 Result<Object> rebuild_tensor(const Objects& objects, const std::vector<Ref>& arguments, bool dtype_given) {
   const Storage* storage = as<Storage>(objects, arguments, 0);
   const int64_t* offset = as<int64_t>(objects, arguments, 1);
@@ -55,7 +87,10 @@ Result<Object> rebuild_tensor(const Objects& objects, const std::vector<Ref>& ar
   if (*offset < 0 || __builtin_add_overflow(storage->first, *offset, &first)) {
     return malformed("a tensor that begins before its storage");
   }
-  StoredTensor tensor{type, storage->key, bytes, first, *std::move(sizes), *std::move(strides)};
+  StoredTensor tensor{type, storage->key, bytes, first, *std::move(sizes), *std::move(strides), false, false};
+  if (!take_metadata(objects, arguments, dtype_given ? 7 : 6, tensor)) {
+    return Object(Opaque{"torch.Tensor with metadata"});
+  }
   if (std::string wrong = check_layout(tensor); !wrong.empty()) return malformed(wrong);
   return Object(std::move(tensor));
 }

@@ -1,5 +1,7 @@
 #include "worker/checkpoint/reader.h"
 
+#include <ATen/ops/_neg_view.h>
+#include <ATen/ops/conj.h>
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
@@ -8,6 +10,7 @@
 #include "worker/checkpoint/archive_reader.h"
 #include "worker/checkpoint/distributed_folder.h"
 #include "worker/checkpoint/element_types.h"
+#include "worker/checkpoint/weight_index.h"
 
 namespace ferrun::checkpoint {
 namespace {
@@ -24,7 +27,10 @@ class Storages {
     const at::Tensor* bytes = storage(stored);
     if (bytes == nullptr) return at::empty({0}, options);
     if (stored.type == ElementType::kBool) make_bools(*bytes);
-    return at::empty({0}, options).set_(bytes->storage(), stored.storage_offset, stored.sizes, stored.strides);
+    at::Tensor read =
+        at::empty({0}, options).set_(bytes->storage(), stored.storage_offset, stored.sizes, stored.strides);
+    if (stored.conjugate) read = at::conj(read);
+    return stored.negative ? at::_neg_view(read) : read;
   }
 
  private:
@@ -56,10 +62,44 @@ Error file_error(const std::string& path, const std::string& what) {
   return {ErrorKind::kUser, "checkpoint " + path + " " + what};
 }
 
+// The weights of all files that an index names, as one state_dict.
+Result<Value> read_indexed(const std::string& path) {
+  const auto source = open_file_source(path);
+  if (!source) return file_error(path, source.error().message);
+  if ((*source)->size() > kMostIndexBytes) return file_error(path, "is no index of a model's files: it is too large");
+  std::string text((*source)->size(), '\0');
+  const std::span<uint8_t> into(reinterpret_cast<uint8_t*>(text.data()), text.size());
+  if (auto read = (*source)->read_at(0, into); !read) return file_error(path, read.error().message);
+  const auto files = read_weight_index(text);
+  if (!files) return file_error(path, files.error().message);
+  const std::string folder = path.substr(0, path.find_last_of('/') + 1);
+  Dict weights;
+  for (const auto& [file, names] : *files) {
+    if (is_weight_index(file)) return file_error(path, "names " + file + ", which is an index as well");
+    Result<Value> part = read(folder + file);
+    if (!part) return part;
+    const Value* const inner = part->find("state_dict");
+    const Dict* const state = (inner == nullptr ? *part : *inner).get<Dict>();
+    if (state == nullptr) return file_error(folder + file, "is no state_dict");
+    std::map<std::string, const Value*> by_name;
+    for (const auto& [key, weight] : *state) {
+      if (const auto* name = key.get<std::string>()) by_name.emplace(*name, &weight);
+    }
+    for (const std::string& name : names) {
+      const auto found = by_name.find(name);
+      if (found == by_name.end())
+        return file_error(path, "says that " + file + " has '" + name + "', which it has not");
+      weights.emplace_back(name, *found->second);
+    }
+  }
+  return Value(Dict{{"state_dict", std::move(weights)}});
+}
+
 }  // namespace
 
 Result<Value> read(const std::string& path) {
   if (is_distributed(path)) return read_distributed(path);
+  if (is_weight_index(path)) return read_indexed(path);
   auto source = open_file_source(path);
   if (!source) return file_error(path, source.error().message);
   return read(**source, path);

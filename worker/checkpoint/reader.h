@@ -11,9 +11,9 @@
 namespace ferrun::checkpoint {
 
 // Tensors come on the CPU with their strides. A folder of torch.distributed.checkpoint is read by
-// read_distributed(). A file that is missing, truncated, corrupt or of another kind
-// gives one line naming the file, what is wrong and what helps. Bounds are checked before memory is taken. Of
-// safetensors: see open_archive.
+// read_distributed(); of an index of several files (*.index.json) all of them, as one state_dict. A file that is
+// missing, truncated, corrupt or of another kind gives one line naming the file, what is wrong and what helps. Bounds
+// are checked before memory is taken. Of safetensors: see open_archive.
 Result<Value> read(const std::string& path);
 
 // The same from any source; `name` stands for the file in messages. Each tensor's bytes are read once, into their

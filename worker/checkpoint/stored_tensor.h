@@ -52,6 +52,9 @@ struct StoredTensor {
   int64_t storage_offset = 0;    // in elements
   std::vector<int64_t> sizes;    // not negative
   std::vector<int64_t> strides;  // in elements, not negative, as many as sizes
+  // PyTorch's bits of a lazy view: the elements are the stored ones' conjugates, or their negatives.
+  bool conjugate = false;
+  bool negative = false;
 };
 
 using StoredTree = Tree<StoredTensor>;

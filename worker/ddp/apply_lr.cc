@@ -29,7 +29,8 @@ bool set_plain_momentum(torch::optim::OptimizerOptions& options, double momentum
 }
 
 void check_groups(size_t groups, size_t rates) {
-  TORCH_CHECK(groups == rates, "the schedule has rates for ", rates, " parameter groups, the optimizer has ", groups);
+  TORCH_CHECK(groups == rates, "the schedule has rates for ", rates, " parameter groups, the optimizer has ", groups,
+              groups > rates ? ": its add_group() is for one that was added" : "");
 }
 
 }  // namespace

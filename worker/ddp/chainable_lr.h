@@ -22,7 +22,7 @@ class ChainableLr : public LrSchedule {
     return state;
   }
   Status load_state_dict(const checkpoint::Value& state) override {
-    auto position = read_position(state, lrs_.size());
+    auto position = read_position(state, lrs_.size(), takes_added_groups());
     if (!is_state_of_schedule(state, name()) || !position || !load_hyperparameters(state)) {
       return schedule_mismatch(state, name(), lrs_.size());
     }

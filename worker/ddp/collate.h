@@ -5,8 +5,9 @@
 //   std::string                      std::vector<std::string>
 //   pair, tuple, array               of what their elements become
 //   vector, map                      element by element (std::map); all samples have as many, and the same keys
-//   a struct with visit_tensors,     the same type, its tensors stacked; what is no tensor is the first sample's
-//   optional
+//   optional                         an optional of what its content becomes; all samples have one, or none
+//   a struct with visit_tensors      the same type, its tensors stacked; a number or a text that it visits is the same
+//                                    in all samples, and of what it does not visit the first sample's is taken
 //
 // Samples that do not fit together throw c10::Error. Thread rule: none; each call is its own.
 #pragma once
@@ -16,10 +17,12 @@
 #include <ATen/ops/stack.h>
 #include <c10/util/Exception.h>
 #include <c10/util/SmallVector.h>
+#include <c10/util/hash.h>
 
 #include <array>
 #include <concepts>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -64,8 +67,10 @@ struct Stacked {
 // Visits the tensors of a sample whose place does not depend on the sample, as a vector's or a map's would.
 template <typename Value, typename Visit>
 void visit_alike(Value& value, Visit&& visit) {
-  if constexpr (std::is_base_of_v<at::Tensor, Value> || HasVisitTensors<Value> || kIsOptional<Value>) {
+  if constexpr (std::is_base_of_v<at::Tensor, Value> || HasVisitTensors<Value>) {
     visit_tensors(value, visit);
+  } else if constexpr (kIsOptional<Value>) {
+    if (value) visit_alike(*value, visit);
   } else if constexpr (requires { std::tuple_size<Value>::value; }) {
     std::apply([&visit](auto&... parts) { (visit_alike(parts, visit), ...); }, value);
   }
@@ -134,8 +139,28 @@ auto lists(Samples& samples, const Part& part) {
   return collated;
 }
 
+template <typename Samples, typename Part>
+auto optionals(Samples& samples, const Part& part, Stacked* stacked) {
+  const auto content = [&] {
+    return collate(
+        samples, [&part](auto& sample) -> decltype(auto) { return *part(sample); }, stacked);
+  };
+  const bool there = part(samples.front()).has_value();
+  for (auto& sample : samples) {
+    TORCH_CHECK(part(sample).has_value() == there,
+                "a batch of samples of which one has what is optional, and one has not");
+  }
+  std::optional<decltype(content())> collated;
+  if (there) collated.emplace(content());
+  return collated;
+}
+
 template <typename Whole, typename Samples, typename Part>
 auto maps(Samples& samples, const Part& part) {
+  for (auto& sample : samples) {
+    TORCH_CHECK(part(sample).size() == part(samples.front()).size(), "a batch of maps of ",
+                part(samples.front()).size(), " and of ", part(sample).size(), " keys");
+  }
   const auto at_key = [&](const typename Whole::key_type& key) {
     return collate(
         samples,
@@ -153,8 +178,35 @@ auto maps(Samples& samples, const Part& part) {
   return collated;
 }
 
+// What a struct has besides its tensors, as one number for what it holds and one for its numbers.
+struct Outline {
+  size_t shape = 0;
+  size_t numbers = 0;
+
+  void operator()(const at::Tensor& /*tensor*/) { shape = c10::hash_combine(shape, 1); }
+  void holds(size_t count) { shape = c10::hash_combine(shape, 2 + count); }
+  void number(double value) { numbers = c10::hash_combine(numbers, std::hash<double>()(value)); }
+};
+
+// Tensors of a struct's optionals or lists could otherwise take the place of others.
+template <typename Samples, typename Part>
+void check_outlines(Samples& samples, const Part& part) {
+  std::optional<Outline> first;
+  for (auto& sample : samples) {
+    Outline outline;
+    visit_tensors(part(sample), outline);
+    if (!first) first = outline;
+    TORCH_CHECK(outline.shape == first->shape,
+                "a batch of samples that do not have as many tensors, or not in the same places");
+    TORCH_CHECK(
+        outline.numbers == first->numbers,
+        "a batch of samples whose structs have unequal numbers or texts: a batch has one of them; make them tensors");
+  }
+}
+
 template <typename Whole, typename Samples, typename Part>
 Whole tree(Samples& samples, const Part& part, Stacked* stacked) {
+  check_outlines(samples, part);
   if (stacked != nullptr) {
     Whole collated = part(samples.front());
     visit_tensors(collated, [&](at::Tensor& tensor) { tensor = stacked->take(); });
@@ -188,8 +240,10 @@ auto collate(Samples& samples, const Part& part, Stacked* stacked) {
     std::vector<std::string> texts;
     for (auto& sample : samples) texts.push_back(part(sample));
     return texts;
-  } else if constexpr (HasVisitTensors<Whole> || kIsOptional<Whole>) {
+  } else if constexpr (HasVisitTensors<Whole>) {
     return tree<Whole>(samples, part, stacked);
+  } else if constexpr (kIsOptional<Whole>) {
+    return optionals(samples, part, stacked);
   } else if constexpr (requires { std::tuple_size<Whole>::value; }) {
     return whole<Whole>(samples, part, stacked);
   } else if constexpr (kIsVector<Whole>) {

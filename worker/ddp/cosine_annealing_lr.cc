@@ -12,10 +12,17 @@ namespace ferrun::ddp {
 using checkpoint::Dict;
 using checkpoint::Value;
 
+CosineAnnealingLr::CosineAnnealingLr(GroupRates initial_lrs, CosineAnnealingLrOptions options)
+    : ChainableLr(std::move(initial_lrs)), options_(options) {
+  TORCH_CHECK(options.t_max >= 1, "CosineAnnealingLR's T_max cannot be ", options.t_max);
+}
+
 double CosineAnnealingLr::next_lr(size_t group) const {
   const double pi = std::numbers::pi, eta_min = options_.eta_min, lr = lrs_[group];
   const auto t_max = static_cast<double>(options_.t_max);
   if ((last_epoch_ - 1 - options_.t_max) % (2 * options_.t_max) == 0) {
+    TORCH_CHECK(group < initial_lrs_.size(), "CosineAnnealingLR cannot rise again after its T_max of ", options_.t_max,
+                " epochs: group ", group, " was added to the optimizer and has no initial rate");
     return lr + (initial_lrs_[group] - eta_min) * (1 - std::cos(pi / t_max)) / 2;
   }
   const auto epoch = static_cast<double>(last_epoch_);

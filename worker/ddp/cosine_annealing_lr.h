@@ -10,12 +10,12 @@ namespace ferrun::ddp {
 
 class CosineAnnealingLr : public ChainableLr {
  public:
-  CosineAnnealingLr(GroupRates initial_lrs, CosineAnnealingLrOptions options)
-      : ChainableLr(std::move(initial_lrs)), options_(options) {}
+  CosineAnnealingLr(GroupRates initial_lrs, CosineAnnealingLrOptions options);
 
   std::string name() const override { return "CosineAnnealingLR"; }
 
  private:
+  bool takes_added_groups() const override { return true; }
   double next_lr(size_t group) const override;
   void begin() override;
   checkpoint::Dict hyperparameters() const override;

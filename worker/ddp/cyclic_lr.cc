@@ -70,7 +70,11 @@ std::pair<OneCycleLr::Phase, double> OneCycleLr::place() const {
   const auto step = static_cast<double>(last_epoch_);
   double start = 0;
   for (const Phase& phase : all) {
-    if (step <= phase.end_step || &phase == &all.back()) return {phase, (step - start) / (phase.end_step - start)};
+    if (step <= phase.end_step || &phase == &all.back()) {
+      TORCH_CHECK(phase.end_step != start, "OneCycleLR with a pct_start of ", options_.pct_start, " has a phase of no ",
+                  "step among its ", options_.total_steps);
+      return {phase, (step - start) / (phase.end_step - start)};
+    }
     start = phase.end_step;
   }
   return {};
@@ -120,8 +124,7 @@ Dict OneCycleLr::hyperparameters() const {
   List saved;
   const std::vector<Phase> all = phases();
   for (const Phase& phase : all) {
-    const Value end = &phase == &all.back() ? Value(options_.total_steps - 1) : Value(phase.end_step);
-    saved.push_back(Dict{{"end_step", end},
+    saved.push_back(Dict{{"end_step", &phase == &all.back() ? Value(options_.total_steps - 1) : Value(phase.end_step)},
                          {"start_lr", lr_name(phase.start_lr)},
                          {"end_lr", lr_name(phase.end_lr)},
                          {"start_momentum", phase.falls ? "max_momentum" : "base_momentum"},

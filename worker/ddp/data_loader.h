@@ -183,6 +183,7 @@ class DataLoader {
     const int64_t batches = batches_of(sampler_->longest_share());
     pass_ = std::make_shared<const Pass>(source_, sampler_->begin_pass(), batches, epoch_);
     work_.start(pass_);
+    ++passes_;
   }
 
   // The next batch; nothing at the end of the pass, after which epoch() is the next one. Throws SampleError.
@@ -206,9 +207,11 @@ class DataLoader {
     using difference_type = std::ptrdiff_t;
     using iterator_concept = std::input_iterator_tag;
 
-    explicit Iterator(DataLoader& loader) : loader_(&loader), batch_(loader.next()) {}
+    explicit Iterator(DataLoader& loader) : loader_(&loader), pass_(loader.passes_), batch_(loader.next()) {}
     Batch& operator*() const { return *batch_; }
     Iterator& operator++() {
+      TORCH_CHECK(loader_->passes_ == pass_,
+                  "within a loop over a DataLoader another one over it has begun: a DataLoader has one pass at a time");
       batch_ = loader_->next();
       return *this;
     }
@@ -217,9 +220,10 @@ class DataLoader {
 
    private:
     DataLoader* loader_;
+    int64_t pass_;
     mutable std::optional<Batch> batch_;
   };
-  // Begins a pass.
+  // Begins a pass, and ends the one of a loop under way: where that goes on it throws c10::Error.
   Iterator begin() {
     start();
     return Iterator(*this);
@@ -350,6 +354,7 @@ class DataLoader {
   std::shared_ptr<Sampler> sampler_;
   std::shared_ptr<const Pass> pass_;  // under way; null before the first and behind the end of one
   int64_t epoch_ = 0;
+  int64_t passes_ = 0;  // begun
   std::vector<int64_t> indices_;
   data::OrderedWork work_;
 };

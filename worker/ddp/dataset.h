@@ -9,6 +9,7 @@
 #include <ATen/core/Tensor.h>
 #include <c10/util/Exception.h>
 
+#include <cmath>
 #include <concepts>
 #include <cstdint>
 #include <memory>
@@ -100,14 +101,18 @@ std::vector<Subset<Dataset>> random_split(std::shared_ptr<const Dataset> dataset
                                           uint64_t seed) {
   const int64_t size = size_of(*dataset);
   std::vector<int64_t> sizes;
+  bool whole = true;
   if (data::are_fractions_of_one(parts)) {
     sizes = data::split_sizes(size, parts);
   } else {
-    for (const double part : parts) sizes.push_back(static_cast<int64_t>(part));
+    for (const double part : parts) {
+      whole = whole && part >= 0 && part <= static_cast<double>(size) && part == std::trunc(part);
+      sizes.push_back(whole ? static_cast<int64_t>(part) : 0);
+    }
   }
   int64_t sum = 0;
   for (const int64_t one : sizes) sum += one;
-  TORCH_CHECK(sum == size,
+  TORCH_CHECK(whole && sum == size,
               "random_split: the parts are neither fractions that come to 1 nor numbers of samples that come to ", size,
               ", the dataset's: they come to ", std::accumulate(parts.begin(), parts.end(), 0.0));
   const std::vector<int64_t> order = data::randperm(size, seed);

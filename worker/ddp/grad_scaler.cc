@@ -3,12 +3,17 @@
 #include <ATen/ops/_amp_foreach_non_finite_check_and_unscale.h>
 #include <ATen/ops/_amp_update_scale.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/maximum.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 #include <torch/optim/optimizer.h>
 
+#include <iterator>
 #include <map>
+#include <unordered_set>
 
+#include "worker/ddp/named_optimizer_state.h"
 #include "worker/ddp/state_fields.h"
 
 namespace ferrun::ddp {
@@ -21,67 +26,94 @@ GradScaler::GradScaler(at::Device device, GradScalerOptions options) : options_(
   const auto on_device = at::TensorOptions(device);
   scale_ = at::full({}, options_.init_scale, on_device.dtype(at::kFloat));
   growth_tracker_ = at::zeros({}, on_device.dtype(at::kInt));
-  found_inf_ = at::zeros({}, on_device.dtype(at::kFloat));
+  last_found_inf_ = at::zeros({}, on_device.dtype(at::kFloat));
 }
 
 at::Tensor GradScaler::scale(const at::Tensor& loss) { return options_.enabled ? loss.mul(scale_) : loss; }
 
 void GradScaler::unscale(const std::vector<at::Tensor>& parameters) {
   if (!options_.enabled) return;
-  TORCH_CHECK(stage_ == Stage::kReady, "GradScaler::unscale was called twice, or after step");
   const c10::NoGradGuard no_grad;
+  std::map<at::ScalarType, std::vector<at::Tensor>> by_type;
+  std::unordered_set<const void*> seen;  // one that two modules share stands twice in Module::parameters()
+  for (const at::Tensor& parameter : parameters) {
+    TORCH_CHECK(unscaled_.count(parameter.unsafeGetTensorImpl()) == 0,
+                "GradScaler::unscale was called twice for a parameter, or after step");
+    if (!parameter.grad().defined() || !seen.insert(parameter.unsafeGetTensorImpl()).second) continue;
+    by_type[parameter.grad().scalar_type()].push_back(parameter.grad());
+  }
+  TORCH_CHECK(by_type.count(at::kHalf) == 0, "GradScaler needs float gradients: keep the parameters in float32");
+  for (const at::Tensor& parameter : parameters) {
+    unscaled_.emplace(parameter.unsafeGetTensorImpl(), found_inf_.size());
+  }
+  found_inf_.push_back(at::zeros_like(last_found_inf_));
   // The reciprocal by way of double, as PyTorch takes it: a float division could round otherwise.
   const at::Tensor inverse = scale_.to(at::kDouble).reciprocal().to(at::kFloat);
-  found_inf_.zero_();
-  std::map<at::ScalarType, std::vector<at::Tensor>> by_type;
-  for (const at::Tensor& parameter : parameters) {
-    if (parameter.grad().defined()) by_type[parameter.grad().scalar_type()].push_back(parameter.grad());
-  }
   for (auto& [type, gradients] : by_type) {
-    TORCH_CHECK(type != at::kHalf, "GradScaler needs float gradients: keep the parameters in float32");
-    at::_amp_foreach_non_finite_check_and_unscale_(gradients, found_inf_, inverse);
+    at::_amp_foreach_non_finite_check_and_unscale_(gradients, found_inf_.back(), inverse);
   }
-  stage_ = Stage::kUnscaled;
 }
 
-void GradScaler::unscale(const torch::optim::Optimizer& optimizer) {
-  std::vector<at::Tensor> parameters;
-  for (const torch::optim::OptimizerParamGroup& group : optimizer.param_groups()) {
-    parameters.insert(parameters.end(), group.params().begin(), group.params().end());
-  }
-  unscale(parameters);
-}
+void GradScaler::unscale(const torch::optim::Optimizer& optimizer) { unscale(all_parameters(optimizer)); }
 
-template <typename AnyOptimizer>
-void GradScaler::begin_step(const AnyOptimizer& optimizer) {
-  TORCH_CHECK(stage_ != Stage::kStepped, "GradScaler::step was called twice without update");
-  if (stage_ == Stage::kReady) unscale(optimizer);
-  stage_ = Stage::kStepped;
+at::Tensor GradScaler::begin_step(const void* optimizer, const std::vector<at::Tensor>& parameters) {
+  TORCH_CHECK(stepped_.count(optimizer) == 0, "GradScaler::step was called twice without update");
+  std::set<size_t> calls;
+  size_t with_gradient = 0, unscaled = 0;
+  for (const at::Tensor& parameter : parameters) {
+    if (!parameter.grad().defined()) continue;
+    ++with_gradient;
+    const auto found = unscaled_.find(parameter.unsafeGetTensorImpl());
+    if (found == unscaled_.end()) continue;
+    ++unscaled;
+    calls.insert(found->second);
+  }
+  TORCH_CHECK(with_gradient > 0, "GradScaler::step: no parameter of the optimizer has a gradient");
+  TORCH_CHECK(unscaled == 0 || unscaled == with_gradient,
+              "GradScaler::unscale was called for some of the optimizer's parameters, not for all");
+  if (unscaled == 0) {
+    calls = {found_inf_.size()};
+    unscale(parameters);
+  }
+  stepped_.insert(optimizer);
+  const c10::NoGradGuard no_grad;
+  last_found_inf_ = found_inf_[*calls.begin()];
+  for (auto call = std::next(calls.begin()); call != calls.end(); ++call) {
+    last_found_inf_ = at::maximum(last_found_inf_, found_inf_[*call]);
+  }
+  return last_found_inf_;
 }
 
 void GradScaler::step(Optimizer& optimizer) {
   if (!options_.enabled) return optimizer.step();
-  begin_step(optimizer);
-  optimizer.step({}, found_inf_);
+  optimizer.step({}, begin_step(&optimizer, optimizer.parameters()));
 }
 
 void GradScaler::step(torch::optim::Optimizer& optimizer) {
   if (options_.enabled) {
-    begin_step(optimizer);
+    begin_step(&optimizer, all_parameters(optimizer));
     if (skipped()) return;
   }
   optimizer.step();
 }
 
-bool GradScaler::skipped() const { return options_.enabled && found_inf_.item<float>() != 0.0f; }
+bool GradScaler::skipped() const { return options_.enabled && last_found_inf_.item<float>() != 0.0f; }
 
 void GradScaler::update() {
   if (!options_.enabled) return;
-  TORCH_CHECK(stage_ != Stage::kReady, "GradScaler::update was called before unscale or step");
+  TORCH_CHECK(!found_inf_.empty(), "GradScaler::update was called before unscale or step");
   const c10::NoGradGuard no_grad;
-  at::_amp_update_scale_(scale_, growth_tracker_, found_inf_, options_.growth_factor, options_.backoff_factor,
+  at::Tensor any = found_inf_.front();
+  for (size_t i = 1; i < found_inf_.size(); ++i) any = at::maximum(any, found_inf_[i]);
+  at::_amp_update_scale_(scale_, growth_tracker_, any, options_.growth_factor, options_.backoff_factor,
                          options_.growth_interval);
-  stage_ = Stage::kReady;
+  begin_iteration();
+}
+
+void GradScaler::begin_iteration() {
+  found_inf_.clear();
+  unscaled_.clear();
+  stepped_.clear();
 }
 
 double GradScaler::scale_value() const { return options_.enabled ? scale_.item<float>() : 1.0; }
@@ -102,14 +134,14 @@ Status GradScaler::load_state_dict(const Value& state) {
   const auto interval = integer(state, "growth_interval"), tracker = integer(state, "_growth_tracker");
   if (!scale || !growth || !backoff || !interval || !tracker) {
     return Error{ErrorKind::kUser,
-                 "the gradient scaler's state is incomplete: was the checkpoint made without --amp=fp16?"};
+                 "the gradient scaler's state is incomplete: was it saved by a disabled one, or without --amp=fp16?"};
   }
   options_.growth_factor = *growth;
   options_.backoff_factor = *backoff;
   options_.growth_interval = *interval;
   scale_.fill_(*scale);
   growth_tracker_.fill_(*tracker);
-  stage_ = Stage::kReady;
+  begin_iteration();
   return ok_status();
 }
 

@@ -9,34 +9,43 @@
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
+#include <c10/util/Exception.h>
+
+#include <cmath>
+#include <unordered_set>
 
 namespace ferrun::ddp {
 namespace {
 
+// Each once: Module::parameters() has one that two modules share twice, unlike Python's.
 std::vector<at::Tensor> gradients_of(const std::vector<at::Tensor>& parameters) {
   std::vector<at::Tensor> gradients;
+  std::unordered_set<const void*> seen;
   for (const at::Tensor& parameter : parameters) {
-    if (parameter.grad().defined()) gradients.push_back(parameter.grad());
+    const at::Tensor& gradient = parameter.grad();
+    if (gradient.defined() && seen.insert(gradient.unsafeGetTensorImpl()).second) gradients.push_back(gradient);
   }
   return gradients;
 }
 
-at::Tensor norm_of(const std::vector<at::Tensor>& gradients) {
+at::Tensor norm_of(const std::vector<at::Tensor>& gradients, double type) {
   if (gradients.empty()) return at::zeros({}, at::kFloat);
-  return at::linalg_vector_norm(at::stack(at::_foreach_norm(gradients, 2.0)), 2.0);
+  return at::linalg_vector_norm(at::stack(at::_foreach_norm(gradients, type)), type);
 }
 
 }  // namespace
 
 at::Tensor grad_norm(const std::vector<at::Tensor>& parameters) {
   const c10::NoGradGuard no_grad;
-  return norm_of(gradients_of(parameters));
+  return norm_of(gradients_of(parameters), 2.0);
 }
 
-at::Tensor clip_grad_norm(const std::vector<at::Tensor>& parameters, double max_norm) {
+at::Tensor clip_grad_norm(const std::vector<at::Tensor>& parameters, double max_norm, const ClipOptions& options) {
   const c10::NoGradGuard no_grad;
   const std::vector<at::Tensor> gradients = gradients_of(parameters);
-  const at::Tensor norm = norm_of(gradients);
+  const at::Tensor norm = norm_of(gradients, options.norm_type);
+  TORCH_CHECK(!options.error_if_nonfinite || std::isfinite(norm.item<double>()), "the gradients' norm of type ",
+              options.norm_type, " is ", norm.item<double>(), ": they cannot be clipped by it");
   // Python divides a number by a tensor in this way.
   if (!gradients.empty()) at::_foreach_mul_(gradients, norm.add(1e-6).reciprocal().mul(max_norm).clamp_max(1.0));
   return norm;

@@ -17,13 +17,18 @@
 
 namespace ferrun::ddp {
 
+struct ClipOptions {
+  double norm_type = 2.0;           // of all gradients as if they were one vector; infinity: the largest element
+  bool error_if_nonfinite = false;  // throws c10::Error where the norm is infinite or NaN; waits for the device
+};
+
 // The 2-norm of all gradients as if they were one vector, one element on their device; 0 without any. Infinite or NaN
 // where a gradient is, and where the sum of squares leaves float's range (a norm above 1.8e19).
 at::Tensor grad_norm(const std::vector<at::Tensor>& parameters);
 
 // torch.nn.utils.clip_grad_norm_ with its numbers, bit for bit: multiplies the gradients in place by
 // min(max_norm / (norm + 1e-6), 1). Returns the norm before; when that is not finite, the gradients are spoilt.
-at::Tensor clip_grad_norm(const std::vector<at::Tensor>& parameters, double max_norm);
+at::Tensor clip_grad_norm(const std::vector<at::Tensor>& parameters, double max_norm, const ClipOptions& options = {});
 
 // torch.nn.utils.clip_grad_value_: each number of each gradient into -clip_value … clip_value, in place.
 void clip_grad_value(const std::vector<at::Tensor>& parameters, double clip_value);

@@ -64,8 +64,9 @@ LinearLr::LinearLr(GroupRates initial_lrs, double start_factor, double end_facto
       start_factor_(start_factor),
       end_factor_(end_factor),
       total_iters_(total_iters) {
-  TORCH_CHECK(start_factor > 0 && total_iters >= 1, "LinearLR cannot begin at ", start_factor, " and take ",
-              total_iters, " steps");
+  TORCH_CHECK(start_factor > 0 && start_factor <= 1, "LinearLR's start_factor cannot be ", start_factor);
+  TORCH_CHECK(end_factor >= 0 && end_factor <= 1, "LinearLR's end_factor cannot be ", end_factor);
+  TORCH_CHECK(total_iters >= 1, "LinearLR's total_iters cannot be ", total_iters);
   LinearLr::enter();
 }
 
@@ -98,6 +99,11 @@ bool LinearLr::load_hyperparameters(const Value& state) {
   end_factor_ = *end_factor;
   total_iters_ = *total_iters;
   return true;
+}
+
+PolynomialLr::PolynomialLr(GroupRates initial_lrs, int64_t total_iters, double power)
+    : ChainableLr(std::move(initial_lrs)), total_iters_(total_iters), power_(power) {
+  TORCH_CHECK(power >= 0, "PolynomialLR's power cannot be ", power);
 }
 
 double PolynomialLr::next_lr(size_t group) const {

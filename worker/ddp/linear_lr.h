@@ -18,6 +18,7 @@ class ConstantLr : public ChainableLr {
   std::string name() const override { return "ConstantLR"; }
 
  private:
+  bool takes_added_groups() const override { return true; }
   double next_lr(size_t group) const override;
   void enter() override;
   void begin() override;
@@ -31,12 +32,13 @@ class ConstantLr : public ChainableLr {
 // From start_factor × the initial rate to end_factor × that rate.
 class LinearLr : public ChainableLr {
  public:
-  // `start_factor` is above 0, `total_iters` at least 1.
+  // `start_factor`: above 0, at most 1. `end_factor`: from 0 to 1. `total_iters`: at least 1.
   LinearLr(GroupRates initial_lrs, double start_factor = 1.0 / 3, double end_factor = 1.0, int64_t total_iters = 5);
 
   std::string name() const override { return "LinearLR"; }
 
  private:
+  bool takes_added_groups() const override { return true; }
   double next_lr(size_t group) const override;
   void enter() override;
   void begin() override;
@@ -51,12 +53,13 @@ class LinearLr : public ChainableLr {
 // The initial rate × (1 - epoch / total_iters) ^ power.
 class PolynomialLr : public ChainableLr {
  public:
-  PolynomialLr(GroupRates initial_lrs, int64_t total_iters = 5, double power = 1.0)
-      : ChainableLr(std::move(initial_lrs)), total_iters_(total_iters), power_(power) {}
+  // `power`: not negative.
+  PolynomialLr(GroupRates initial_lrs, int64_t total_iters = 5, double power = 1.0);
 
   std::string name() const override { return "PolynomialLR"; }
 
  private:
+  bool takes_added_groups() const override { return true; }
   double next_lr(size_t group) const override;
   checkpoint::Dict hyperparameters() const override;
   bool load_hyperparameters(const checkpoint::Value& state) override;

@@ -1,5 +1,7 @@
 #include "worker/ddp/lr_schedule.h"
 
+#include <c10/util/Exception.h>
+
 #include <cmath>
 
 #include "worker/ddp/cosine_annealing_lr.h"
@@ -11,6 +13,7 @@
 namespace ferrun::ddp {
 namespace {
 
+using checkpoint::Dict;
 using SchedulePointer = std::unique_ptr<LrSchedule>;
 using MadeSchedule = Result<SchedulePointer>;
 
@@ -39,6 +42,16 @@ MadeSchedule schedule_from(double lr, const ReduceLrOnPlateauOptions& options) {
 }
 
 }  // namespace
+
+void LrSchedule::add_group(double lr) {
+  TORCH_CHECK(takes_added_groups(), name(), " has no rate for a parameter group that is added to the optimizer, in ",
+              "PyTorch neither: make a new schedule of optimizer.lrs()");
+  lrs_.push_back(lr);
+}
+
+Dict LrSchedule::group_entries(size_t group) const {
+  return group < initial_lrs_.size() ? Dict{{"initial_lr", initial_lrs_[group]}} : Dict{};
+}
 
 MadeSchedule make_lr_schedule(const LrScheduleOptions& options) {
   const double lr = options.initial_lr;

@@ -53,11 +53,18 @@ class LrSchedule {
   double lr() const { return lrs_.front(); }
   double initial_lr() const { return initial_lrs_.front(); }
   const std::vector<double>& lrs() const { return lrs_; }
+  // Of the groups that the schedule was made for: one that was added has none, as in PyTorch.
   const std::vector<double>& initial_lrs() const { return initial_lrs_; }
   // Of schedules that change it (OneCycleLr, CyclicLr): SGD's momentum or Adam's first beta by group. Else empty.
   const std::vector<double>& momentums() const { return momentums_; }
   // Calls of step() so far; -1 while another schedule comes first.
   int64_t last_epoch() const { return last_epoch_; }
+
+  // After the optimizer's add_param_group: its group goes on from the rate `lr` as PyTorch's does, which multiplies
+  // what it finds in the optimizer. Throws c10::Error where PyTorch's schedule fails then: one whose rates are
+  // functions of the initial ones, or ReduceLrOnPlateau with a min_lr for each group. CosineAnnealingLr fails behind
+  // t_max steps, a SequentialLr while a milestone is ahead.
+  virtual void add_group(double lr);
 
   // Sets the optimizer's rates, and its momentum where the schedule changes that. Throws c10::Error where it has
   // another number of parameter groups.
@@ -65,7 +72,7 @@ class LrSchedule {
   void apply_to(torch::optim::Optimizer& optimizer) const;
 
   // What the schedule keeps of a group in a Python optimizer's, which checkpoints write there: 'initial_lr' first.
-  virtual checkpoint::Dict group_entries(size_t group) const { return {{"initial_lr", initial_lrs_.at(group)}}; }
+  virtual checkpoint::Dict group_entries(size_t group) const;
   // The class's state_dict() with the keys of torch 2.11.
   virtual checkpoint::Value state_dict() const = 0;
   // Takes over the position and the hyperparameters, as Python does; integers count as floats. All or nothing; another
@@ -82,6 +89,8 @@ class LrSchedule {
 
   // Epoch 0 from the optimizer's rates, as PyTorch's constructor leaves it.
   virtual void enter() { last_epoch_ = 0; }
+  // Whether a group's next rate depends on nothing but the one before, so that it needs no initial one.
+  virtual bool takes_added_groups() const { return false; }
   // Epoch 0 of a schedule that follows another: SequentialLR's milestone.
   virtual void begin() {
     last_epoch_ = 0;

@@ -11,6 +11,7 @@
 #include <numbers>
 #include <set>
 
+#include "worker/checkpoint/background_writer.h"
 #include "worker/checkpoint/module_state.h"
 #include "worker/ddp/state_fields.h"
 
@@ -27,9 +28,12 @@ AveragedModel::AveragedModel(const torch::nn::Module& module, const AveragedMode
   const c10::NoGradGuard no_grad;
   std::set<const void*> buffers;
   for (const at::Tensor& buffer : module.buffers()) buffers.insert(buffer.unsafeGetTensorImpl());
+  std::map<const void*, at::Tensor> averages;
   for (auto& [name, tensor] : checkpoint::named_state(module)) {
     const bool averaged = options.use_buffers || buffers.count(tensor.unsafeGetTensorImpl()) == 0;
-    entries_.push_back({name, tensor, tensor.detach().clone(), averaged});
+    const auto [average, is_new] = averages.try_emplace(tensor.unsafeGetTensorImpl());
+    if (is_new) average->second = tensor.detach().clone();
+    entries_.push_back({name, tensor, average->second, averaged, !is_new});
   }
 }
 
@@ -39,6 +43,7 @@ void AveragedModel::update() {
   std::map<at::ScalarType, std::pair<std::vector<at::Tensor>, std::vector<at::Tensor>>> by_type;
   const at::Tensor count = at::scalar_tensor(updates_ + 1, at::kLong);
   for (Entry& entry : entries_) {
+    if (entry.again) continue;
     const at::Tensor weight = entry.weight.detach();
     if (updates_ == 0 || !entry.averaged) {
       entry.average.copy_(weight);
@@ -61,9 +66,16 @@ void AveragedModel::update() {
   ++updates_;
 }
 
+AveragedModel::Swapped::Swapped(AveragedModel& average) : average_(average) {
+  TORCH_CHECK(!average.swapped_, "the module has the averages already");
+  average_.swap();
+}
+
 void AveragedModel::swap() {
+  checkpoint::wait_for_copies();
   const c10::NoGradGuard no_grad;
   for (Entry& entry : entries_) {
+    if (entry.again) continue;
     const at::Tensor weight = entry.weight.detach(), kept = weight.clone();
     weight.copy_(entry.average);
     entry.average.copy_(kept);
@@ -174,7 +186,8 @@ BatchNormStatistics::BatchNormStatistics(torch::nn::Module& module)
 
 BatchNormStatistics::~BatchNormStatistics() {
   if (!any()) return;
-  for (const auto& restore : restore_) restore();
+  // The last first: a part that stands in two places was asked twice, and has its own momentum in the first answer.
+  for (auto restore = restore_.rbegin(); restore != restore_.rend(); ++restore) (*restore)();
   module_.train(was_training_);
 }
 

@@ -43,10 +43,11 @@ class AveragedModel {
   void update();
 
   // Within the scope of the result the module has the averages, and this object the weights: for an evaluation, for
-  // update_bn, or to save a model that is used as it is. No update meanwhile.
+  // update_bn, or to save a model that is used as it is. No update meanwhile, and no second such
+  // scope.
   class Swapped {
    public:
-    explicit Swapped(AveragedModel& average) : average_(average) { average_.swap(); }
+    explicit Swapped(AveragedModel& average);
     ~Swapped() { average_.swap(); }
     Swapped(const Swapped&) = delete;
     Swapped& operator=(const Swapped&) = delete;
@@ -73,6 +74,7 @@ class AveragedModel {
     at::Tensor weight;  // the module's
     at::Tensor average;
     bool averaged;
+    bool again;  // another name of a tensor that is there: the average is that one's
   };
   void swap();
 

@@ -1,5 +1,7 @@
 #include "worker/ddp/reduce_lr_on_plateau.h"
 
+#include <c10/util/Exception.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -28,7 +30,9 @@ std::optional<std::string> text(const Value& state, const char* key) {
 std::optional<ReduceLrOnPlateauOptions> read_plateau_options(const Value& state, size_t groups) {
   const auto mode = text(state, "mode"), threshold_mode = text(state, "threshold_mode");
   const auto factor = number(state, "factor"), threshold = number(state, "threshold"), eps = number(state, "eps");
-  const auto min_lrs = group_numbers(state, "min_lrs", groups);
+  const List* const saved_min_lrs = items(state.find("min_lrs"));
+  const bool for_all = number(state, "default_min_lr").has_value() && saved_min_lrs != nullptr;
+  const auto min_lrs = group_numbers(state, "min_lrs", for_all ? std::min(saved_min_lrs->size(), groups) : groups);
   const auto patience = integer(state, "patience"), cooldown = integer(state, "cooldown");
   if (!mode || !threshold_mode || !factor || !threshold || !eps || !min_lrs || !patience || !cooldown) {
     return std::nullopt;
@@ -41,6 +45,7 @@ std::optional<ReduceLrOnPlateauOptions> read_plateau_options(const Value& state,
 
 ReduceLrOnPlateau::ReduceLrOnPlateau(GroupRates initial_lrs, ReduceLrOnPlateauOptions options)
     : LrSchedule(std::move(initial_lrs)), options_(std::move(options)), best_(worst_metric(options_)) {
+  TORCH_CHECK(options_.factor < 1, "ReduceLROnPlateau's factor cannot be ", options_.factor);
   if (options_.min_lr.size() == 1) default_min_lr_ = options_.min_lr.front();
   options_.min_lr = for_groups(std::move(options_.min_lr), lrs_.size(), "ReduceLROnPlateau's min_lr");
 }
@@ -66,6 +71,8 @@ void ReduceLrOnPlateau::step(double metric) {
     bad_epochs_ = 0;
   }
   if (bad_epochs_ <= options_.patience) return;
+  // As PyTorch does for groups that were added.
+  if (default_min_lr_) options_.min_lr.resize(lrs_.size(), *default_min_lr_);
   for (size_t group = 0; group < lrs_.size(); ++group) {
     const double reduced = std::max(lrs_[group] * options_.factor, options_.min_lr[group]);
     if (lrs_[group] - reduced > options_.eps) lrs_[group] = reduced;

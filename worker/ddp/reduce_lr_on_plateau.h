@@ -21,6 +21,7 @@ class ReduceLrOnPlateau : public LrSchedule {
 
  private:
   bool is_better(double metric) const;
+  bool takes_added_groups() const override { return default_min_lr_.has_value(); }
 
   ReduceLrOnPlateauOptions options_;      // with a min_lr for each group
   std::optional<double> default_min_lr_;  // where one was given for all

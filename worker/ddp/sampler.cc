@@ -34,6 +34,14 @@ Result<int64_t> samples_done(const Value& state, int64_t size) {
   return *samples;
 }
 
+// A state from the middle of a pass is one of this dataset's order alone; one without a size is taken at its word.
+Status check_dataset_size(const Value& state, int64_t samples, int64_t size) {
+  const auto saved = integer(state, "dataset_size");
+  if (samples == 0 || !saved || *saved == size) return ok_status();
+  return unfit_sampler_state("its pass is over a dataset of " + std::to_string(*saved) + " samples, this one has " +
+                             std::to_string(size));
+}
+
 void append_indices(const at::Tensor& drawn, std::vector<int64_t>& indices) {
   const int64_t* const begin = drawn.const_data_ptr<int64_t>();
   indices.insert(indices.end(), begin, begin + drawn.numel());
@@ -67,8 +75,11 @@ Status SequentialSampler::load_state_dict(const Value& state) {
   return ok_status();
 }
 
-GeneratorSampler::GeneratorSampler(int64_t size, uint64_t seed)
-    : size_(size), generator_(at::detail::createCPUGenerator(seed)), before_(generator_.get_state()) {}
+GeneratorSampler::GeneratorSampler(int64_t population, int64_t size, uint64_t seed)
+    : population_(population),
+      size_(size),
+      generator_(at::detail::createCPUGenerator(seed)),
+      before_(generator_.get_state()) {}
 
 std::vector<int64_t> GeneratorSampler::begin_pass() {
   const c10::NoGradGuard no_grad;
@@ -78,16 +89,17 @@ std::vector<int64_t> GeneratorSampler::begin_pass() {
 }
 
 Value GeneratorSampler::state_dict(int64_t taken) const {
-  return Dict{{"generator", before_}, {"samples", begun_ + taken}};
+  return Dict{{"generator", before_}, {"samples", begun_ + taken}, {"dataset_size", population_}};
 }
 
 Value GeneratorSampler::next_state_dict(int64_t /*epoch*/) const {
-  return Dict{{"generator", generator_.get_state()}, {"samples", next_}};
+  return Dict{{"generator", generator_.get_state()}, {"samples", next_}, {"dataset_size", population_}};
 }
 
 Status GeneratorSampler::load_state_dict(const Value& state) {
   const Result<int64_t> samples = samples_done(state, size_);
   if (!samples) return samples.error();
+  if (Status fits = check_dataset_size(state, *samples, population_); !fits) return fits;
   const Value* const found = state.find("generator");
   const at::Tensor* const generator = found == nullptr ? nullptr : found->get<at::Tensor>();
   if (generator == nullptr || generator->scalar_type() != at::kByte || generator->sizes() != before_.sizes()) {
@@ -99,8 +111,7 @@ Status GeneratorSampler::load_state_dict(const Value& state) {
 }
 
 RandomSampler::RandomSampler(int64_t dataset_size, const RandomSamplerOptions& options)
-    : GeneratorSampler(options.num_samples.value_or(dataset_size), options.seed),
-      dataset_size_(dataset_size),
+    : GeneratorSampler(dataset_size, options.num_samples.value_or(dataset_size), options.seed),
       replacement_(options.replacement) {
   TORCH_CHECK(dataset_size > 0 && size_ > 0, "a RandomSampler needs samples, and a number of them to draw");
 }
@@ -109,16 +120,16 @@ RandomSampler::RandomSampler(int64_t dataset_size, const RandomSamplerOptions& o
 std::vector<int64_t> RandomSampler::draw(const at::Generator& generator) const {
   constexpr int64_t kAtOnce = 32;
   std::vector<int64_t> indices;
-  indices.reserve(static_cast<size_t>(size_ + dataset_size_));
+  indices.reserve(static_cast<size_t>(size_ + population_));
   if (replacement_) {
     const auto some = [&](int64_t count) {
-      append_indices(at::randint(dataset_size_, {count}, generator, at::kLong), indices);
+      append_indices(at::randint(population_, {count}, generator, at::kLong), indices);
     };
     for (int64_t i = 0; i < size_ / kAtOnce; ++i) some(kAtOnce);
     some(size_ % kAtOnce);
   } else {
-    for (int64_t i = 0; i <= size_ / dataset_size_; ++i) {
-      append_indices(at::randperm(dataset_size_, generator, at::kLong), indices);
+    for (int64_t i = 0; i <= size_ / population_; ++i) {
+      append_indices(at::randperm(population_, generator, at::kLong), indices);
     }
     indices.resize(static_cast<size_t>(size_));
   }
@@ -126,7 +137,7 @@ std::vector<int64_t> RandomSampler::draw(const at::Generator& generator) const {
 }
 
 SubsetRandomSampler::SubsetRandomSampler(std::vector<int64_t> indices, uint64_t seed)
-    : GeneratorSampler(std::ssize(indices), seed), indices_(std::move(indices)) {}
+    : GeneratorSampler(std::ssize(indices), std::ssize(indices), seed), indices_(std::move(indices)) {}
 
 std::vector<int64_t> SubsetRandomSampler::draw(const at::Generator& generator) const {
   std::vector<int64_t> order;
@@ -137,7 +148,9 @@ std::vector<int64_t> SubsetRandomSampler::draw(const at::Generator& generator) c
 
 WeightedRandomSampler::WeightedRandomSampler(const std::vector<double>& weights, int64_t num_samples, bool replacement,
                                              uint64_t seed)
-    : GeneratorSampler(num_samples, seed), weights_(at::tensor(weights, at::kDouble)), replacement_(replacement) {
+    : GeneratorSampler(std::ssize(weights), num_samples, seed),
+      weights_(at::tensor(weights, at::kDouble)),
+      replacement_(replacement) {
   TORCH_CHECK(num_samples > 0, "a WeightedRandomSampler needs a number of samples to draw");
 }
 
@@ -147,7 +160,8 @@ std::vector<int64_t> WeightedRandomSampler::draw(const at::Generator& generator)
   return indices;
 }
 
-EpochSampler::EpochSampler(const Shard& shard) : shard_(shard) {
+EpochSampler::EpochSampler(int64_t dataset_size, const Shard& shard) : size_(dataset_size), shard_(shard) {
+  TORCH_CHECK(dataset_size >= 0, "a dataset cannot have ", dataset_size, " samples");
   TORCH_CHECK(shard.world_size > 0 && shard.rank >= 0 && shard.rank < shard.world_size, "there is no rank ", shard.rank,
               " of ", shard.world_size);
 }
@@ -158,17 +172,31 @@ void EpochSampler::set_epoch(int64_t epoch) {
 }
 
 Value EpochSampler::state_dict(int64_t taken) const {
-  return Dict{{"epoch", epoch_}, {"samples", begun_ + taken * shard_.world_size}};
+  return Dict{{"epoch", epoch_},
+              {"samples", begun_ + taken * shard_.world_size},
+              {"dataset_size", size_},
+              {"world_size", shard_.world_size}};
 }
 
 Value EpochSampler::next_state_dict(int64_t epoch) const {
-  return Dict{{"epoch", epoch}, {"samples", epoch == epoch_ ? next_ : 0}};
+  return Dict{{"epoch", epoch},
+              {"samples", epoch == epoch_ ? next_ : 0},
+              {"dataset_size", size_},
+              {"world_size", shard_.world_size}};
 }
 
 Status EpochSampler::load_state_dict(const Value& state) {
   const auto epoch = integer(state, "epoch"), samples = integer(state, "samples");
   if (!epoch || !samples || *epoch < 0 || *samples < 0) {
     return unfit_sampler_state("it has no epoch and no number of samples");
+  }
+  if (Status fits = check_dataset_size(state, *samples, size_); !fits) return fits;
+  const auto world_size = integer(state, "world_size");
+  const int64_t ranks = shard_.world_size;
+  if (!fits_any_world() && (*samples % ranks != 0 || (*samples > 0 && world_size.value_or(ranks) != ranks))) {
+    return unfit_sampler_state(
+        "its epoch was begun by " + (world_size ? std::to_string(*world_size) : std::string("another number of")) +
+        " ranks, these are " + std::to_string(ranks) + "; an ElasticSampler goes on with any number");
   }
   epoch_ = *epoch;
   next_ = *samples;
@@ -177,7 +205,7 @@ Status EpochSampler::load_state_dict(const Value& state) {
 
 DistributedSampler::DistributedSampler(int64_t dataset_size, const Shard& shard,
                                        const DistributedSamplerOptions& options)
-    : EpochSampler(shard), size_(dataset_size), options_(options) {}
+    : EpochSampler(dataset_size, shard), options_(options) {}
 
 std::vector<int64_t> DistributedSampler::begin_pass() {
   begun_ = std::exchange(next_, 0);
@@ -192,7 +220,7 @@ int64_t DistributedSampler::longest_share() const {
 }
 
 ElasticSampler::ElasticSampler(int64_t dataset_size, const Shard& shard, const ElasticSamplerOptions& options)
-    : EpochSampler(shard), size_(dataset_size), options_(options) {}
+    : EpochSampler(dataset_size, shard), options_(options) {}
 
 std::vector<int64_t> ElasticSampler::begin_pass() {
   begun_ = std::exchange(next_, 0);

@@ -33,7 +33,8 @@ class Sampler {
   virtual checkpoint::Value state_dict(int64_t taken) const = 0;
   // What begins the next pass, in that epoch.
   virtual checkpoint::Value next_state_dict(int64_t epoch) const = 0;
-  // All or nothing. Collective where ranks differ: all load the same state.
+  // All or nothing. One from the middle of a pass fits a dataset of the same size. Collective where ranks differ: all
+  // load the same state.
   virtual Status load_state_dict(const checkpoint::Value& state) = 0;
 };
 
@@ -65,9 +66,11 @@ class GeneratorSampler : public Sampler {
   Status load_state_dict(const checkpoint::Value& state) final;
 
  protected:
-  GeneratorSampler(int64_t size, uint64_t seed);
+  // Draws `size` of `population` indices.
+  GeneratorSampler(int64_t population, int64_t size, uint64_t seed);
   virtual std::vector<int64_t> draw(const at::Generator& generator) const = 0;
 
+  int64_t population_;
   int64_t size_;  // indices of a pass
 
  private:
@@ -90,7 +93,6 @@ class RandomSampler final : public GeneratorSampler {
  private:
   std::vector<int64_t> draw(const at::Generator& generator) const override;
 
-  int64_t dataset_size_;
   bool replacement_;
 };
 
@@ -119,7 +121,7 @@ class WeightedRandomSampler final : public GeneratorSampler {
 
 // What the two below have in common: an order that is a function of seed and epoch, of which each rank takes every
 // world_size-th index. Their state is the epoch and the number of samples of it that all ranks together have done, as
-// SamplerState has them.
+// SamplerState has them, and of how many samples and ranks; a SamplerState's content, which lacks these, is taken too.
 class EpochSampler : public Sampler {
  public:
   void set_epoch(int64_t epoch) final;
@@ -129,8 +131,11 @@ class EpochSampler : public Sampler {
   Status load_state_dict(const checkpoint::Value& state) final;
 
  protected:
-  explicit EpochSampler(const Shard& shard);
+  EpochSampler(int64_t dataset_size, const Shard& shard);
+  // Whether the rest of an epoch is the same for another number of ranks.
+  virtual bool fits_any_world() const = 0;
 
+  int64_t size_;
   Shard shard_;
   int64_t epoch_ = 0;
   int64_t begun_ = 0;  // samples of all ranks that were done when the pass under way began
@@ -154,7 +159,8 @@ class DistributedSampler final : public EpochSampler {
   int64_t longest_share() const override;
 
  private:
-  int64_t size_;
+  bool fits_any_world() const override { return false; }
+
   DistributedSamplerOptions options_;
 };
 
@@ -173,7 +179,8 @@ class ElasticSampler final : public EpochSampler {
   int64_t longest_share() const override;
 
  private:
-  int64_t size_;
+  bool fits_any_world() const override { return true; }
+
   ElasticSamplerOptions options_;
 };
 

@@ -23,8 +23,10 @@ void add_position(Dict& state, const SchedulePosition& position) {
   state.emplace_back("_last_lr", number_list(position.lrs));
 }
 
-std::optional<SchedulePosition> read_position(const Value& state, size_t groups) {
-  auto initial = group_numbers(state, "base_lrs", groups), last = group_numbers(state, "_last_lr", groups);
+std::optional<SchedulePosition> read_position(const Value& state, size_t groups, bool added) {
+  const List* const base = items(state.find("base_lrs"));
+  const size_t known = added && base != nullptr && !base->empty() ? std::min(base->size(), groups) : groups;
+  auto initial = group_numbers(state, "base_lrs", known), last = group_numbers(state, "_last_lr", groups);
   const auto epoch = integer(state, "last_epoch");
   if (!initial || !last || !epoch || *epoch < -1) return std::nullopt;
   return SchedulePosition{std::move(*initial), std::move(*last), *epoch};

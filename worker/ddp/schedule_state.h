@@ -18,8 +18,9 @@ struct SchedulePosition {
 
 // Appends base_lrs, last_epoch, _step_count, _is_initial, _get_lr_called_within_step and _last_lr.
 void add_position(checkpoint::Dict& state, const SchedulePosition& position);
-// nullopt when an entry is missing, damaged or for another number of parameter groups.
-std::optional<SchedulePosition> read_position(const checkpoint::Value& state, size_t groups);
+// nullopt when an entry is missing, damaged or for another number of parameter groups; `added`: initial rates of the
+// last ones may be missing.
+std::optional<SchedulePosition> read_position(const checkpoint::Value& state, size_t groups, bool added);
 
 // The numbers of a list, one for each parameter group; nullopt when there is another number of them, or one is not
 // finite.

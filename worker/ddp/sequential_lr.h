@@ -17,13 +17,14 @@ namespace ferrun::ddp {
 
 class SequentialLr : public LrSchedule {
  public:
-  // Part i + 1 is stepped from the epoch milestones[i] on, and begins its own epoch 0 there. All have the same groups
-  // and initial rates, and none is a SequentialLr or a ChainedLr.
+  // Part i + 1 is stepped from the epoch milestones[i] on, and begins its own epoch 0 there; they are in order, and
+  // above 0. All have the same groups and initial rates, and none is a SequentialLr or a ChainedLr.
   SequentialLr(std::vector<std::unique_ptr<LrSchedule>> parts, std::vector<int64_t> milestones);
 
   std::string name() const override;
   bool watches_metric() const override;
   void step(double metric = 0) override;
+  void add_group(double lr) override;
   void continue_at(int64_t epoch, double lr) override;
   checkpoint::Dict group_entries(size_t group) const override;
   checkpoint::Value state_dict() const override;
@@ -46,6 +47,7 @@ class ChainedLr : public LrSchedule {
   std::string name() const override;
   bool watches_metric() const override;
   void step(double metric = 0) override;
+  void add_group(double lr) override;
   void continue_at(int64_t epoch, double lr) override;
   checkpoint::Dict group_entries(size_t group) const override;
   checkpoint::Value state_dict() const override;

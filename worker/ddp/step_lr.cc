@@ -1,6 +1,9 @@
 #include "worker/ddp/step_lr.h"
 
+#include <c10/util/Exception.h>
+
 #include <cmath>
+#include <utility>
 
 #include "worker/ddp/state_fields.h"
 
@@ -8,6 +11,11 @@ namespace ferrun::ddp {
 
 using checkpoint::Dict;
 using checkpoint::Value;
+
+StepLr::StepLr(GroupRates initial_lrs, int64_t step_size, double gamma)
+    : ChainableLr(std::move(initial_lrs)), step_size_(step_size), gamma_(gamma) {
+  TORCH_CHECK(step_size >= 1, "StepLR's step_size cannot be ", step_size);
+}
 
 double StepLr::next_lr(size_t group) const {
   return last_epoch_ > 0 && last_epoch_ % step_size_ == 0 ? lrs_[group] * gamma_ : lrs_[group];

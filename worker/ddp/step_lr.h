@@ -12,12 +12,12 @@ namespace ferrun::ddp {
 class StepLr : public ChainableLr {
  public:
   // `step_size` in epochs, at least 1.
-  StepLr(GroupRates initial_lrs, int64_t step_size, double gamma = 0.1)
-      : ChainableLr(std::move(initial_lrs)), step_size_(step_size), gamma_(gamma) {}
+  StepLr(GroupRates initial_lrs, int64_t step_size, double gamma = 0.1);
 
   std::string name() const override { return "StepLR"; }
 
  private:
+  bool takes_added_groups() const override { return true; }
   double next_lr(size_t group) const override;
   checkpoint::Dict hyperparameters() const override;
   bool load_hyperparameters(const checkpoint::Value& state) override;
@@ -34,6 +34,7 @@ class MultiStepLr : public ChainableLr {
   std::string name() const override { return "MultiStepLR"; }
 
  private:
+  bool takes_added_groups() const override { return true; }
   double next_lr(size_t group) const override;
   void enter() override;
   void begin() override;
@@ -51,6 +52,7 @@ class ExponentialLr : public ChainableLr {
   std::string name() const override { return "ExponentialLR"; }
 
  private:
+  bool takes_added_groups() const override { return true; }
   double next_lr(size_t group) const override { return lrs_[group] * gamma_; }
   checkpoint::Dict hyperparameters() const override;
   bool load_hyperparameters(const checkpoint::Value& state) override;

@@ -137,8 +137,10 @@ Status with_class(const OptimizerOptions& options, Use&& use) {
   if (is(SgdClass{})) return use(SgdClass{});
   if (is(RmspropClass{})) return use(RmspropClass{});
   if (is(AdagradClass{})) return use(AdagradClass{});
-  return Error{ErrorKind::kUser,
-               "the state of this optimizer cannot be saved: of torch::optim's, Adam, AdamW, SGD, RMSprop and Adagrad"};
+  return Error{
+      ErrorKind::kUser,
+      "the state of this optimizer cannot be saved or loaded: of torch::optim's that of Adam, AdamW, SGD, RMSprop "
+      "and Adagrad alone can"};
 }
 
 // As Python keeps it: a count is a float tensor, what is not there yet has no entry.

@@ -1,6 +1,10 @@
 // Values and tensors through a file and back.
 #include <ATen/ops/arange.h>
+#include <ATen/ops/conj.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/imag.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/quantize_per_tensor.h>
 #include <ATen/ops/rand.h>
 #include <ATen/ops/zeros.h>
 #include <caffe2/serialize/inline_container.h>
@@ -12,6 +16,7 @@
 
 #include "tests/temporary_directory.h"
 #include "worker/checkpoint/archive_writer.h"
+#include "worker/checkpoint/background_writer.h"
 #include "worker/checkpoint/reader.h"
 #include "worker/checkpoint/writer.h"
 #include "worker/checkpoint/zip_writer.h"
@@ -159,6 +164,70 @@ TEST_F(ReadWrite, ATruncatedOrDamagedFileIsRefused) {
   damaged[whole.size() / 2] ^= 1;
   std::ofstream(path_, std::ios::binary | std::ios::trunc) << damaged;
   EXPECT_NE(read(path_).error().message.find("checksum of its record data/0"), std::string::npos);
+}
+
+TEST_F(ReadWrite, AModelInSeveralFilesIsReadByItsIndex) {
+  const at::Tensor weight = at::rand({2, 3}), bias = at::rand({2});
+  const std::string index = (folder_ / "model.safetensors.index.json").string();
+  const std::string first = (folder_ / "model-1.safetensors").string(), second = (folder_ / "model-2.bin").string();
+  ASSERT_TRUE(write_safetensors_atomically(first, Dict{{"weight", weight}, {"other", bias}}, {}).ok());
+  ASSERT_TRUE(write_atomically(second, Dict{{"bias", bias}}).ok());
+  const auto write_index = [&](const std::string& text) { std::ofstream(index) << text; };
+  write_index(R"({"weight_map": {"weight": "model-1.safetensors", "bias": "model-2.bin"}})");
+  const auto whole = read(index);
+  ASSERT_TRUE(whole.ok()) << whole.error().message;
+  const Value& state = *whole->find("state_dict");
+  EXPECT_EQ(state.get<Dict>()->size(), 2u) << "what the index does not name is another's";
+  EXPECT_TRUE(state.find("weight")->get<at::Tensor>()->equal(weight));
+  EXPECT_TRUE(state.find("bias")->get<at::Tensor>()->equal(bias));
+  write_index(R"({"weight_map": {"weight": "model-2.bin"}})");
+  EXPECT_EQ(read(index).error().message,
+            "checkpoint " + index + " says that model-2.bin has 'weight', which it has not");
+  write_index(R"({"weight_map": {"weight": "model-3.bin"}})");
+  EXPECT_NE(read(index).error().message.find("model-3.bin cannot be opened"), std::string::npos);
+  write_index(R"({"weight_map": {"weight": "model.safetensors.index.json"}})");
+  EXPECT_NE(read(index).error().message.find("which is an index as well"), std::string::npos);
+}
+
+// Whose memory holds other numbers than they have.
+TEST_F(ReadWrite, LazyConjugatesAndNegativesAreSavedAsTheyLook) {
+  const at::Tensor complex = at::rand({20000}, at::kComplexFloat), conjugate = at::conj(complex);
+  const at::Tensor negative = at::imag(conjugate);
+  ASSERT_TRUE(conjugate.is_conj() && negative.is_neg());
+  const auto expect_equal = [&](const Value& back) {
+    const List& list = *back.get<List>();
+    EXPECT_TRUE(list[0].get<at::Tensor>()->equal(conjugate));
+    EXPECT_TRUE(list[1].get<at::Tensor>()->equal(negative));
+  };
+  expect_equal(round_trip(List{conjugate, negative}));
+  BackgroundWriter writer;
+  ASSERT_TRUE(writer.write_later(path_, List{conjugate, negative}, [](const at::Tensor&) { return true; }).ok());
+  ASSERT_TRUE(writer.finish().ok());
+  expect_equal(read(path_).value());
+  ASSERT_TRUE(write_safetensors_atomically(path_, Dict{{"c", negative}}, {}).ok());
+  EXPECT_TRUE(read(path_)->find("state_dict")->find("c")->get<at::Tensor>()->equal(negative));
+}
+
+TEST_F(ReadWrite, TensorsThatCannotBeSavedAreToldByTheirKind) {
+  const at::Tensor plain = at::ones({2, 2});
+  const std::pair<at::Tensor, const char*> refused[] = {
+      {plain.to_sparse(), "Sparse"},
+      {plain.to_sparse_csr(), "SparseCsr"},
+      {at::quantize_per_tensor(plain, 0.1, 0, at::kQUInt8), "QUInt8"},
+      {at::empty({2}, at::TensorOptions(at::kMeta)), "meta"},
+      {at::Tensor(), "undefined"},
+  };
+  for (const auto& [tensor, kind] : refused) {
+    const Status wrote = write_atomically(path_, Dict{{"w", tensor}});
+    ASSERT_FALSE(wrote.ok()) << kind;
+    EXPECT_NE(wrote.error().message.find(kind), std::string::npos) << wrote.error().message;
+    BackgroundWriter writer;
+    ASSERT_TRUE(writer.write(path_, Dict{{"w", tensor}}).ok());
+    const Status later = writer.finish();
+    ASSERT_FALSE(later.ok()) << kind;
+    EXPECT_EQ(later.error().message, wrote.error().message);
+  }
+  EXPECT_TRUE(fs::is_empty(folder_));
 }
 
 TEST_F(ReadWrite, AnUnknownObjectCannotBeSaved) {

@@ -201,6 +201,33 @@ TEST(DataLoader, SamplesThatMakeNoBatchAreNamed) {
   }
 }
 
+// Its batches would end with the inner loop's.
+TEST(DataLoader, ALoopWithinALoopIsToldByTheOuterOne) {
+  for (const int workers : {0, 2}) {
+    DataLoader loader(TensorDataset(at::arange(6)), DataLoaderOptions{.batch_size = 2, .num_workers = workers});
+    const auto outer_batches = [&](auto&& inner) {
+      int batches = 0;
+      for ([[maybe_unused]] const auto& batch : loader) {
+        ++batches;
+        inner();
+      }
+      return batches;
+    };
+    const auto all = [&] { outer_batches([] {}); };
+    const auto first = [&] {
+      for ([[maybe_unused]] const auto& batch : loader) break;
+    };
+    EXPECT_THROW(outer_batches(all), c10::Error);
+    EXPECT_THROW(outer_batches(first), c10::Error);
+    EXPECT_EQ(outer_batches([&] { loader.next(); }), 2) << "a batch taken by hand is the loop's own pass";
+    DataLoader other(TensorDataset(at::arange(4)), DataLoaderOptions{.num_workers = workers});
+    EXPECT_EQ(outer_batches([&] {
+                for ([[maybe_unused]] const auto& batch : other) continue;
+              }),
+              3);
+  }
+}
+
 TEST(DataLoader, LoopsMayEndEarly) {
   static std::atomic<int> alive;
   struct Kept {
@@ -289,6 +316,60 @@ struct Made {
 };
 template <typename Get>
 Made(int64_t, Get) -> Made<Get>;
+
+struct TwoMasks {
+  std::optional<at::Tensor> first, second;
+  double scale = 1;
+  std::string source = "a";
+  template <typename Visit>
+  void visit_tensors(Visit&& visit) {
+    ferrun::ddp::visit_tensors(first, visit);
+    ferrun::ddp::visit_tensors(second, visit);
+    ferrun::ddp::visit_tensors(scale, visit);
+    ferrun::ddp::visit_tensors(source, visit);
+  }
+};
+
+// A batch would have one sample's tensor in another's place, or the first one's number for all.
+TEST(DefaultCollate, WhatIsNotAlikeInAllSamplesIsRefused) {
+  const at::Tensor row = at::arange(2);
+  const auto refused = [](auto samples) {
+    for (const int workers : {0, 2}) {
+      DataLoader loader(Made(2, [&](int64_t i) { return samples[static_cast<size_t>(i)]; }),
+                        DataLoaderOptions{.batch_size = 2, .num_workers = workers});
+      EXPECT_THROW(loader.begin(), SampleError);
+    }
+    try {
+      DefaultCollate()(std::move(samples));
+    } catch (const c10::Error& error) {
+      return std::string(error.what_without_backtrace());
+    }
+    return std::string();
+  };
+  EXPECT_THAT(refused(std::vector<TwoMasks>{{row, {}}, {{}, row}}), HasSubstr("not in the same places"));
+  EXPECT_THAT(refused(std::vector<TwoMasks>{{row, {}, 1}, {row, {}, 2}}), HasSubstr("unequal numbers or texts"));
+  EXPECT_THAT(refused(std::vector<TwoMasks>{{row, {}, 1, "a"}, {row, {}, 1, "b"}}), HasSubstr("unequal numbers"));
+  using Optionals = std::tuple<std::optional<at::Tensor>, std::optional<at::Tensor>>;
+  EXPECT_THAT(refused(std::vector<Optionals>{{row, std::nullopt}, {std::nullopt, row}}), HasSubstr("what is optional"));
+  using Labels = std::map<std::string, int64_t>;
+  EXPECT_THAT(refused(std::vector<Labels>{{{"a", 1}}, {{"a", 1}, {"b", 2}}}), HasSubstr("maps of 1 and of 2 keys"));
+}
+
+TEST(DefaultCollate, MakesBatchesOfOptionals) {
+  using Sample = std::tuple<at::Tensor, std::optional<int64_t>, std::optional<at::Tensor>, std::optional<std::string>>;
+  for (const int workers : {0, 2}) {
+    DataLoader loader(Made(4,
+                           [](int64_t i) {
+                             return Sample{at::arange(2), i, at::arange(3) + i, std::nullopt};
+                           }),
+                      DataLoaderOptions{.batch_size = 4, .num_workers = workers});
+    for (const auto& [rows, labels, more, texts] : loader) {
+      EXPECT_TRUE(labels->equal(at::arange(4)));
+      EXPECT_TRUE(more->equal(at::arange(3) + at::arange(4).unsqueeze(1)));
+      EXPECT_FALSE(texts.has_value());
+    }
+  }
+}
 
 TEST(DataLoader, BatchesAreWhatStackMakesOfTheSamples) {
   const std::vector<std::function<at::Tensor(int64_t)>> kinds = {
@@ -396,7 +477,10 @@ TEST(Dataset, TensorsAndTheirParts) {
     EXPECT_EQ(whole_numbers(x), parts[1].indices());
     EXPECT_TRUE(y.equal(x * 2));
   }
-  EXPECT_THROW(random_split(TensorDataset(inputs), {4, 5}, 0), c10::Error);
+  for (const std::vector<double>& unfit :
+       std::vector<std::vector<double>>{{4, 5}, {-1, 11}, {12, -2}, {2.5, 7.5, 1}, {std::nan(""), 1}, {0.5, 0.4}, {}}) {
+    EXPECT_THROW(random_split(TensorDataset(inputs), unfit, 0), c10::Error);
+  }
   EXPECT_THROW(TensorDataset(inputs, at::arange(3)), c10::Error);
 }
 

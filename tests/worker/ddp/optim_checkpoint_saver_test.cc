@@ -10,6 +10,7 @@
 #include "tests/temporary_directory.h"
 #include "worker/ddp/adam.h"
 #include "worker/ddp/checkpoint_saver.h"
+#include "worker/ddp/moving_average.h"
 
 namespace ferrun::ddp {
 namespace {
@@ -121,6 +122,23 @@ TEST_P(CheckpointSaverTest, AStepChangesNothingOfWhatWasSavedBefore) {
           weight_in(folder + "/" + checkpoint::checkpoint_name(saved)).equal(expected[static_cast<size_t>(saved)]))
           << saved;
     }
+  }
+  // What the library changes waits as a step does.
+  ExponentialMovingAverage average(*wide, 0.5);
+  const std::string other = directory.file("other.pt");
+  ASSERT_TRUE(save_checkpoint(other, {.module = &*wide}).ok());
+  for (int step = 6; step < 9; ++step) {
+    wide->weight.mutable_grad() = at::full({400, 400}, 1.0);
+    adam.step();
+    const at::Tensor saved = wide->weight.detach().clone();
+    ASSERT_TRUE(saver.save(step, {.module = &*wide, .optimizer = &adam}).ok());
+    if (step % 2 == 0) {
+      const auto scope = average.in_module();
+    } else {
+      ASSERT_TRUE(load_checkpoint(other, {.module = &*wide}).ok());
+    }
+    ASSERT_TRUE(saver.finish().ok());
+    EXPECT_TRUE(weight_in(*latest_checkpoint(folder)).equal(saved)) << step;
   }
   ASSERT_TRUE(saver.save(9, {.module = &*wide, .optimizer = &adam}).ok());
   saver.wait_for_snapshot();

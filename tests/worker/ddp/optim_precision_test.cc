@@ -30,6 +30,11 @@ TEST(GradScaler, DividesGradientsOnce) {
   scaler.step(tiny.adam);
   EXPECT_FALSE(scaler.skipped());
   EXPECT_EQ(tiny.weight.grad().sum().item<float>(), 4.0f);
+  scaler.update();
+  tiny.set_gradient(16);
+  scaler.unscale({tiny.weight, tiny.weight});
+  EXPECT_EQ(tiny.weight.grad().sum().item<float>(), 4.0f)
+      << "as Module::parameters() has a weight that two modules share";
 }
 
 TEST(GradScaler, SkipsInfiniteAndUndefinedGradientsAndBacksOff) {
@@ -71,6 +76,41 @@ TEST(GradScaler, StepsAnOptimizerOfLibTorch) {
   weight.mutable_grad() = at::ones({2});
   disabled.step(sgd);
   EXPECT_EQ(weight.sum().item<float>(), 0.0f);
+}
+
+TEST(GradScaler, SkipsOneOfSeveralOptimizersAndBacksOff) {
+  Tiny good, bad, last;
+  GradScaler scaler(at::kCPU, {.init_scale = 8});
+  good.set_gradient(8), bad.set_gradient(std::numeric_limits<double>::infinity()), last.set_gradient(8);
+  scaler.unscale(bad.adam);
+  scaler.step(good.adam);
+  EXPECT_FALSE(scaler.skipped());
+  EXPECT_EQ(good.weight.grad().sum().item<float>(), 2.0f);
+  scaler.step(bad.adam);
+  EXPECT_TRUE(scaler.skipped());
+  scaler.step(last.adam);
+  EXPECT_FALSE(scaler.skipped());
+  scaler.update();
+  EXPECT_EQ(scaler.scale_value(), 4.0);
+  EXPECT_FALSE(good.weight.detach().equal(at::ones({2})));
+  EXPECT_TRUE(bad.weight.detach().equal(at::ones({2})));
+  EXPECT_TRUE(last.weight.detach().equal(good.weight.detach()));
+}
+
+TEST(GradScaler, UnscalesAllOfAnOptimizersParametersOrNone) {
+  Tiny one, other;
+  Adam both({one.weight, other.weight}, {});
+  GradScaler scaler(at::kCPU, {.init_scale = 8});
+  one.set_gradient(8), other.set_gradient(8);
+  scaler.unscale({one.weight});
+  EXPECT_THROW(scaler.step(both), c10::Error);
+  scaler.unscale({other.weight});
+  scaler.step(both);
+  EXPECT_FALSE(scaler.skipped());
+  EXPECT_EQ(other.weight.grad().sum().item<float>(), 2.0f);
+  scaler.update();
+  both.zero_grad();
+  EXPECT_THROW(scaler.step(both), c10::Error) << "no backward pass was made";
 }
 
 TEST(GradScaler, CallsOutOfOrderThrow) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 #include <limits>
 
 #include "worker/ddp/adam.h"
@@ -136,6 +137,72 @@ TEST(LrSchedule, SetsTheRateAndTheMomentumOfAnOptimizer) {
   EXPECT_DOUBLE_EQ(adam.lr(), 0.5);
   EXPECT_DOUBLE_EQ(adam.options().beta1, 0.85);
   EXPECT_THROW(StepLr({0.1, 0.2}, 3).apply_to(adam), c10::Error) << "it has one group";
+}
+
+std::string thrown_by(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const c10::Error& error) {
+    return error.what_without_backtrace();
+  }
+  return "";
+}
+
+TEST(LrSchedule, AGroupThatIsAddedNeedsARate) {
+  Sgd sgd({}, {.lr = 1});
+  StepLr schedule(sgd.lrs(), 2, 0.5);
+  schedule.step();
+  sgd.add_param_group({{at::zeros({1})}, {.lr = 0.25}});
+  EXPECT_THAT(thrown_by([&] { schedule.apply_to(sgd); }), HasSubstr("add_group() is for one that was added"));
+  schedule.add_group(0.25);
+  schedule.step();
+  schedule.apply_to(sgd);
+  EXPECT_EQ(sgd.lrs(), (std::vector<double>{0.5, 0.125}));
+  EXPECT_TRUE(schedule.group_entries(1).empty());
+}
+
+TEST(LrSchedule, AnAddedGroupHasNoRateForWhatDependsOnTheInitialOne) {
+  CosineAnnealingLr cosine(1, {4, 0.0});
+  cosine.step();
+  cosine.add_group(0.5);
+  while (cosine.last_epoch() < 4) cosine.step();
+  EXPECT_THAT(thrown_by([&] { cosine.step(); }), HasSubstr("group 1 was added"));
+  EXPECT_THAT(thrown_by([] { LambdaLr(1, [](int64_t) { return 1.0; }).add_group(1); }), HasSubstr("LambdaLR has no"));
+  const auto sequence = made_schedule(StepLrOptions{10, 0.1}, {.epochs = 5});
+  EXPECT_THAT(thrown_by([&] { sequence->add_group(1); }), HasSubstr("StepLR at its milestone 5"));
+  while (sequence->last_epoch() < 5) sequence->step();
+  sequence->add_group(1);
+  while (sequence->last_epoch() < 15) sequence->step();
+  EXPECT_THAT(sequence->lrs(), ::testing::ElementsAre(::testing::DoubleEq(0.1), ::testing::DoubleEq(0.1)));
+}
+
+TEST(LrSchedule, NumbersThatMakeNoScheduleAreRefused) {
+  const std::pair<std::function<void()>, const char*> refused[] = {
+      {[] { StepLr(1, 0); }, "StepLR's step_size cannot be 0"},
+      {[] {
+         CosineAnnealingLr(1, {0, 0.0});
+       },
+       "CosineAnnealingLR's T_max cannot be 0"},
+      {[] { LinearLr(1, 2.0); }, "LinearLR's start_factor cannot be 2"},
+      {[] { LinearLr(1, 0.5, 1.5); }, "LinearLR's end_factor cannot be 1.5"},
+      {[] { LinearLr(1, 0.5, 1.0, 0); }, "LinearLR's total_iters cannot be 0"},
+      {[] { PolynomialLr(1, 4, -1.0); }, "PolynomialLR's power cannot be -1"},
+      {[] {
+         std::vector<std::unique_ptr<LrSchedule>> parts;
+         for (int i = 0; i < 2; ++i) parts.push_back(std::make_unique<StepLr>(1, 3));
+         SequentialLr(std::move(parts), {0});
+       },
+       "no step before milestone 0"},
+      {[] { ReduceLrOnPlateau(1, {.factor = 1.0}); }, "ReduceLROnPlateau's factor cannot be 1"},
+      {[] { OneCycleLr({.max_lr = 1, .total_steps = 10, .pct_start = 0.1}); }, "a phase of no step among its 10"},
+      {[] {
+         std::vector<std::unique_ptr<LrSchedule>> parts;
+         for (int i = 0; i < 3; ++i) parts.push_back(std::make_unique<StepLr>(1, 3));
+         SequentialLr(std::move(parts), {5, 3});
+       },
+       "SequentialLR's milestones are not in order"},
+  };
+  for (const auto& [make, line] : refused) EXPECT_THAT(thrown_by(make), HasSubstr(line));
 }
 
 TEST(LrSchedule, AnothersStateIsRefusedByNameAndChangesNothing) {

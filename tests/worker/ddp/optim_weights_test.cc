@@ -3,8 +3,11 @@
 #include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <torch/nn/modules/batchnorm.h>
+#include <torch/nn/modules/container/sequential.h>
 #include <torch/nn/modules/linear.h>
 
+#include <cmath>
 #include <limits>
 
 #include "worker/ddp/adam.h"
@@ -48,6 +51,20 @@ TEST(GradientNorm, OneBadElementSkipsTheStep) {
   EXPECT_EQ(not_finite(grad_norm(parameters_with_gradients({1, 1e15}))).item<float>(), 0.0f);
 }
 
+TEST(GradientNorm, OneThatIsNotFiniteIsAnErrorWhereItIsAskedFor) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  for (const double bad : {kInfinity, std::numeric_limits<double>::quiet_NaN()}) {
+    const auto parameters = parameters_with_gradients({1, bad});
+    EXPECT_THROW(clip_grad_norm(parameters, 1.0, {.error_if_nonfinite = true}), c10::Error);
+    EXPECT_EQ(parameters.front().grad().sum().item<double>(), 1.0) << "nothing was clipped";
+    EXPECT_FALSE(std::isfinite(clip_grad_norm(parameters, 1.0).item<double>()));
+  }
+  const auto parameters = parameters_with_gradients({1, -4});
+  const at::Tensor norm = clip_grad_norm(parameters, 2.0, {.norm_type = kInfinity, .error_if_nonfinite = true});
+  EXPECT_EQ(norm.item<double>(), 4.0);
+  EXPECT_NEAR(parameters.back().grad().sum().item<double>(), -2.0, 1e-6);
+}
+
 TEST(ExponentialMovingAverage, LendsItsWeightsToTheModule) {
   torch::nn::Linear linear(1, 1);
   const auto weight = [&] { return linear->weight.detach().item<float>(); };
@@ -61,11 +78,52 @@ TEST(ExponentialMovingAverage, LendsItsWeightsToTheModule) {
     const auto scope = average.in_module();
     EXPECT_EQ(weight(), 3.0f);
     EXPECT_THROW(average.update(), c10::Error);
+    EXPECT_THROW(static_cast<void>(average.in_module()), c10::Error) << "a second exchange would undo the first";
+    EXPECT_EQ(weight(), 3.0f);
   }
   EXPECT_EQ(weight(), 4.0f);
   average.update();
   const auto scope = average.in_module();
   EXPECT_EQ(weight(), 3.5f);
+}
+
+// A weight that two modules share has two names, and is exchanged and averaged once.
+TEST(ExponentialMovingAverage, OfTiedWeightsLendsAndGivesThemBack) {
+  torch::nn::Linear tied(1, 1);
+  const torch::nn::Sequential net(tied, tied);
+  const auto set_weight = [&](double value) { tied->weight.detach().fill_(value); };
+  ExponentialMovingAverage average(*net, 0.5);
+  set_weight(1);
+  average.update();
+  set_weight(5);
+  average.update();
+  {
+    const auto scope = average.in_module();
+    EXPECT_EQ(tied->weight.item<float>(), 3.0f);
+  }
+  EXPECT_EQ(tied->weight.item<float>(), 5.0f);
+  const checkpoint::Value state = average.state_dict();
+  for (const char* name : {"module.0.weight", "module.1.weight"}) {
+    EXPECT_EQ(state.find(name)->get<at::Tensor>()->item<float>(), 3.0f) << name;
+  }
+}
+
+TEST(BatchNormStatistics, OfASharedBatchNormLeaveItsMomentum) {
+  torch::nn::BatchNorm1d shared(torch::nn::BatchNorm1dOptions(1).momentum(0.25));
+  torch::nn::Sequential net(shared, shared);
+  const std::vector<at::Tensor> batches{at::zeros({2, 1}), at::ones({2, 1})};
+  update_bn(*net, batches, [&](const at::Tensor& batch) { net->forward(batch); });
+  EXPECT_EQ(shared->options.momentum(), 0.25);
+}
+
+TEST(GradientNorm, CountsAndClipsTheGradientOfATiedWeightOnce) {
+  torch::nn::Linear tied(torch::nn::LinearOptions(1, 1).bias(false));
+  const torch::nn::Sequential net(tied, tied);
+  ASSERT_EQ(net->parameters().size(), 2u);
+  tied->weight.mutable_grad() = at::ones({1, 1}).mul(4);
+  EXPECT_EQ(grad_norm(net->parameters()).item<float>(), 4.0f);
+  EXPECT_EQ(clip_grad_norm(net->parameters(), 2.0).item<float>(), 4.0f);
+  EXPECT_NEAR(tied->weight.grad().item<float>(), 2.0f, 1e-5);
 }
 
 TEST(ExponentialMovingAverage, AStateThatDoesNotFitIsRefusedAndChangesNothing) {

@@ -88,6 +88,36 @@ TEST(Sampler, AStateThatDoesNotFitIsRefused) {
   EXPECT_THROW(RandomSampler(0), c10::Error);
 }
 
+// Samples would come twice, or not at all, and nobody would know.
+TEST(Sampler, AStateOfAnotherOrderIsRefusedInMidEpochAlone) {
+  const auto refused = [](Sampler&& sampler, const Value& state) {
+    const Status loaded = sampler.load_state_dict(state);
+    return loaded.ok() ? "" : loaded.error().message;
+  };
+  const auto begun = [](Sampler&& sampler, int64_t taken) {
+    sampler.begin_pass();
+    return sampler.state_dict(taken);
+  };
+  const std::string size = "its pass is over a dataset of 12 samples, this one has 18";
+  EXPECT_THAT(refused(RandomSampler(18), begun(RandomSampler(12), 2)), HasSubstr(size));
+  EXPECT_THAT(refused(WeightedRandomSampler(std::vector<double>(18, 1), 4),
+                      begun(WeightedRandomSampler(std::vector<double>(12, 1), 4), 2)),
+              HasSubstr(size));
+  EXPECT_THAT(
+      refused(SubsetRandomSampler(std::vector<int64_t>(18)), begun(SubsetRandomSampler(std::vector<int64_t>(12)), 2)),
+      HasSubstr(size));
+  EXPECT_THAT(refused(ElasticSampler(18, {2, 0}), begun(ElasticSampler(12, {2, 0}), 2)), HasSubstr(size));
+  EXPECT_THAT(refused(DistributedSampler(18, {2, 0}), begun(DistributedSampler(12, {2, 0}), 2)), HasSubstr(size));
+  EXPECT_THAT(refused(DistributedSampler(12, {4, 0}), begun(DistributedSampler(12, {2, 0}), 2)),
+              HasSubstr("its epoch was begun by 2 ranks, these are 4; an ElasticSampler"));
+  EXPECT_THAT(refused(DistributedSampler(12, {4, 0}), Dict{{"epoch", 1}, {"samples", 6}}),
+              HasSubstr("begun by another number of ranks, these are 4"));
+  EXPECT_EQ(refused(ElasticSampler(12, {4, 0}), begun(ElasticSampler(12, {2, 0}), 2)), "");
+  EXPECT_EQ(refused(DistributedSampler(12, {4, 0}), Dict{{"epoch", 1}, {"samples", 8}}), "");
+  EXPECT_EQ(refused(RandomSampler(18), RandomSampler(12).next_state_dict(1)), "");
+  EXPECT_EQ(refused(DistributedSampler(18, {4, 0}), DistributedSampler(12, {2, 0}).next_state_dict(1)), "");
+}
+
 TEST(DistributedSampler, GivesTheOrderOfItsEpoch) {
   DistributedSampler sampler(10, {3, 1}, {.seed = 42});
   sampler.set_epoch(2);
