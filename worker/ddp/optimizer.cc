@@ -115,19 +115,21 @@ std::string optimizer_of(const Value& group) {
 }
 
 void Optimizer::add_parameters(const std::vector<at::Tensor>& parameters) {
-  const size_t group = group_count();
+  const size_t group = group_count(), begin = parameters_.size();
   std::map<const void*, size_t> indices;
-  for (size_t i = 0; i < parameters_.size(); ++i) indices.emplace(parameters_[i].unsafeGetTensorImpl(), i);
+  for (size_t i = 0; i < begin; ++i) indices.emplace(parameters_[i].unsafeGetTensorImpl(), i);
+  std::vector<at::Tensor> added;
   for (size_t i = 0; i < parameters.size(); ++i) {
     TORCH_CHECK(parameters[i].defined(), "parameter ", i, " of group ", group, " is undefined");
-    const auto [known, is_new] = indices.emplace(parameters[i].unsafeGetTensorImpl(), parameters_.size() + i);
-    if (is_new) continue;
+    const auto [known, is_new] = indices.emplace(parameters[i].unsafeGetTensorImpl(), begin + added.size());
+    if (is_new) added.push_back(parameters[i]);
+    if (is_new || known->second >= begin) continue;
     const size_t other = group_of(known->second);
     TORCH_CHECK(false, "parameter ", i, " of group ", group, ", of the shape ", parameters[i].sizes(),
                 ", is in the optimizer already, as parameter ", known->second - group_begin(other), " of group ",
                 other);
   }
-  parameters_.insert(parameters_.end(), parameters.begin(), parameters.end());
+  parameters_.insert(parameters_.end(), added.begin(), added.end());
   group_ends_.push_back(parameters_.size());
 }
 

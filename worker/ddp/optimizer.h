@@ -65,8 +65,9 @@ class Optimizer {
 
  protected:
   Optimizer() = default;
-  // Parameters are shared with the model; all on one device, dense, and with their final strides. Throws c10::Error,
-  // which names the place, where one is in a group already or is named twice.
+  // Parameters are shared with the model; all on one device, dense, and with their final strides. One that is there
+  // twice counts once: parameters() of a C++ module names tied weights at each place, Python's at the first. Throws
+  // c10::Error, which names the place, where one is in another group already.
   void add_parameters(const std::vector<at::Tensor>& parameters);
 
   // The parameters of a group's step with their gradients, which lie in memory as their parameters do: the fused
