@@ -65,9 +65,8 @@ class Optimizer {
 
  protected:
   Optimizer() = default;
-  // Parameters are shared with the model; all on one device, dense, and with their final strides. One that is there
-  // twice counts once: parameters() of a C++ module names tied weights at each place, Python's at the first. Throws
-  // c10::Error, which names the place, where one is in another group already.
+  // Shared with the model; all on one device, dense, with their final strides. Tied weights, which a module names at
+  // each place, count once. Throws c10::Error, which names the place, where one is in another group already.
   void add_parameters(const std::vector<at::Tensor>& parameters);
 
   // The parameters of a group's step with their gradients, which lie in memory as their parameters do: the fused
