@@ -10,6 +10,8 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "launcher/io/probe/node_memory.h"
 #include "tests/e2e/launcher_run.h"
