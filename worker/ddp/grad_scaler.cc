@@ -11,10 +11,10 @@
 
 #include <iterator>
 #include <map>
-#include <unordered_set>
 
 #include "worker/ddp/named_optimizer_state.h"
 #include "worker/ddp/state_fields.h"
+#include "worker/ddp/unique_tensors.h"
 
 namespace ferrun::ddp {
 
@@ -35,15 +35,15 @@ void GradScaler::unscale(const std::vector<at::Tensor>& parameters) {
   if (!options_.enabled) return;
   const c10::NoGradGuard no_grad;
   std::map<at::ScalarType, std::vector<at::Tensor>> by_type;
-  std::unordered_set<const void*> seen;  // one that two modules share stands twice in Module::parameters()
-  for (const at::Tensor& parameter : parameters) {
+  const std::vector<at::Tensor> each = without_repeats(parameters);
+  for (const at::Tensor& parameter : each) {
     TORCH_CHECK(unscaled_.count(parameter.unsafeGetTensorImpl()) == 0,
                 "GradScaler::unscale was called twice for a parameter, or after step");
-    if (!parameter.grad().defined() || !seen.insert(parameter.unsafeGetTensorImpl()).second) continue;
+    if (!parameter.grad().defined()) continue;
     by_type[parameter.grad().scalar_type()].push_back(parameter.grad());
   }
   TORCH_CHECK(by_type.count(at::kHalf) == 0, "GradScaler needs float gradients: keep the parameters in float32");
-  for (const at::Tensor& parameter : parameters) {
+  for (const at::Tensor& parameter : each) {
     unscaled_.emplace(parameter.unsafeGetTensorImpl(), found_inf_.size());
   }
   found_inf_.push_back(at::zeros_like(last_found_inf_));

@@ -12,18 +12,16 @@
 #include <c10/util/Exception.h>
 
 #include <cmath>
-#include <unordered_set>
+
+#include "worker/ddp/unique_tensors.h"
 
 namespace ferrun::ddp {
 namespace {
 
-// Each once: Module::parameters() has one that two modules share twice, unlike Python's.
 std::vector<at::Tensor> gradients_of(const std::vector<at::Tensor>& parameters) {
   std::vector<at::Tensor> gradients;
-  std::unordered_set<const void*> seen;
-  for (const at::Tensor& parameter : parameters) {
-    const at::Tensor& gradient = parameter.grad();
-    if (gradient.defined() && seen.insert(gradient.unsafeGetTensorImpl()).second) gradients.push_back(gradient);
+  for (const at::Tensor& parameter : without_repeats(parameters)) {
+    if (parameter.grad().defined()) gradients.push_back(parameter.grad());
   }
   return gradients;
 }

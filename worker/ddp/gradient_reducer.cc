@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "worker/ddp/backward_watch.h"
+#include "worker/ddp/unique_tensors.h"
 
 namespace ferrun::ddp {
 namespace {

@@ -11,6 +11,8 @@
 #include <tuple>
 #include <unordered_set>
 
+#include "worker/ddp/unique_tensors.h"
+
 namespace ferrun::ddp {
 namespace {
 
@@ -91,15 +93,6 @@ std::string difference(const Line& own, const Line& first) {
 }
 
 }  // namespace
-
-std::vector<at::Tensor> without_repeats(const std::vector<at::Tensor>& tensors) {
-  std::vector<at::Tensor> unique;
-  std::unordered_set<c10::TensorImpl*> seen;
-  for (const at::Tensor& tensor : tensors) {
-    if (tensor.defined() && seen.insert(tensor.unsafeGetTensorImpl()).second) unique.push_back(tensor);
-  }
-  return unique;
-}
 
 void check_trainable(const torch::nn::Module& module) {
   const auto check_memory = [](const std::string& kind, const auto& named) {

@@ -47,7 +47,4 @@ class KnownParameters {
 // Which of the parameters are the weights of an Embedding or EmbeddingBag with sparse gradients.
 std::vector<bool> sparse_gradients(const torch::nn::Module& module, const std::vector<at::Tensor>& parameters);
 
-// A module may register one tensor under two names.
-std::vector<at::Tensor> without_repeats(const std::vector<at::Tensor>& tensors);
-
 }  // namespace ferrun::ddp
